@@ -1,0 +1,1 @@
+"""Reads what a Kubernetes outage left behind and writes one postmortem."""

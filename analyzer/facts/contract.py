@@ -1,0 +1,34 @@
+"""What a fact is: a table derived from other tables once, for all detectors and the story."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from analyzer.frames.contract import Table
+
+Frames = Mapping["Table | Fact", pl.LazyFrame]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """`derive` is given those of `needs` and `uses` that exist, as soon as one alternative of `needs_any` is whole.
+
+    Its result must fit `table`. Facts state; they never judge.
+    """
+
+    table: Table
+    needs_any: tuple[tuple[Table | Fact, ...], ...]
+    derive: Callable[[Frames], pl.LazyFrame]
+    uses: tuple[Table | Fact, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def inputs(self) -> tuple[Table | Fact, ...]:
+        """All that `derive` may be given."""
+        return tuple(dict.fromkeys([*(one for needs in self.needs_any for one in needs), *self.uses]))

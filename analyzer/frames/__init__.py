@@ -1,0 +1,39 @@
+"""The tables that readers produce and detectors read. A column's name, type and meaning live here only.
+
+Every table has `time`, `source` and `number`, so that each row can be quoted. Readers normalise: names are
+lower case without the final dot, codes are text, addresses are canonical text. Nobody normalises again.
+"""
+
+from analyzer.frames.audit import AUDIT_EVENTS
+from analyzer.frames.capture import DNS_MESSAGES, HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS
+from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
+from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_QUERIES, KLOG_LINES
+
+TABLES: tuple[Table, ...] = (
+    PACKETS,
+    DNS_MESSAGES,
+    HTTP_MESSAGES,
+    TCP_CONNECTIONS,
+    COREDNS_QUERIES,
+    COREDNS_ERRORS,
+    AUDIT_EVENTS,
+    KLOG_LINES,
+)
+
+__all__ = [
+    "AUDIT_EVENTS",
+    "COREDNS_ERRORS",
+    "COREDNS_QUERIES",
+    "DNS_MESSAGES",
+    "HTTP_MESSAGES",
+    "KLOG_LINES",
+    "NO_REPLY",
+    "PACKETS",
+    "TABLES",
+    "TCP_CONNECTIONS",
+    "TIME",
+    "Col",
+    "Table",
+    "concat",
+    "empty",
+]

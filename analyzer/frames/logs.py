@@ -1,0 +1,61 @@
+"""Tables read from component logs."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from analyzer.frames.contract import PLACE, TIME, Col, Table
+
+_STREAM = Col("pod", pl.String(), "Pod that wrote the line, where the wrapper names it; else null.")
+
+COREDNS_QUERIES = Table(
+    "coredns_queries",
+    "One row per line of CoreDNS's log plugin. `time` is when the line was written, which is when the answer left.",
+    (
+        *PLACE,
+        Col("query_time", TIME, "Line time minus duration: when the query arrived; null without a line time."),
+        Col("client", pl.String(), "Address that asked."),
+        Col("client_port", pl.Int32(), "Port that asked."),
+        Col("dns_id", pl.Int32(), "Transaction id; null in logs older than CoreDNS 1.0.5."),
+        Col("name", pl.String(), "Question name, lower case, no final dot; '' is the root."),
+        Col("qtype", pl.String(), "Question type as text."),
+        Col("transport", pl.String(), "udp or tcp."),
+        Col("rcode", pl.String(), "Answer code as text, NO_REPLY where the flags are `-`."),
+        Col("flags", pl.String(), "Flags of the answer as written (qr,aa,rd), `-` for none."),
+        Col("query_bytes", pl.Int64(), "Size of the query."),
+        Col("answer_bytes", pl.Int64(), "Size of the answer before compression."),
+        Col("duration_seconds", pl.Float64(), "Time CoreDNS took."),
+        Col("line_bytes", pl.Int64(), "Length of the physical line with its newline."),
+        _STREAM,
+    ),
+)
+
+COREDNS_ERRORS = Table(
+    "coredns_errors",
+    "One row per line of CoreDNS's errors plugin.",
+    (
+        *PLACE,
+        Col("rcode", pl.String(), "Code that went with the error, as text; null in a consolidated line."),
+        Col("name", pl.String(), "Question name; null in a consolidated line."),
+        Col("qtype", pl.String(), "Question type; null in a consolidated line."),
+        Col("error", pl.String(), "The error's text, or the pattern of a consolidated line."),
+        Col("count", pl.Int64(), "Errors the line stands for: 1, or N of `N errors like ...`."),
+        _STREAM,
+    ),
+)
+
+KLOG_LINES = Table(
+    "klog_lines",
+    "One row per klog entry of a kubelet or another component; continuation lines belong to their entry.",
+    (
+        *PLACE,
+        Col("host", pl.String(), "Host by the journal or syslog prefix; null without one."),
+        Col("component", pl.String(), "Writer by prefix or content (kubelet, kube-apiserver); null if unknown."),
+        Col("severity", pl.String(), "I, W, E or F."),
+        Col("caller", pl.String(), "File and line that logged, as prober.go:107."),
+        Col("message", pl.String(), "The quoted message of a structured entry, else the whole text."),
+        Col("text", pl.String(), "Everything after the header, continuation lines joined by newlines, at most 4 KiB."),
+        Col("pod", pl.String(), "Value of pod= as namespace/name; null if absent."),
+        Col("error", pl.String(), "Value of err=; null if absent."),
+    ),
+)

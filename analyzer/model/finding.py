@@ -1,0 +1,140 @@
+"""A finding: one thing that went wrong, to whom, when, what it cost, and the records that prove it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+Cell = str | int | float | None
+
+
+class Severity(StrEnum):
+    """How bad it is if it is true."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 for low up to 3 for critical."""
+        return list(Severity).index(self)
+
+
+class Confidence(StrEnum):
+    """How sure we are: one weak source; one strong or two that agree; a deterministic signal or a met cause rule."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+    @property
+    def rank(self) -> int:
+        return list(Confidence).index(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Where in the inputs a fact was read. `number` is the frame or physical line, from 1."""
+
+    source: str
+    number: int
+    time: datetime | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    name: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceTable:
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceSeries:
+    """Values at equal steps from `start`."""
+
+    caption: str
+    unit: str
+    start: datetime
+    step_seconds: int
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One number of the impact. `unit` is seconds, bytes, a fraction from 0 to 1 (`fraction`), or what is counted."""
+
+    name: str
+    value: int | float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saving:
+    """What a fix would have changed: the observed amount, the modelled one, and how it was modelled."""
+
+    fix: str
+    observed: int | float
+    modelled: int | float
+    unit: str
+    assumption: str
+    formula: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What to do. `snippet` can be pasted as it is; empty where words suffice."""
+
+    text: str
+    snippet: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    records: tuple[Record, ...]
+    tables: tuple[EvidenceTable, ...] = ()
+    series: tuple[EvidenceSeries, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """`subject` is what it is about (client, agent, node, owner); `summary` is one sentence, numbers first.
+
+    `key` is `detector:subject`, with `#2` and so on for later windows of the same subject; the pipeline fills it in.
+    """
+
+    detector: str
+    subject: str
+    summary: str
+    severity: Severity
+    confidence: Confidence
+    confidence_reason: str
+    start: datetime | None
+    end: datetime | None
+    impact: tuple[Figure, ...]
+    evidence: Evidence
+    saving: Saving | None = None
+    alternatives: tuple[Saving, ...] = ()
+    why: str = ""
+    refuted_by: str = ""
+    variant: str = ""
+    remedies: tuple[Remedy, ...] = ()
+    verify: tuple[str, ...] = ()
+    stories: tuple[int, ...] = ()
+    key: str = ""
+
+    def figure(self, name: str) -> int | float:
+        """The impact figure of that name; KeyError if the finding does not state it."""
+        for figure in self.impact:
+            if figure.name == name:
+                return figure.value
+        raise KeyError(name)

@@ -1,0 +1,141 @@
+"""What a source is: how one kind of input is recognised, read into tables, and quoted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from analyzer.frames.contract import Table
+from analyzer.model import InputReport, SkippedReason
+
+PLACES_KEPT = 3
+"""Places named per reason for skipping."""
+
+Batch = Mapping[Table, pl.DataFrame]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One input: `id` is how results name it (the path relative to what the user gave), `path` where it lies."""
+
+    id: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """`tz` is for times without a zone, `year` for times without a year; `dated_span` is what dated inputs cover."""
+
+    tz: str = "UTC"
+    year: int | None = None
+    dated_span: tuple[datetime, datetime] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How sure a source is that it can read an input, from 0 to 1, and why."""
+
+    confidence: float
+    reason: str
+
+
+class ByteStream(Protocol):
+    """The decompressed bytes of one input. `read` returns b'' at the end and only there."""
+
+    def read(self, size: int) -> bytes: ...
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What became of every record of one input: records = used + skipped + incomplete tail, always."""
+
+    used: int = 0
+    incomplete_tail: int = 0
+    first_time: datetime | None = None
+    last_time: datetime | None = None
+    notes: list[str] = field(default_factory=list)
+    _skipped: dict[str, int] = field(default_factory=dict)
+    _places: dict[str, list[str]] = field(default_factory=dict)
+
+    def use(self, count: int) -> None:
+        self.used += count
+
+    def skip(self, reason: str, places: Iterable[int | str] = (), count: int = 1) -> None:
+        """Count records that were not used; the first three places (frame or line numbers) are kept per reason."""
+        if count <= 0:
+            return
+        self._skipped[reason] = self._skipped.get(reason, 0) + count
+        kept = self._places.setdefault(reason, [])
+        for place in places:
+            if len(kept) >= PLACES_KEPT:
+                break
+            kept.append(str(place))
+
+    def tail(self) -> None:
+        """The input ends inside a record: it was cut, or is still being written."""
+        self.incomplete_tail = 1
+
+    def note(self, text: str) -> None:
+        """One sentence on what was assumed or lost; said once however often it is noted."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def span(self, first: datetime | None, last: datetime | None) -> None:
+        """Widen the time that the used records cover."""
+        if first is not None and (self.first_time is None or first < self.first_time):
+            self.first_time = first
+        if last is not None and (self.last_time is None or last > self.last_time):
+            self.last_time = last
+
+    @property
+    def skipped(self) -> int:
+        return sum(self._skipped.values())
+
+    @property
+    def records(self) -> int:
+        return self.used + self.skipped + self.incomplete_tail
+
+    def report(self, *, path: str, kind: str, sha256: str, size: int, error: str = "") -> InputReport:
+        reasons = sorted(self._skipped.items(), key=lambda item: (-item[1], item[0]))
+        return InputReport(
+            path=path,
+            kind=kind,
+            sha256=sha256,
+            bytes=size,
+            records=self.records,
+            used=self.used,
+            skipped=self.skipped,
+            skipped_reasons=tuple(
+                SkippedReason(reason=reason, count=count, places=tuple(self._places[reason]))
+                for reason, count in reasons
+            ),
+            incomplete_tail=self.incomplete_tail,
+            first_time=self.first_time,
+            last_time=self.last_time,
+            notes=tuple(self.notes),
+            error=error,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One input format.
+
+    `identify` sees the first 64 KiB of the decompressed bytes. `read` yields bounded batches of table rows and fills
+    the ledger; it raises InputError only where nothing at all can be read. `quote` gives the text of the records of
+    those numbers, at most 2 KiB each, from the same bytes. A source with `needs_dates` is read after the others, so
+    that it can take the year from their span.
+    """
+
+    name: str
+    title: str
+    tables: tuple[Table, ...]
+    identify: Callable[[bytes], Match | None]
+    read: Callable[[ByteStream, Item, ReadOptions, Ledger], Iterator[Batch]]
+    quote: Callable[[ByteStream, frozenset[int]], dict[int, str]]
+    needs_dates: bool = False

@@ -1,0 +1,190 @@
+"""Run an investigation and answer with an exit code."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from analyzer import pipeline, settings
+from analyzer.cli.options import Kind
+from analyzer.cli.output import STDOUT, check, targets, write
+from analyzer.cli.progress import shown
+from analyzer.cli.wording import plural, say, size, tell
+from analyzer.errors import UsageError
+from analyzer.model import InputReport, Result, Severity
+
+DONE, FOUND, NO_INPUT, LOST = 0, 1, 3, 4
+
+HARMLESS = {"not-a-record"}
+"""Reasons for skipping that lose no evidence: banners and headers."""
+
+WARNINGS_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The command line as it was given."""
+
+    command: str
+    inputs: tuple[Path, ...]
+    outputs: tuple[str, ...]
+    format: Kind | None
+    default_output: str
+    kind: str | None
+    start: str | None
+    end: str | None
+    tz: str
+    year: int | None
+    only: tuple[str, ...]
+    skip: tuple[str, ...]
+    set: tuple[str, ...]
+    config: Path | None
+    title: str
+    fail_on: str
+    strict: bool
+    quiet: bool
+    verbose: int
+    color: str
+    force: bool
+
+
+def investigate(request: Request) -> int:
+    """Read, detect, write; then say on stderr what was found and what was not read."""
+    if request.verbose > 1:
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
+    for path in request.inputs:
+        if str(path) != STDOUT and not path.exists():
+            raise UsageError(f"{path}: no such file or directory; name what the outage left behind")
+    wanted = targets(request.outputs, request.format, request.default_output)
+    check(wanted, request.inputs, request.force)
+    with shown(request.quiet, request.color) as progress:
+        result = pipeline.investigate(_options(request), progress)
+    if not request.quiet:
+        _warn(result.inputs, request.verbose)
+    write(result, wanted, request.quiet)
+    if not request.quiet:
+        _sum_up(result)
+    return _code(result, request)
+
+
+def _options(request: Request) -> pipeline.RunOptions:
+    zone = _zone(request.tz)
+    config = request.config or (Path(settings.FILE_NAME) if Path(settings.FILE_NAME).is_file() else None)
+    layers = [settings.from_file(config)] if config else []
+    return pipeline.RunOptions(
+        inputs=request.inputs,
+        kind=request.kind,
+        start=_time(request.start, zone, "--from"),
+        end=_time(request.end, zone, "--to"),
+        tz=request.tz,
+        year=request.year,
+        only=request.only,
+        skip=request.skip,
+        overrides=(*layers, settings.from_options(request.set)),
+        title=request.title or _title(request.inputs),
+        command=canonical(request),
+    )
+
+
+def canonical(request: Request) -> str:
+    """The command as a result stores it: inputs by name and sorted, nothing that cannot change the result."""
+    words = ["analyze", request.command, *sorted(_name(path) for path in request.inputs)]
+    pairs: list[tuple[str, str | None]] = [
+        ("--as", request.kind if request.command == "postmortem" else None),
+        ("--from", request.start),
+        ("--to", request.end),
+        ("--tz", request.tz if request.tz != "UTC" else None),
+        ("--year", str(request.year) if request.year else None),
+        *(("--only", name) for name in sorted(request.only)),
+        *(("--skip", name) for name in sorted(request.skip)),
+        *(("--set", pair) for pair in request.set),
+        ("-c", _name(request.config) if request.config else None),
+    ]
+    for option, value in pairs:
+        if value is not None:
+            words += [option, value]
+    return shlex.join(words)
+
+
+def _name(path: Path) -> str:
+    return STDOUT if str(path) == STDOUT else path.name or path.resolve().name or "/"
+
+
+def _title(inputs: Sequence[Path]) -> str:
+    names = sorted(_name(path) for path in inputs)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise UsageError(f"--tz {name}: no such time zone; give a name such as Europe/Berlin or UTC") from error
+
+
+def _time(text: str | None, zone: ZoneInfo, option: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: not a time; write it as 2026-03-14T09:25:00Z") from error
+    return time if time.tzinfo else time.replace(tzinfo=zone)
+
+
+def _warn(inputs: Sequence[InputReport], verbose: int) -> None:
+    troubled = [report for report in inputs if report.error or report.incomplete_tail or _lost(report)]
+    shown_ = troubled if verbose else troubled[:WARNINGS_SHOWN]
+    for report in shown_:
+        parts = [report.error] if report.error else []
+        parts += [
+            f"{plural(reason.count, 'record')} not used: {reason.reason} (at {', '.join(reason.places)})"
+            for reason in report.skipped_reasons
+            if reason.reason not in HARMLESS
+        ]
+        parts += ["ends inside a record"] if report.incomplete_tail else []
+        say(f"warning: {report.path}: {'; '.join(parts)}")
+    if len(troubled) > len(shown_):
+        say(f"warning: {plural(len(troubled) - len(shown_), 'further input')} with trouble; -v names them")
+
+
+def _lost(report: InputReport) -> int:
+    return sum(reason.count for reason in report.skipped_reasons if reason.reason not in HARMLESS)
+
+
+def _sum_up(result: Result) -> None:
+    findings = result.findings
+    counts = {s.value: sum(f.severity is s for f in findings) for s in reversed(Severity)}
+    by = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    tell(f"{plural(len(findings), 'finding')}{': ' + by if by else ''}")
+    for number, finding in enumerate(findings[:WARNINGS_SHOWN], 1):
+        tell(f"  F{number} {finding.severity.value:<8} {finding.summary}")
+    read = [report for report in result.inputs if report.used]
+    firsts = [report.first_time for report in read if report.first_time]
+    lasts = [report.last_time for report in read if report.last_time]
+    span = f", {min(firsts):%Y-%m-%d %H:%M}\N{EN DASH}{max(lasts):%Y-%m-%d %H:%M} UTC" if firsts and lasts else ""
+    rest = len(result.inputs) - len(read)
+    total = size(sum(report.bytes for report in read))
+    tell(f"read {plural(len(read), 'file')}, {total}{span}; {rest or 'none'} not read")
+    failed = [run.detector for run in result.runs if run.status == "failed"]
+    if failed:
+        say(f"warning: these detectors failed, the others are whole: {', '.join(failed)}")
+
+
+def _code(result: Result, request: Request) -> int:
+    if not pipeline.usable(result.inputs):
+        say("error: no input could be read; `analyze identify` says what each one looks like")
+        return NO_INPUT
+    if request.strict and any(r.error or r.incomplete_tail or _lost(r) for r in result.inputs):
+        return LOST
+    if request.fail_on != "never":
+        least = Severity(request.fail_on).rank
+        if any(finding.severity.rank >= least for finding in result.findings):
+            return FOUND
+    return DONE

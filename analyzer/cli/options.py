@@ -1,0 +1,71 @@
+"""The options that the commands share, each described once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Kind(StrEnum):
+    html = "html"
+    json = "json"
+    text = "text"
+
+
+class Threshold(StrEnum):
+    never = "never"
+    low = "low"
+    medium = "medium"
+    high = "high"
+    critical = "critical"
+
+
+class When(StrEnum):
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
+Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT", help="Files and directories; `-` is standard input.")]
+Output = Annotated[
+    list[str] | None,
+    typer.Option("-o", "--output", metavar="PATH|-", help="Where to write; repeatable."),
+]
+Format = Annotated[Kind | None, typer.Option("-f", "--format", help="Format; else by the suffix of -o.")]
+Title = Annotated[str, typer.Option("--title", help="Title of the report.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite a file that this tool did not write.")]
+Color = Annotated[When, typer.Option("--color", help="Colour on a terminal.")]
+As = Annotated[
+    str | None,
+    typer.Option("--as", metavar="KIND", help="Read every input as pcap, coredns, audit or kubelet."),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="ID", help="Run this detector only; repeatable."),
+]
+Skip = Annotated[
+    list[str] | None,
+    typer.Option("--skip", metavar="ID", help="Leave this detector out; repeatable."),
+]
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="TIME", help="Keep what happened from here (2026-03-14T09:25:00Z)."),
+]
+To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Keep what happened before here.")]
+Tz = Annotated[str, typer.Option("--tz", metavar="ZONE", help="Zone of times that name none.")]
+Year = Annotated[int | None, typer.Option("--year", min=1970, max=2200, help="Year of klog times.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="ID.SETTING=VALUE", help="Change one threshold; repeatable."),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("-c", "--config", metavar="FILE", help="Settings; else ./analyze.toml if there."),
+]
+FailOn = Annotated[Threshold, typer.Option("--fail-on", help="Exit 1 when a finding is this severe.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 4 when evidence was lost.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only on stderr.")]
+Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More on stderr.")]

@@ -1,0 +1,77 @@
+"""`analyze identify` and `analyze detectors`: plain text on standard output."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from analyzer import detectors, pipeline
+from analyzer.cli.output import STDOUT, to_stdout
+from analyzer.cli.wording import safe
+from analyzer.detector import Detector, Needs
+from analyzer.errors import UsageError
+
+NO_INPUT = 3
+
+
+def identified(inputs: Sequence[Path]) -> int:
+    """One line per input: kind, confidence, name, reason."""
+    for path in inputs:
+        if str(path) != STDOUT and not path.exists():
+            raise UsageError(f"{path}: no such file or directory; name what the outage left behind")
+    known = pipeline.recognise(inputs)
+    lines = []
+    for one in known:
+        if one.source is not None and one.match is not None:
+            lines.append(f"{one.source.name:<8} {one.match.confidence:>4.0%}  {one.item.id}: {one.match.reason}")
+        elif one.report is not None:
+            lines.append(f"{one.report.kind:<8}    -  {one.item.id}: {one.report.error}")
+    _print(lines)
+    return 0 if any(one.source is not None for one in known) else NO_INPUT
+
+
+def listed() -> int:
+    """One line per detector."""
+    _print([f"{detector.id:<28} {detector.title}" for detector in detectors.load()])
+    return 0
+
+
+def explained(name: str) -> int:
+    """All that a detector says of itself."""
+    known = {detector.id: detector for detector in detectors.load()}
+    if name not in known:
+        raise UsageError(f"there is no detector {name}; there are {', '.join(known)}")
+    detector = known[name]
+    doc = inspect.getdoc(sys.modules[detector.detect.__module__]) or ""
+    lines = [f"{detector.id}: {detector.title}", "", *doc.splitlines()[1:], "", "## Needs", ""]
+    lines += [f"- {_names(needs)}" for needs in detector.needs_any]
+    lines += [f"- uses, where given: {_names(detector.uses)}"] if detector.uses else []
+    lines += ["", "## Settings", "", *_settings(detector), "", "## What to do", ""]
+    for remedy in detector.remedies:
+        lines += [f"- {remedy.text}", *(f"      {line}" for line in remedy.snippet.splitlines())]
+    if detector.stories:
+        lines += ["", f"Published stories: {', '.join(str(story) for story in detector.stories)}"]
+    _print(lines)
+    return 0
+
+
+def _names(needs: Needs) -> str:
+    return " and ".join(need.name for need in needs)
+
+
+def _settings(detector: Detector[Any]) -> list[str]:
+    lines = []
+    for field in fields(detector.settings):
+        meta = field.metadata
+        unit = f" {meta['unit']}" if meta["unit"] else ""
+        value = getattr(detector.settings, field.name)
+        lines.append(f"- {detector.id}.{field.name} = {value}{unit}: {meta['doc']} Default: {meta['source']}.")
+    return lines
+
+
+def _print(lines: Sequence[str]) -> None:
+    to_stdout("".join(f"{safe(line)}\n" for line in lines).encode())

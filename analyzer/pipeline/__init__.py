@@ -1,0 +1,76 @@
+"""identify -> read -> derive -> detect -> tell -> Result: the only place that knows all of them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from analyzer import detectors, settings, story
+from analyzer.detector import Detector
+from analyzer.errors import UsageError
+from analyzer.model import Result, Tool
+from analyzer.pipeline.coverage import coverage_of
+from analyzer.pipeline.detect import run_all
+from analyzer.pipeline.options import Progress, RunOptions
+from analyzer.pipeline.quote import fill
+from analyzer.pipeline.read import Known, read_all, recognise, usable
+from analyzer.pipeline.store import Store
+
+__all__ = ["Known", "Progress", "RunOptions", "chosen", "investigate", "recognise", "tool", "usable"]
+
+DISTRIBUTION = "kube-postmortem"
+
+
+def investigate(options: RunOptions, progress: Progress | None = None) -> Result:
+    """The whole way from inputs to a Result. Raises UsageError before anything is read."""
+    progress = progress or Progress()
+    picked = chosen(options)
+    progress.phase("looking at the inputs")
+    reading = read_all(recognise(options.inputs, options.kind), options, progress)
+    store = Store(reading.tables)
+    progress.phase("looking for failure patterns")
+    coverage = coverage_of(store, reading.reports)
+    runs = fill(run_all(picked, store, coverage), reading.places)
+    progress.phase("writing the story")
+    told = story.tell(store.get, runs, coverage)
+    return Result(
+        tool=tool(),
+        title=options.title,
+        command=options.command,
+        settings=settings.effective(picked),
+        inputs=reading.reports,
+        runs=runs,
+        story=told.story,
+        series=told.series,
+        talkers=told.talkers,
+        changes=told.changes,
+        entities=told.entities,
+        offsets=told.offsets,
+        coverage=coverage,
+        remarks=told.remarks,
+    )
+
+
+def chosen(options: RunOptions) -> Sequence[Detector[Any]]:
+    """The detectors that --only and --skip leave, with their settings. Raises UsageError for an unknown id."""
+    every = detectors.load()
+    known = [detector.id for detector in every]
+    for name in [*options.only, *options.skip]:
+        if name not in known:
+            raise UsageError(f"there is no detector {name}; there are {', '.join(known)}")
+    left = [d for d in every if (not options.only or d.id in options.only) and d.id not in options.skip]
+    changed = settings.apply(every, *options.overrides)
+    return [replace(d) for d in changed if d.id in {one.id for one in left}]
+
+
+def tool() -> Tool:
+    """What made the result: the tool, Python, and the libraries that decide what is read."""
+    libraries = tuple(f"{name} {version(name)}" for name in ("msgspec", "numpy", "polars", "pyarrow", "zstandard"))
+    try:
+        own = version(DISTRIBUTION)
+    except PackageNotFoundError:
+        own = "0+source"
+    return Tool(name=DISTRIBUTION, version=own, python=platform.python_version(), libraries=libraries)

@@ -1,0 +1,58 @@
+"""What each table covers: rows, span, inputs, and gaps in which nothing was written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import polars as pl
+
+from analyzer.frames import Table
+from analyzer.model import Coverage, Gap, InputReport
+from analyzer.pipeline.store import Store
+
+GAP = timedelta(minutes=10)
+"""A table that is silent for longer has a gap there, not a quiet time."""
+
+GAPS_KEPT = 50
+
+STEADY = {"packets", "coredns_queries", "audit_events", "klog_lines"}
+"""Tables of sources that always have something to say; rare things such as metadata requests are silent by nature."""
+
+
+def coverage_of(store: Store, reports: Sequence[InputReport]) -> tuple[Coverage, ...]:
+    """One entry per table that was read, in the order of table names."""
+    return tuple(_one(store, table, reports) for table in sorted(store.rows, key=lambda table: table.name))
+
+
+def _one(store: Store, table: Table, reports: Sequence[InputReport]) -> Coverage:
+    frame = store.get(table)
+    assert frame is not None
+    span = frame.select(first=pl.col("time").min(), last=pl.col("time").max()).collect().row(0, named=True)
+    given = frame.select(pl.col("source").unique().sort()).collect().to_series().to_list()
+    names = {report.path: report for report in reports}
+    lost = sum(names[name].skipped + names[name].incomplete_tail for name in given if name in names)
+    return Coverage(
+        table=table.name,
+        rows=store.rows[table],
+        first_time=span["first"],
+        last_time=span["last"],
+        sources=tuple(given),
+        gaps=gaps(frame) if table.name in STEADY else (),
+        remark=f"{lost:,} records of these inputs were not used" if lost else "",
+    )
+
+
+def gaps(frame: pl.LazyFrame) -> tuple[Gap, ...]:
+    """Stretches of more than ten minutes without a row, oldest first, at most fifty."""
+    found = (
+        frame.select(end=pl.col("time").drop_nulls().sort())
+        .with_columns(start=pl.col("end").shift(1))
+        .filter(pl.col("end") - pl.col("start") > GAP)
+        .head(GAPS_KEPT)
+        .collect()
+    )
+    return tuple(
+        Gap(start=row["start"], end=row["end"], reason="no record for more than 10 minutes")
+        for row in found.iter_rows(named=True)
+    )

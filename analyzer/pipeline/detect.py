@@ -1,0 +1,74 @@
+"""Run every detector over the tables that were read; one that breaks costs nothing but its own answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from analyzer.detector import Detector, Needs, NotObservable, Remark
+from analyzer.model import Coverage, Finding, Run, Status
+from analyzer.pipeline.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def run_all(detectors: Sequence[Detector[Any]], store: Store, coverage: Sequence[Coverage]) -> tuple[Run, ...]:
+    return tuple(run_one(detector, store, coverage) for detector in detectors)
+
+
+def run_one(detector: Detector[Any], store: Store, coverage: Sequence[Coverage]) -> Run:
+    """What became of one detector: fired, quiet with its coverage, skipped with the reason, failed with the error."""
+    try:
+        return _run(detector, store, coverage)
+    except Exception as error:  # guard: one broken detector must not cost the report
+        log.debug("detector %s failed", detector.id, exc_info=True)
+        reason = f"{type(error).__name__}: {error}"[:400]
+        return Run(detector=detector.id, title=detector.title, status=Status.FAILED, reason=reason)
+
+
+def _run(detector: Detector[Any], store: Store, coverage: Sequence[Coverage]) -> Run:
+    made = Run(detector=detector.id, title=detector.title, status=Status.SKIPPED)
+    declared = tuple(dict.fromkeys([*(need for needs in detector.needs_any for need in needs), *detector.uses]))
+    seen = store.select(declared)
+    met = [needs for needs in detector.needs_any if all(need in seen for need in needs)]
+    if not met:
+        return replace(made, reason=f"no input gave {_alternatives(detector.needs_any)}")
+    try:
+        outcome = list(detector.detect(seen, detector.settings))
+    except NotObservable as error:
+        return replace(made, reason=f"not observable: {error}")
+    findings = with_keys([out for out in outcome if isinstance(out, Finding)])
+    remarks = tuple(out.text for out in outcome if isinstance(out, Remark))
+    if findings:
+        return replace(made, status=Status.FIRED, findings=findings, remarks=remarks)
+    behind = {table.name for table in store.tables_behind(need for needs in met for need in needs)}
+    return replace(made, status=Status.QUIET, reason=_covered(behind, coverage), remarks=remarks)
+
+
+def with_keys(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings in their order, each with its key; a later window of the same subject is `#2`, `#3` ..."""
+    seen: dict[str, int] = {}
+    keyed = []
+    for finding in findings:
+        base = f"{finding.detector}:{finding.subject}"
+        seen[base] = seen.get(base, 0) + 1
+        keyed.append(replace(finding, key=base if seen[base] == 1 else f"{base}#{seen[base]}"))
+    return tuple(keyed)
+
+
+def _alternatives(needs_any: Sequence[Needs]) -> str:
+    return " or ".join(" and ".join(need.name for need in needs) for needs in needs_any)
+
+
+def _covered(tables: set[str], coverage: Sequence[Coverage]) -> str:
+    parts = [f"{c.rows:,} rows of {c.table}{_span(c.first_time, c.last_time)}" for c in coverage if c.table in tables]
+    return "nothing of the kind in " + "; ".join(parts) if parts else "nothing of the kind"
+
+
+def _span(first: datetime | None, last: datetime | None) -> str:
+    if first is None or last is None:
+        return " without times"
+    return f" from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,39 @@
+"""What a run was asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from analyzer.settings import Overrides
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """`kind` forces a source by name. `start` and `end` keep only rows of that time. `command` is stored as given."""
+
+    inputs: tuple[Path, ...]
+    kind: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    tz: str = "UTC"
+    year: int | None = None
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    overrides: tuple[Overrides, ...] = ()
+    title: str = ""
+    command: str = ""
+
+
+class Progress:
+    """Told what a run is at; this one says nothing. The command line shows its own on a terminal."""
+
+    def total(self, count: int) -> None:
+        """So many bytes will be read."""
+
+    def phase(self, text: str) -> None:
+        """This is what happens now."""
+
+    def advance(self, count: int) -> None:
+        """So many more bytes were read."""

@@ -1,0 +1,174 @@
+"""Open, recognise and read every input; one that breaks costs one sentence, never the run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from analyzer import sources
+from analyzer.errors import InputError, UsageError
+from analyzer.frames import Table, concat
+from analyzer.model import InputReport
+from analyzer.pipeline.options import Progress, RunOptions
+from analyzer.sources.contract import Item, Ledger, Match, ReadOptions, Source
+from analyzer.sources.discover import discover
+from analyzer.sources.stream import Stream, open_stream
+
+log = logging.getLogger(__name__)
+
+HEAD = 64 << 10
+"""Bytes that identification looks at."""
+
+UNKNOWN = "unknown"
+REFUSED = "refused"
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """All that was read: tables, one report per input, and how to find a record again."""
+
+    tables: dict[Table, pl.DataFrame] = field(default_factory=dict)
+    reports: tuple[InputReport, ...] = ()
+    places: dict[str, tuple[Item, Source]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """An input and what it was recognised as; `report` stands instead where it cannot be read."""
+
+    item: Item
+    source: Source | None = None
+    match: Match | None = None
+    report: InputReport | None = None
+
+
+def recognise(paths: Sequence[Path], kind: str | None = None) -> list[Known]:
+    """Every input below `paths`, in the order of ids, with its source. Raises UsageError for an unknown kind."""
+    items, refused = discover(paths)
+    known = [_recognise(item, kind) for item in items]
+    known += [Known(item=Item(id=name, path=Path(name)), report=_unread(name, REFUSED, why)) for name, why in refused]
+    return sorted(known, key=lambda one: one.item.id)
+
+
+def read_all(known: Sequence[Known], options: RunOptions, progress: Progress) -> Reading:
+    """Read what was recognised. Inputs that take their year from the others come last."""
+    reading = Reading()
+    parts: dict[Table, list[pl.DataFrame]] = {}
+    reports = {one.item.id: one.report for one in known if one.report is not None}
+    ready = [(one.item, one.source) for one in known if one.source is not None]
+    progress.total(sum(_size(item) for item, _ in ready))
+    span: tuple[datetime, datetime] | None = None
+    for item, source in sorted(ready, key=lambda pair: (pair[1].needs_dates, pair[0].id)):
+        progress.phase(f"reading {item.id}")
+        reading.places[item.id] = (item, source)
+        how = ReadOptions(tz=options.tz, year=options.year, dated_span=span)
+        report = _read_one(item, source, how, parts, progress)
+        reports[item.id] = report
+        if report.used:
+            for table in source.tables:
+                parts.setdefault(table, [])
+        if not source.needs_dates:
+            span = _widen(span, report)
+    reading.reports = tuple(reports[name] for name in sorted(reports))
+    reading.tables = {table: _window(concat(table, parts[table]), options) for table in sorted(parts, key=_name)}
+    return reading
+
+
+def _recognise(item: Item, kind: str | None) -> Known:
+    ledger = Ledger()
+    try:
+        with open_stream(item, ledger) as stream:
+            head = stream.peek(HEAD)
+    except (InputError, OSError) as error:
+        return Known(item=item, report=_unread(item.id, REFUSED, _sentence(error), _size(item)))
+    if kind is not None:
+        return Known(item=item, source=_forced(kind), match=Match(1.0, "as the command says"))
+    if not head:
+        return Known(item=item, report=_unread(item.id, UNKNOWN, "empty file", _size(item)))
+    best = sources.identify(head)
+    if best is None:
+        first = head[:8].hex(" ")
+        why = f"not a capture or a log that is known here (first bytes: {first}); force a kind with --as"
+        return Known(item=item, report=_unread(item.id, UNKNOWN, why, _size(item)))
+    return Known(item=item, source=best[0], match=best[1])
+
+
+def _forced(kind: str) -> Source:
+    for source in sources.load():
+        if source.name == kind:
+            return source
+    raise UsageError(f"there is no kind {kind}; there are {', '.join(source.name for source in sources.load())}")
+
+
+def _read_one(
+    item: Item, source: Source, how: ReadOptions, parts: dict[Table, list[pl.DataFrame]], progress: Progress
+) -> InputReport:
+    ledger = Ledger()
+    error, stream = "", None
+    try:
+        with open_stream(item, ledger) as stream:
+            done = 0
+            for batch in source.read(stream, item, how, ledger):
+                for table, frame in batch.items():
+                    parts.setdefault(table, []).append(frame)
+                progress.advance(stream.size - done)
+                done = stream.size
+            while stream.read(1 << 20):  # what the source did not want still belongs to the hash
+                pass
+            progress.advance(stream.size - done)
+    except (InputError, OSError) as problem:
+        error = _sentence(problem)
+    except Exception as problem:  # guard: one broken input must not cost the run
+        log.debug("input %s failed", item.id, exc_info=True)
+        error = f"could not be read further: {type(problem).__name__}: {problem}"[:400]
+    sha256, size = _identity(stream, item)
+    return ledger.report(path=item.id, kind=source.name, sha256=sha256, size=size, error=error)
+
+
+def _identity(stream: Stream | None, item: Item) -> tuple[str, int]:
+    return (stream.sha256, stream.size) if stream is not None else ("", _size(item))
+
+
+def _sentence(error: InputError | OSError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def _unread(name: str, kind: str, why: str, size: int = 0) -> InputReport:
+    return replace(Ledger().report(path=name, kind=kind, sha256="", size=size), error=why)
+
+
+def _size(item: Item) -> int:
+    try:
+        return item.path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _name(table: Table) -> str:
+    return table.name
+
+
+def _widen(span: tuple[datetime, datetime] | None, report: InputReport) -> tuple[datetime, datetime] | None:
+    if report.first_time is None or report.last_time is None:
+        return span
+    if span is None:
+        return report.first_time, report.last_time
+    return min(span[0], report.first_time), max(span[1], report.last_time)
+
+
+def _window(frame: pl.DataFrame, options: RunOptions) -> pl.DataFrame:
+    if options.start is not None:
+        frame = frame.filter(pl.col("time") >= pl.lit(options.start.astimezone(UTC)))
+    if options.end is not None:
+        frame = frame.filter(pl.col("time") < pl.lit(options.end.astimezone(UTC)))
+    return frame
+
+
+def usable(reports: Iterable[InputReport]) -> bool:
+    """Whether anything at all could be read."""
+    return any(report.used for report in reports)

@@ -1,0 +1,101 @@
+"""Thresholds from `analyze.toml` and `--set`; a misspelt key is an error, never ignored."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from analyzer.detector import Detector
+from analyzer.errors import UsageError
+from analyzer.model import SettingValue
+
+FILE_NAME = "analyze.toml"
+
+Overrides = dict[str, dict[str, Any]]
+
+
+def from_file(path: Path) -> Overrides:
+    """The tables of a settings file: one per detector, `[dns-search-chain] min_chains = 5`."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}; name a settings file that exists") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{path}: not valid TOML: {error}; mend that line") from error
+    flat = [name for name, value in raw.items() if not isinstance(value, dict)]
+    if flat:
+        raise UsageError(f"{path}: {flat[0]} stands outside a table; write it below [DETECTOR]")
+    return raw
+
+
+def from_options(pairs: Sequence[str]) -> Overrides:
+    """`--set id.setting=value` as the same mapping; values are read as TOML, bare words as text."""
+    found: Overrides = {}
+    for pair in pairs:
+        left, equals, text = pair.partition("=")
+        detector, dot, name = left.strip().rpartition(".")
+        if not (equals and dot and detector and name):
+            raise UsageError(f"--set {pair}: not of the form DETECTOR.SETTING=VALUE")
+        try:
+            value = tomllib.loads(f"v = {text}")["v"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        found.setdefault(detector, {})[name] = value
+    return found
+
+
+def apply(detectors: Sequence[Detector[Any]], *layers: Overrides) -> tuple[Detector[Any], ...]:
+    """The detectors with their settings changed; later layers win. Raises UsageError for unknown names and values."""
+    known = [detector.id for detector in detectors]
+    for layer in layers:
+        for name in layer:
+            if name not in known:
+                raise UsageError(f"settings: there is no detector {name}{_suggest(name, known)}")
+    changed = []
+    for detector in detectors:
+        raw: dict[str, Any] = {}
+        for layer in layers:
+            raw |= layer.get(detector.id, {})
+        changed.append(replace(detector, settings=override(detector.id, detector.settings, raw)) if raw else detector)
+    return tuple(changed)
+
+
+def override(detector: str, settings: Any, raw: Mapping[str, Any]) -> Any:
+    """A copy of `settings` with the values of `raw`, each checked for its name, its type and its minimum."""
+    known = {field.name: field for field in fields(settings)}
+    for name, value in raw.items():
+        if name not in known:
+            raise UsageError(f"settings: {detector} has no setting {name}{_suggest(name, list(known))}")
+        kind = type(getattr(settings, name))
+        if kind is float and type(value) is int:
+            value = float(value)
+        least = known[name].metadata["minimum"]
+        if type(value) is not kind or (least is not None and not value >= least):
+            wanted = kind.__name__ if least is None else f"{kind.__name__} of at least {least}"
+            raise UsageError(f"settings: {detector}.{name} = {value!r} is wrong; it wants {wanted}")
+        settings = replace(settings, **{name: value})
+    return settings
+
+
+def effective(detectors: Sequence[Detector[Any]]) -> tuple[SettingValue, ...]:
+    """Every setting of every detector with the value in force, in the order of detectors and declaration."""
+    return tuple(
+        SettingValue(
+            detector=detector.id,
+            name=field.name,
+            value=str(getattr(detector.settings, field.name)),
+            default=getattr(detector.settings, field.name) == field.default,
+            doc=field.metadata["doc"],
+        )
+        for detector in detectors
+        for field in fields(detector.settings)
+    )
+
+
+def _suggest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"

@@ -1,0 +1,35 @@
+"""Masks what must not leave the machine: credentials by their shape, wherever they stand in a quoted record.
+
+Structure comes first: bodies and credential fields are dropped where they are parsed. This is the second line, for
+text that is quoted as it was written.
+"""
+
+from __future__ import annotations
+
+import re
+
+MASK = "[masked]"
+
+_PATTERNS = (
+    # key = value in any of the usual spellings; the value ends at a quote, a comma, an ampersand or white space
+    re.compile(
+        r"""(?ix) (?P<keep> ["']? \b [\w.-]{0,40}? (?: pass(?:word|wd)? | secret(?:_?access_?key|_?key)? | token | api[_-]?key |
+        private[_-]?key | client[_-]?secret | credential | authorization | cookie | x-aws-ec2-metadata-token )
+        ["']? \s? [:=] \s? ["']? (?: (?:bearer|basic|digest) \s )? ) (?P<hide> [^\s"'&,;}{\\]{6,} )"""
+    ),
+    re.compile(r"(?i)(?P<keep>\b(?:bearer|basic)\s)(?P<hide>[A-Za-z0-9._~+/=-]{8,})"),
+    # a JWT, also where its signature was cut off
+    re.compile(r"(?P<keep>)(?P<hide>\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?)"),
+    # AWS key ids (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html)
+    re.compile(r"(?P<keep>)(?P<hide>\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,20}\b)"),
+    re.compile(r"(?s)(?P<keep>-----BEGIN [A-Z ]*PRIVATE KEY-----)(?P<hide>.*?)(?=-----END|$)"),
+    # a kubeadm bootstrap token: six, a point, sixteen
+    re.compile(r"(?P<keep>)(?P<hide>\b[a-z0-9]{6}\.[a-z0-9]{16}\b)"),
+)
+
+
+def scrub(text: str) -> str:
+    """The text with everything that has the shape of a credential replaced by `[masked]`."""
+    for pattern in _PATTERNS:
+        text = pattern.sub(lambda found: f"{found['keep']}{MASK}", text)
+    return text

@@ -87,7 +87,7 @@ def _options(request: Request) -> pipeline.RunOptions:
         only=request.only,
         skip=request.skip,
         overrides=(*layers, settings.from_options(request.set)),
-        title=request.title or _title(request.inputs),
+        title=request.title or canonical_title(request.inputs),
         command=canonical(request),
     )
 
@@ -116,7 +116,7 @@ def _name(path: Path) -> str:
     return STDOUT if str(path) == STDOUT else path.name or path.resolve().name or "/"
 
 
-def _title(inputs: Sequence[Path]) -> str:
+def canonical_title(inputs: Sequence[Path]) -> str:
     names = sorted(_name(path) for path in inputs)
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 

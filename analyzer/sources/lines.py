@@ -1,9 +1,18 @@
-"""Newline-aligned windows over a byte stream: lines are never cut, never copied twice, and numbered from 1."""
+"""Newline-aligned windows over a byte stream: lines are never cut, never copied twice, and numbered from 1.
+
+Text is made UTF-8 here: a byte order mark is taken off and UTF-16 is decoded, so that nobody behind this module has
+to think of them. Lines end at a line feed and nowhere else; a carriage return before it belongs to the ending.
+"""
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
 
 from analyzer.sources.contract import ByteStream, Ledger
 
@@ -15,6 +24,12 @@ LINE_LIMIT = 64 << 20
 
 QUOTE_LIMIT = 2048
 """Bytes of one quoted line."""
+
+_NEWLINE, _RETURN = 10, 13
+_VIEW_INLINE = 12
+"""Strings up to this length lie inside their Arrow view itself (Arrow columnar format, variable-size binary view)."""
+
+_MARKS = ((codecs.BOM_UTF8, None), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +46,7 @@ def windows(stream: ByteStream, ledger: Ledger, size: int = WINDOW, limit: int =
     parts: list[bytes] = []
     held = 0
     dropping = False
-    while chunk := stream.read(size):
+    for chunk in _utf8_chunks(stream, ledger, size):
         cut = chunk.rfind(b"\n")
         if dropping:
             first = chunk.find(b"\n")
@@ -63,17 +78,154 @@ def quote_lines(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
     wanted = sorted(numbers)
     found: dict[int, str] = {}
     for window in windows(stream, Ledger()):
-        count = window.data.count(b"\n")
-        here = [n for n in wanted if window.first_number <= n <= window.first_number + count]
-        position, at = 0, window.first_number
-        for number in here:
-            while at < number:
-                position = window.data.index(b"\n", position) + 1
-                at += 1
-            end = window.data.find(b"\n", position)
-            line = window.data[position : end if end >= 0 else len(window.data)]
-            if line or end >= 0:
-                found[number] = line[:QUOTE_LIMIT].decode("utf-8", "replace").rstrip("\r")
         if len(found) == len(wanted):
             break
+        starts, ends = _edges(window.data)
+        for number in wanted[len(found) :]:
+            at = number - window.first_number
+            if at >= len(starts):
+                break
+            line = window.data[starts[at] : ends[at]]
+            found[number] = line[:QUOTE_LIMIT].decode("utf-8", "replace").rstrip("\r")
     return found
+
+
+def text_head(head: bytes) -> bytes:
+    """The first bytes of an input as `windows` would give them: UTF-8 without a mark."""
+    return b"".join(_utf8_chunks(_Bytes(head), Ledger(), max(1, len(head))))
+
+
+def line_frame(window: Window) -> pl.DataFrame:
+    """The lines of a window as columns, blank ones left out.
+
+    `number` Int64: physical line. `text` String: the line without its ending; invalid UTF-8 becomes U+FFFD, NUL bytes
+    before the text (left by a power loss or a sparse copy) are taken off. `line_bytes` Int64: length with the ending.
+    The text is not copied: it keeps the window alive.
+    """
+    data = window.data
+    starts, ends = _edges(data)
+    line_bytes = np.minimum(ends + 1, len(data)) - starts
+    if not data.isascii():
+        data, starts, ends = _valid(data, starts, ends)
+    lengths = ends - starts
+    buffer = np.frombuffer(data, np.uint8)
+    if b"\r\n" in data or data.endswith(b"\r"):
+        lengths = lengths - ((lengths > 0) & (buffer[np.maximum(ends - 1, 0)] == _RETURN))
+    if b"\0" in data:
+        starts, lengths = _without_nuls(buffer, starts, lengths)
+    frame = pl.DataFrame(
+        {
+            "number": np.arange(window.first_number, window.first_number + len(starts), dtype=np.int64),
+            "text": _text(data, buffer, starts, lengths),
+            "line_bytes": line_bytes.astype(np.int64),
+        },
+        schema={"number": pl.Int64, "text": pl.String, "line_bytes": pl.Int64},
+    )
+    return frame.filter(pl.lit(pl.Series(lengths > 0)))
+
+
+def ends_open(window: Window) -> bool:
+    """True where the last line has no newline: the input was cut there or is still being written."""
+    return not window.data.endswith(b"\n")
+
+
+class _Bytes:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, size: int) -> bytes:
+        part, self._data = self._data[:size], self._data[size:]
+        return part
+
+
+def _utf8_chunks(stream: ByteStream, ledger: Ledger, size: int) -> Iterator[bytes]:
+    """Chunks of about `size` bytes, in UTF-8 and without a byte order mark."""
+    chunk = _read_full(stream, size)
+    for mark, encoding in _MARKS:
+        if chunk.startswith(mark):
+            chunk = chunk[len(mark) :]
+            break
+    else:
+        encoding = _bare_utf16(chunk)
+    if encoding is None:
+        while chunk:
+            yield chunk
+            chunk = _read_full(stream, size)
+        return
+    ledger.note(f"{encoding.upper()} text was decoded")
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    while chunk:
+        yield decoder.decode(chunk).encode("utf-8", "replace")
+        chunk = _read_full(stream, size)
+    if rest := decoder.decode(b"", final=True):
+        yield rest.encode("utf-8", "replace")
+
+
+def _bare_utf16(head: bytes) -> str | None:
+    """UTF-16 without a mark: every other byte of the first line's start is NUL."""
+    first = head[:32]
+    if len(first) < 32 or first.count(0) != 16:
+        return None
+    if not any(first[1::2]):
+        return "utf-16-le"
+    return "utf-16-be" if not any(first[::2]) else None
+
+
+def _read_full(stream: ByteStream, size: int) -> bytes:
+    """As many bytes as asked for, unless the stream ends: short reads would make many small windows."""
+    chunk = stream.read(size)
+    if not chunk or len(chunk) >= size:
+        return chunk
+    parts, held = [chunk], len(chunk)
+    while held < size and (chunk := stream.read(size - held)):
+        parts.append(chunk)
+        held += len(chunk)
+    return b"".join(parts)
+
+
+def _edges(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Start and end (at the newline) of every line."""
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
+    if data and not data.endswith(b"\n"):
+        ends = np.append(ends, len(data))
+    starts = np.empty_like(ends)
+    starts[:1], starts[1:] = 0, ends[:-1] + 1
+    return starts, ends
+
+
+def _valid(data: bytes, starts: np.ndarray, ends: np.ndarray) -> tuple[bytes, np.ndarray, np.ndarray]:
+    """The data if it is UTF-8, else repaired; a repair never touches a newline, so lines stay in step."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        data = data.decode("utf-8", "replace").encode("utf-8")
+        starts, ends = _edges(data)
+    return data, starts, ends
+
+
+def _without_nuls(buffer: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Move the start of lines that begin with NUL bytes to their text; a line of NULs alone keeps one of them."""
+    begins = (lengths > 1) & (buffer[np.minimum(starts, len(buffer) - 1)] == 0)
+    if not begins.any():
+        return starts, lengths
+    other = np.append(np.flatnonzero(buffer != 0), len(buffer))
+    text = np.minimum(other[np.searchsorted(other, starts)], starts + lengths - 1)
+    moved = np.where(begins, text - starts, 0)
+    return starts + moved, lengths - moved
+
+
+def _text(data: bytes, buffer: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> pl.Series:
+    """Strings that point into the window instead of copying it (Arrow views: length, prefix, buffer, offset)."""
+    views = np.zeros((len(starts), 4), np.uint32)
+    views[:, 0] = lengths
+    views[:, 3] = starts
+    at = np.minimum(starts[:, None] + np.arange(4), len(buffer) - 1)
+    views[:, 1] = buffer[at].view(np.uint32)[:, 0]
+    short = np.flatnonzero(lengths <= _VIEW_INLINE)
+    if len(short):
+        place = np.arange(_VIEW_INLINE)
+        letters = buffer[np.minimum(starts[short][:, None] + place, len(buffer) - 1)]
+        letters = np.where(place < lengths[short][:, None], letters, 0).astype(np.uint8)
+        views[short, 1:] = letters.view(np.uint32)
+    array = pa.Array.from_buffers(pa.string_view(), len(starts), [None, pa.py_buffer(views), pa.py_buffer(data)])
+    return pl.Series("text", pl.from_arrow(array), dtype=pl.String)

@@ -1,0 +1,42 @@
+"""Evidence is data: a name read from a packet may not steer a terminal, reorder a line or become markup.
+
+Everything that does not print is written as its escape, so that it stays visible. Escaping for HTML comes on top.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import Any
+
+MOST_CHARACTERS = 2_000
+_MOST_MARKS = 3  # more marks on one letter smear over the lines above and below
+_FOR_SCRIPT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+
+
+def visible(text: str, keep: str = "") -> str:
+    r"""The text with control, format, bidi and lone surrogate characters as `\x1b` or `\u202e`, those of `keep` apart."""
+    if text.isascii() and text.isprintable():
+        return text
+    out: list[str] = []
+    marks = 0
+    for char in text:
+        marks = marks + 1 if unicodedata.category(char) in {"Mn", "Me"} else 0
+        plain = char in keep or (char.isprintable() and marks <= _MOST_MARKS)
+        out.append(char if plain else char.encode("unicode_escape").decode("ascii"))
+    return "".join(out)
+
+
+def shown(text: str, most: int = MOST_CHARACTERS, keep: str = "") -> str:
+    """The visible text, cut after `most` characters with the number of those left out."""
+    whole = visible(text[: most + 1], keep)
+    if len(text) <= most and len(whole) <= most:
+        return whole
+    head = whole[:most]
+    return f"{head}… ({len(text) - most:,} more characters)" if len(text) > most else f"{head}…"
+
+
+def for_script(value: Any) -> str:
+    """JSON that can stand inside a script element: no character of it can end the element or start a comment."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.translate(_FOR_SCRIPT)

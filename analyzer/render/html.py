@@ -1,0 +1,107 @@
+"""The postmortem as one self-contained HTML page: no network, no font, and a policy that runs only our own script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from analyzer.model import Cell, Result
+from analyzer.render import format as words
+from analyzer.render.escape import shown
+from analyzer.render.page import Limits, Page, page
+from analyzer.render.svg import bar
+
+TARGET_BYTES = 1_000_000
+HARD_BYTES = 3_000_000
+"""Reports of hundreds of megabytes have been met in other tools; browsers do not open them."""
+
+_HERE = Path(__file__).parent
+_CELL = 300  # characters of one quoted record or cell
+
+
+def render_html(result: Result) -> str:
+    """The page of a result. The same result gives the same text; what does not fit is cut, and said to be."""
+    limits = Limits()
+    made = _render(page(result, limits))
+    for _ in range(6):
+        if len(made.encode()) <= TARGET_BYTES:
+            break
+        limits = limits.tighter()
+        made = _render(page(result, limits))
+    return made
+
+
+def _render(view: Page) -> str:
+    css, script = _asset("page.css"), _asset("page.js")
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(css)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    template = _environment().get_template("page.html.j2")
+    return template.render(
+        page=view, result=view.result, css=Markup(css), script=Markup(script), island=Markup(view.charts.island), policy=policy, title=_title(view)
+    )
+
+
+def _title(view: Page) -> str:
+    if view.result.title:
+        return view.result.title
+    return f"Postmortem evidence of {words.clock(view.start)[:10]}" if view.start else "Postmortem evidence"
+
+
+@cache
+def _asset(name: str) -> str:
+    return (_HERE / "assets" / name).read_text(encoding="utf-8").strip("\n")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    made.filters.update(
+        number=words.number,
+        size=words.size,
+        quantity=words.quantity,
+        duration=words.duration,
+        clock=words.clock,
+        cell=_cell,
+        quoted=lambda text: shown(text, _CELL),
+        some=lambda text, most: shown(text, most),
+        iso=_iso,
+    )
+    made.globals.update(window=words.window, amount=words.amount, bar=lambda *a: Markup(bar(*a)))
+    return made
+
+
+def _finalize(value: Any) -> Any:
+    """Every expression of a template passes here, so no character of the evidence reaches the page unseen."""
+    if isinstance(value, Markup):
+        return value
+    return shown(value, keep="\n\t") if isinstance(value, str) else value
+
+
+def _cell(value: Cell) -> str:
+    if value is None:
+        return "–"
+    return shown(value, _CELL) if isinstance(value, str) else words.number(value)
+
+
+def _iso(time: datetime) -> str:
+    return words.clock(time).replace(" ", "T")

@@ -1,0 +1,358 @@
+"""What the page shows of a result, cut to its budget: which rows, which numbers, which links between its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from analyzer.model import (
+    Cell,
+    CauseEnd,
+    Change,
+    Coverage,
+    EvidenceTable,
+    Finding,
+    InputReport,
+    Moment,
+    Offset,
+    Record,
+    Result,
+    Run,
+    Saving,
+    SettingValue,
+    Status,
+    Talker,
+)
+from analyzer.render.charts import Chart, Charts, charts, seal, small
+from analyzer.render.format import number, seconds_of
+from analyzer.render.svg import Window
+
+T = TypeVar("T")
+
+MOST_ROWS = 2_000
+"""Table rows in the whole page: with 100,000 a browser takes longer than half a minute to open it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much of each thing the page shows. `tighter` halves it, for a page that came out too heavy."""
+
+    rows: int = MOST_ROWS
+    full: int = 40  # findings told in full; later ones get one row each
+    open: int = 12  # findings unfolded when the page opens
+    records: int = 20  # quoted records of one finding
+    all_records: int = 480
+    table_rows: int = 20
+    all_table_rows: int = 400
+    tables: int = 6
+    charts: int = 16
+    moments: int = 100
+    list_rows: int = 60
+    words: int = 40  # remarks, notes, commands in one list
+
+    def tighter(self) -> Limits:
+        return Limits(**{name: max(1, getattr(self, name) // 2) for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True, slots=True)
+class Cut(Generic[T]):
+    """The first of many, and how many more there are."""
+
+    shown: tuple[T, ...]
+    more: int
+
+
+@dataclass(slots=True)
+class Budget:
+    """The table rows that are left for the page."""
+
+    left: int
+
+    def take(self, items: Sequence[T], most: int) -> Cut[T]:
+        count = max(min(len(items), most, self.left), 0)
+        self.left -= count
+        return Cut(tuple(items[:count]), len(items) - count)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A record as it is cited: `place` says frame or line."""
+
+    record: Record
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    caption: str
+    headers: tuple[tuple[str, str, bool], ...]  # name, unit, whether its cells are numbers
+    rows: Cut[tuple[Cell, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A finding with its number on the page."""
+
+    id: str
+    finding: Finding
+    title: str
+    open: bool
+    quotes: Cut[Quote]
+    tables: tuple[Table, ...]
+    charts: tuple[Chart, ...]
+    more_tables: int
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    kind: str
+    text: str
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    id: str
+    saving: Saving
+    alternative: bool
+
+    @property
+    def observed(self) -> float:
+        return self._share(self.saving.observed)
+
+    @property
+    def modelled(self) -> float:
+        return self._share(self.saving.modelled)
+
+    @property
+    def change(self) -> str:
+        before, after = self.saving.observed, self.saving.modelled
+        return f"{(after - before) / before * 100:+.1f} %" if before else "–"
+
+    def _share(self, value: float) -> float:
+        greatest = max(self.saving.observed, self.saving.modelled)
+        return value / greatest if greatest > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """How often one input is quoted by one finding."""
+
+    id: str
+    source: str
+    count: int
+    first: str
+    last: str
+    times: tuple[datetime | None, datetime | None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Page:
+    result: Result
+    ids: dict[str, str]
+    limits: Limits
+    windows: tuple[Window, ...]
+    charts: Charts
+    start: datetime | None = None
+    end: datetime | None = None
+    verdict: str = ""
+    counts: tuple[tuple[str, int], ...] = ()
+    told: tuple[Told, ...] = ()
+    brief: Cut[Told] = field(default_factory=lambda: Cut((), 0))
+    moments: Cut[Moment] = field(default_factory=lambda: Cut((), 0))
+    whatif: Cut[WhatIf] = field(default_factory=lambda: Cut((), 0))
+    actions: Cut[Action] = field(default_factory=lambda: Cut((), 0))
+    cited: Cut[Cited] = field(default_factory=lambda: Cut((), 0))
+    talkers: tuple[tuple[str, Cut[Talker]], ...] = ()
+    changes: Cut[Change] = field(default_factory=lambda: Cut((), 0))
+    inputs: Cut[InputReport] = field(default_factory=lambda: Cut((), 0))
+    not_read: Cut[InputReport] = field(default_factory=lambda: Cut((), 0))
+    coverage: Cut[Coverage] = field(default_factory=lambda: Cut((), 0))
+    settings: Cut[SettingValue] = field(default_factory=lambda: Cut((), 0))
+    offsets: Cut[Offset] = field(default_factory=lambda: Cut((), 0))
+    runs: dict[str, tuple[Run, ...]] = field(default_factory=dict)
+    data_tables: frozenset[str] = frozenset()
+
+    def link(self, end: CauseEnd) -> str:
+        """The id of the finding that a cause speaks of, or nothing."""
+        return self.ids.get(end.id, "") if end.kind == "finding" else ""
+
+
+def page(result: Result, limits: Limits) -> Page:
+    """The page of a result; findings take of the row budget first, then the story, then what backs them."""
+    findings = result.findings
+    ids: dict[str, str] = {}
+    for at, finding in enumerate(findings):
+        ids.setdefault(finding.key, f"F{at + 1}")
+    windows = _windows(findings)
+    made = Page(result=result, ids=ids, limits=limits, windows=windows, charts=charts(result, windows))
+    budget = Budget(limits.rows)
+    _findings(made, findings, budget)
+    _data_tables(made, budget)
+    _story(made, findings, budget)
+    _backing(made, budget)
+    seal(made.charts, windows[:200])
+    return made
+
+
+def _data_tables(made: Page, budget: Budget) -> None:
+    """Which charts have their values as a table: those whose rows the budget still holds."""
+    fitting = []
+    for chart in (made.charts.timeline, *made.charts.sources):
+        if chart is not None and len(chart.rows) <= budget.left:
+            budget.take(chart.rows, len(chart.rows))
+            fitting.append(chart.id)
+    made.data_tables = frozenset(fitting)
+
+
+def _windows(findings: Sequence[Finding]) -> tuple[Window, ...]:
+    out = []
+    for at, finding in enumerate(findings):
+        first, last = finding.start or finding.end, finding.end or finding.start
+        if first is not None and last is not None:
+            a, b = seconds_of(first), seconds_of(last)
+            out.append(Window(f"F{at + 1}", finding.severity.value, min(a, b), max(a, b)))
+    return tuple(out)
+
+
+def _findings(made: Page, findings: Sequence[Finding], budget: Budget) -> None:
+    result, limits = made.result, made.limits
+    titles = {run.detector: run.title for run in result.runs}
+    kinds = {report.path: report.kind for report in result.inputs}
+    full = findings[: limits.full]
+    records = max(1, min(limits.records, limits.all_records // max(1, len(full))))
+    rows = max(1, min(limits.table_rows, limits.all_table_rows // max(1, len(full))))
+    charts_left = limits.charts
+    told = []
+    for at, finding in enumerate(findings):
+        whole = at < len(full)
+        tables, drawn = (), []
+        quotes = budget.take(_quotes(finding, kinds), records) if whole else Cut[Quote]((), 0)
+        if whole:
+            budget.take(finding.impact, limits.list_rows)
+            tables = tuple(_table(table, budget, rows) for table in finding.evidence.tables[: limits.tables])
+            for k, series in enumerate(finding.evidence.series[: min(3, charts_left)]):
+                if chart := small(made.charts, f"e{at + 1}-{k + 1}", series):
+                    drawn.append(chart)
+            charts_left -= len(drawn)
+        more = len(finding.evidence.tables) - len(tables)
+        title = titles.get(finding.detector, "") or finding.detector
+        told.append(Told(f"F{at + 1}", finding, title, at < limits.open, quotes, tables, tuple(drawn), more))
+    made.told = tuple(told[: len(full)])
+    made.brief = budget.take(told[len(full) :], limits.rows)
+    names = ("critical", "high", "medium", "low")
+    counts = [(name, sum(f.severity == name for f in findings)) for name in names]
+    made.counts = tuple((name, count) for name, count in counts if count)
+    made.verdict = result.story.verdict or _verdict(result, findings)
+
+
+def _quotes(finding: Finding, kinds: dict[str, str]) -> list[Quote]:
+    out = []
+    for record in finding.evidence.records:
+        kind = kinds.get(record.source, "").lower()
+        unit = "frame" if "pcap" in kind or "capture" in kind else "line"
+        out.append(Quote(record, f"{unit} {number(record.number)}"))
+    return out
+
+
+def _table(table: EvidenceTable, budget: Budget, most: int) -> Table:
+    rows = budget.take(table.rows, most)
+    numeric = [
+        any(isinstance(row[at], int | float) for row in rows.shown if at < len(row))
+        and not any(isinstance(row[at], str) for row in rows.shown if at < len(row))
+        for at in range(len(table.columns))
+    ]
+    headers = tuple((c.name, c.unit, is_number) for c, is_number in zip(table.columns, numeric, strict=True))
+    return Table(table.caption, headers, rows)
+
+
+def _verdict(result: Result, findings: Sequence[Finding]) -> str:
+    if findings:
+        return ""
+    quiet = sum(run.status is Status.QUIET for run in result.runs)
+    blind = sum(run.status in (Status.SKIPPED, Status.FAILED) for run in result.runs)
+    if not quiet and not blind:
+        return "No check ran: this page says nothing about the incident."
+    words = f"No published failure pattern was found: {quiet} {_checks(quiet)} ran and passed"
+    return f"{words}, {blind} {_checks(blind)} could not run." if blind else f"{words}."
+
+
+def _checks(count: int) -> str:
+    return "check" if count == 1 else "checks"
+
+
+def _story(made: Page, findings: Sequence[Finding], budget: Budget) -> None:
+    result, limits = made.result, made.limits
+    timeline = sorted(result.story.timeline, key=lambda m: seconds_of(m.time))
+    if len(timeline) > limits.moments:
+        # The findings' own moments come first, then changes; what is left goes to the earliest observations.
+        rank = {"finding-start": 0, "finding-end": 1, "change": 2}
+        order = sorted(range(len(timeline)), key=lambda i: (rank.get(timeline[i].kind, 3), i))
+        kept = sorted(order[: limits.moments])
+        shown = budget.take([timeline[i] for i in kept], limits.moments)
+        made.moments = Cut(shown.shown, shown.more + len(timeline) - limits.moments)
+    else:
+        made.moments = budget.take(timeline, limits.moments)
+    savings = []
+    for at, finding in enumerate(findings):
+        if finding.saving:
+            savings.append(WhatIf(f"F{at + 1}", finding.saving, False))
+        savings += [WhatIf(f"F{at + 1}", saving, True) for saving in finding.alternatives]
+    made.whatif = budget.take(savings, limits.list_rows)
+    made.actions = budget.take(_actions(made, findings), limits.list_rows)
+    made.changes = budget.take(result.changes, limits.list_rows)
+    kinds = dict.fromkeys(talker.kind for talker in result.talkers)
+    groups = [(kind, [t for t in result.talkers if t.kind == kind]) for kind in list(kinds)[:12]]
+    made.talkers = tuple((kind, budget.take(group, 10)) for kind, group in groups)
+
+
+def _actions(made: Page, findings: Sequence[Finding]) -> list[Action]:
+    """The first remedy of a finding stops the trouble, further ones keep it away; and someone must see it return."""
+    titles = {run.detector: run.title for run in made.result.runs}
+    found: dict[tuple[str, str], list[str]] = {}
+    for at, finding in enumerate(findings):
+        for k, remedy in enumerate(finding.remedies):
+            kind = "mitigate" if k == 0 else "prevent"
+            found.setdefault((kind, remedy.text), []).append(f"F{at + 1}")
+        watched = f"Alert on the return of this pattern ({finding.detector}): {titles.get(finding.detector, '')}"
+        found.setdefault(("detect", watched.rstrip(": ")), []).append(f"F{at + 1}")
+    order = ("mitigate", "detect", "prevent")
+    rows = [Action(kind, text, tuple(dict.fromkeys(ids))) for (kind, text), ids in found.items()]
+    return sorted(rows, key=lambda action: order.index(action.kind))
+
+
+def _backing(made: Page, budget: Budget) -> None:
+    result, limits = made.result, made.limits
+    made.cited = budget.take(_cited(made), limits.list_rows)
+    inputs = result.inputs
+    made.not_read = budget.take([i for i in inputs if i.error or i.skipped or i.incomplete_tail], limits.list_rows)
+    made.inputs = budget.take(inputs, limits.list_rows * 2)
+    made.coverage = budget.take(result.coverage, limits.list_rows)
+    made.offsets = budget.take(result.offsets, limits.list_rows)
+    changed = sorted(result.settings, key=lambda setting: setting.default)
+    made.settings = budget.take(changed, limits.list_rows * 4)
+    by_status: dict[str, list[Run]] = {}
+    for run in result.runs:
+        by_status.setdefault(run.status.value, []).append(run)
+    made.runs = {status: tuple(runs) for status, runs in by_status.items()}
+    times = [t for i in inputs if i.used for t in (i.first_time, i.last_time) if t is not None]
+    times = times or [t for f in result.findings for t in (f.start, f.end) if t is not None]
+    if times:
+        made.start, made.end = min(times, key=seconds_of), max(times, key=seconds_of)
+
+
+def _cited(made: Page) -> list[Cited]:
+    kinds = {report.path: report.kind for report in made.result.inputs}
+    out = []
+    for told in (*made.told, *made.brief.shown):
+        by_source: dict[str, list[Quote]] = {}
+        for quote in _quotes(told.finding, kinds):
+            by_source.setdefault(quote.record.source, []).append(quote)
+        for source, quotes in by_source.items():
+            ordered = sorted(quotes, key=lambda quote: quote.record.number)
+            times = sorted((q.record.time for q in quotes if q.record.time is not None), key=seconds_of)
+            span = (times[0], times[-1]) if times else (None, None)
+            out.append(Cited(told.id, source, len(quotes), ordered[0].place, ordered[-1].place, span))
+    return out

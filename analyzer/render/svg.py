@@ -1,0 +1,366 @@
+"""Charts as static SVG: complete without a script, coloured by CSS classes over attributes that work without CSS.
+
+A plot is a stack of panels on one UTC axis: `stack` (areas on top of each other), `lines`, or `strip` (one lane with
+its own scale and its peak at the right). Bars above the panels are the windows of findings. What was not recorded is
+hatched, never drawn as zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from html import escape
+
+from analyzer.render.escape import shown
+from analyzer.render.format import short
+from analyzer.render.scale import Bucket, Value, peaks, stacked, time_ticks, value_ticks
+
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#7a7a7a")
+"""Okabe and Ito's palette, which colour-blind readers can tell apart; grey for the rest."""
+
+DASHES = ("", "7 3", "2 2", "9 3 2 3", "5 2 1 2 1 2", "12 3", "1 3")
+
+WIDTH = 960
+LEFT, RIGHT = 118, 66
+MOST_BUCKETS = 480
+MOST_WINDOW_ROWS = 8
+
+_HEIGHTS = {"stack": 150, "lines": 170, "strip": 26}
+_LETTER = 6.6  # a generous width of one letter at 11 px, so that labels stay apart in any font
+_ROW = 15
+
+
+class Kind(StrEnum):
+    STACK = "stack"
+    LINES = "lines"
+    STRIP = "strip"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One lane as it is drawn; `group` and `lane` say where a script finds its values."""
+
+    name: str
+    values: tuple[Value, ...]
+    group: int
+    lane: int
+    colour: int
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    title: str
+    kind: Kind
+    start: float
+    step: float
+    traces: tuple[Trace, ...]
+    gaps: tuple[tuple[float, float, str], ...] = ()
+
+    @property
+    def end(self) -> float:
+        return self.start + self.step * max((len(trace.values) for trace in self.traces), default=0)
+
+    @property
+    def top(self) -> float:
+        """The greatest height to draw, in the unit of the values."""
+        if self.kind is Kind.STACK:
+            lanes = stacked([trace.values for trace in self.traces], MOST_BUCKETS)
+            return max((b.value or 0 for b in lanes[-1]), default=0) if lanes else 0
+        return max((v for trace in self.traces for v in trace.values if v is not None), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    label: str
+    severity: str
+    start: float
+    end: float
+
+
+@dataclass(slots=True)
+class _Canvas:
+    """Collects the elements of one chart from the top down."""
+
+    id: str
+    start: float
+    end: float
+    y: float = 4
+    parts: list[str] = field(default_factory=list)
+
+    def x(self, time: float) -> float:
+        share = (time - self.start) / max(self.end - self.start, 1e-9)
+        return LEFT + (WIDTH - LEFT - RIGHT) * min(max(share, 0), 1)
+
+
+def _n(value: float) -> str:
+    """Coordinates with one decimal: a tenth of a pixel is finer than any screen."""
+    text = f"{value:.1f}"
+    return text[:-2] if text.endswith(".0") else text
+
+
+def _element(name: str, inner: str = "", **attributes: object) -> str:
+    made = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items())
+    return f"<{name}{made}>{inner}</{name}>" if inner else f"<{name}{made}/>"
+
+
+def _text(x: float, y: float, words: str, anchor: str = "start", kind: str = "lab", **more: object) -> str:
+    fill = "#1b1f24" if kind == "ttl" else "#57606a"
+    words = escape(shown(words))
+    return _element("text", words, x=_n(x), y=_n(y), text_anchor=anchor, class_=kind, fill=fill, **more)
+
+
+def _fitted(words: str, pixels: float) -> str:
+    most = max(3, int(pixels / _LETTER))
+    words = shown(words, 400)
+    return words if len(words) <= most else words[: most - 1] + "…"
+
+
+def swatch(colour: int, dashed: bool) -> str:
+    """The key of one lane in the legend."""
+    at = colour % len(COLOURS)
+    if dashed:
+        line = _element(
+            "path", class_=f"l{at}", stroke=COLOURS[at], stroke_dasharray=DASHES[at], stroke_width=2.5, d="M0 6H22"
+        )
+        return _element("svg", line, class_="key", width=22, height=12, aria_hidden="true")
+    box = _element("rect", class_=f"s{at}", fill=COLOURS[at], width=12, height=12, rx=2)
+    return _element("svg", box, class_="key", width=12, height=12, aria_hidden="true")
+
+
+def bar(share: float, colour: int, label: str, width: int = 140) -> str:
+    """A horizontal bar of that share of its box; the label is its text alternative."""
+    share = min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
+    at = colour % len(COLOURS)
+    inner = _element("title", escape(shown(label, 200)))
+    inner += _element("rect", class_="rail", fill="#e8eaed", width=width, height=10, rx=2)
+    if share > 0:
+        inner += _element("rect", class_=f"s{at}", fill=COLOURS[at], width=_n(max(share * width, 1)), height=10, rx=2)
+    return _element("svg", inner, class_="bar", viewBox=f"0 0 {width} 10", width=width, height=10, role="img")
+
+
+def plot(
+    id_: str, panels: Sequence[Panel], windows: Sequence[Window], start: float, end: float, title: str, desc: str
+) -> str:
+    """One chart over `start` to `end` (seconds since 1970); `id_` must be safe and unique in the page."""
+    canvas = _Canvas(id_, start, end)
+    if windows:
+        _draw_windows(canvas, windows)
+    top = canvas.y
+    panel_parts: list[str] = []
+    for panel in panels:
+        panel_parts += _draw_panel(canvas, panel)
+    bottom = canvas.y
+    under = _shading(canvas, windows, top, bottom) + _vertical(canvas, top, bottom)
+    height = bottom + 22
+    hatch = _element(
+        "pattern",
+        _element("path", class_="hatch", stroke="#8c959f", d="M0 6L6 0"),
+        id=f"{id_}-gap",
+        width=6,
+        height=6,
+        patternUnits="userSpaceOnUse",
+    )
+    body = [
+        _element("title", escape(shown(title, 300)), id=f"{id_}-t"),
+        _element("desc", escape(shown(desc)), id=f"{id_}-d"),
+        _element("defs", hatch),
+        *under,
+        *canvas.parts,
+        *panel_parts,
+    ]
+    return _element(
+        "svg",
+        "".join(body),
+        id=id_,
+        class_="plot",
+        viewBox=f"0 0 {WIDTH} {_n(height)}",
+        role="img",
+        aria_labelledby=f"{id_}-t {id_}-d",
+        font_family="system-ui,sans-serif",
+        font_size=11,
+        data_a=start,
+        data_b=end,
+        data_l=LEFT,
+        data_r=WIDTH - RIGHT,
+        data_t=_n(top),
+        data_h=_n(bottom),
+    )
+
+
+def _draw_windows(canvas: _Canvas, windows: Sequence[Window]) -> None:
+    """A bar per finding, in as few rows as their labels allow; what needs more rows is left to the list below."""
+    rows: list[float] = []
+    for window in sorted(windows, key=lambda w: (w.start, w.end)):
+        x0, x1 = canvas.x(window.start), canvas.x(window.end)
+        wide = max(x1 - x0, 3)
+        label = len(window.label) * 7 + 8
+        left = x0 + wide + label > WIDTH - 4
+        first = x0 - label if left else x0
+        row = next((i for i, until in enumerate(rows) if until <= first), len(rows))
+        if row >= MOST_WINDOW_ROWS:
+            continue
+        last = x0 + wide + (4 if left else label)
+        rows[row:] = [last] if row == len(rows) else [max(last, rows[row]), *rows[row + 1 :]]
+        y = canvas.y + row * _ROW
+        canvas.parts.append(
+            _element(
+                "rect",
+                _element("title", escape(f"{window.label}, {window.severity}")),
+                class_=f"w {window.severity}",
+                fill="#953800",
+                x=_n(x0),
+                y=_n(y + 2),
+                width=_n(wide),
+                height=9,
+                rx=2,
+                data_from=window.start,
+                data_to=window.end,
+            )
+        )
+        at = (x0 - 4, "end") if left else (x0 + wide + 4, "start")
+        canvas.parts.append(
+            _text(at[0], y + 10.5, window.label, at[1], "ttl", data_of=window.start if left else window.end)
+        )
+    canvas.parts.append(_text(LEFT - 8, canvas.y + 10.5, "Findings", "end"))
+    canvas.y += len(rows) * _ROW + 5
+
+
+def left_out(windows: Sequence[Window], start: float, end: float) -> int:
+    """How many windows find no row in a plot of that span."""
+    canvas = _Canvas("x", start, end)
+    _draw_windows(canvas, windows)
+    return len(windows) - sum(part.startswith("<rect") for part in canvas.parts)
+
+
+def _shading(canvas: _Canvas, windows: Iterable[Window], top: float, bottom: float) -> list[str]:
+    """The union of all windows behind the panels, so that many findings do not add up to black."""
+    spans: list[list[float]] = []
+    for window in sorted(windows, key=lambda w: w.start):
+        if spans and window.start <= spans[-1][1]:
+            spans[-1][1] = max(spans[-1][1], window.end)
+        else:
+            spans.append([window.start, window.end])
+    return [
+        _element(
+            "rect",
+            class_="win",
+            fill="#d55e00",
+            fill_opacity=0.1,
+            x=_n(canvas.x(a)),
+            y=_n(top),
+            width=_n(max(canvas.x(b) - canvas.x(a), 1)),
+            height=_n(bottom - top),
+            data_from=a,
+            data_to=b,
+        )
+        for a, b in spans[:200]
+    ]
+
+
+def _vertical(canvas: _Canvas, top: float, bottom: float) -> list[str]:
+    out = []
+    for at, label in time_ticks(canvas.start, canvas.end):
+        x = canvas.x(at)
+        line = _element("path", class_="grid", stroke="#d8dee4", d=f"M{_n(x)} {_n(top)}V{_n(bottom + 4)}")
+        out.append(_element("g", line + _text(x, bottom + 16, label, "middle"), class_="tick"))
+    return out
+
+
+def _draw_panel(canvas: _Canvas, panel: Panel) -> list[str]:
+    """The panel's elements; moves the canvas down by its height."""
+    strip = panel.kind is Kind.STRIP
+    if not strip:
+        canvas.y += 20
+    top, height = canvas.y + 4, float(_HEIGHTS[panel.kind])
+    base = top + height
+    ticks = [0.0, panel.top or 1.0] if strip else value_ticks(panel.top)
+    out = []
+    if strip:
+        out.append(_text(LEFT - 8, base - 8, _fitted(panel.title, LEFT - 12), "end"))
+        out.append(_text(WIDTH - RIGHT + 8, base - 8, short(panel.top), kind="lab n"))
+        out.append(_element("path", class_="grid", stroke="#d8dee4", d=f"M{LEFT} {_n(base)}H{WIDTH - RIGHT}"))
+    else:
+        out.append(_text(LEFT, top - 9, _fitted(panel.title, WIDTH - LEFT - RIGHT), kind="ttl"))
+        for tick in ticks:
+            y = base - height * tick / ticks[-1]
+            out.append(_element("path", class_="grid", stroke="#d8dee4", d=f"M{LEFT} {_n(y)}H{WIDTH - RIGHT}"))
+            out.append(_text(LEFT - 8, y + 4, short(tick), "end"))
+    out += _gaps(canvas, panel, top, height)
+    out += _paths(canvas, panel, base, height / ticks[-1], ticks[-1], height)
+    canvas.y = base + (4 if strip else 8)
+    return out
+
+
+def _gaps(canvas: _Canvas, panel: Panel, top: float, height: float) -> list[str]:
+    return [
+        _element(
+            "rect",
+            _element("title", escape(shown(f"no data: {reason}", 300))),
+            class_="gap",
+            fill=f"url(#{canvas.id}-gap)",
+            x=_n(canvas.x(a)),
+            y=_n(top),
+            width=_n(max(canvas.x(b) - canvas.x(a), 2)),
+            height=_n(height),
+            data_from=a,
+            data_to=b,
+        )
+        for a, b, reason in panel.gaps[:50]
+    ]
+
+
+def _paths(canvas: _Canvas, panel: Panel, base: float, scale: float, top: float, height: float) -> list[str]:
+    if panel.kind is Kind.STACK:
+        lanes = stacked([trace.values for trace in panel.traces], MOST_BUCKETS)
+    else:
+        lanes = [peaks(trace.values, MOST_BUCKETS) for trace in panel.traces]
+    out = []
+    for trace, buckets in zip(panel.traces, lanes, strict=True):
+        at = trace.colour % len(COLOURS)
+        filled = panel.kind is not Kind.LINES
+        look: dict[str, object] = (
+            {"class_": f"s{at}", "fill": COLOURS[at]}
+            if filled
+            else {"class_": f"l{at}", "stroke": COLOURS[at], "fill": "none", "stroke_dasharray": DASHES[at]}
+        )
+        out.append(
+            _element(
+                "path",
+                **look,
+                d=_outline(canvas, panel, buckets, base, scale, filled),
+                data_s=trace.group,
+                data_k=trace.lane,
+                data_kind=panel.kind.value,
+                data_y=_n(base),
+                data_h=_n(height),
+                data_max=f"{top:.6g}",
+            )
+        )
+    return out[::-1] if panel.kind is Kind.STACK else out  # the tallest outline lies behind the others
+
+
+def _outline(
+    canvas: _Canvas, panel: Panel, buckets: Sequence[Bucket], base: float, scale: float, filled: bool
+) -> str:
+    """Steps as wide as their buckets; the path ends at a gap and begins again after it."""
+    out: list[str] = []
+    pen: str | None = None  # the height at which the pen stands
+    for bucket in buckets:
+        x = _n(canvas.x(panel.start + panel.step * bucket.first))
+        if bucket.value is None:
+            if pen is not None:
+                out.append(f"H{x}V{_n(base)}Z" if filled else f"H{x}")
+            pen = None
+            continue
+        y = _n(base - scale * max(bucket.value, 0))
+        if pen is None:
+            out.append(f"M{x} {_n(base)}V{y}" if filled else f"M{x} {y}")
+        elif y != pen:
+            out.append(f"H{x}V{y}")
+        pen = y
+    if pen is not None:
+        end = _n(canvas.x(panel.start + panel.step * buckets[-1].stop))
+        out.append(f"H{end}V{_n(base)}Z" if filled else f"H{end}")
+    return "".join(out)

@@ -1,0 +1,167 @@
+"""Cuts a JSON document into the objects it is made of, window by window, without decoding it.
+
+For what is not one event a line: EventList objects, arrays, and pretty-printed events. Cost is linear in the bytes and
+memory is one window plus one element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.sources.contract import ByteStream, Ledger
+from analyzer.sources.lines import LINE_LIMIT, WINDOW
+
+DAMAGES = 100
+"""Times that reading goes on behind damage; each costs a pass over the rest of the window."""
+
+_DELTA = np.zeros(256, np.int8)
+_DELTA[[ord("{"), ord("[")]] = 1
+_DELTA[[ord("}"), ord("]")]] = -1
+
+_QUOTE, _BACKSLASH, _NEWLINE = 34, 92, 10
+
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One object with its 1-based place among its like, and the physical line on which it begins."""
+
+    ordinal: int
+    line: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class Splitter:
+    """Gives the objects and arrays that begin at nesting `base`: 0 for a series of values, 1 inside an array, 2 in items."""
+
+    base: int
+    depth: int = 0
+    quoted: bool = False
+    line: int = 1
+    ordinal: int = 0
+    start_line: int = 1
+    held_back: bytes = b""
+    open_parts: list[bytes] = field(default_factory=list)
+    open_bytes: int = 0
+    damaged: bool = False
+    rest: bytes = b""
+
+    @property
+    def unfinished(self) -> bool:
+        return bool(self.open_parts) or self.quoted
+
+    def feed(self, chunk: bytes) -> list[Element]:
+        """The elements that end in this chunk. Where it is no JSON any more, `damaged` is set and `rest` is what follows."""
+        data = self.held_back + chunk
+        # a run of backslashes may go on in the next chunk, so its parity is not known yet
+        whole = len(data.rstrip(b"\\"))
+        data, self.held_back = data[:whole], data[whole:]
+        if not data or self.damaged:
+            return []
+        codes = np.frombuffer(data, np.uint8)
+        quotes, newlines = _quotes(codes), np.flatnonzero(codes == _NEWLINE)
+        places = np.flatnonzero(_DELTA[codes])
+        places = places[(np.searchsorted(quotes, places) + self.quoted) % 2 == 0]
+        depths = self.depth + np.cumsum(_DELTA[codes[places]], dtype=np.int64)
+        # JSON strings hold no raw newline, and nothing closes what was not opened
+        broken = newlines[(np.searchsorted(quotes, newlines) + self.quoted) % 2 == 1]
+        wrong = np.concatenate([broken[:1], places[depths < 0][:1]])
+        if len(wrong):
+            self.damaged, end = True, int(wrong.min())
+            self.rest, data = data[end:], data[:end]
+            quotes, newlines = quotes[quotes < end], newlines[newlines < end]
+            places, depths = places[places < end], depths[places < end]
+        found = self._cut(data, places, depths, newlines)
+        self.depth = int(depths[-1]) if len(depths) else self.depth
+        self.quoted = bool((len(quotes) + self.quoted) % 2)
+        self.line += len(newlines)
+        return found
+
+    def _cut(self, data: bytes, places: Positions, depths: Positions, newlines: Positions) -> list[Element]:
+        opening = _DELTA[np.frombuffer(data, np.uint8)[places]] > 0
+        begins = places[opening & (depths == self.base + 1)]
+        ends = places[~opening & (depths == self.base)] + 1
+        lines = self.line + np.searchsorted(newlines, begins)
+        found: list[Element] = []
+        if self.open_parts:
+            if not len(ends):
+                self._hold(data)
+                return []
+            self.ordinal += 1
+            found.append(Element(self.ordinal, self.start_line, b"".join([*self.open_parts, data[: ends[0]]])))
+            self.open_parts, self.open_bytes, ends = [], 0, ends[1:]
+        for begin, end, line in zip(begins.tolist(), ends.tolist(), lines.tolist(), strict=False):
+            self.ordinal += 1
+            found.append(Element(self.ordinal, line, data[begin:end]))
+        if len(begins) > len(ends):
+            self.start_line = int(lines[-1])
+            self._hold(data[int(begins[-1]) :])
+        return found
+
+    def _hold(self, data: bytes) -> None:
+        self.open_parts.append(data)
+        self.open_bytes += len(data)
+        if self.open_bytes > LINE_LIMIT:
+            self.damaged = True
+
+
+def _quotes(codes: npt.NDArray[np.uint8]) -> Positions:
+    """Places of the quotes that begin or end a string: those after an even run of backslashes."""
+    quotes = np.flatnonzero(codes == _QUOTE)
+    slashes = np.flatnonzero(codes == _BACKSLASH)
+    if not len(slashes) or not len(quotes):
+        return quotes
+    order = np.arange(len(slashes))
+    first = np.maximum.accumulate(np.where(np.diff(slashes, prepend=-2) != 1, order, 0))
+    run = order - first + 1
+    at = np.searchsorted(slashes, quotes - 1)
+    behind = (at < len(slashes)) & (slashes[np.minimum(at, len(slashes) - 1)] == quotes - 1)
+    return quotes[~(behind & (run[np.minimum(at, len(run) - 1)] % 2 == 1))]
+
+
+def elements(stream: ByteStream, ledger: Ledger, base: int, size: int = WINDOW) -> Iterator[list[Element]]:
+    """The elements of the whole document, a list for each window. Damage and a cut end are counted in the ledger.
+
+    After damage a series of values goes on at the next line that begins with a brace; inside an array nothing tells
+    where the next element begins, so the rest is left unread, which is noted.
+    """
+    splitter, damages = Splitter(base), 0
+    while chunk := stream.read(size):
+        yield splitter.feed(chunk)
+        while splitter.damaged:
+            ledger.skip("damaged JSON", [splitter.line])
+            damages += 1
+            if base or damages > DAMAGES:
+                ledger.note(f"the JSON is damaged in line {splitter.line}: nothing after it could be read")
+                return
+            splitter = _resume(splitter, stream, size)
+            yield splitter.feed(splitter.rest)
+    if splitter.unfinished:
+        ledger.tail()
+
+
+def _resume(damaged: Splitter, stream: ByteStream, size: int) -> Splitter:
+    """A splitter that begins at the next line after the damage that begins with a brace, holding that as its rest."""
+    data, line = damaged.rest + damaged.held_back, damaged.line
+    while data:
+        at = data.find(b"\n{")
+        if at >= 0:
+            line += data.count(b"\n", 0, at) + 1
+            return Splitter(0, line=line, ordinal=damaged.ordinal, rest=data[at + 1 :])
+        line += data.count(b"\n", 0, len(data) - 1)
+        more = stream.read(size)
+        data = data[-1:] + more if more else b""
+    return Splitter(0, line=line, ordinal=damaged.ordinal)
+
+
+def pieces(data: bytes) -> list[bytes]:
+    """The top-level objects of one line that holds more than one; empty where its brackets do not match."""
+    splitter = Splitter(0)
+    found = splitter.feed(data)
+    return [] if splitter.damaged or splitter.unfinished else [element.data for element in found]

@@ -1,0 +1,137 @@
+"""Walks a chain of records with many lanes in lockstep, and proves that the result is the sequential walk.
+
+Each record says where the next one starts, so the chain is sequential by nature. A window is cut into lanes that start
+at plausible places; one NumPy step moves all lanes by one record. Afterwards the lanes must link: lane i has to end
+exactly where lane i + 1 began. Lane 0 starts at a known record, so linked lanes are the sequential walk by induction.
+Where lanes do not link, the walk goes on record by record from the last proven place until it meets a lane again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from analyzer.sources.capture.arrays import I64, U8, no_offsets
+
+LANE_BYTES = 24 << 10
+LANES_MOST = 1024
+LANES_LEAST = 16
+"""Fewer lanes than this cost more in NumPy calls than a plain loop over the records."""
+
+
+class Chain(Protocol):
+    """How one format chains its records."""
+
+    def sizes(self, data: U8, at: I64) -> I64:
+        """Bytes from each record to the next; 0 where the walk must stop."""
+
+    def size_at(self, data: memoryview, at: int) -> int:
+        """The same for one record."""
+
+    def sync(self, data: U8, size: int, bounds: I64) -> I64:
+        """A plausible record start at or soon after each bound; -1 where none was found. A hint, never believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Offsets of whole records, and where the walk stopped: at the end, at an incomplete record, or at damage."""
+
+    offsets: I64
+    stop: int
+
+
+def walk_plain(chain: Chain, data: memoryview, start: int, size: int, until: frozenset[int] = frozenset()) -> Walk:
+    """The sequential walk, one record at a time; stops early at a place in `until`."""
+    found: list[int] = []
+    at = start
+    while at < size:
+        step = chain.size_at(data, at) if at + 4 <= size else 0
+        if step <= 0 or at + step > size:
+            break
+        found.append(at)
+        at += step
+        if at in until:
+            break
+    return Walk(np.array(found, np.int64), at)
+
+
+def walk(chain: Chain, data: U8, start: int, size: int, lane_bytes: int = LANE_BYTES) -> Walk:
+    """The same offsets and stop as walk_plain(chain, data, start, size)."""
+    view = memoryview(data)
+    count = min(LANES_MOST, (size - start) // lane_bytes)
+    if count < LANES_LEAST:
+        return walk_plain(chain, view, start, size)
+    bounds = np.linspace(start, size, count + 1).astype(np.int64)[1:-1]
+    hints = chain.sync(data, size, bounds)
+    starts = np.unique(np.concatenate([np.array([start], np.int64), hints[hints > start]]))
+    if len(starts) < LANES_LEAST:
+        return walk_plain(chain, view, start, size)
+    offsets, ends = _lockstep(chain, data, view, starts, size)
+    return _link(chain, view, starts, ends, offsets, size)
+
+
+def _lockstep(chain: Chain, data: U8, view: memoryview, starts: I64, size: int) -> tuple[list[I64], I64]:
+    """Offsets of every lane, and where each lane ended."""
+    limit = np.append(starts[1:], size)
+    ends = starts.copy()
+    at, lane = starts.copy(), np.arange(len(starts))
+    steps: list[I64] = []
+    lanes: list[I64] = []
+    while len(at) >= LANES_LEAST:
+        size_here = chain.sizes(data, at)
+        after = at + size_here
+        good = (size_here > 0) & (after <= size)
+        if not good.all():
+            ends[lane[~good]] = at[~good]
+            at, after, lane = at[good], after[good], lane[good]
+        steps.append(at)
+        lanes.append(lane)
+        done = after >= limit[lane]
+        if done.any():
+            ends[lane[done]] = after[done]
+            at, lane = after[~done], lane[~done]
+        else:
+            at = after
+    where = np.concatenate(steps) if steps else no_offsets()
+    whose = np.concatenate(lanes) if lanes else no_offsets()
+    order = np.lexsort((where, whose))
+    parts = np.split(where[order], np.searchsorted(whose[order], np.arange(1, len(starts))))
+    for one, position in zip(lane.tolist(), at.tolist(), strict=True):
+        rest = walk_plain(chain, view, position, int(limit[one]))
+        beyond = _last_step(chain, view, rest, int(limit[one]), size)
+        parts[one] = np.concatenate([parts[one], beyond.offsets])
+        ends[one] = beyond.stop
+    return parts, ends
+
+
+def _last_step(chain: Chain, view: memoryview, rest: Walk, limit: int, size: int) -> Walk:
+    """A lane runs until it reaches its limit or passes it: take the one record that may cross it."""
+    if rest.stop >= limit:
+        return rest
+    step = chain.size_at(view, rest.stop) if rest.stop + 4 <= size else 0
+    if step <= 0 or rest.stop + step > size:
+        return rest
+    return Walk(np.append(rest.offsets, rest.stop), rest.stop + step)
+
+
+def _link(chain: Chain, view: memoryview, starts: I64, ends: I64, parts: list[I64], size: int) -> Walk:
+    if np.array_equal(ends[:-1], starts[1:]):
+        return Walk(np.concatenate(parts), int(ends[-1]))
+    index = {place: lane for lane, place in enumerate(starts.tolist())}
+    known = frozenset(index)
+    proven: list[I64] = []
+    at = int(starts[0])
+    while True:
+        lane = index.get(at)
+        if lane is not None:
+            proven.append(parts[lane])
+            stop = int(ends[lane])
+        else:
+            more = walk_plain(chain, view, at, size, known)
+            proven.append(more.offsets)
+            stop = more.stop
+        if stop == at or (stop not in index and lane is None):
+            return Walk(np.concatenate(proven), stop)
+        at = stop

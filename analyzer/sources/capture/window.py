@@ -1,0 +1,128 @@
+"""A window: some whole frames of a capture with what the framing says about them, whatever the file format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.sources.capture.arrays import I64, U8
+from analyzer.sources.contract import ByteStream, Ledger
+
+SIZE = 8 << 20
+"""Bytes read per window: its columns stay in cache and memory stays flat (measured best between 8 and 16 MiB)."""
+
+NO_TIME = np.iinfo(np.int64).min
+NO_INTERFACE = -1
+
+LATEST = 253_402_300_799_999_999
+"""The last microsecond of the year 9999: what a calendar can still write."""
+
+STEP = 1_000_000
+"""Microseconds; an earlier frame by less than this is disorder between queues, not a step of the clock."""
+
+STEPS_TOLD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Frames in file order. `data` is padded, and a private copy.
+
+    `start` and `end` bound the captured bytes of each frame in `data`; `wire` is its length on the wire; `time` counts
+    microseconds since 1970 (NO_TIME where there is none); `link` is the link type; `interface` the interface's id
+    (NO_INTERFACE if unknown); `number` counts frames from 1.
+    """
+
+    data: U8
+    start: I64
+    end: I64
+    wire: I64
+    time: I64
+    link: I64
+    interface: I64
+    number: I64
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+def read_full(stream: ByteStream, size: int = SIZE) -> bytes:
+    """Exactly `size` bytes, fewer only at the end: windows must not depend on how a stream happens to cut its reads."""
+    parts: list[bytes] = []
+    held = 0
+    while held < size and (part := stream.read(size - held)):
+        parts.append(part)
+        held += len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+@dataclass(slots=True)
+class Losses:
+    """Places of the input that no record could be made of, merged while they touch."""
+
+    ledger: Ledger
+    _from: int = -1
+    _to: int = -1
+    _zero: bool = True
+
+    def lose(self, offset: int, data: U8) -> None:
+        """These bytes at this offset of the input belong to no record."""
+        if not len(data):
+            return
+        if offset != self._to:
+            self.close()
+            self._from, self._zero = offset, True
+        self._to = offset + len(data)
+        self._zero = self._zero and not data.any()
+
+    def close(self, *, tail: bool = False) -> None:
+        """Tell the region. Zero bytes hold no record; anything else was at least one."""
+        if self._from < 0:
+            return
+        count = self._to - self._from
+        if self._zero:
+            self.ledger.note(
+                f"zero-filled tail of {count} bytes" if tail else f"{count} zero bytes at offset {self._from}"
+            )
+        else:
+            self.ledger.skip("damaged record", [f"offset {self._from}"])
+            self.ledger.note(f"{count} bytes at offset {self._from} could not be read")
+        self._from = self._to = -1
+
+
+@dataclass(slots=True)
+class Clock:
+    """Watches the times of successive frames for steps back."""
+
+    ledger: Ledger
+    _last: int = NO_TIME
+    _steps: int = 0
+
+    def watch(self, time: I64, number: I64) -> None:
+        known = time != NO_TIME
+        times, numbers = time[known], number[known]
+        if not len(times):
+            return
+        before = np.concatenate([[self._last if self._last != NO_TIME else times[0]], times[:-1]])
+        back = times - before
+        for place in np.flatnonzero(back <= -STEP).tolist():
+            self._steps += 1
+            if self._steps <= STEPS_TOLD:
+                self.ledger.note(f"clock stepped {_seconds(int(back[place]))} s at packet {int(numbers[place])}")
+        self._last = int(times[-1])
+
+    def close(self) -> None:
+        if self._steps > STEPS_TOLD:
+            self.ledger.note(f"clock stepped back {self._steps} times in all")
+
+
+def _seconds(micros: int) -> str:
+    return f"{micros / 1e6:.6f}".rstrip("0").rstrip(".")
+
+
+def joined(parts: list[Window], data: U8) -> Iterator[Window]:
+    """The parts of one buffer as one window; nothing if they hold no frame."""
+    if any(len(part) for part in parts):
+        fields = ("start", "end", "wire", "time", "link", "interface", "number")
+        yield Window(data, *(np.concatenate([getattr(part, name) for part in parts]) for name in fields))

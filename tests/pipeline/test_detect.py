@@ -1,0 +1,119 @@
+"""Every detector ends up fired, quiet, skipped or failed, and one that breaks costs nothing but its own answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from analyzer.detector import Detector, NotObservable, Remark
+from analyzer.facts.contract import Fact, Frames
+from analyzer.frames import AUDIT_EVENTS, COREDNS_QUERIES, KLOG_LINES
+from analyzer.model import Confidence, Evidence, Finding, Record, Severity, Status
+from analyzer.pipeline.coverage import coverage_of
+from analyzer.pipeline.detect import run_one
+from analyzer.pipeline.store import Store
+from tests.build import at, rows
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    pass
+
+
+def finding(subject: str) -> Finding:
+    return Finding(
+        detector="d",
+        subject=subject,
+        summary="s",
+        severity=Severity.LOW,
+        confidence=Confidence.LOW,
+        confidence_reason="",
+        start=at(0),
+        end=at(1),
+        impact=(),
+        evidence=Evidence(records=(Record(source="t", number=1),)),
+    )
+
+
+def detector(*outcome: Finding | Remark | Exception, **changed: Any) -> Detector[NoSettings]:
+    def detect(frames: Frames, settings: NoSettings) -> Iterable[Finding | Remark]:
+        seen.append({need.name for need in frames})
+        for one in outcome:
+            if isinstance(one, Exception):
+                raise one
+            yield one
+
+    seen.clear()
+    made: dict[str, Any] = {
+        "id": "d", "title": "t", "needs_any": ((KLOG_LINES,),), "settings": NoSettings(), "remedies": ()
+    }  # fmt: skip
+    return Detector(detect=detect, **(made | changed))
+
+
+seen: list[set[str]] = []
+LINES = Store({KLOG_LINES: rows(KLOG_LINES, {"severity": "E"}, {"severity": "W"}).collect()})
+NOTHING = Store({})
+
+
+def test_fired_with_its_findings_and_stable_keys() -> None:
+    run = run_one(detector(finding("a"), finding("b"), finding("a")), LINES, ())
+    assert run.status is Status.FIRED
+    assert [f.key for f in run.findings] == ["d:a", "d:b", "d:a#2"]
+
+
+def test_quiet_says_what_it_looked_at() -> None:
+    run = run_one(detector(), LINES, coverage_of(LINES, ()))
+    assert run.status is Status.QUIET
+    assert run.reason == (
+        "nothing of the kind in 2 rows of klog_lines from 2026-03-14 09:00:00 to 2026-03-14 09:00:01 UTC"
+    )
+
+
+def test_quiet_keeps_its_remarks() -> None:
+    assert run_one(detector(Remark("typo")), LINES, ()).remarks == ("typo",)
+
+
+def test_skipped_names_every_alternative_that_was_missing() -> None:
+    run = run_one(detector(needs_any=((KLOG_LINES,), (AUDIT_EVENTS, COREDNS_QUERIES))), NOTHING, ())
+    assert run.status is Status.SKIPPED
+    assert run.reason == "no input gave klog_lines or audit_events and coredns_queries"
+
+
+def test_skipped_as_not_observable_where_the_evidence_cannot_be_held() -> None:
+    run = run_one(detector(NotObservable("the policy drops list")), LINES, ())
+    assert (run.status, run.reason) == (Status.SKIPPED, "not observable: the policy drops list")
+
+
+def test_failed_keeps_the_error() -> None:
+    run = run_one(detector(finding("a"), ZeroDivisionError("by zero")), LINES, ())
+    assert (run.status, run.reason, run.findings) == (Status.FAILED, "ZeroDivisionError: by zero", ())
+
+
+def test_a_detector_sees_only_what_it_declared() -> None:
+    store = Store({KLOG_LINES: rows(KLOG_LINES).collect(), AUDIT_EVENTS: rows(AUDIT_EVENTS).collect()})
+    run_one(detector(), store, ())
+    assert seen == [{"klog_lines"}]
+    run_one(detector(uses=(AUDIT_EVENTS, COREDNS_QUERIES)), store, ())
+    assert seen == [{"klog_lines", "audit_events"}]
+
+
+def test_a_fact_is_derived_once_for_all() -> None:
+    calls = []
+
+    def derive(frames: Frames) -> Any:
+        calls.append(1)
+        return frames[KLOG_LINES]
+
+    fact = Fact(table=KLOG_LINES, needs_any=((KLOG_LINES,),), derive=derive)
+    store = Store({KLOG_LINES: rows(KLOG_LINES, {}).collect()})
+    for _ in range(2):
+        assert run_one(detector(needs_any=((fact,),)), store, ()).status is Status.QUIET
+    assert len(calls) == 1
+
+
+def test_a_fact_that_breaks_its_contract_fails_its_detector_only() -> None:
+    fact = Fact(table=AUDIT_EVENTS, needs_any=((KLOG_LINES,),), derive=lambda frames: frames[KLOG_LINES])
+    run = run_one(detector(needs_any=((fact,),)), LINES, ())
+    assert run.status is Status.FAILED
+    assert "audit_events: stage_time: missing" in run.reason

@@ -1,0 +1,61 @@
+"""Rules of the house that no tool checks."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "analyzer").rglob("*.py"))
+
+GUARDS = {
+    "analyzer/cli/__init__.py": "the top of the command line",
+    "analyzer/pipeline/detect.py": "one broken detector",
+    "analyzer/pipeline/read.py": "one broken input",
+    "analyzer/sources/capture/": "slow-path DNS message",
+}
+"""The four places where any exception may be caught, and the words of their comment."""
+
+FILE_LINES, FUNCTION_LINES = 400, 50
+
+
+def broad(tree: ast.AST) -> list[int]:
+    wide = {"Exception", "BaseException"}
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or any(isinstance(n, ast.Name) and n.id in wide for n in ast.walk(node.type)))
+    ]
+
+
+def test_broad_excepts_stand_in_the_four_named_guards_only() -> None:
+    found = {}
+    for path in FILES:
+        text = path.read_text()
+        for line in broad(ast.parse(text)):
+            found[path.relative_to(ROOT).as_posix()] = text.splitlines()[line - 1]
+    assert len(found) == len(GUARDS), sorted(found)
+    for place, words in GUARDS.items():
+        [comment] = [line for path, line in found.items() if path.startswith(place)]
+        assert words in comment
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_rooms_are_small(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= FILE_LINES
+    long = [
+        f"{node.name}: {node.end_lineno - node.lineno + 1}"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno and node.end_lineno - node.lineno >= FUNCTION_LINES
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    text = path.read_text()
+    assert not text.strip() or ast.get_docstring(ast.parse(text))

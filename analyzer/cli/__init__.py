@@ -144,6 +144,37 @@ def identify(inputs: o.Inputs, verbose: o.Verbose = 0) -> None:
 
 
 @app.command()
+def ingest(
+    inputs: o.Inputs,
+    case: Annotated[Path, typer.Option("--case", metavar="DIR", help="Where to keep the tables.")],
+    as_: o.As = None,
+    tz: o.Tz = "UTC",
+    year: o.Year = None,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+    color: o.Color = o.When.auto,
+) -> None:
+    """Keep the tables only, as Parquet; the folder can then be given as an INPUT."""
+
+    def work() -> int:
+        from analyzer.cli.investigate import Request, ingested
+
+        request = Request(
+            command="ingest",
+            inputs=tuple(inputs),
+            kind=as_,
+            tz=tz,
+            year=year,
+            quiet=quiet,
+            verbose=verbose,
+            color=color.value,
+        )
+        return ingested(request, case)
+
+    guarded(work, verbose)
+
+
+@app.command()
 def detectors(name: Annotated[str | None, typer.Argument(metavar="[ID]", help="One detector.")] = None) -> None:
     """List the detectors, or explain one: what it finds, what it needs, its settings."""
 

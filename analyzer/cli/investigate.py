@@ -33,34 +33,30 @@ class Request:
 
     command: str
     inputs: tuple[Path, ...]
-    outputs: tuple[str, ...]
-    format: Kind | None
-    default_output: str
-    kind: str | None
-    start: str | None
-    end: str | None
-    tz: str
-    year: int | None
-    only: tuple[str, ...]
-    skip: tuple[str, ...]
-    set: tuple[str, ...]
-    config: Path | None
-    title: str
-    fail_on: str
-    strict: bool
-    quiet: bool
-    verbose: int
-    color: str
-    force: bool
+    outputs: tuple[str, ...] = ()
+    format: Kind | None = None
+    default_output: str = STDOUT
+    kind: str | None = None
+    start: str | None = None
+    end: str | None = None
+    tz: str = "UTC"
+    year: int | None = None
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    set: tuple[str, ...] = ()
+    config: Path | None = None
+    title: str = ""
+    fail_on: str = "never"
+    strict: bool = False
+    quiet: bool = False
+    verbose: int = 0
+    color: str = "auto"
+    force: bool = False
 
 
 def investigate(request: Request) -> int:
     """Read, detect, write; then say on stderr what was found and what was not read."""
-    if request.verbose > 1:
-        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
-    for path in request.inputs:
-        if str(path) != STDOUT and not path.exists():
-            raise UsageError(f"{path}: no such file or directory; name what the outage left behind")
+    _prepare(request)
     wanted = targets(request.outputs, request.format, request.default_output)
     check(wanted, request.inputs, request.force)
     with shown(request.quiet, request.color) as progress:
@@ -71,6 +67,26 @@ def investigate(request: Request) -> int:
     if not request.quiet:
         _sum_up(result)
     return _code(result, request)
+
+
+def ingested(request: Request, folder: Path) -> int:
+    """`analyze ingest`: read, keep the tables, say what was not read."""
+    _prepare(request)
+    with shown(request.quiet, request.color) as progress:
+        case = pipeline.ingest(_options(request), folder, progress)
+    if not request.quiet:
+        _warn(case.reports, request.verbose)
+        rows = sum(frame.height for frame in case.tables.values())
+        tell(f"kept {plural(rows, 'row')} of {plural(len(case.tables), 'table')} in {folder}")
+    return DONE if pipeline.usable(case.reports) else NO_INPUT
+
+
+def _prepare(request: Request) -> None:
+    if request.verbose > 1:
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
+    for path in request.inputs:
+        if str(path) != STDOUT and not path.exists():
+            raise UsageError(f"{path}: no such file or directory; name what the outage left behind")
 
 
 def _options(request: Request) -> pipeline.RunOptions:

@@ -16,6 +16,10 @@ RETRY_WINDOW = pl.duration(seconds=30)
 """The longest that one socket keeps asking with one id: attempts and timeouts of resolv.conf are capped at 5 x 30 s
 in glibc, and 30 s covers the default 2 x 5 s with three servers."""
 
+FORWARDED_SHARE = 0.8
+"""Share of a client's queries that must fall inside another client's wait for the same name. A forwarder's share is 1
+but for packets that the capture lost; a client comes near it only by chance."""
+
 LOOP_PROBE = r"^\d+\.\d+$"
 """Name of the HINFO query that CoreDNS's loop plugin sends to itself at its start."""
 
@@ -28,7 +32,7 @@ TRANSACTIONS = Table(
     (
         *PLACE,
         Col("answer_number", pl.Int64(), "Frame of the answer; null in a log, or where there is none."),
-        Col("answered", TIME, "When the answer was seen or the log line was written; null if unanswered or untimed."),
+        Col("answered", TIME, "When the answer was seen, or the log line written; null if neither has a time."),
         Col("origin", pl.String(), "capture or log."),
         Col("hop", pl.String(), "client, or upstream where a server of others asks for them."),
         Col("client", pl.String(), "Address that asked."),
@@ -44,7 +48,7 @@ TRANSACTIONS = Table(
         Col(
             "duration_seconds",
             pl.Float64(),
-            "Query to answer, by a log the time that CoreDNS took; null if unanswered.",
+            "Query to answer, by a log the time CoreDNS took; null if unanswered.",
         ),
         Col("wire_bytes", pl.Int64(), "Frames of query and answer; by a log the sizes of both messages."),
         Col("negative_ttl", pl.Int64(), "Seconds that a negative answer may be cached; null if not given."),
@@ -129,17 +133,11 @@ def _from_capture(frames: Frames) -> tuple[pl.DataFrame, pl.Series]:
     told = answers.select(
         "answer", "rcode", "answers", "negative_ttl", answered="time", answer_number="number", more="wire_bytes"
     )
-    unsettled = pl.col("rcode").is_in(_FINAL).not_()
     frame = (
         queries.drop("rcode", "answers", "negative_ttl")
         .join(_pairs(queries, answers), on="query", how="left")
         .join(told, on="answer", how="left")
         .join(_ends(frames, queries, answers), on="source", how="left")
-        .sort("query")
-        .with_columns(
-            before=pl.col("time").shift(1).over(_TUPLE),
-            settled=pl.when(unsettled).then(None).otherwise(pl.col("answered")).shift(1).over(_TUPLE),
-        )
         .with_columns(
             rcode=pl.when(pl.col("answered").is_not_null())
             .then("rcode")
@@ -147,14 +145,21 @@ def _from_capture(frames: Frames) -> tuple[pl.DataFrame, pl.Series]:
             .then(pl.lit(NO_REPLY)),
             duration_seconds=(pl.col("answered") - pl.col("time")).dt.total_microseconds() / 1e6,
             wire_bytes=pl.col("wire_bytes").fill_null(0) + pl.col("more").fill_null(0),
-            retry=(
-                (pl.col("time") - pl.col("before") <= RETRY_WINDOW)
-                & (pl.col("settled").is_null() | (pl.col("settled") > pl.col("time")))
-            ).fill_null(False),
             origin=pl.lit("capture"),
         )
     )
-    return frame, answers["server"].unique()
+    return frame, pl.concat([answers["server"], _forwarders(frame)]).unique()
+
+
+def _forwarders(queries: pl.DataFrame) -> pl.Series:
+    """Clients that ask what another client is waiting for at that moment, and ask it elsewhere: what a server does
+    whose own address never answers, because clients reach it by a service address."""
+    key = ["source", "name", "qtype"]
+    before = {name: pl.col(name).shift(1).over(key) for name in ("client", "server", "answered")}
+    for_other = (before["client"] != pl.col("client")) & (before["server"] != pl.col("server"))
+    inside = (for_other & (before["answered"] >= pl.col("answered"))).fill_null(False)
+    shares = queries.sort("time", "query").select("client", inside=inside).group_by("client").agg(pl.col("inside").mean())
+    return shares.filter(pl.col("inside") >= FORWARDED_SHARE)["client"]
 
 
 def _from_log(frames: Frames) -> pl.DataFrame:
@@ -166,35 +171,50 @@ def _from_log(frames: Frames) -> pl.DataFrame:
             answered="time",
             time="query_time",
             wire_bytes=pl.col("query_bytes").fill_null(0) + pl.col("answer_bytes").fill_null(0),
-            retry=False,
             origin=pl.lit("log"),
         )
         .collect()
     )
 
 
+def _fitted(part: pl.DataFrame) -> pl.DataFrame:
+    """Exactly the columns that both origins share; a column that one origin lacks is null there."""
+    made = {"hop", "retry", "covered"}
+    want = {col.name: col.dtype for col in TRANSACTIONS.cols if col.name not in made} | {"interface": pl.Int32()}
+    has = set(part.columns)
+    return part.select([(pl.col(n) if n in has else pl.lit(None)).cast(t).alias(n) for n, t in want.items()])
+
+
+def _is_retry() -> pl.Expr:
+    """True where, in rows sorted by time, the same socket asked with the same id before and had no final answer yet.
+
+    An answer other than NOERROR and NXDOMAIN is not final: glibc asks again at once, with the same id.
+    """
+    key = ["source", *_TUPLE]
+    settled = pl.when(pl.col("rcode").is_in(_FINAL)).then("answered").shift(1).over(key)
+    soon = pl.col("time") - pl.col("time").shift(1).over(key) <= RETRY_WINDOW
+    again = soon & (settled.is_null() | (settled > pl.col("time"))) & pl.col("dns_id").is_not_null()
+    return again.fill_null(False)
+
+
 def _derive(frames: Frames) -> pl.LazyFrame:
     parts, servers = [], pl.Series(dtype=pl.String)
     if DNS_MESSAGES in frames:
         captured, servers = _from_capture(frames)
-        parts.append(captured)
+        parts.append(_fitted(captured))
     if COREDNS_QUERIES in frames:
-        parts.append(_from_log(frames))
-    extra = {"interface": pl.Int32()}
-    want = {col.name: col.dtype for col in TRANSACTIONS.cols if col.name not in ("hop", "covered")} | extra
-    whole = pl.concat(
-        part.select(
-            *(pl.col(name).cast(dtype) if name in part.columns else pl.lit(None, dtype).alias(name))
-            for name, dtype in want.items()
-        )
-        for part in parts
-    )
+        parts.append(_fitted(_from_log(frames)))
+    whole = pl.concat(parts).sort("time", "source", "number", nulls_last=True)
     upstream = pl.col("client").is_in(servers.implode())
-    whole = whole.with_columns(
-        hop=pl.when(upstream).then(pl.lit("upstream")).otherwise(pl.lit("client")), covered=copies(whole)
+    return (
+        whole.with_columns(
+            hop=pl.when(upstream).then(pl.lit("upstream")).otherwise(pl.lit("client")),
+            retry=_is_retry(),
+            covered=copies(whole),
+        )
+        .select(list(TRANSACTIONS.schema))
+        .lazy()
     )
-    order = ["time", "source", "number"]
-    return whole.lazy().select(list(TRANSACTIONS.schema)).sort(order, nulls_last=True)
 
 
 def _derive_orphans(frames: Frames) -> pl.LazyFrame:

@@ -3,6 +3,7 @@ capture before and after a service address is translated."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import combinations
 
 import polars as pl
@@ -68,23 +69,23 @@ def _between(frame: pl.DataFrame, order: list[str]) -> list[pl.Series]:
         both = by_source[better].join(by_source[other], on=QUERY, suffix="_other")
         if both.height:
             offset = (both["time_other"] - both["time"]).median()
-            found.append(both["row_other"] if offset is None else _near(all_rows[better], all_rows[other], offset))
+            if isinstance(offset, timedelta):
+                found.append(_near(all_rows[better], all_rows[other], offset))
+            else:
+                found.append(both["row_other"])
     return found
 
 
-def _near(better: pl.DataFrame, other: pl.DataFrame, offset: object) -> pl.Series:
+def _near(better: pl.DataFrame, other: pl.DataFrame, offset: timedelta) -> pl.Series:
     """Rows of `other` that lie within the tolerance of the same query in `better`, clocks aligned."""
-    met = (
-        other.with_columns(time=pl.col("time") - offset)
-        .filter(pl.col("time").is_not_null())
-        .sort("time")
-        .join_asof(
-            better.filter(pl.col("time").is_not_null()).select("time", met="row", *QUERY).sort("time"),
-            on="time",
-            by=QUERY,
-            strategy="nearest",
-            tolerance=pl.select(TOLERANCE).item(),
-            check_sortedness=False,
-        )
+    held = better.filter(pl.col("time").is_not_null()).select("time", *QUERY, pl.col("row").alias("met")).sort("time")
+    moved = other.filter(pl.col("time").is_not_null()).with_columns(time=pl.col("time") - offset).sort("time")
+    met = moved.join_asof(
+        held,
+        on="time",
+        by=QUERY,
+        strategy="nearest",
+        tolerance=pl.select(TOLERANCE).item(),
+        check_sortedness=False,
     )
     return met.filter(pl.col("met").is_not_null())["row"]

@@ -6,9 +6,11 @@ import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from analyzer import detectors, settings, story
+from analyzer.case import Case, save
 from analyzer.detector import Detector
 from analyzer.errors import UsageError
 from analyzer.model import Result, Tool
@@ -19,7 +21,7 @@ from analyzer.pipeline.quote import fill
 from analyzer.pipeline.read import Known, read_all, recognise, usable
 from analyzer.pipeline.store import Store
 
-__all__ = ["Known", "Progress", "RunOptions", "chosen", "investigate", "recognise", "tool", "usable"]
+__all__ = ["Known", "Progress", "RunOptions", "chosen", "ingest", "investigate", "recognise", "tool", "usable"]
 
 DISTRIBUTION = "kube-postmortem"
 
@@ -29,11 +31,11 @@ def investigate(options: RunOptions, progress: Progress | None = None) -> Result
     progress = progress or Progress()
     picked = chosen(options)
     progress.phase("looking at the inputs")
-    reading = read_all(recognise(options.inputs, options.kind), options, progress)
-    store = Store(reading.tables)
+    case = read_all(options, progress)
+    store = Store(case.tables)
     progress.phase("looking for failure patterns")
-    coverage = coverage_of(store, reading.reports)
-    runs = fill(run_all(picked, store, coverage), reading.places)
+    coverage = coverage_of(store, case.reports)
+    runs = fill(run_all(picked, store, coverage), case)
     progress.phase("writing the story")
     told = story.tell(store.get, runs, coverage)
     return Result(
@@ -41,7 +43,7 @@ def investigate(options: RunOptions, progress: Progress | None = None) -> Result
         title=options.title,
         command=options.command,
         settings=settings.effective(picked),
-        inputs=reading.reports,
+        inputs=case.reports,
         runs=runs,
         story=told.story,
         series=told.series,
@@ -52,6 +54,13 @@ def investigate(options: RunOptions, progress: Progress | None = None) -> Result
         coverage=coverage,
         remarks=told.remarks,
     )
+
+
+def ingest(options: RunOptions, folder: Path, progress: Progress | None = None) -> Case:
+    """Read all inputs and keep their tables in `folder`."""
+    whole = read_all(options, progress or Progress())
+    save(whole, folder)
+    return whole
 
 
 def chosen(options: RunOptions) -> Sequence[Detector[Any]]:

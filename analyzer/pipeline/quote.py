@@ -1,52 +1,78 @@
-"""Fill in the text of every record that a finding or the timeline quotes, from the input that it was read from."""
+"""Fill in the text of every record that a finding quotes, from the input that it was read from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import polars as pl
+
+from analyzer import sources
+from analyzer.case import Case
 from analyzer.errors import InputError
 from analyzer.model import Finding, Record, Run
-from analyzer.sources.contract import Item, Ledger, Source
+from analyzer.sources.contract import Item, Ledger
 from analyzer.sources.secrets import scrub
 from analyzer.sources.stream import open_stream
 
 TEXT_LIMIT = 2048
 """Characters of one quoted record, so that no evidence outweighs the page."""
 
-GONE = "(the input could not be opened again to quote it)"
-
 Texts = dict[tuple[str, int], str]
 
 
-def fill(runs: Sequence[Run], places: dict[str, tuple[Item, Source]]) -> tuple[Run, ...]:
-    """The runs with the text of each evidence record; credentials in it are masked."""
-    texts = _texts([record for run in runs for f in run.findings for record in f.evidence.records], places)
+def fill(runs: Sequence[Run], case: Case) -> tuple[Run, ...]:
+    """The runs with the text of each evidence record; credentials in it are masked.
+
+    Where the input is gone or has changed, the text is the row of the table, and says so.
+    """
+    texts = _texts([record for run in runs for f in run.findings for record in f.evidence.records], case)
     return tuple(replace(run, findings=tuple(_filled(finding, texts) for finding in run.findings)) for run in runs)
 
 
-def _texts(records: Iterable[Record], places: dict[str, tuple[Item, Source]]) -> Texts:
+def _texts(records: Iterable[Record], case: Case) -> Texts:
     wanted: dict[str, set[int]] = {}
     for record in records:
         if not record.text:
             wanted.setdefault(record.source, set()).add(record.number)
     texts: Texts = {}
     for name, numbers in sorted(wanted.items()):
-        if name not in places:
-            continue
-        item, source = places[name]
-        try:
-            with open_stream(item, Ledger()) as stream:
-                found = source.quote(stream, frozenset(numbers))
-        except (InputError, OSError):
-            continue
+        found = _from_input(name, numbers, case)
+        missing = sorted(numbers - found.keys())
+        found |= _from_tables(name, missing, case) if missing else {}
         texts |= {(name, number): scrub(text)[:TEXT_LIMIT] for number, text in found.items()}
     return texts
 
 
+def _from_input(name: str, numbers: set[int], case: Case) -> dict[int, str]:
+    place = case.places.get(name)
+    source = next((one for one in sources.load() if place is not None and one.name == place.kind), None)
+    if place is None or source is None:
+        return {}
+    report = next((one for one in case.reports if one.path == name), None)
+    try:
+        item = Item(id=name, path=place.path)
+        if report is None or (place.path.exists() and place.path.stat().st_size != report.bytes):
+            return {}
+        with open_stream(item, Ledger()) as stream:
+            return source.quote(stream, frozenset(numbers))
+    except (InputError, OSError):
+        return {}
+
+
+def _from_tables(name: str, numbers: Sequence[int], case: Case) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for table, frame in case.tables.items():
+        rows = frame.filter(pl.col("source") == name, pl.col("number").is_in(numbers)).unique("number", keep="first")
+        for row in rows.sort("number").iter_rows(named=True):
+            values = ", ".join(f"{key}={value}" for key, value in row.items() if value is not None and key != "source")
+            found.setdefault(row["number"], f"(the input cannot be opened again; its row in {table.name}) {values}")
+    return found
+
+
 def _filled(finding: Finding, texts: Texts) -> Finding:
     records = tuple(
-        record if record.text else replace(record, text=texts.get((record.source, record.number), GONE))
+        record if record.text else replace(record, text=texts.get((record.source, record.number), "(not found)"))
         for record in finding.evidence.records
     )
     return replace(finding, evidence=replace(finding.evidence, records=records))

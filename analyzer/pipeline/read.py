@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
 from analyzer import sources
+from analyzer.case import Case, Place, is_case, load, merged
 from analyzer.errors import InputError, UsageError
 from analyzer.frames import Table, concat
 from analyzer.model import InputReport
@@ -28,15 +29,6 @@ UNKNOWN = "unknown"
 REFUSED = "refused"
 
 
-@dataclass(slots=True, kw_only=True)
-class Reading:
-    """All that was read: tables, one report per input, and how to find a record again."""
-
-    tables: dict[Table, pl.DataFrame] = field(default_factory=dict)
-    reports: tuple[InputReport, ...] = ()
-    places: dict[str, tuple[Item, Source]] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """An input and what it was recognised as; `report` stands instead where it cannot be read."""
@@ -49,15 +41,23 @@ class Known:
 
 def recognise(paths: Sequence[Path], kind: str | None = None) -> list[Known]:
     """Every input below `paths`, in the order of ids, with its source. Raises UsageError for an unknown kind."""
-    items, refused = discover(paths)
+    items, refused = discover([path for path in paths if not is_case(path)])
     known = [_recognise(item, kind) for item in items]
     known += [Known(item=Item(id=name, path=Path(name)), report=_unread(name, REFUSED, why)) for name, why in refused]
     return sorted(known, key=lambda one: one.item.id)
 
 
-def read_all(known: Sequence[Known], options: RunOptions, progress: Progress) -> Reading:
-    """Read what was recognised. Inputs that take their year from the others come last."""
-    reading = Reading()
+def read_all(options: RunOptions, progress: Progress) -> Case:
+    """Read all inputs: files, and cases that were ingested before. Raises UsageError for an unknown kind."""
+    cases = [load(path) for path in options.inputs if is_case(path)]
+    fresh = _read_files(recognise(options.inputs, options.kind), options, progress)
+    whole = merged([*cases, fresh]) if cases else fresh
+    whole.tables = {table: _window(frame, options) for table, frame in whole.tables.items()}
+    return whole
+
+
+def _read_files(known: Sequence[Known], options: RunOptions, progress: Progress) -> Case:
+    case = Case()
     parts: dict[Table, list[pl.DataFrame]] = {}
     reports = {one.item.id: one.report for one in known if one.report is not None}
     ready = [(one.item, one.source) for one in known if one.source is not None]
@@ -65,7 +65,7 @@ def read_all(known: Sequence[Known], options: RunOptions, progress: Progress) ->
     span: tuple[datetime, datetime] | None = None
     for item, source in sorted(ready, key=lambda pair: (pair[1].needs_dates, pair[0].id)):
         progress.phase(f"reading {item.id}")
-        reading.places[item.id] = (item, source)
+        case.places[item.id] = Place(item.path, source.name)
         how = ReadOptions(tz=options.tz, year=options.year, dated_span=span)
         report = _read_one(item, source, how, parts, progress)
         reports[item.id] = report
@@ -74,9 +74,9 @@ def read_all(known: Sequence[Known], options: RunOptions, progress: Progress) ->
                 parts.setdefault(table, [])
         if not source.needs_dates:
             span = _widen(span, report)
-    reading.reports = tuple(reports[name] for name in sorted(reports))
-    reading.tables = {table: _window(concat(table, parts[table]), options) for table in sorted(parts, key=_name)}
-    return reading
+    case.reports = tuple(reports[name] for name in sorted(reports))
+    case.tables = {table: concat(table, parts[table]) for table in sorted(parts, key=_name)}
+    return case
 
 
 def _recognise(item: Item, kind: str | None) -> Known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -15,7 +15,7 @@ from analyzer.model import EvidenceSeries, Result, Series
 from analyzer.render.escape import for_script, shown
 from analyzer.render.format import clock, duration, moment, quantity, seconds_of
 from analyzer.render.scale import Value, peaks
-from analyzer.render.svg import MOST_BUCKETS, Kind, Panel, Trace, Window, left_out, plot, swatch
+from analyzer.render.svg import COLOURS, MOST_BUCKETS, Kind, Panel, Trace, Window, left_out, plot, swatch
 
 MOST_LINES = 6
 """More lanes than this become strips of their own: lines would cover each other."""
@@ -27,8 +27,10 @@ MOST_TABLE_ROWS = 24
 MOST_ZOOM_VALUES = 60_000
 """Values that the page carries for zooming, in all charts together: about 300 kB."""
 
+_GREY = len(COLOURS) - 1
+
 _FAILURE = re.compile(
-    r"servfail|refused|nxdomain|formerr|no_reply|time.?out|\b4(?:\d\d|xx)\b|\b5(?:\d\d|xx)\b|err|fail|fatal|retrans|"
+    r"servfail|refused|nxdomain|formerr|no_reply|time.?out|\b4(?:\d\d|xx)\b|\b5(?:\d\d|xx)\b|\berr|fail|fatal|retrans|"
     r"reject|throttl|unanswered|drop|evict|kill|reset|warning",
     re.IGNORECASE,
 )
@@ -44,11 +46,19 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Legend:
+    """The keys of one panel; panels reuse colours."""
+
+    title: str
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     id: str
     title: str
     svg: Markup
-    keys: tuple[Key, ...]
+    legends: tuple[Legend, ...]
     caption: str
     headers: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
@@ -189,8 +199,9 @@ def _timeline(groups: Sequence[_Group], windows: Sequence[Window]) -> Chart | No
     panels += [panel for panel, _ in signals]
     start = min([p.start for p in panels] + [w.start for w in windows])
     end = max([p.end for p in panels] + [w.end for w in windows])
-    keys = [key for at in stacks for key in _keys(groups[at], dashed=False)]
-    keys += [key for _, key in signals]
+    legends = [Legend(groups[at].series.title, _keys(groups[at], dashed=False)) for at in stacks]
+    if others := tuple(key for _, key in signals if key is not None):
+        legends.append(Legend("Strips of other sources", others))
     desc = " ".join(_peaks_of(groups[at]) for at in stacks) or f"{len(windows)} finding windows."
     hidden = left_out(windows, start, end) if windows else 0
     caption = (
@@ -205,10 +216,10 @@ def _timeline(groups: Sequence[_Group], windows: Sequence[Window]) -> Chart | No
         caption += " Hatched: no data, which is not zero."
     svg = plot("tl", panels, windows, start, end or start + 1, "Timeline of all sources", desc)
     headers, rows = _table([groups[at] for at in stacks])
-    return Chart("tl", "Timeline", Markup(svg), tuple(keys), caption, headers, rows)
+    return Chart("tl", "Timeline", Markup(svg), tuple(legends), caption, headers, rows)
 
 
-def _signals(groups: Sequence[_Group], stacks: Sequence[int]) -> list[tuple[Panel, Key]]:
+def _signals(groups: Sequence[_Group], stacks: Sequence[int]) -> list[tuple[Panel, Key | None]]:
     """Failure lanes as strips; of a series without any that is not stacked, its greatest lane."""
     chosen: list[tuple[int, int]] = []
     for at, group in enumerate(groups):
@@ -220,10 +231,12 @@ def _signals(groups: Sequence[_Group], stacks: Sequence[int]) -> list[tuple[Pane
     out = []
     for at, lane in chosen[:MOST_STRIPS]:
         group = groups[at]
-        trace = _trace(group, at, lane)
+        known = at in stacks  # then its colour and peak stand in the legend of its stack
+        trace = _trace(group, at, lane) if known else replace(_trace(group, at, lane), colour=_GREY)
         panel = Panel(trace.name, Kind.STRIP, group.start, group.step, (trace,), group.gaps)
-        note = _peak_note(group.lanes[lane], group)
-        out.append((panel, Key(Markup(swatch(lane, False)), f"{group.series.title}: {trace.name}", note)))
+        name = f"{trace.name}, {group.series.title[:1].lower()}{group.series.title[1:]}"
+        key = Key(Markup(swatch(_GREY, False)), name, _peak_note(group.lanes[lane], group))
+        out.append((panel, None if known else key))
     return out
 
 
@@ -246,7 +259,7 @@ def _source(at: int, group: _Group, windows: Sequence[Window]) -> Chart:
     title = f"{group.series.title} ({group.series.unit})"
     svg = plot(f"c{at + 1}", panels, inside, group.start, group.end, title, _peaks_of(group))
     headers, rows = _table([group])
-    return Chart(f"c{at + 1}", group.series.title, Markup(svg), _keys(group, dashed=lines), caption, headers, rows)
+    return Chart(f"c{at + 1}", group.series.title, Markup(svg), (Legend("", _keys(group, dashed=lines)),), caption, headers, rows)
 
 
 def _rule(values: int, step: float) -> str:

@@ -46,7 +46,13 @@ def _render(view: Page) -> str:
     )
     template = _environment().get_template("page.html.j2")
     return template.render(
-        page=view, result=view.result, css=Markup(css), script=Markup(script), island=Markup(view.charts.island), policy=policy, title=_title(view)
+        page=view,
+        result=view.result,
+        css=Markup(css),
+        script=Markup(script),
+        island=Markup(view.charts.island),
+        policy=policy,
+        title=_title(view),
     )
 
 

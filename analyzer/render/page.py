@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from analyzer.model import (
-    Cell,
     CauseEnd,
+    Cell,
     Change,
     Coverage,
     EvidenceTable,
@@ -26,7 +26,7 @@ from analyzer.model import (
     Talker,
 )
 from analyzer.render.charts import Chart, Charts, charts, seal, small
-from analyzer.render.format import number, seconds_of
+from analyzer.render.format import seconds_of
 from analyzer.render.svg import Window
 
 T = TypeVar("T")
@@ -253,7 +253,7 @@ def _quotes(finding: Finding, kinds: dict[str, str]) -> list[Quote]:
     for record in finding.evidence.records:
         kind = kinds.get(record.source, "").lower()
         unit = "frame" if "pcap" in kind or "capture" in kind else "line"
-        out.append(Quote(record, f"{unit} {number(record.number)}"))
+        out.append(Quote(record, f"{unit} {record.number}"))
     return out
 
 

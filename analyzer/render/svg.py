@@ -341,9 +341,7 @@ def _paths(canvas: _Canvas, panel: Panel, base: float, scale: float, top: float,
     return out[::-1] if panel.kind is Kind.STACK else out  # the tallest outline lies behind the others
 
 
-def _outline(
-    canvas: _Canvas, panel: Panel, buckets: Sequence[Bucket], base: float, scale: float, filled: bool
-) -> str:
+def _outline(canvas: _Canvas, panel: Panel, buckets: Sequence[Bucket], base: float, scale: float, filled: bool) -> str:
     """Steps as wide as their buckets; the path ends at a gap and begins again after it."""
     out: list[str] = []
     pen: str | None = None  # the height at which the pen stands

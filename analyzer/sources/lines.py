@@ -29,7 +29,7 @@ _NEWLINE, _RETURN = 10, 13
 _VIEW_INLINE = 12
 """Strings up to this length lie inside their Arrow view itself (Arrow columnar format, variable-size binary view)."""
 
-_MARKS = ((codecs.BOM_UTF8, None), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_MARKS = {codecs.BOM_UTF8: None, codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +141,9 @@ class _Bytes:
 def _utf8_chunks(stream: ByteStream, ledger: Ledger, size: int) -> Iterator[bytes]:
     """Chunks of about `size` bytes, in UTF-8 and without a byte order mark."""
     chunk = _read_full(stream, size)
-    for mark, encoding in _MARKS:
-        if chunk.startswith(mark):
-            chunk = chunk[len(mark) :]
-            break
-    else:
-        encoding = _bare_utf16(chunk)
+    mark = next((mark for mark in _MARKS if chunk.startswith(mark)), None)
+    encoding = _bare_utf16(chunk) if mark is None else _MARKS[mark]
+    chunk = chunk[len(mark or b"") :]
     if encoding is None:
         while chunk:
             yield chunk

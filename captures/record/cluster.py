@@ -99,6 +99,11 @@ class Cluster:
         ip, uid = self.address(on), new_uid(self.rng)
         return Pod(namespace=namespace, owner=base, name=name, ip=ip, node=on, uid=uid, image=image)
 
+    def daemon(self, namespace: str, owner: str, on: Node, image: str = "registry.example.com/app:1") -> Pod:
+        """A pod of a DaemonSet, on the network of its node."""
+        name = f"{owner}-{suffix(self.rng, 5)}"
+        return Pod(namespace=namespace, owner=owner, name=name, ip=on.ip, node=on, uid=new_uid(self.rng), image=image)
+
 
 SERVICES: dict[str, str] = {
     "kubernetes.default": "10.96.0.1",

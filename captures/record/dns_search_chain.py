@@ -52,7 +52,7 @@ def main() -> None:
                 dns.lookup(at + 90_000, stub, own)
     chains = len(capture.frames)
     people = Innocent(capture, dns, ports, rng)
-    people.pods(calm, START, END, 8)
+    people.pods(calm, START, END, 7)
     people.probes(calm[:8], START, END, 60)
     people.streams(calm[:4], START, END, 15)
     people.oddities(calm, START, END, 60)

@@ -65,14 +65,14 @@ class Client:
         connection = Connection(self.capture, ends, rtt=self.capture.rng.randrange(90, 260))
         sent = connection.open(at) + self.capture.rng.randrange(60, 300)
         came = connection.ask(sent, request.encode(), reply, think)
-        self._gone = connection.close(came + self.capture.rng.randrange(60, 140), by_server=True)
+        connection.close(came + self.capture.rng.randrange(60, 140), by_server=True)
         self.requests += 1
         return sent, came
 
-    def get(self, at: int, path: str, body: str, token: str = "") -> tuple[int, int]:
+    def get(self, at: int, path: str, body: str, token: str = "", slow: int = 0) -> tuple[int, int]:
         header = f"x-aws-ec2-metadata-token: {token}\r\n" if token else ""
         request = f"GET {path} HTTP/1.1\r\nHost: {METADATA}\r\nAccept-Encoding: identity\r\n{header}User-Agent: {self.agent}\r\n\r\n"
-        return self._exchange(at, request, _reply(at, body), self.capture.rng.randrange(150, 900))
+        return self._exchange(at, request, _reply(at, body), slow + self.capture.rng.randrange(150, 900))
 
     def put_token(self, at: int) -> tuple[int, int, str]:
         token = "EXAMPLE" + "".join(self.capture.rng.choice("ABCDEFghijkl0123456789-_") for _ in range(45)) + "=="
@@ -90,7 +90,7 @@ class Client:
         base = "/latest/meta-data/iam/security-credentials/"
         _, came = self.get(came + self.capture.rng.randrange(700, 1300), base, self.role, token)
         body = credentials(came, life)
-        _, came = self.get(came + slow + self.capture.rng.randrange(700, 1300), base + self.role, body, token)
+        _, came = self.get(came + self.capture.rng.randrange(700, 1300), base + self.role, body, token, slow)
         self.spent.append(came - first)
         return came
 

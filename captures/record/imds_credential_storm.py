@@ -55,8 +55,8 @@ def main() -> None:
     calm = [cluster.pod(*owner.split("/"), here) for owner in CALM]
     exporter = cluster.pod("logistics", "manifest-exporter", here)
     warm = cluster.pod("shop", "image-resizer", here)
-    cron = cluster.pod("platform", "backup-29921704", here)
-    watcher = cluster.pod("kube-system", "node-problem-detector", here)
+    cron = cluster.pod("platform", "backup-runner", here)
+    watcher = cluster.pod("platform", "node-watch", here)
 
     client = Client(capture, ports, exporter.ip, OLD_SDK, ROLE)
     storm(client, dns, Stub(ip=exporter.ip, search=exporter.search, ndots=1), 56, (FIRST_CALL, LAST_CALL))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from analyzer.frames import AUDIT_EVENTS
 from analyzer.frames.contract import TIME
-from analyzer.sources.address import canonical
 from analyzer.sources.audit.event import Annotations, Event, Extra, ObjectRef, ResponseStatus, User
 from analyzer.sources.secrets import scrub
 
@@ -27,6 +29,8 @@ EARLIEST, LATEST = datetime(2010, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo
 NOT_TOLD = ("secrets", "tokenreviews", "tokenrequests", "selfsubjectreviews")
 """Resources whose answers may quote a secret, so their messages are not kept."""
 
+Integers = Sequence[int] | npt.NDArray[np.int64]
+
 _NO_USER, _NO_EXTRA, _NO_REF = User(), Extra(), ObjectRef()
 _NO_STATUS, _NO_ANNOTATIONS = ResponseStatus(), Annotations()
 
@@ -34,7 +38,10 @@ _SECRET_NAME = re.compile(
     r"token|secret|passw|pwd|bearer|authorization|api[-_.]?key|signature|credential|jwt|assertion|^(?:code|sig|key|auth)$",
     re.IGNORECASE,
 )
-_MAY_HOLD_SECRET = r"(?i)token|secret|passw|pwd|bearer|authorization|key|signature|credential|jwt|assertion|[?&;](?:code|sig|auth)=|[?&;][^=&;]*%[^=&;]*=|eyJ|AKIA|ASIA"
+_MAY_HOLD_SECRET = (
+    r"(?i)token|secret|passw|pwd|bearer|authorization|key|signature|credential|jwt|assertion|eyJ|AKIA|ASIA"
+    r"|[?&;](?:code|sig|auth)=|[?&;][^=&;]*%[^=&;]*=|://[^/]*@"
+)
 _JWT = re.compile(r"eyJ[\w-]{8,}(?:(?:\.|%2[Ee])[\w-]*){0,2}")
 _PARAMETER = re.compile(r"([?&;#])([^=&;#]*)=([^&;#]*)")
 _CREDENTIALS_IN_URI = re.compile(r"://[^/@\s]*@")
@@ -49,10 +56,10 @@ class Rows:
     """Events of one batch with what is known of each beside its content; the lists are of one length."""
 
     events: list[Event] = field(default_factory=list)
-    numbers: Sequence[int] = field(default_factory=list)
-    sizes: Sequence[int] = field(default_factory=list)
-    request: Sequence[int] = field(default_factory=list)
-    response: Sequence[int] = field(default_factory=list)
+    numbers: Integers = ()
+    sizes: Integers = ()
+    request: Integers = ()
+    response: Integers = ()
 
 
 @dataclass(slots=True)
@@ -72,17 +79,17 @@ class Tally:
     def notes(self) -> list[str]:
         """One sentence for each thing that happened."""
         told = (
-            (self.unreadable_times, "with a time that cannot be read, which is left empty"),
-            (self.strange_times, "with a time outside 2010 to 2099, which is left empty"),
-            (self.missing_times, "without a time; they count, but in no window of time"),
-            (self.backward, "that ended before they began; their latency is not used"),
-            (self.single_time, "with a single timestamp (old API version); they have no latency"),
-            (self.drifted, "with fields of a wrong type; what could not be converted is left empty"),
-            (self.not_utf8, "that were not valid UTF-8; the bad bytes became U+FFFD"),
-            (self.truncated, "whose bodies the apiserver had removed (audit.k8s.io/truncated)"),
+            (self.unreadable_times, "a time cannot be read and is left empty"),
+            (self.strange_times, "a time lies outside 2010 to 2099 and is left empty"),
+            (self.missing_times, "there is no time, so they lie in no window of time"),
+            (self.backward, "the end lies before the beginning, so the latency is not used"),
+            (self.single_time, "there is a single timestamp (old API version) and no latency"),
+            (self.drifted, "fields have a wrong type; what cannot be converted is left empty"),
+            (self.not_utf8, "the text is not valid UTF-8; the bad bytes became U+FFFD"),
+            (self.truncated, "the apiserver had removed the bodies (audit.k8s.io/truncated)"),
         )
         old = [f"events of the old API version {version}" for version in sorted(self.versions)]
-        return [f"{count} event{'s' if count > 1 else ''} {what}" for count, what in told if count] + old
+        return [f"{count} event{'s' if count > 1 else ''}: {what}" for count, what in told if count] + old
 
 
 def frame(rows: Rows, source: str, zone: str, tally: Tally) -> pl.DataFrame:
@@ -91,7 +98,7 @@ def frame(rows: Rows, source: str, zone: str, tally: Tally) -> pl.DataFrame:
     raw = _plain(events)
     table = pl.DataFrame(
         {name: pl.Series(name, values, dtype=pl.String, strict=True) for name, values in raw.items()}
-        | {"code": pl.Series("code", [(e.status or _NO_STATUS).code for e in events], dtype=pl.Int64)}
+        | {"code": pl.Series("code", [_code((e.status or _NO_STATUS).code) for e in events], dtype=pl.Int32)}
         | {
             name: pl.Series(name, values, dtype=pl.Int64)
             for name, values in (
@@ -102,12 +109,20 @@ def frame(rows: Rows, source: str, zone: str, tally: Tally) -> pl.DataFrame:
             )
         }
     )
-    received, staged, single = (
-        _times(table[name], zone, tally) for name in ("received", "staged", "timestamp")
-    )
-    time = received.fill_null(single).fill_null(staged)
-    tally.single_time += int((staged.is_null() & single.is_not_null()).sum())
-    tally.missing_times += int((time.is_null() & table["received"].is_null() & table["timestamp"].is_null()).sum())
+    texts = {name: table[name] for name in ("received", "staged", "timestamp")}
+    times = {name: _times(text, zone) for name, text in texts.items()}
+    strange = {name: (time < EARLIEST) | (time >= LATEST) for name, time in times.items()}
+    tally.unreadable_times += _any(times[name].is_null() & text.is_not_null() for name, text in texts.items())
+    tally.strange_times += _any(strange.values())
+    received, staged, single = (time.set(strange[name].fill_null(False), None) for name, time in times.items())
+    time = received.fill_null(single)
+    alone = texts["received"].is_null() & texts["timestamp"].is_null()
+    tally.missing_times += int((alone & texts["staged"].is_null()).sum())
+    # the only time there is cannot be both ends of a request
+    time, staged = pl.select(
+        pl.when(alone).then(staged).otherwise(time).alias("time"), pl.when(~alone).then(staged).alias("stage_time")
+    ).get_columns()
+    tally.single_time += int((staged.is_null() & time.is_not_null()).sum())
     tally.backward += int((staged < time).sum())
     tally.truncated += int((table["truncated"] == "true").sum())
     tally.versions |= {v for v in table["api_version"].unique().drop_nulls() if not v.endswith("/v1")}
@@ -150,29 +165,25 @@ def _plain(events: list[Event]) -> dict[str, list[str | None]]:
     }
     plain["level"] = [event.collector_level or event.level for event in events]
     plain["source_ip"] = [event.source_ips[0] if event.source_ips else None for event in events]
-    plain["api_group"] = [
-        None if event.object_ref is None else event.object_ref.api_group or "" for event in events
-    ]
+    plain["api_group"] = [None if event.object_ref is None else event.object_ref.api_group or "" for event in events]
     plain["caller_pod"] = [extra.pod[0] if extra.pod else None for extra in extras]
     plain["caller_node"] = [extra.node[0] if extra.node else None for extra in extras]
     return plain
 
 
-def _times(texts: pl.Series, zone: str, tally: Tally) -> pl.Series:
-    """RFC 3339 times as UTC microseconds; unreadable and impossible ones are null and counted."""
+def _times(texts: pl.Series, zone: str) -> pl.Series:
+    """RFC 3339 times as UTC microseconds, unreadable ones null; those without a zone are read in `zone`."""
     fast = texts.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False).dt.replace_time_zone("UTC")
     missed = texts.filter(fast.is_null() & texts.is_not_null())
     if len(missed):
         known = {text: _time(text, zone) for text in missed.unique().sort()}
-        slow = texts.replace_strict(known, default=None, return_dtype=TIME)
-        fast = fast.fill_null(slow)
-        tally.unreadable_times += int((fast.is_null() & texts.is_not_null()).sum())
-    fast = fast.cast(TIME)
-    strange = (fast < EARLIEST) | (fast >= LATEST)
-    if count := int(strange.sum()):
-        tally.strange_times += count
-        fast = pl.select(pl.when(~strange).then(fast)).to_series()
-    return fast
+        fast = fast.fill_null(texts.replace_strict(known, default=None, return_dtype=TIME))
+    return fast.cast(TIME)
+
+
+def _any(masks: Iterable[pl.Series]) -> int:
+    """Rows for which any of the masks holds."""
+    return int(pl.select(pl.any_horizontal(*(pl.lit(mask.fill_null(False)) for mask in masks)).sum()).item())
 
 
 def _time(text: str, zone: str) -> datetime | None:
@@ -190,11 +201,13 @@ def _time(text: str, zone: str) -> datetime | None:
         return None
 
 
+def _code(value: int | None) -> int | None:
+    return value if value is not None and 100 <= value <= 999 else None
+
+
 def _normalised(table: pl.DataFrame) -> pl.DataFrame:
     """The wanted columns in their final form; each function of text is called once per distinct value."""
-    code = pl.when(pl.col("code").is_between(100, 999)).then(pl.col("code")).cast(pl.Int32)
     table = table.with_columns(
-        code.alias("code"),
         pl.col("user_agent").str.split_exact("/", 1).struct.field("field_0").alias("agent"),
         (pl.col("truncated") == "true").fill_null(False).alias("truncated"),
         pl.when(~pl.col("resource").is_in(NOT_TOLD).fill_null(False))
@@ -206,7 +219,7 @@ def _normalised(table: pl.DataFrame) -> pl.DataFrame:
         ),
     )
     table = table.with_columns(
-        _mapped(table["source_ip"], canonical),
+        _mapped(table["source_ip"], _address),
         *(_mapped(table[name], _duration, pl.Float64()) for name in table.columns if name.startswith("latency_")),
         _mapped(table["uri"], without_secrets, only=_MAY_HOLD_SECRET),
         *(_mapped(table[name], scrub, only=_MAY_HOLD_SECRET) for name in ("message", "user", "user_agent", "agent")),
@@ -237,6 +250,15 @@ def without_secrets(uri: str) -> str:
         return f"{mark}{name}={'' if _SECRET_NAME.search(unquote(name)) else value}"
 
     return scrub(_JWT.sub("", _CREDENTIALS_IN_URI.sub("://", _PARAMETER.sub(cleared, uri))))
+
+
+def _address(text: str) -> str:
+    """The canonical text of an address; what is none (`@` of a socket) stays as it is."""
+    try:
+        address = ipaddress.ip_address(text.strip("[] "))
+    except ValueError:
+        return text
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _duration(text: str) -> float | None:

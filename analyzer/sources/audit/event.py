@@ -1,6 +1,7 @@
 """One audit event as typed structs, decoded by the line, and the tolerant way round for events whose types drifted.
 
-The fields are those of `audit.k8s.io` v1, v1beta1 and v1alpha1 (kubernetes `staging/src/k8s.io/apiserver/pkg/apis/audit`).
+The fields are those of `audit.k8s.io` v1, v1beta1 and v1alpha1 (kubernetes
+`staging/src/k8s.io/apiserver/pkg/apis/audit`).
 Bodies are held as undecoded bytes, for their length alone.
 """
 
@@ -112,7 +113,9 @@ def coerce(plain: Mapping[str, Any]) -> Event:
     """
     user, ref, status = (_part(plain.get(name)) for name in ("user", "objectRef", "responseStatus"))
     extra, notes = _part(user.get("extra")), _part(plain.get("annotations"))
-    bodies = {name: plain.get(key) for name, key in (("request_body", "requestObject"), ("response_body", "responseObject"))}
+    bodies = {
+        name: plain.get(key) for name, key in (("request_body", "requestObject"), ("response_body", "responseObject"))
+    }
     return Event(
         kind=_text(plain.get("kind")),
         api_version=_text(plain.get("apiVersion")),

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.sources.contract import ByteStream, Ledger
-from analyzer.sources.lines import LINE_LIMIT, WINDOW
+from analyzer.sources.contract import Ledger
+from analyzer.sources.lines import LINE_LIMIT
 
 DAMAGES = 100
 """Times that reading goes on behind damage; each costs a pass over the rest of the window."""
@@ -38,7 +38,7 @@ class Element:
 
 @dataclass(slots=True)
 class Splitter:
-    """Gives the objects and arrays that begin at nesting `base`: 0 for a series of values, 1 inside an array, 2 in items."""
+    """Gives the values that open at nesting `base`: 0 for a series of values, 1 inside an array, 2 in items."""
 
     base: int
     depth: int = 0
@@ -57,7 +57,7 @@ class Splitter:
         return bool(self.open_parts) or self.quoted
 
     def feed(self, chunk: bytes) -> list[Element]:
-        """The elements that end in this chunk. Where it is no JSON any more, `damaged` is set and `rest` is what follows."""
+        """The elements that end in this chunk. At damage `damaged` is set, and `rest` is what follows."""
         data = self.held_back + chunk
         # a run of backslashes may go on in the next chunk, so its parity is not known yet
         whole = len(data.rstrip(b"\\"))
@@ -122,17 +122,19 @@ def _quotes(codes: npt.NDArray[np.uint8]) -> Positions:
     run = order - first + 1
     at = np.searchsorted(slashes, quotes - 1)
     behind = (at < len(slashes)) & (slashes[np.minimum(at, len(slashes) - 1)] == quotes - 1)
-    return quotes[~(behind & (run[np.minimum(at, len(run) - 1)] % 2 == 1))]
+    escaped: npt.NDArray[np.bool_] = behind & (run[np.minimum(at, len(run) - 1)] % 2 == 1)
+    plain: Positions = quotes[~escaped]
+    return plain
 
 
-def elements(stream: ByteStream, ledger: Ledger, base: int, size: int = WINDOW) -> Iterator[list[Element]]:
+def elements(chunks: Iterator[bytes], ledger: Ledger, base: int) -> Iterator[list[Element]]:
     """The elements of the whole document, a list for each window. Damage and a cut end are counted in the ledger.
 
     After damage a series of values goes on at the next line that begins with a brace; inside an array nothing tells
     where the next element begins, so the rest is left unread, which is noted.
     """
     splitter, damages = Splitter(base), 0
-    while chunk := stream.read(size):
+    for chunk in chunks:
         yield splitter.feed(chunk)
         while splitter.damaged:
             ledger.skip("damaged JSON", [splitter.line])
@@ -140,13 +142,13 @@ def elements(stream: ByteStream, ledger: Ledger, base: int, size: int = WINDOW) 
             if base or damages > DAMAGES:
                 ledger.note(f"the JSON is damaged in line {splitter.line}: nothing after it could be read")
                 return
-            splitter = _resume(splitter, stream, size)
+            splitter = _resume(splitter, chunks)
             yield splitter.feed(splitter.rest)
     if splitter.unfinished:
         ledger.tail()
 
 
-def _resume(damaged: Splitter, stream: ByteStream, size: int) -> Splitter:
+def _resume(damaged: Splitter, chunks: Iterator[bytes]) -> Splitter:
     """A splitter that begins at the next line after the damage that begins with a brace, holding that as its rest."""
     data, line = damaged.rest + damaged.held_back, damaged.line
     while data:
@@ -155,9 +157,17 @@ def _resume(damaged: Splitter, stream: ByteStream, size: int) -> Splitter:
             line += data.count(b"\n", 0, at) + 1
             return Splitter(0, line=line, ordinal=damaged.ordinal, rest=data[at + 1 :])
         line += data.count(b"\n", 0, len(data) - 1)
-        more = stream.read(size)
+        more = next(chunks, b"")
         data = data[-1:] + more if more else b""
     return Splitter(0, line=line, ordinal=damaged.ordinal)
+
+
+def nesting(data: bytes) -> tuple[Positions, npt.NDArray[np.int64]]:
+    """Places of the brackets outside strings, and the nesting behind each."""
+    codes = np.frombuffer(data, np.uint8)
+    places = np.flatnonzero(_DELTA[codes])
+    places = places[np.searchsorted(_quotes(codes), places) % 2 == 0]
+    return places, np.cumsum(_DELTA[codes[places]], dtype=np.int64)
 
 
 def pieces(data: bytes) -> list[bytes]:

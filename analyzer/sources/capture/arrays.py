@@ -42,7 +42,7 @@ def words(data: U8, at: I64, order: str = "<") -> U32:
 
 def halves(matrix: U8, column: int) -> NDArray[np.uint16]:
     """The big-endian 16-bit field that starts in this column of a gathered matrix."""
-    return (matrix[:, column].astype(np.uint16) << 8) | matrix[:, column + 1]
+    return np.ascontiguousarray(matrix[:, column : column + 2]).view(">u2")[:, 0].astype(np.uint16)
 
 
 def fulls(matrix: U8, column: int) -> U32:
@@ -53,6 +53,12 @@ def fulls(matrix: U8, column: int) -> U32:
 def every_word(data: U8, size: int, order: str = "<") -> NDArray[Any]:
     """A view of the 32-bit word that starts at every byte of data[:size]; nothing is copied."""
     return np.ndarray((max(size - 3, 0),), f"{order}u4", data, strides=(1,))
+
+
+def words_after(data: U8, at: I64, count: int, shift: int, order: str) -> NDArray[Any]:
+    """The 32-bit words that start at each of `count` bytes from at + shift on, as an (N, count) matrix."""
+    rows = gather(data, at + shift, count + 3)
+    return np.ndarray((len(at), count), f"{order}u4", rows, strides=(count + 3, 1))
 
 
 def no_offsets() -> I64:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analyzer.errors import InputError
-from analyzer.sources.capture.arrays import I64, U8, Flags, every_word, gather, no_offsets, padded
+from analyzer.sources.capture.arrays import I64, U8, Flags, every_word, gather, no_offsets, padded, words_after
 from analyzer.sources.capture.lanes import walk
-from analyzer.sources.capture.window import LATEST, NO_INTERFACE, NO_TIME, SIZE, Losses, Window, read_full
+from analyzer.sources.capture.window import NO_INTERFACE, SIZE, Losses, Window, read_full
 from analyzer.sources.contract import ByteStream, Ledger
 
 MAGICS = {
@@ -69,9 +69,10 @@ class PcapFormat:
     def sync(self, data: U8, size: int, bounds: I64) -> I64:
         found = np.full(len(bounds), -1, np.int64)
         inside = np.flatnonzero(bounds + SYNC_BYTES + 16 < size)
-        near = bounds[inside][:, None] + np.arange(SYNC_BYTES)[None, :]
-        captured = every_word(data, size, self.order)[near + 8]
-        lane, place = np.divmod(np.flatnonzero((captured > 0) & (captured <= CAPTURED_MOST)), SYNC_BYTES)
+        captured = words_after(data, bounds[inside], SYNC_BYTES, 8, self.order)
+        wire = words_after(data, bounds[inside], SYNC_BYTES, 12, self.order)
+        maybe = (captured > 0) & (captured <= wire) & (wire <= CAPTURED_MOST)
+        lane, place = np.divmod(np.flatnonzero(maybe), SYNC_BYTES)
         at = bounds[inside][lane] + place
         good = self.chained(data, size, at, final=False)
         first, index = np.unique(lane[good], return_index=True)
@@ -87,18 +88,20 @@ class PcapFormat:
             + (captured > wire)
             + (wire > WIRE_MOST)
         )
-        return (captured > CAPTURED_MOST) | (strange >= 2) | ~fields.any(axis=1)
+        bad: Flags = (captured > CAPTURED_MOST) | (strange >= 2) | ~fields.any(axis=1)
+        return bad
 
     def plausible(self, fields: I64) -> Flags:
         """Headers without anything strange."""
         _, fraction, captured, wire = fields.T
-        return (
+        good: Flags = (
             (captured > 0)
             & (captured <= CAPTURED_MOST)
             & (captured <= wire)
             & (wire <= WIRE_MOST)
             & (fraction < self.fraction)
         )
+        return good
 
     def chained(self, data: U8, size: int, at: I64, *, final: bool) -> Flags:
         """Whether a chain of plausible headers, near in time, starts at each place."""
@@ -121,9 +124,7 @@ def pcap_format(head: bytes) -> PcapFormat:
     if head[:4] not in MAGICS:
         raise InputError(f"not a capture file (magic {head[:4].hex()})" if head else "empty file")
     if len(head) < HEADER:
-        raise InputError(
-            f"pcap file header cut at {len(head)} of {HEADER} bytes; capture it again or find another copy"
-        )
+        raise InputError(f"pcap file header cut at {len(head)} of {HEADER} bytes; look for a whole copy")
     order, fraction, header = MAGICS[head[:4]]
     snaplen, link = struct.unpack_from(f"{order}II", head, 16)
     # The upper bits tell the length of a frame check sequence; anything in the reserved ones makes the type unknown.
@@ -250,7 +251,7 @@ class _Reader:
             start,
             start + fields[:, 2],
             fields[:, 3],
-            np.where(time <= LATEST, time, NO_TIME),
+            time,
             np.full(count, self.form.link),
             np.full(count, NO_INTERFACE),
             number,

@@ -59,7 +59,7 @@ def walk_plain(chain: Chain, data: memoryview, start: int, size: int, until: fro
 
 def walk(chain: Chain, data: U8, start: int, size: int, lane_bytes: int = LANE_BYTES) -> Walk:
     """The same offsets and stop as walk_plain(chain, data, start, size)."""
-    view = memoryview(data)
+    view = data.data
     count = min(LANES_MOST, (size - start) // lane_bytes)
     if count < LANES_LEAST:
         return walk_plain(chain, view, start, size)

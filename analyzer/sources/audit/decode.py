@@ -1,0 +1,222 @@
+"""Lines to events: a window at once where it is clean, line by line where it is not, so that damage costs one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Raw
+
+from analyzer.sources.audit import body
+from analyzer.sources.audit.columns import Rows, Tally
+from analyzer.sources.audit.event import DECODER, Event, coerce, is_event, request_bytes, response_bytes
+from analyzer.sources.audit.split import pieces
+from analyzer.sources.contract import Ledger
+
+NOT_JSON = "not JSON"
+NOT_AUDIT = "not an audit event"
+NULS = "NUL bytes"
+LOST = "a part of the line was lost"
+
+DEPTH = 4
+"""Wrappers inside wrappers that are opened: list in list, record in export."""
+
+_NEWLINE, _RETURN = 10, 13
+_BLANK = b" \t\r\n\x1e"
+Codes = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
+
+_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_RAWS = msgspec.json.Decoder(dict[str, Raw])
+_VALUES = msgspec.json.Decoder()
+
+
+@dataclass(slots=True)
+class Found:
+    """The events of one line or element; `bad` are the reasons why parts of it were no events."""
+
+    events: list[tuple[Event, int]] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+
+
+def decode_window(
+    data: bytes, numbers: Numbers, tally: Tally, ledger: Ledger, *, cut_last: bool = False, joined: bool = False
+) -> Rows:
+    """The events of whole lines that have those numbers.
+
+    With `cut_last` the last line has no newline, so it may be incomplete. With `joined` a line may have been put
+    together from parts of which one was lost.
+    """
+    if not data:
+        return Rows()
+    codes = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(codes == _NEWLINE)
+    if not data.endswith(b"\n"):
+        ends = np.append(ends, len(data))
+    starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
+    rows = _clean(data, codes, starts, ends, numbers)
+    if rows is not None:
+        return rows
+    lines = zip(numbers.tolist(), data.split(b"\n"), strict=False)
+    return decode_each(lines, tally, ledger, cut_last=cut_last, joined=joined)
+
+
+def _clean(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: Numbers) -> Rows | None:
+    """The rows of a window in which every line is one event of the right types; None where one is not."""
+    last = codes[np.maximum(ends - 1, 0)]
+    returns = last == _RETURN
+    if returns.any():
+        last = np.where(returns, codes[np.maximum(ends - 2, 0)], last)
+    # only then does the decoder's count of values say that it found one a line
+    if not (codes[np.minimum(starts, len(codes) - 1)] == ord("{")).all() or not (last == ord("}")).all():
+        return None
+    bodies = body.holds_bodies(data)
+    lean, request, response = body.cut(data, starts, ends) if bodies else (data, *np.zeros((2, len(starts)), np.int64))
+    try:
+        events = DECODER.decode_lines(lean)
+    except _ERRORS:
+        return None
+    if len(events) != len(starts) or not all(map(is_event, events)):
+        return None
+    if bodies:
+        request = np.maximum(request, np.fromiter(map(request_bytes, events), np.int64, len(events)))
+        response = np.maximum(response, np.fromiter(map(response_bytes, events), np.int64, len(events)))
+    return Rows(events, numbers[: len(starts)], ends - starts - returns + 1, request, response)
+
+
+def decode_each(
+    numbered: Iterable[tuple[int, bytes]],
+    tally: Tally,
+    ledger: Ledger,
+    *,
+    cut_last: bool = False,
+    joined: bool = False,
+) -> Rows:
+    """The events of each line or element by itself. Blank lines are no records."""
+    items = [(number, line) for number, line in numbered if line.strip(_BLANK)]
+    events: list[Event] = []
+    numbers: list[int] = []
+    sizes: list[int] = []
+    for index, (number, line) in enumerate(items):
+        found = salvage(line, tally)
+        if joined and not found.events:
+            _rejoin(line, found, tally)
+        for event, size in found.events:
+            events.append(event)
+            numbers.append(number)
+            sizes.append(size)
+        opens = line.lstrip(_BLANK)[:1] == b"{"
+        if found.bad and not found.events and cut_last and index == len(items) - 1 and opens:
+            ledger.tail()
+            continue
+        for reason in found.bad:
+            ledger.skip(reason, [number])
+    return Rows(events, numbers, sizes, list(map(request_bytes, events)), list(map(response_bytes, events)))
+
+
+def _rejoin(line: bytes, found: Found, tally: Tally) -> None:
+    """Where the rest of a split line was lost, the next line was put in its place: read that one."""
+    at = line.rfind(body.HEAD)
+    event = _event(line[at:].strip(_BLANK), tally) if at > 0 else None
+    if event is not None:
+        found.events, found.bad = [(event, len(line) - at + 1)], [LOST]
+
+
+def salvage(line: bytes, tally: Tally) -> Found:
+    """Whatever events one line holds: one, several in a row, a list, a cloud's record with events as text."""
+    text = line.strip(_BLANK + b",")
+    if text[:1] == b"\x00":
+        text = text.strip(_BLANK + b",\x00")
+        if not text:
+            return Found(bad=[NULS])
+    found = Found()
+    if text:
+        _open(text, found, tally, DEPTH)
+    return found
+
+
+def _open(text: bytes, found: Found, tally: Tally, depth: int) -> None:
+    event = _event(text, tally)
+    if event is not None:
+        found.events.append((event, len(text) + 1))
+        return
+    parts = inner(text) if depth else []
+    if parts:
+        for part in parts:
+            _open(part, found, tally, depth - 1)
+    else:
+        found.bad.append(NOT_AUDIT if _is_json(text) else NOT_JSON)
+
+
+def _event(text: bytes, tally: Tally) -> Event | None:
+    try:
+        event = DECODER.decode(text)
+    except UnicodeDecodeError:
+        mended = text.decode("utf-8", "replace").encode()
+        found = None if mended == text else _event(mended, tally)
+        tally.not_utf8 += found is not None
+        return found
+    except (msgspec.ValidationError, RecursionError):
+        return _drifted(text, tally)
+    except msgspec.DecodeError:
+        return None
+    return event if is_event(event) else None
+
+
+def _drifted(text: bytes, tally: Tally) -> Event | None:
+    """An event whose fields have other types, or whose body nests deeper than the decoder goes."""
+    lean, request, response = body.excise(text)
+    if lean is not text and (short := _event(lean, tally)) is not None:
+        short.request_body = Raw(b" " * max(request - len(body.REQUEST), 0))
+        short.response_body = Raw(b" " * max(response - len(body.RESPONSE), 0))
+        return short
+    try:
+        raws = _RAWS.decode(text)
+        bodies = {name: raws.pop(name) for name in ("requestObject", "responseObject") if name in raws}
+        event = coerce({name: _VALUES.decode(raw) for name, raw in raws.items()} | bodies)
+    except _ERRORS:
+        return None
+    if not is_event(event):
+        return None
+    tally.drifted += 1
+    return event
+
+
+def inner(text: bytes) -> list[bytes]:
+    """The parts of what is no event itself: the items of a list, the records of an export, values side by side."""
+    try:
+        if text[:1] == b"[":
+            return _objects(text)
+        raws = _RAWS.decode(text)
+        for name in ("items", "records", "logEvents", "events"):
+            if name in raws and raws[name] and bytes(raws[name])[:1] == b"[":
+                return _objects(bytes(raws[name]))
+        if "properties" in raws:
+            raws = _RAWS.decode(raws["properties"])
+        for name in ("log", "message"):
+            if name in raws and isinstance(told := _VALUES.decode(raws[name]), str) and told.lstrip()[:1] == "{":
+                return [told.strip().encode()]
+    except msgspec.ValidationError:
+        return []
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        parts = pieces(text)
+        return parts if len(parts) > 1 and sum(map(len, parts)) >= len(text.translate(None, b" \t\r,")) else []
+    return []
+
+
+def _objects(array: bytes) -> list[bytes]:
+    """The parts of an array, if any of them is an object."""
+    parts = [bytes(raw) for raw in msgspec.json.decode(array, type=list[Raw])]
+    return parts if any(part[:1] == b"{" for part in parts) else []
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        _VALUES.decode(text)
+    except _ERRORS:
+        return False
+    return True

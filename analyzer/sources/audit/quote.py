@@ -1,0 +1,76 @@
+"""The text of single events as evidence: as they were written, without bodies and without secrets."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from analyzer.sources.audit import body
+from analyzer.sources.audit.columns import NOT_TOLD, without_secrets
+from analyzer.sources.audit.decode import DEPTH, inner
+from analyzer.sources.lines import QUOTE_LIMIT
+from analyzer.sources.secrets import scrub
+
+_RAWS = msgspec.json.Decoder(dict[str, Raw])
+_BODIES = ("requestObject", "responseObject")
+_PATCHES = ("patch.webhook.", "mutation.webhook.")
+
+
+def shown(text: bytes, depth: int = DEPTH) -> str:
+    """At most 2 KiB of what a line says; '' where it cannot be shown without the risk of showing a secret."""
+    text = text.strip(b" \t\r\n,\x00")
+    fields = _fields(text)
+    if fields is not None and ("auditID" in fields or "requestURI" in fields or "verb" in fields):
+        told = _event(fields)
+    else:
+        told = " ".join(part for raw in (inner(text) if depth else [])[:3] if (part := shown(raw, depth - 1)))
+    return told.encode()[:QUOTE_LIMIT].decode("utf-8", "ignore")
+
+
+def _fields(text: bytes) -> dict[str, Raw] | None:
+    """The fields of an object, undecoded. A body that nests too deep for the decoder is cut out first."""
+    lean = body.excise(text)[0]
+    for version in (lean, text, text.decode("utf-8", "replace").encode()):
+        try:
+            return _RAWS.decode(version)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+    return None
+
+
+def _event(fields: dict[str, Raw]) -> str:
+    ref = _plain(fields.get("objectRef"))
+    private = isinstance(ref, dict) and ref.get("resource") in NOT_TOLD
+    parts: list[str] = []
+    for name, raw in fields.items():
+        if name in _BODIES:
+            continue
+        text = bytes(raw).decode("utf-8", "replace")
+        value = _plain(raw)
+        if name == "requestURI" and isinstance(value, str):
+            if (clean := without_secrets(value)) != value:
+                text = _json(clean)
+        elif isinstance(value, dict) and (kept := _kept(name, value, private)) != value:
+            text = _json(kept)
+        parts.append(f"{_json(name)}:{text}")
+    return scrub("{" + ",".join(parts) + "}")
+
+
+def _kept(name: str, value: dict[str, object], private: bool) -> dict[str, object]:
+    """A field of an event without what may quote an object: webhooks' patches, answers about secrets."""
+    if name == "annotations":
+        return {key: note for key, note in value.items() if not key.startswith(_PATCHES)}
+    if name == "responseStatus" and private:
+        return {key: part for key, part in value.items() if key not in ("message", "details")}
+    return value
+
+
+def _plain(raw: Raw | None) -> object:
+    try:
+        return msgspec.json.decode(raw) if raw is not None else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

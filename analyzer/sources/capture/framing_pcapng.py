@@ -1,0 +1,270 @@
+"""pcapng: sections of blocks, each with its length on both sides. Sections may differ in byte order.
+
+Layout: https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-02.html. Packet blocks are the enhanced (6), the simple
+(3, which has no time) and the obsolete one (2). Frames are numbered through all sections, as Wireshark does.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analyzer.errors import InputError
+from analyzer.sources.capture.arrays import I64, U8, every_word, gather, padded, words_after
+from analyzer.sources.capture.interfaces import Interfaces
+from analyzer.sources.capture.lanes import LANE_BYTES, walk
+from analyzer.sources.capture.window import SIZE, Losses, Window, joined, read_full
+from analyzer.sources.contract import ByteStream, Ledger
+
+MAGIC = b"\x0a\x0d\x0d\x0a"
+SECTION, INTERFACE, OBSOLETE, SIMPLE, NAMES, STATISTICS, ENHANCED = 0x0A0D0D0A, 1, 2, 3, 4, 5, 6
+SECRETS = 0x0A
+ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
+
+BLOCK_MOST = 16 << 20
+"""Longest block (libpcap's INITIAL_MAX_BLOCKSIZE); a longer one is damage."""
+SYNC_BYTES = 4096
+HEADS = {ENHANCED: 28, OBSOLETE: 28, SIMPLE: 12}
+"""Bytes before the packet data in each packet block."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockChain:
+    """The blocks of one section in its byte order (lanes.Chain). Stops at a section header."""
+
+    order: str
+    _head: struct.Struct = field(init=False)
+    _word: struct.Struct = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_head", struct.Struct(f"{self.order}II"))
+        object.__setattr__(self, "_word", struct.Struct(f"{self.order}I"))
+
+    def sizes(self, data: U8, at: I64) -> I64:
+        head = gather(data, at, 8).view(f"{self.order}u4").astype(np.int64)
+        length = (head[:, 1] + 3) & ~3
+        fits = (head[:, 1] >= 12) & (head[:, 1] <= BLOCK_MOST) & (head[:, 0] != SECTION)
+        behind = at + length - 4
+        trailer = gather(data, np.where(fits, behind, 0), 4).view(f"{self.order}u4")[:, 0]
+        return np.where(fits & ((trailer == head[:, 1]) | (behind + 4 > len(data))), length, 0)
+
+    def size_at(self, data: memoryview, at: int) -> int:
+        if at + 8 > len(data):
+            return 0
+        kind, stated = self._head.unpack_from(data, at)
+        if not 12 <= stated <= BLOCK_MOST or kind == SECTION:
+            return 0
+        length = (stated + 3) & ~3
+        if at + length > len(data):
+            return int(length)
+        return int(length) if self._word.unpack_from(data, at + length - 4)[0] == stated else 0
+
+    def sync(self, data: U8, size: int, bounds: I64) -> I64:
+        found = np.full(len(bounds), -1, np.int64)
+        inside = np.flatnonzero(bounds + SYNC_BYTES + 8 < size)
+        kind = words_after(data, bounds[inside], SYNC_BYTES, 0, self.order)
+        lane, place = np.divmod(np.flatnonzero(kind == ENHANCED), SYNC_BYTES)
+        at = bounds[inside][lane] + place
+        length = self.sizes(data, at)
+        good = (length >= 32) & (at + length <= size)
+        first, index = np.unique(lane[good], return_index=True)
+        found[inside[first]] = at[good][index]
+        return found
+
+    def trailer_lies(self, data: U8, at: int, size: int) -> int:
+        """The length of a block whose second length is wrong but whose first leads to another block; 0 if none."""
+        kind, stated = self._head.unpack_from(data.data, at)
+        after = at + ((stated + 3) & ~3)
+        if kind == SECTION or not 12 <= stated <= BLOCK_MOST or after + 12 > size:
+            return 0
+        good = self.size_at(data.data, after) > 0 or section_order(data, after, size) != ""
+        return int(after - at) if good else 0
+
+
+def section_order(data: U8, at: int, size: int) -> str:
+    """The byte order of the section header block at this place; '' if there is none."""
+    if at + 28 > size or data[at : at + 4].tobytes() != MAGIC:
+        return ""
+    return ORDERS.get(data[at + 8 : at + 12].tobytes(), "")
+
+
+@dataclass(slots=True)
+class _Reader:
+    ledger: Ledger
+    chain: BlockChain = field(default_factory=lambda: BlockChain("<"))
+    number: int = 0
+    lost: bool = False
+    damaged_at: int = -1
+    long: int = 0
+    mismatched: int = 0
+    losses: Losses = field(init=False)
+    interfaces: Interfaces = field(init=False)
+    section_stated: int = -1
+    section_from: int = 0
+
+    def __post_init__(self) -> None:
+        self.losses = Losses(self.ledger)
+        self.interfaces = Interfaces(self.ledger)
+
+    def windows(self, data: U8, size: int, base: int, *, final: bool) -> tuple[list[Window], int]:
+        """The frames of whole blocks in data[:size] by section, and from where the next window has to go on."""
+        parts: list[Window] = []
+        at, fast = 0, True
+        starts: I64 | None = None
+        while True:
+            if not self.lost:
+                lane_bytes = LANE_BYTES if fast else size + 1
+                step = walk(self.chain, data, at, size, lane_bytes)
+                fast = False
+                parts.append(self._frames(data, step.offsets))
+                at = step.stop
+                if section_order(data, at, size):
+                    after = self._section(data, at, base)
+                    if at + after > size:
+                        break
+                    at += after
+                    continue
+                if not self._damaged(data, at, size, final):
+                    break
+                if skipped := self.chain.trailer_lies(data, at, size):
+                    self.mismatched += 1
+                    parts.append(self._frames(data, np.array([at])))
+                    at += skipped
+                    continue
+            if self.damaged_at < 0:
+                self.damaged_at = base + at
+            if starts is None:
+                starts = self._starts(data, size)
+            index = int(np.searchsorted(starts, at + (not self.lost)))
+            self.lost = index >= len(starts)
+            resumed = int(starts[index]) if not self.lost else size if final else max(at, size - BLOCK_MOST)
+            self.losses.lose(base + at, data[at:resumed])
+            at = resumed
+            if self.lost:
+                break
+        if final:
+            if at < size:
+                self.ledger.tail()
+            self.losses.close(tail=at >= size)
+        return parts, at
+
+    def _damaged(self, data: U8, at: int, size: int, final: bool) -> bool:
+        """Whether the walk stopped at damage rather than at a block that goes on behind the window."""
+        if at >= size:
+            return False
+        if size - at < 12:
+            return final and not data[at:size].any()
+        kind, stated = struct.unpack_from(f"{self.chain.order}II", data.data, at)
+        if kind == SECTION:
+            return size - at >= 28
+        if not 12 <= stated <= BLOCK_MOST:
+            return True
+        return at + ((stated + 3) & ~3) <= size or (final and len(self._starts(data[at + 1 :], size - at - 1)) > 0)
+
+    def _starts(self, data: U8, size: int) -> I64:
+        """Every place where a packet, interface or section block starts, by its two lengths."""
+        word = every_word(data, size, self.chain.order)
+        maybe = np.flatnonzero((word == ENHANCED) | (word == SIMPLE) | (word == OBSOLETE) | (word == INTERFACE))
+        length = self.chain.sizes(data, maybe)
+        good = maybe[(length >= 16) & (maybe + length <= size)]
+        section = np.flatnonzero(word == SECTION)
+        real = [place for place in section.tolist() if section_order(data, place, size)]
+        return np.unique(np.concatenate([good, np.array(real, np.int64)]))
+
+    def _section(self, data: U8, at: int, base: int) -> int:
+        """Begin a section; its length. An unknown version cannot be read at all."""
+        order = section_order(data, at, len(data))
+        length, major, minor, stated = struct.unpack_from(f"{order}4xI4xHHq", data.data, at)
+        if major != 1:
+            if not self.number:
+                raise InputError(f"unsupported pcapng version {major}.{minor}; save it as version 1 with editcap")
+            self.ledger.note(f"section of unsupported pcapng version {major}.{minor} at offset {base + at}")
+        self._end_section(base + at)
+        length = max(28, (int(length) + 3) & ~3) if length <= BLOCK_MOST else 28
+        self.chain = BlockChain(order)
+        self.section_stated, self.section_from = int(stated), base + at + length
+        self.interfaces.begin_section()
+        return length
+
+    def _end_section(self, offset: int) -> None:
+        found = offset - self.section_from
+        if self.section_stated >= 0 and self.section_from and self.section_stated != found:
+            self.ledger.note(f"a section states {self.section_stated} bytes but has {found}; its blocks were read")
+
+    def _frames(self, data: U8, blocks: I64) -> Window:
+        """Packet blocks as frames; the other blocks update what is known of the interfaces."""
+        order = self.chain.order
+        head = gather(data, blocks, 8).view(f"{order}u4").astype(np.int64).reshape(-1, 2)
+        kind, ends = head[:, 0], blocks + head[:, 1] - 4
+        known = np.cumsum(kind == INTERFACE) + len(self.interfaces)
+        other = np.flatnonzero((kind == INTERFACE) | (kind == STATISTICS) | (kind == NAMES) | (kind == SECRETS))
+        for index in other.tolist():
+            body = data[blocks[index] + 8 : ends[index]].tobytes()
+            self.interfaces.take(int(kind[index]), body, order)
+        packet = np.flatnonzero((kind == ENHANCED) | (kind == SIMPLE) | (kind == OBSOLETE))
+        return self._packets(data, kind[packet], blocks[packet], ends[packet], known[packet])
+
+    def _packets(self, data: U8, kind: I64, at: I64, ends: I64, known: I64) -> Window:
+        order = self.chain.order
+        body = gather(data, at + 8, 20).view(f"{order}u4").astype(np.int64).reshape(-1, 5)
+        number = np.arange(self.number + 1, self.number + 1 + len(at))
+        self.number += len(at)
+        simple, old = kind == SIMPLE, kind == OBSOLETE
+        first = gather(data, at + 8, 2).view(f"{order}u2")[:, 0].astype(np.int64)
+        interface = np.where(simple, 0, np.where(old, first, body[:, 0]))
+        start = at + np.where(simple, 12, 28)
+        wire = np.where(simple, body[:, 0], body[:, 4])
+        room = np.maximum(ends - start, 0)
+        snaplen = self.interfaces.snaplen
+        captured = np.where(simple, np.minimum(np.minimum(wire, snaplen), room), body[:, 3])
+        lost = interface >= known
+        self.ledger.skip("unknown interface", number[lost].tolist()[:3], int(lost.sum()))
+        over = ~lost & ((captured > room) | (at + 28 > ends + 4) & ~simple)
+        self.ledger.skip("captured length greater than its block", number[over].tolist()[:3], int(over.sum()))
+        self.long += int(((captured > wire) & ~over & ~lost).sum())
+        keep = ~lost & ~over
+        ticks = (body[:, 1].astype(np.uint64) << np.uint64(32)) | body[:, 2].astype(np.uint64)
+        time = self.interfaces.times(interface[keep], ticks[keep], simple[keep])
+        link = self.interfaces.links(interface[keep])
+        start = start[keep]
+        return Window(data, start, start + captured[keep], wire[keep], time, link, interface[keep], number[keep])
+
+    def close(self, offset: int) -> None:
+        """Tell what concerns the whole input; raises InputError where damage left no packet at all."""
+        if not self.number and self.damaged_at >= 0:
+            raise InputError(f"corrupt block at offset {self.damaged_at}; no packet could be read")
+        self._end_section(offset)
+        self.interfaces.close()
+        if self.mismatched:
+            self.ledger.note(f"{self.mismatched} blocks whose two lengths differ were read by the first length")
+        if self.long:
+            self.ledger.note(f"captured length greater than original length in {self.long} packets")
+
+
+def windows(stream: ByteStream, ledger: Ledger, size: int = SIZE) -> Iterator[Window]:
+    """All frames of a pcapng stream. Damage is skipped to the next plausible block and told with its place."""
+    reader = _Reader(ledger)
+    offset, carry = 0, np.empty(0, np.uint8)
+    final = False
+    while not final:
+        chunk = read_full(stream, size)
+        final = len(chunk) < size
+        data = padded(carry, chunk)
+        length = len(carry) + len(chunk)
+        if offset == 0 and not carry.size:
+            _check_head(data, length)
+        parts, stop = reader.windows(data, length, offset, final=final)
+        yield from joined(parts, data)
+        carry = data[stop:length].copy()
+        offset += stop
+    reader.close(offset + len(carry))
+
+
+def _check_head(data: U8, size: int) -> None:
+    if size < 28:
+        raise InputError(f"pcapng section header cut at {size} of 28 bytes; look for a whole copy")
+    if not section_order(data, 0, size):
+        raise InputError(f"bad pcapng byte-order magic {data[8:12].tobytes().hex()}")

@@ -1,0 +1,171 @@
+"""What a pcapng section says of its interfaces: link type, resolution and offset of times, packets dropped."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analyzer.sources.capture.arrays import I64, U64, Flags
+from analyzer.sources.capture.window import LATEST, NO_TIME
+from analyzer.sources.contract import Ledger
+
+INTERFACE, NAMES, STATISTICS, SECRETS = 1, 4, 5, 10
+RESOLUTION, OFFSET = 9, 14
+INTERFACE_DROPS, SYSTEM_DROPS = 5, 7
+OPTIONS_MOST = 256
+"""Options read of one block; real ones have a dozen."""
+UNLIMITED = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """`resolution` is if_tsresol: 10 to the minus n, or 2 to the minus n where the upper bit is set."""
+
+    link: int
+    snaplen: int
+    resolution: int = 6
+    offset: int = 0
+
+
+@dataclass(slots=True)
+class Interfaces:
+    """The interfaces of the current section, and what all sections lost."""
+
+    ledger: Ledger
+    _list: list[Interface] = field(default_factory=list)
+    _drops: dict[tuple[int, int], int | None] = field(default_factory=dict)
+    _counted: dict[str, int] = field(default_factory=dict)
+    _section: int = 0
+    _simple: int = 0
+    _unusable: int = 0
+
+    def __len__(self) -> int:
+        return len(self._list)
+
+    @property
+    def snaplen(self) -> int:
+        """Snap length of the first interface, which simple packet blocks belong to."""
+        return (self._list[0].snaplen if self._list else 0) or UNLIMITED
+
+    def begin_section(self) -> None:
+        self._list = []
+        self._section += 1
+
+    def take(self, kind: int, body: bytes, order: str) -> None:
+        """Read a block that is not a packet."""
+        if kind == INTERFACE and len(body) >= 8:
+            self._list.append(self._described(body, order))
+        elif kind == INTERFACE:
+            self._list.append(Interface(-1, 0))
+        elif kind == STATISTICS and len(body) >= 12:
+            found = dict(options(body[12:], order))
+            counts = [
+                struct.unpack(f"{order}Q", found[code])[0]
+                for code in (INTERFACE_DROPS, SYSTEM_DROPS)
+                if len(found.get(code, b"")) == 8
+            ]
+            # Counters run from the start of the capture, so that the last block of an interface says it all.
+            self._drops[self._section, struct.unpack_from(f"{order}I", body)[0]] = sum(counts) if counts else None
+        elif kind in (NAMES, SECRETS):
+            what = "name resolution" if kind == NAMES else "decryption secrets"
+            self._counted[what] = self._counted.get(what, 0) + 1
+
+    def _described(self, body: bytes, order: str) -> Interface:
+        link, snaplen = struct.unpack_from(f"{order}HxxI", body)
+        found = dict(options(body[8:], order))
+        resolution, offset = 6, 0
+        if RESOLUTION in found:
+            if len(found[RESOLUTION]) == 1:
+                resolution = found[RESOLUTION][0]
+            else:
+                self.ledger.note(
+                    f"if_tsresol of interface {len(self)} has length {len(found[RESOLUTION])}; "
+                    "the default of one microsecond is used"
+                )
+        if OFFSET in found:
+            if len(found[OFFSET]) == 8:
+                offset = struct.unpack(f"{order}q", found[OFFSET])[0]
+            else:
+                self.ledger.note(f"if_tsoffset of interface {len(self)} has length {len(found[OFFSET])}; it is ignored")
+        return Interface(link, snaplen, resolution, offset)
+
+    def links(self, interface: I64) -> I64:
+        """Link type of each interface id."""
+        table = np.array([one.link for one in self._list] or [0], np.int64)
+        return table[interface]
+
+    def times(self, interface: I64, ticks: U64, without: Flags) -> I64:
+        """Microseconds since 1970; NO_TIME where the block has none or the time is outside 1970 to 9999."""
+        time = np.full(len(interface), NO_TIME, np.int64)
+        self._simple += int(without.sum())
+        # Grouped by what the clock is, not by interface: a capture may have thousands of those.
+        clocks = list(dict.fromkeys((one.resolution, one.offset) for one in self._list))
+        index = {clock: place for place, clock in enumerate(clocks)}
+        clock_of = np.array([index[one.resolution, one.offset] for one in self._list] or [0], np.int64)[interface]
+        clock_of[without] = -1
+        order = np.argsort(clock_of, kind="stable")
+        bounds = np.searchsorted(clock_of[order], np.arange(len(clocks) + 1))
+        for place in np.flatnonzero(np.diff(bounds)).tolist():
+            here = order[bounds[place] : bounds[place + 1]]
+            micros, fits = micros_of(ticks[here], clocks[place][0])
+            shift = clocks[place][1] * 1_000_000
+            if abs(shift) > LATEST:
+                fits[:] = False
+                shift = 0
+                self.ledger.note(f"timestamps are unusable: if_tsoffset is {clocks[place][1]} s")
+            micros = micros + shift
+            fits &= (micros >= 0) & (micros <= LATEST)
+            self._unusable += int((~fits).sum())
+            time[here[fits]] = micros[fits]
+        return time
+
+    def close(self) -> None:
+        """Tell what was lost."""
+        if self._simple:
+            self.ledger.note(f"{self._simple} packets have no timestamps: time detectors are off for them")
+        if self._unusable:
+            self.ledger.note(f"{self._unusable} timestamps are outside 1970 to 9999 and count as unknown")
+        for what, count in sorted(self._counted.items()):
+            self.ledger.note(f"{count} blocks of {what} were not used")
+        known = [count for count in self._drops.values() if count is not None]
+        if total := sum(known):
+            self.ledger.note(f"{total} packets were dropped at capture time")
+        if len(known) < len(self._drops):
+            self.ledger.note("how many packets were dropped at capture time is unknown: statistics without counters")
+
+
+def options(body: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+    """Codes and values of a block's options, as far as they are whole."""
+    at = 0
+    for _ in range(OPTIONS_MOST):
+        if at + 4 > len(body):
+            return
+        code, length = struct.unpack_from(f"{order}HH", body, at)
+        if code == 0 or at + 4 + length > len(body):
+            return
+        yield code, body[at + 4 : at + 4 + length]
+        at += 4 + ((length + 3) & ~3)
+
+
+def micros_of(ticks: U64, resolution: int) -> tuple[I64, Flags]:
+    """Ticks of an if_tsresol as whole microseconds, and which of them fit."""
+    power = resolution & 0x7F
+    if resolution & 0x80:
+        # Split at the second; of more than 40 fraction bits only the upper 40 can reach a microsecond.
+        shift = np.uint64(min(power, 63))
+        seconds = ticks >> shift
+        rest = ticks & ((np.uint64(1) << shift) - np.uint64(1))
+        spare = np.uint64(max(int(shift) - 40, 0))
+        fraction = ((rest >> spare) * np.uint64(1_000_000)) >> (shift - spare)
+        fits = (seconds < np.uint64(LATEST // 1_000_000)) & (power <= 63)
+        return np.where(fits, seconds * np.uint64(1_000_000) + fraction, 0).astype(np.int64), fits
+    if power >= 6:
+        scaled = ticks // np.uint64(10 ** min(power - 6, 19))
+        fits = scaled <= np.uint64(LATEST)
+        return np.where(fits, scaled, 0).astype(np.int64), fits
+    factor = np.uint64(10 ** (6 - power))
+    fits = ticks <= np.uint64(LATEST) // factor
+    return np.where(fits, ticks * factor, 0).astype(np.int64), fits

@@ -1,0 +1,586 @@
+"""A rich result, made by hand: four patterns, hostile names, gaps, an hour of seconds, causes and changes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from analyzer.model import (
+    Cause,
+    CauseEnd,
+    Change,
+    Column,
+    Confidence,
+    Coverage,
+    Entity,
+    Evidence,
+    EvidenceSeries,
+    EvidenceTable,
+    Figure,
+    Finding,
+    Gap,
+    InputReport,
+    Lane,
+    Moment,
+    Offset,
+    Record,
+    Remedy,
+    Result,
+    Run,
+    Saving,
+    Series,
+    SettingValue,
+    Severity,
+    SkippedReason,
+    Status,
+    Story,
+    Talker,
+    Tool,
+)
+
+T0 = datetime(2026, 3, 14, 9, 0, tzinfo=UTC)
+
+SCRIPT = "</script><script>alert(1)</script>"
+BIDI = "invoice\u202egpj.exe.example.com"
+ANSI = "\x1b[31mred\x1b[0m"
+NUL = "a\x00b.example.com"
+QUOTES = "\" onload=alert(1) x='"
+TEMPLATE = "{{ 7 * 7 }}{% raw %}"
+HOSTILE = (SCRIPT, BIDI, ANSI, NUL, QUOTES, TEMPLATE)
+
+
+def at(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+def _wave(base: float, swing: float, seconds: int = 3600) -> list[float]:
+    """A rate that breathes; integers, so that the sample is the same everywhere."""
+    return [round(base + swing * math.sin(i / 97) + swing / 2 * math.sin(i / 13)) for i in range(seconds)]
+
+
+def _during(values: list[float], first: int, last: int, extra: float) -> list[float]:
+    out = list(values)
+    for i in range(first, last):
+        out[i] += round(extra * min(1.0, (i - first) / 60))
+    return out
+
+
+def search_chain() -> Finding:
+    rows = tuple((f"api{i}.example.com", 120 - i, 480 - 4 * i, round(0.8 - i / 100, 2)) for i in range(30))
+    return Finding(
+        detector="dns-search-chain",
+        subject="10.0.0.7",
+        key="dns-search-chain:10.0.0.7",
+        summary="4,812 of 6,015 queries by 10.0.0.7 were search-domain misses: 1,203 lookups walked 4 suffixes each.",
+        severity=Severity.HIGH,
+        confidence=Confidence.HIGH,
+        confidence_reason="every chain is complete: four misses in the client's suffix order, then the name itself",
+        start=at(1500),
+        end=at(2640),
+        impact=(
+            Figure(name="lookups walked", value=1203, unit="lookups"),
+            Figure(name="wasted queries", value=4812, unit="queries"),
+            Figure(name="in-cluster wasted queries", value=96, unit="queries"),
+            Figure(name="queries of the client", value=6015, unit="queries"),
+            Figure(name="queries in the evidence", value=88120, unit="queries"),
+            Figure(name="suffixes per chain", value=4, unit="suffixes"),
+            Figure(name="added seconds", value=61.42, unit="seconds"),
+            Figure(name="wasted bytes", value=981648, unit="bytes"),
+        ),
+        saving=Saving(
+            fix="dnsConfig ndots: 1",
+            observed=6015,
+            modelled=1203,
+            unit="queries",
+            assumption="Every walked lookup asks its own name first; in-cluster short names keep working with glibc.",
+            formula="queries - wasted queries",
+        ),
+        alternatives=(
+            Saving(
+                fix="NodeLocal DNSCache",
+                observed=6015,
+                modelled=2210,
+                unit="queries",
+                assumption="Repeats within the negative TTL of 30 s are answered on the node.",
+                formula="queries - repeats within min(SOA minimum, 30 s)",
+            ),
+        ),
+        why="A chain counts when base + suffix fails for each suffix in order and the base itself follows. "
+        "At least 20 chains, or 10 % of the queries, make a finding; here are 1,203 chains and 80.0 %.",
+        refuted_by="The same client with ndots:1 in its resolv.conf, or an authority that really answers the suffixed names.",
+        remedies=(
+            Remedy(
+                text="Let external names be asked as they are.",
+                snippet='spec:\n  template:\n    spec:\n      dnsConfig:\n        options:\n        - {name: ndots, value: "1"}\n',
+            ),
+            Remedy(text="Write external names with a final dot where the client allows it."),
+        ),
+        verify=(
+            "tshark -r node3.pcap -Y 'frame.number == 48211' -V",
+            "kubectl -n payments get deploy checkout -o jsonpath='{.spec.template.spec.dnsConfig}'",
+        ),
+        stories=(1, 37),
+        evidence=Evidence(
+            records=tuple(
+                Record(
+                    source="node3.pcap",
+                    number=48211 + 3 * i,
+                    time=at(1500 + i / 50),
+                    text=f"10.0.0.7 → 10.96.0.10 DNS A? {name} NXDOMAIN",
+                )
+                for i, name in enumerate([*HOSTILE, *(f"api.example.com.s{i}.cluster.local" for i in range(40))])
+            ),
+            tables=(
+                EvidenceTable(
+                    caption="Names that cost most",
+                    columns=(
+                        Column(name="name"),
+                        Column(name="lookups"),
+                        Column(name="wasted", unit="queries"),
+                        Column(name="share", unit="fraction"),
+                    ),
+                    rows=rows,
+                ),
+            ),
+            series=(
+                EvidenceSeries(
+                    caption="Wasted queries per minute of this client",
+                    unit="queries per minute",
+                    start=at(1200),
+                    step_seconds=60,
+                    values=tuple(float(v) for v in (0, 0, 2, 1, 0, *[250 + 9 * i for i in range(19)], 3, 0, 0)),
+                ),
+            ),
+        ),
+    )
+
+
+def credential_storm() -> Finding:
+    return Finding(
+        detector="imds-credential-storm",
+        subject="10.0.1.23",
+        key="imds-credential-storm:10.0.1.23",
+        summary="10.0.1.23 refreshed its credentials 611 times in 12 min where 2 would do: one for each request.",
+        severity=Severity.MEDIUM,
+        confidence=Confidence.MEDIUM,
+        confidence_reason="one capture on the client's node",
+        start=at(600),
+        end=at(1320),
+        variant="refresh-on-every-call",
+        impact=(
+            Figure(name="refreshes", value=611, unit="refreshes"),
+            Figure(name="metadata requests", value=1222, unit="requests"),
+            Figure(name="seconds spent", value=183.3, unit="seconds"),
+            Figure(name="median refresh seconds", value=0.284, unit="seconds"),
+            Figure(name="application requests", value=640, unit="requests"),
+            Figure(name="refreshes needed", value=2, unit="refreshes"),
+        ),
+        saving=Saving(
+            fix="session duration 60 min",
+            observed=611,
+            modelled=2,
+            unit="refreshes",
+            assumption="A refresh happens once in (life - window) of 45 min.",
+            formula="ceil(720 s / (3600 s - 900 s)) per process, 2 processes",
+        ),
+        why="The credentials' remaining life (14 min) is shorter than the client's refresh window (15 min).",
+        refuted_by="A remaining life above 15 min in the answers.",
+        remedies=(Remedy(text="Ask for sessions of an hour.", snippet="kiam agent --session-duration=60m\n"),),
+        verify=("tshark -r node3.pcap -Y 'ip.addr == 169.254.169.254 && http.request'",),
+        stories=(25,),
+        evidence=Evidence(
+            records=(
+                Record(
+                    source="node3.pcap",
+                    number=1204,
+                    time=at(600.25),
+                    text="GET /latest/meta-data/iam/security-credentials/checkout",
+                ),
+            )
+        ),
+    )
+
+
+def throttle_storm() -> Finding:
+    snippet = """apiVersion: flowcontrol.apiserver.k8s.io/v1
+kind: FlowSchema
+metadata: {name: noisy-agents}
+spec:
+  matchingPrecedence: 800
+  priorityLevelConfiguration: {name: noisy-agents}
+  distinguisherMethod: {type: ByUser}
+"""
+    return Finding(
+        detector="apiserver-throttle-storm",
+        subject="datadog-agent",
+        key="apiserver-throttle-storm:datadog-agent",
+        summary="31,402 requests were answered 429 in 21 min; 29,871 of them came from datadog-agent on 212 addresses.",
+        severity=Severity.CRITICAL,
+        confidence=Confidence.HIGH,
+        confidence_reason="429 without a decision annotation comes only from the server's own limits",
+        start=at(1620),
+        end=at(2880),
+        impact=(
+            Figure(name="rejected requests", value=31402, unit="requests"),
+            Figure(name="rejected requests of the offender", value=29871, unit="requests"),
+            Figure(name="rejected requests of others", value=1531, unit="requests"),
+            Figure(name="client addresses of the offender", value=212, unit="addresses"),
+            Figure(name="least seconds of waiting", value=31402, unit="seconds"),
+            Figure(name="requests meanwhile", value=402113, unit="requests"),
+        ),
+        saving=Saving(
+            fix="FlowSchema for the agent",
+            observed=31402,
+            modelled=1531,
+            unit="requests",
+            assumption="Without the agent the requests in flight stay under 400.",
+            formula="rejected - rejected of the offender",
+        ),
+        why="At least 10 rejections a minute; here are 1,495.",
+        refuted_by="A decision annotation on the rejected requests, or an eviction subresource.",
+        remedies=(
+            Remedy(text="Give the agent its own FlowSchema and priority level.", snippet=snippet),
+            Remedy(text="Let the agent watch instead of listing all pods.", snippet=""),
+        ),
+        verify=("zcat audit.log.gz | sed -n 88410p | jq .",),
+        stories=(37,),
+        evidence=Evidence(
+            records=tuple(
+                Record(
+                    source="audit.log.gz",
+                    number=88410 + i,
+                    time=at(1620 + i),
+                    text=f"429 list pods user={SCRIPT} agent=datadog-agent/7.{i}",
+                )
+                for i in range(6)
+            )
+        ),
+    )
+
+
+def log_flood() -> Finding:
+    return Finding(
+        detector="audit-log-flood",
+        subject="system:serviceaccount:kube-system:" + QUOTES,
+        key="audit-log-flood:system:serviceaccount:kube-system:" + QUOTES,
+        summary="One service account wrote 71.2 % of the audit log: 1,204,118 records, 20 times its rate before.",
+        severity=Severity.LOW,
+        confidence=Confidence.LOW,
+        confidence_reason="one weak source; the log begins 9 min before the step",
+        start=at(2400),
+        end=at(3599),
+        impact=(
+            Figure(name="records of the writer", value=1204118, unit="records"),
+            Figure(name="bytes of the writer", value=1830221004, unit="bytes"),
+            Figure(name="records per second before", value=50.2, unit="records per second"),
+            Figure(name="records per second during", value=1004.3, unit="records per second"),
+            Figure(name="share of the records", value=0.712, unit="fraction"),
+            Figure(name="bytes saved by the policy", value=1610000000, unit="bytes"),
+        ),
+        saving=Saving(
+            fix="audit policy below",
+            observed=2570000000,
+            modelled=960000000,
+            unit="bytes",
+            assumption="Measured on this log: RequestReceived dropped, bodies of get and list dropped.",
+            formula="sum of the records that the policy keeps",
+        ),
+        remedies=(Remedy(text="Write less of what nobody reads.", snippet='omitStages: ["RequestReceived"]\n'),),
+        verify=("zcat audit.log.gz | jq -r .user.username | sort | uniq -c | sort -rn | head",),
+        evidence=Evidence(records=(Record(source="audit.log.gz", number=1, time=None, text=""),)),
+    )
+
+
+def many_findings(count: int) -> Result:
+    """The sample with `count` more findings of one pattern."""
+    base = sample()
+    chain = search_chain()
+    more = tuple(
+        replace(
+            chain,
+            subject=f"10.9.{i // 250}.{i % 250}",
+            key=f"dns-search-chain:10.9.{i // 250}.{i % 250}",
+            start=at(i * 10),
+            end=at(i * 10 + 300),
+        )
+        for i in range(count)
+    )
+    run = Run(detector="dns-search-chain", title="Search domains multiply lookups", status=Status.FIRED, findings=more)
+    return replace(base, runs=(*base.runs, run))
+
+
+def _runs() -> tuple[Run, ...]:
+    fired = (
+        ("dns-search-chain", "Search domains multiply DNS lookups", search_chain()),
+        ("imds-credential-storm", "Short-lived credentials are fetched on every call", credential_storm()),
+        ("apiserver-throttle-storm", "One client exhausts the API server's request limit", throttle_storm()),
+        ("audit-log-flood", "One writer floods the audit log", log_flood()),
+    )
+    runs = [
+        Run(
+            detector=detector,
+            title=title,
+            status=Status.FIRED,
+            findings=(finding,),
+            remarks=("12 look-alikes: a name that was mistyped, " + BIDI,) if detector == "dns-search-chain" else (),
+        )
+        for detector, title, finding in fired
+    ]
+    runs += [
+        Run(
+            detector="dns-backend-blackhole",
+            title="Flows keep going to a deleted resolver",
+            status=Status.QUIET,
+            reason="no unanswered query in 88,120 over 09:00:00 to 10:00:00Z",
+        ),
+        Run(
+            detector="exec-probe-timeout",
+            title="Exec probes leave zombies",
+            status=Status.SKIPPED,
+            reason="needs kubelet logs, which were not given",
+        ),
+        Run(
+            detector="snat-retransmission",
+            title="Source NAT races cost seconds",
+            status=Status.FAILED,
+            reason="ZeroDivisionError: division by zero",
+        ),
+    ]
+    return tuple(runs)
+
+
+def _inputs() -> tuple[InputReport, ...]:
+    return (
+        InputReport(
+            path="node3.pcap",
+            kind="pcap",
+            sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            bytes=1_288_490_188,
+            records=2_880_112,
+            used=2_878_906,
+            skipped=1_205,
+            skipped_reasons=(
+                SkippedReason(
+                    reason="malformed DNS message", count=1_204, places=("frame 812", "frame 901", "frame 905")
+                ),
+                SkippedReason(reason="packet cut by the snap length", count=1, places=("frame 88412",)),
+            ),
+            incomplete_tail=1,
+            first_time=at(0),
+            last_time=at(3599),
+            notes=("interface dropped 312 packets before they were written",),
+        ),
+        InputReport(
+            path="audit.log.gz",
+            kind="audit",
+            sha256="60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+            bytes=201_326_592,
+            records=1_691_010,
+            used=1_691_010,
+            first_time=at(-540),
+            last_time=at(3590),
+        ),
+        InputReport(
+            path="coredns-7db6d8ff4d-2kx.log",
+            kind="coredns",
+            sha256="fd61a03af4f77d870fc21e05e7e80678095c92d808cfb3b5c279ee04c74aca13",
+            bytes=9_120_000,
+            records=88_120,
+            used=88_120,
+            first_time=at(0),
+            last_time=at(3599),
+        ),
+        InputReport(
+            path=f"evil{SCRIPT}.log", kind="unknown", sha256="0" * 64, bytes=12, error=f"not a log I know: {ANSI}"
+        ),
+    )
+
+
+def _series() -> tuple[Series, ...]:
+    noerror = _wave(940, 60)
+    nxdomain = _during(_wave(60, 12), 1500, 2640, 2600)
+    servfail = [0.0] * 3600
+    servfail[777] = 1900.0
+    gap = Gap(start=at(3000), end=at(3180), reason="the log was rotated and one part is missing")
+    ok = _during(_wave(320, 40), 1620, 2880, 260)
+    rejected = _during([0.0] * 3600, 1620, 2880, 25)
+    names = ("datadog-agent", "kubelet", "argocd", SCRIPT, BIDI, "cluster-autoscaler", "velero", "prometheus")
+    agents = tuple(
+        Lane(name=name, values=tuple(_during([0.0] * 3600, 1620 + 40 * i, 2880 - 30 * i, 22 - 2 * i)))
+        for i, name in enumerate(names)
+    )
+    metadata = _during(_wave(2, 1), 600, 1320, 1.7)
+    written = _during(_wave(70_000, 9_000), 2400, 3600, 1_500_000)
+    return (
+        _chart(
+            "dns-log",
+            "DNS answers by code, from CoreDNS",
+            "answers per second",
+            (("NOERROR", noerror), ("NXDOMAIN", nxdomain), ("SERVFAIL", servfail)),
+            (gap,),
+        ),
+        _chart(
+            "api-answers", "API server answers by code", "requests per second", (("2xx, 3xx", ok), ("429", rejected))
+        ),
+        _chart(
+            "metadata-requests",
+            "Instance metadata requests by client",
+            "requests per second",
+            (("10.0.1.23", metadata), ("10.0.1.9", _wave(1, 1))),
+        ),
+        Series(
+            id="api-throttled",
+            title="429 answers by user agent",
+            unit="requests per second",
+            lanes=agents,
+            start=T0,
+            step_seconds=1,
+        ),
+        _chart("audit-bytes", "Audit log volume by writer", "bytes per second", (("noisy", written),)),
+    )
+
+
+def _chart(
+    id_: str, title: str, unit: str, lanes: tuple[tuple[str, list[float]], ...], gaps: tuple[Gap, ...] = ()
+) -> Series:
+    made = tuple(Lane(name=name, values=tuple(max(v, 0.0) for v in values)) for name, values in lanes)
+    return Series(id=id_, title=title, unit=unit, start=T0, step_seconds=1, lanes=made, gaps=gaps)
+
+
+def _story() -> Story:
+    timeline = [
+        Moment(
+            time=at(-120),
+            text="patch of deployments kube-system/metrics-agent",
+            kind="change",
+            source="audit.log.gz",
+            number=212,
+        ),
+        Moment(
+            time=at(777), text="1,900 SERVFAIL in one second", kind="observation", source="node3.pcap", number=30111
+        ),
+        Moment(time=at(780), text=f"a name of {ANSI} was asked", kind="observation", source="node3.pcap", number=30115),
+    ]
+    for finding in (credential_storm(), search_chain(), throttle_storm(), log_flood()):
+        record = finding.evidence.records[0]
+        for time, kind, word in ((finding.start, "finding-start", "begins"), (finding.end, "finding-end", "ends")):
+            assert time is not None
+            text = f"{finding.detector} of {finding.subject} {word}"
+            timeline.append(
+                Moment(time=time, text=text, kind=kind, source=record.source, number=record.number, finding=finding.key)
+            )
+    causes = (
+        Cause(
+            rule="change-before-onset",
+            from_=CauseEnd(
+                kind="change", id="audit.log.gz:212", text="patch deployments kube-system/metrics-agent (audit log)"
+            ),
+            to=CauseEnd(
+                kind="finding",
+                id="apiserver-throttle-storm:datadog-agent",
+                text="429 answers to datadog-agent",
+            ),
+            lag_seconds=1740,
+            verdict="The change preceded the onset by 29 min; nothing else of its kind lies between them.",
+        ),
+        Cause(
+            rule="throttled-then-flood",
+            from_=CauseEnd(
+                kind="finding", id="apiserver-throttle-storm:datadog-agent", text="429 answers to datadog-agent"
+            ),
+            to=CauseEnd(kind="finding", id=log_flood().key, text="audit log flood by one service account"),
+            lag_seconds=780,
+            verdict="Retries of the rejected requests explain 1,004 records per second.",
+        ),
+    )
+    verdict = (
+        "From 09:27 to 09:48Z the API server turned away 31,402 requests, 95.1 % of them from datadog-agent; "
+        "search-domain misses tripled the load on CoreDNS at the same time."
+    )
+    return Story(verdict=verdict, timeline=tuple(sorted(timeline, key=lambda m: (m.time, m.text))), causes=causes)
+
+
+def _talkers() -> tuple[Talker, ...]:
+    clients = [("10.0.0.7", 6015), ("10.0.0.9", 4210), (BIDI, 1200), ("10.0.2.31", 640)]
+    agents = [("datadog-agent/7.51", 120_004), ("kubelet/v1.31.2", 98_120), (SCRIPT, 4_022)]
+    return (
+        *(
+            Talker(kind="DNS clients in CoreDNS logs", name=name, count=count, share=count / 88_120, unit="queries")
+            for name, count in clients
+        ),
+        *(
+            Talker(
+                kind="API server user agents",
+                name=name,
+                count=count,
+                share=count / 402_113,
+                unit="requests",
+                note="212 addresses" if count == 120_004 else "",
+            )
+            for name, count in agents
+        ),
+    )
+
+
+def sample() -> Result:
+    """The whole sample: 4 findings, 7 runs, 5 series of 3600 steps."""
+    return Result(
+        tool=Tool(name="kube-postmortem", version="0.1.0", python="3.11.7", libraries=("polars 2.1.0", "numpy 2.3.0")),
+        title="DNS and API degradation, cluster prod-eu-1",
+        command="analyze postmortem audit.log.gz coredns-7db6d8ff4d-2kx.log node3.pcap --set dns-search-chain.chains=20",
+        settings=(
+            SettingValue(
+                detector="dns-search-chain",
+                name="chains",
+                value="20",
+                default=False,
+                doc="Complete chains for a finding.",
+            ),
+            SettingValue(
+                detector="audit-log-flood",
+                name="step",
+                value="10",
+                default=True,
+                doc="Rate over the median of the run.",
+            ),
+        ),
+        inputs=_inputs(),
+        runs=_runs(),
+        story=_story(),
+        series=_series(),
+        talkers=_talkers(),
+        changes=(
+            Change(
+                time=at(-120),
+                actor="system:serviceaccount:ci:deployer",
+                verb="patch",
+                resource="deployments",
+                namespace="kube-system",
+                name="metrics-agent",
+                source="audit.log.gz",
+                number=212,
+            ),
+        ),
+        entities=(Entity(kind="pod", id="10.0.0.7", label="payments/checkout-6c9f-x2k", known_from="audit.log.gz"),),
+        offsets=(
+            Offset(source="audit.log.gz", reference="node3.pcap", seconds=-0.212, spread_seconds=0.04, events=118),
+        ),
+        coverage=(
+            Coverage(
+                table="coredns_queries",
+                rows=88_120,
+                first_time=at(0),
+                last_time=at(3599),
+                sources=("coredns-7db6d8ff4d-2kx.log",),
+                gaps=(Gap(start=at(3000), end=at(3180), reason="the log was rotated and one part is missing"),),
+                remark="log plugin writes answers only",
+            ),
+        ),
+        remarks=("The clocks of audit.log.gz and node3.pcap differ by 0.2 s; times are shown as written.",),
+    )
+
+
+def empty() -> Result:
+    """No input, no check."""
+    return Result(tool=Tool(name="kube-postmortem", version="0.1.0", python="3.11.7"))

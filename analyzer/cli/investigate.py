@@ -25,6 +25,10 @@ HARMLESS = {"not-a-record"}
 """Reasons for skipping that lose no evidence: banners and headers."""
 
 WARNINGS_SHOWN = 10
+STRANGERS_SHOWN = 4
+
+UNKNOWN = "unknown"
+"""Kind of an input that no source recognised: listed, not an error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +159,8 @@ def _time(text: str | None, zone: ZoneInfo, option: str) -> datetime | None:
 
 
 def _warn(inputs: Sequence[InputReport], verbose: int) -> None:
-    troubled = [report for report in inputs if report.error or report.incomplete_tail or _lost(report)]
+    strangers = [r.path for r in inputs if r.kind == UNKNOWN and r.bytes] if pipeline.usable(inputs) else []
+    troubled = [r for r in inputs if r.path not in strangers and (r.error or r.incomplete_tail or _lost(r))]
     shown_ = troubled if verbose else troubled[:WARNINGS_SHOWN]
     for report in shown_:
         parts = [report.error] if report.error else []
@@ -168,6 +173,10 @@ def _warn(inputs: Sequence[InputReport], verbose: int) -> None:
         say(f"warning: {report.path}: {'; '.join(parts)}")
     if len(troubled) > len(shown_):
         say(f"warning: {plural(len(troubled) - len(shown_), 'further input')} with trouble; -v names them")
+    if strangers:
+        names = ", ".join(strangers if verbose else strangers[:STRANGERS_SHOWN])
+        rest = "" if verbose or len(strangers) <= STRANGERS_SHOWN else " ..."
+        say(f"{plural(len(strangers), 'file')} neither capture nor known log: {names}{rest}")
 
 
 def _lost(report: InputReport) -> int:

@@ -19,7 +19,7 @@ STDOUT = "-"
 
 SUFFIXES = {".html": Kind.html, ".htm": Kind.html, ".json": Kind.json, ".txt": Kind.text, ".text": Kind.text}
 
-MARKS = (b'name="generator" content="kube-postmortem', b'"schema": "analyzer-result/1"', b"kube-postmortem ")
+MARKS = (b'name="generator" content="kube-postmortem', b'"schema": "analyzer-result/1"', b"tool      kube-postmortem ")
 """How a file that this tool wrote begins; such a file is replaced without asking."""
 
 

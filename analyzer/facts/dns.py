@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
-from analyzer.facts.dns_copies import copies
+from analyzer.facts.copies import copies
 from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, NO_REPLY, PACKETS, TIME, Col, Table
 from analyzer.frames.contract import PLACE
 
@@ -158,7 +158,9 @@ def _forwarders(queries: pl.DataFrame) -> pl.Series:
     before = {name: pl.col(name).shift(1).over(key) for name in ("client", "server", "answered")}
     for_other = (before["client"] != pl.col("client")) & (before["server"] != pl.col("server"))
     inside = (for_other & (before["answered"] >= pl.col("answered"))).fill_null(False)
-    shares = queries.sort("time", "query").select("client", inside=inside).group_by("client").agg(pl.col("inside").mean())
+    shares = (
+        queries.sort("time", "query").select("client", inside=inside).group_by("client").agg(pl.col("inside").mean())
+    )
     return shares.filter(pl.col("inside") >= FORWARDED_SHARE)["client"]
 
 

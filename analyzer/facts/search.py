@@ -74,26 +74,38 @@ def _tries(transactions: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _candidates(asked: pl.DataFrame, suffixes: pl.DataFrame, bases: pl.DataFrame) -> pl.DataFrame:
-    """Every way to read a name as a walked base and one of the client's domains: client, name, walk, position, host."""
+    """Every way to read a name as a walked base and one of the client's domains, or as it stands.
+
+    Columns client, name, walk, position, inside (the name lies in the cluster's own domain).
+    """
     parts = pl.col("name").str.extract_groups(SERVICE_NAME).struct
     own = suffixes.filter(pl.col("kind") == "namespace")
     domains = suffixes.filter(pl.col("kind") != "namespace").with_columns(tail=pl.concat_str(pl.lit("."), "suffix"))
-    columns = ["client", "name", "base", "position", "host"]
+    columns = ["client", "name", "base", "position", "inside"]
     under_own = (
         asked.with_columns(base=parts["1"], namespace=parts["2"], cluster_domain=parts["3"])
         .join(own, on=["client", "namespace", "cluster_domain"])
-        .with_columns(host=False)
+        .with_columns(inside=True)
         .select(columns)
     )
     under_domain = (
         asked.join(domains.select("client", "tail", "position", "kind"), on="client")
         .filter(pl.col("name").str.ends_with(pl.col("tail")))
-        .with_columns(base=pl.col("name").str.strip_suffix(pl.col("tail")), host=pl.col("kind") == "host")
+        .with_columns(base=pl.col("name").str.strip_suffix(pl.col("tail")), inside=pl.col("kind") != "host")
         .select(columns)
     )
-    absolute = asked.with_columns(base="name", position=pl.lit(ABSOLUTE, pl.Int32), host=False).select(columns)
+    zones = own.select("client", zone=pl.concat_str(pl.lit("."), "cluster_domain")).unique()
+    absolute = (
+        asked.join(bases, left_on=["client", "name"], right_on=["client", "base"], how="semi")
+        .join(zones, on="client")
+        .with_columns(within=pl.col("name").str.ends_with(pl.col("zone")))
+        .group_by("client", "name")
+        .agg(inside=pl.col("within").any())
+        .with_columns(base="name", position=pl.lit(ABSOLUTE, pl.Int32))
+        .select(columns)
+    )
     every = pl.concat([under_own, under_domain, absolute])
-    return every.join(bases, on=["client", "base"]).select("client", "name", "walk", "position", "host")
+    return every.join(bases, on=["client", "base"]).select("client", "name", "walk", "position", "inside")
 
 
 def _kind() -> pl.Expr:
@@ -153,8 +165,8 @@ def _summed(steps: pl.DataFrame) -> pl.DataFrame:
             places=place.n_unique(),
             first_place=place.min(),
             last_place=place.max(),
-            in_cluster=(found & pl.col("inside") & ~pl.col("host")).any(),
-            in_host=(under & found & pl.col("host")).any(),
+            in_cluster=(pl.col("inside") & (found | (~under & ~denied))).any(),
+            in_host=(under & found & ~pl.col("inside")).any(),
             outside=(~under & ~pl.col("inside") & ~denied).any(),
             denied=(~under & denied).any(),
             ended=((~under) | last_found).any(),
@@ -164,6 +176,12 @@ def _summed(steps: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _denials_only(tries: pl.DataFrame) -> pl.DataFrame:
+    """Clients of logs that hold no answer at all (CoreDNS's `log . { class denial error }`)."""
+    answered = (pl.col("rcode") == "NOERROR").any() | (pl.col("origin") == "capture").any()
+    return tries.group_by("client").agg(unseen=~answered)
+
+
 def _derive(frames: Frames) -> pl.LazyFrame:
     asked = asked_names(frames[DNS_TRANSACTIONS])
     suffixes = frames[SEARCH_SUFFIXES].collect()
@@ -171,17 +189,20 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     lists = suffixes.group_by("client").agg(suffixes=pl.col("position").n_unique().cast(pl.Int32))
     candidates = _candidates(asked, suffixes, bases)
     clients = lists.lazy().select("client")
-    tries = _tries(frames[DNS_TRANSACTIONS].join(clients, on="client", how="semi")).collect()
-    steps = chained(tries, candidates)
-    chains = _lookups(_summed(steps)).with_columns(kind=_kind())
-    outside = pl.col("kind") == "external"
-    typo = pl.col("kind") == "typo-walk"
+    mine = frames[DNS_TRANSACTIONS].join(clients, on="client", how="semi", maintain_order="left")
+    tries = _tries(mine).collect()
+    chains = _lookups(_summed(chained(tries, candidates)))
+    # Where a log leaves answers out, a name that was denied under every domain and not as it stands was found.
+    to_the_end = (pl.col("first_place") == 0) & (pl.col("places") == pl.col("suffixes"))
+    found_unseen = pl.col("unseen") & to_the_end & ~pl.col("denied").any().over("walk")
+    both = pl.col("kind").is_in(["external", "typo-walk"])
     whole = (pl.col("first_place") == 0) & (pl.col("places") == pl.col("last_place") + 1) & pl.col("ended")
-    to_the_end = pl.col("places") == pl.col("suffixes")
-    both = outside | typo
     return (
         chains.join(bases.select("walk", "base"), on="walk")
         .join(lists, on="client")
+        .join(_denials_only(tries), on="client")
+        .with_columns(outside=pl.col("outside") | found_unseen, ended=pl.col("ended") | found_unseen)
+        .with_columns(kind=_kind())
         .with_columns(
             complete=whole & (~both | to_the_end),
             dots=pl.col("base").str.count_matches(".", literal=True).cast(pl.Int32),

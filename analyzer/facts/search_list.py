@@ -123,7 +123,9 @@ def _through(asked: pl.DataFrame, bases: pl.DataFrame) -> pl.DataFrame:
 def _hosts(asked: pl.DataFrame, bases: pl.DataFrame) -> pl.DataFrame:
     """What else was appended to at least half of the names that got through the cluster's own domains."""
     through = _through(asked, bases)
-    outside = asked.filter(~pl.col("name").str.contains(".svc.", literal=True))
+    zones = bases.select("client", zone=pl.concat_str(pl.lit("."), "cluster_domain")).unique()
+    within = asked.join(zones, on="client").filter(pl.col("name").str.ends_with(pl.col("zone"))).select("ask")
+    outside = asked.join(through.select("client").unique(), on="client", how="semi").join(within, on="ask", how="anti")
     cuts = [
         outside.with_columns(
             base=pl.col("name").str.extract(rf"^(.+?)(?:\.[^.]+){{{labels}}}$"),
@@ -131,10 +133,8 @@ def _hosts(asked: pl.DataFrame, bases: pl.DataFrame) -> pl.DataFrame:
         ).join(through, on=["client", "base"], how="semi")
         for labels in range(1, HOST_LABELS + 1)
     ]
-    domains = bases.select("client", "cluster_domain").unique()
     return (
         pl.concat(cuts)
-        .join(domains, left_on=["client", "suffix"], right_on=["client", "cluster_domain"], how="anti")
         .group_by("client", "suffix")
         .agg(pl.col("base").n_unique().cast(pl.Int64).alias("names"), pl.col("ask").min())
         .join(through.group_by("client").len("through"), on="client")

@@ -18,9 +18,9 @@ UNANSWERED_GAP = 10.25
 
 
 def chained(tries: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
-    """The queries that belong to a walk, with `walk` (client and base), `position`, `host`, `chain` and `turn`.
+    """The queries that belong to a walk, with `walk` (client and base), `position`, `inside`, `chain` and `turn`.
 
-    `tries` are queries, `candidates` say what each name may mean to its client (client, name, walk, position, host).
+    `tries` are queries, `candidates` say what each name may mean to its client (client, name, walk, position, inside).
     A name may be read in several ways: `payments.shop.svc.cluster.local` is where `payments`, `payments.shop` and
     `payments.shop.svc` end. The reading in the longest walk wins, then the one with the most labels in its suffix.
     """

@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analyzer.model import EvidenceSeries, Result, Series
+from analyzer.model import EvidenceSeries, Lane, Result, Series
 from analyzer.render.escape import for_script, shown
 from analyzer.render.format import clock, duration, moment, quantity, seconds_of
 from analyzer.render.scale import Value, peaks
@@ -119,8 +119,11 @@ def small(made: Charts, id_: str, series: EvidenceSeries) -> Chart | None:
     panel = Panel(series.unit, Kind.LINES, start, step, (Trace(series.caption, values, group, 0, 0),))
     desc = _peak_sentence(series.caption, values, start, step, series.unit)
     svg = plot(id_, [panel], [], start, panel.end, series.caption, desc)
+    lane = Lane(name=series.caption, values=series.values)
+    whole = Series(id=id_, title="", unit=series.unit, start=series.start, step_seconds=int(step), lanes=(lane,))
+    headers, rows = _table([_Group(whole, start, step, (values,), ())])
     caption = f"{series.caption}. {_rule(len(values), step)}"
-    return Chart(id_, series.caption, Markup(svg), (), caption)
+    return Chart(id_, series.caption, Markup(svg), (), caption, headers, rows)
 
 
 def _group(series: Series) -> _Group:
@@ -166,7 +169,7 @@ def _for_zoom(group: _Group, limit: int) -> dict[str, Any]:
 def _zoom_entry(
     start: float, step: float, lanes: Sequence[tuple[str, Sequence[Value]]], unit: str, limit: int
 ) -> dict[str, Any]:
-    """At most `limit` values a lane, each the greatest of its stretch; equal stretches, so the step stays one number."""
+    """At most `limit` values a lane, each the greatest of its stretch; stretches are equal, so one step is enough."""
     longest = max((len(values) for _, values in lanes), default=0)
     fold = max(1, math.ceil(longest / limit))
     return {
@@ -214,7 +217,7 @@ def _timeline(groups: Sequence[_Group], windows: Sequence[Window]) -> Chart | No
         caption += f" {hidden} more windows have no bar for want of room; the list of findings has all of them."
     if any(panel.gaps for panel in panels):
         caption += " Hatched: no data, which is not zero."
-    svg = plot("tl", panels, windows, start, end or start + 1, "Timeline of all sources", desc)
+    svg = plot("tl", panels, windows, start, end or start + 1, "Timeline of all sources", desc, bars=True)
     headers, rows = _table([groups[at] for at in stacks])
     return Chart("tl", "Timeline", Markup(svg), tuple(legends), caption, headers, rows)
 
@@ -259,7 +262,9 @@ def _source(at: int, group: _Group, windows: Sequence[Window]) -> Chart:
     title = f"{group.series.title} ({group.series.unit})"
     svg = plot(f"c{at + 1}", panels, inside, group.start, group.end, title, _peaks_of(group))
     headers, rows = _table([group])
-    return Chart(f"c{at + 1}", group.series.title, Markup(svg), (Legend("", _keys(group, dashed=lines)),), caption, headers, rows)
+    return Chart(
+        f"c{at + 1}", group.series.title, Markup(svg), (Legend("", _keys(group, dashed=lines)),), caption, headers, rows
+    )
 
 
 def _rule(values: int, step: float) -> str:

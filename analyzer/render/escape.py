@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 MOST_CHARACTERS = 2_000
@@ -15,16 +16,27 @@ _FOR_SCRIPT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 def visible(text: str, keep: str = "") -> str:
-    r"""The text with control, format, bidi and lone surrogate characters as `\x1b` or `\u202e`, those of `keep` apart."""
+    r"""The text with control, format, bidi and surrogate characters as `\x1b` or `\u202e`, those of `keep` apart."""
     if text.isascii() and text.isprintable():
         return text
     out: list[str] = []
     marks = 0
     for char in text:
-        marks = marks + 1 if unicodedata.category(char) in {"Mn", "Me"} else 0
-        plain = char in keep or (char.isprintable() and marks <= _MOST_MARKS)
-        out.append(char if plain else char.encode("unicode_escape").decode("ascii"))
+        plain, mark = _seen(char)
+        marks = marks + 1 if mark else 0
+        out.append(char if char in keep else plain if marks <= _MOST_MARKS else _escape(char))
     return "".join(out)
+
+
+@lru_cache(maxsize=4096)
+def _seen(char: str) -> tuple[str, bool]:
+    """How the character is shown, and whether it is a mark on the one before it."""
+    mark = unicodedata.category(char) in {"Mn", "Me"}
+    return (char if char.isprintable() else _escape(char)), mark
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
 
 
 def shown(text: str, most: int = MOST_CHARACTERS, keep: str = "") -> str:

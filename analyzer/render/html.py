@@ -12,10 +12,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analyzer.model import Cell, Result
+from analyzer.model import Result
 from analyzer.render import format as words
 from analyzer.render.escape import shown
-from analyzer.render.page import Limits, Page, page
+from analyzer.render.page import MOST_CELL, Limits, Page, page
 from analyzer.render.svg import bar
 
 TARGET_BYTES = 1_000_000
@@ -23,7 +23,6 @@ HARD_BYTES = 3_000_000
 """Reports of hundreds of megabytes have been met in other tools; browsers do not open them."""
 
 _HERE = Path(__file__).parent
-_CELL = 300  # characters of one quoted record or cell
 
 
 def render_html(result: Result) -> str:
@@ -75,7 +74,7 @@ def _hash(text: str) -> str:
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
+        autoescape=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -87,8 +86,7 @@ def _environment() -> Environment:
         quantity=words.quantity,
         duration=words.duration,
         clock=words.clock,
-        cell=_cell,
-        quoted=lambda text: shown(text, _CELL),
+        quoted=lambda text: shown(text, MOST_CELL),
         some=lambda text, most: shown(text, most),
         iso=_iso,
     )
@@ -101,12 +99,6 @@ def _finalize(value: Any) -> Any:
     if isinstance(value, Markup):
         return value
     return shown(value, keep="\n\t") if isinstance(value, str) else value
-
-
-def _cell(value: Cell) -> str:
-    if value is None:
-        return "–"
-    return shown(value, _CELL) if isinstance(value, str) else words.number(value)
 
 
 def _iso(time: datetime) -> str:

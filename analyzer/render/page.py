@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,10 +27,14 @@ from analyzer.model import (
     Talker,
 )
 from analyzer.render.charts import Chart, Charts, charts, seal, small
-from analyzer.render.format import seconds_of
+from analyzer.render.escape import shown
+from analyzer.render.format import number, seconds_of
 from analyzer.render.svg import Window
 
 T = TypeVar("T")
+
+NOTHING = "–"
+MOST_CELL = 300  # characters of one cell or quoted record
 
 MOST_ROWS = 2_000
 """Table rows in the whole page: with 100,000 a browser takes longer than half a minute to open it."""
@@ -42,9 +47,9 @@ class Limits:
     rows: int = MOST_ROWS
     full: int = 40  # findings told in full; later ones get one row each
     open: int = 12  # findings unfolded when the page opens
-    records: int = 20  # quoted records of one finding
+    records: int = 12  # quoted records of one finding
     all_records: int = 480
-    table_rows: int = 20
+    table_rows: int = 12
     all_table_rows: int = 400
     tables: int = 6
     charts: int = 16
@@ -88,7 +93,7 @@ class Quote:
 class Table:
     caption: str
     headers: tuple[tuple[str, str, bool], ...]  # name, unit, whether its cells are numbers
-    rows: Cut[tuple[Cell, ...]]
+    rows: Cut[tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +134,7 @@ class WhatIf:
     @property
     def change(self) -> str:
         before, after = self.saving.observed, self.saving.modelled
-        return f"{(after - before) / before * 100:+.1f} %" if before else "–"
+        return f"{(after - before) / before * 100:+.1f} %".replace("-", "−") if before else NOTHING
 
     def _share(self, value: float) -> float:
         greatest = max(self.saving.observed, self.saving.modelled)
@@ -190,8 +195,10 @@ def page(result: Result, limits: Limits) -> Page:
     made = Page(result=result, ids=ids, limits=limits, windows=windows, charts=charts(result, windows))
     budget = Budget(limits.rows)
     _findings(made, findings, budget)
+    there = findings[: len(made.told) + len(made.brief.shown)]  # nothing links to a finding that found no room
+    made.ids = {key: id_ for key, id_ in ids.items() if int(id_[1:]) <= len(there)}
     _data_tables(made, budget)
-    _story(made, findings, budget)
+    _story(made, there, budget)
     _backing(made, budget)
     seal(made.charts, windows[:200])
     return made
@@ -200,7 +207,7 @@ def page(result: Result, limits: Limits) -> Page:
 def _data_tables(made: Page, budget: Budget) -> None:
     """Which charts have their values as a table: those whose rows the budget still holds."""
     fitting = []
-    for chart in (made.charts.timeline, *made.charts.sources):
+    for chart in (made.charts.timeline, *made.charts.sources, *(c for told in made.told for c in told.charts)):
         if chart is not None and len(chart.rows) <= budget.left:
             budget.take(chart.rows, len(chart.rows))
             fitting.append(chart.id)
@@ -228,8 +235,9 @@ def _findings(made: Page, findings: Sequence[Finding], budget: Budget) -> None:
     told = []
     for at, finding in enumerate(findings):
         whole = at < len(full)
-        tables, drawn = (), []
-        quotes = budget.take(_quotes(finding, kinds), records) if whole else Cut[Quote]((), 0)
+        tables: tuple[Table, ...] = ()
+        drawn = []
+        quotes: Cut[Quote] = budget.take(_quotes(finding, kinds), records) if whole else Cut((), 0)
         if whole:
             budget.take(finding.impact, limits.list_rows)
             tables = tuple(_table(table, budget, rows) for table in finding.evidence.tables[: limits.tables])
@@ -251,7 +259,7 @@ def _findings(made: Page, findings: Sequence[Finding], budget: Budget) -> None:
 def _quotes(finding: Finding, kinds: dict[str, str]) -> list[Quote]:
     out = []
     for record in finding.evidence.records:
-        kind = kinds.get(record.source, "").lower()
+        kind = kinds.get(record.source, "")[:40].lower()
         unit = "frame" if "pcap" in kind or "capture" in kind else "line"
         out.append(Quote(record, f"{unit} {record.number}"))
     return out
@@ -259,13 +267,37 @@ def _quotes(finding: Finding, kinds: dict[str, str]) -> list[Quote]:
 
 def _table(table: EvidenceTable, budget: Budget, most: int) -> Table:
     rows = budget.take(table.rows, most)
-    numeric = [
-        any(isinstance(row[at], int | float) for row in rows.shown if at < len(row))
-        and not any(isinstance(row[at], str) for row in rows.shown if at < len(row))
-        for at in range(len(table.columns))
-    ]
-    headers = tuple((c.name, c.unit, is_number) for c, is_number in zip(table.columns, numeric, strict=True))
-    return Table(table.caption, headers, rows)
+    headers = []
+    columns = []
+    for at, column in enumerate(table.columns):
+        cells = [row[at] if at < len(row) else None for row in rows.shown]
+        numbers = [cell for cell in cells if isinstance(cell, int | float)]
+        numeric = bool(numbers) and not any(isinstance(cell, str) for cell in cells)
+        unit = "%" if numeric and column.unit == "fraction" else column.unit
+        headers.append((column.name, unit, numeric))
+        columns.append(_aligned(cells, column.unit) if numeric else [_cell(cell) for cell in cells])
+    texts = tuple(tuple(column[at] for column in columns) for at in range(len(rows.shown)))
+    return Table(table.caption, tuple(headers), Cut(texts, rows.more))
+
+
+def _cell(cell: Cell) -> str:
+    if cell is None:
+        return NOTHING
+    return shown(cell, MOST_CELL) if isinstance(cell, str) else number(cell)
+
+
+def _aligned(cells: Sequence[Cell], unit: str) -> list[str]:
+    """One column of numbers with the same number of decimals in each, at most three, so that they can be compared."""
+    scale = 100 if unit == "fraction" else 1
+    values = [cell * scale if isinstance(cell, int | float) else None for cell in cells]
+    if any(isinstance(value, float) and not math.isfinite(value) for value in values):
+        return [_cell(cell) for cell in cells]
+    decimals = 1 if unit == "fraction" else max((_decimals(value) for value in values if value is not None), default=0)
+    return [NOTHING if value is None else f"{value:,.{decimals}f}" for value in values]
+
+
+def _decimals(value: float) -> int:
+    return next((d for d in range(4) if round(value, d) == value), 3)
 
 
 def _verdict(result: Result, findings: Sequence[Finding]) -> str:

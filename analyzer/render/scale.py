@@ -12,6 +12,7 @@ Value = float | None  # None: nothing was recorded then, which is not zero
 
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 _DAY = 86400
+_LEAST, _GREATEST = 1e-9, 1e300  # heights that round ticks can be found for; less is drawn flat
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,11 @@ def stacked(lanes: Sequence[Sequence[Value]], most: int) -> list[list[Bucket]]:
 
 def value_ticks(top: float, most: int = 4) -> list[float]:
     """Round values from 0 to at least `top`."""
-    if not math.isfinite(top) or top <= 0:
-        return [0, 1]
+    if not _LEAST < top < _GREATEST:
+        return [0, top if math.isfinite(top) and top >= _GREATEST else 1]
     raw = top / most
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next((s * power for s in (1, 2, 2.5, 5, 10) if s * power >= raw * 0.999999), raw)
-    if step <= 0:
-        return [0, top]
+    step = next(s * power for s in (1, 2, 2.5, 5, 10, 20) if s * power >= raw * 0.999999)
     return [i * step for i in range(math.ceil(top / step * 0.999999) + 1)]
 
 

@@ -26,6 +26,7 @@ WIDTH = 960
 LEFT, RIGHT = 118, 66
 MOST_BUCKETS = 480
 MOST_WINDOW_ROWS = 8
+MOST_WINDOWS = 200
 
 _HEIGHTS = {"stack": 150, "lines": 170, "strip": 26}
 _LETTER = 6.6  # a generous width of one letter at 11 px, so that labels stay apart in any font
@@ -100,9 +101,9 @@ def _n(value: float) -> str:
     return text[:-2] if text.endswith(".0") else text
 
 
-def _element(name: str, inner: str = "", **attributes: object) -> str:
+def _element(tag: str, inner: str = "", /, **attributes: object) -> str:
     made = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items())
-    return f"<{name}{made}>{inner}</{name}>" if inner else f"<{name}{made}/>"
+    return f"<{tag}{made}>{inner}</{tag}>" if inner else f"<{tag}{made}/>"
 
 
 def _text(x: float, y: float, words: str, anchor: str = "start", kind: str = "lab", **more: object) -> str:
@@ -141,11 +142,22 @@ def bar(share: float, colour: int, label: str, width: int = 140) -> str:
 
 
 def plot(
-    id_: str, panels: Sequence[Panel], windows: Sequence[Window], start: float, end: float, title: str, desc: str
+    id_: str,
+    panels: Sequence[Panel],
+    windows: Sequence[Window],
+    start: float,
+    end: float,
+    title: str,
+    desc: str,
+    *,
+    bars: bool = False,
 ) -> str:
-    """One chart over `start` to `end` (seconds since 1970); `id_` must be safe and unique in the page."""
+    """One chart over `start` to `end` (seconds since 1970); `id_` must be safe and unique in the page.
+
+    Windows are shaded, and with `bars` also drawn one by one with their labels.
+    """
     canvas = _Canvas(id_, start, end)
-    if windows:
+    if windows and bars:
         _draw_windows(canvas, windows)
     top = canvas.y
     panel_parts: list[str] = []
@@ -190,41 +202,41 @@ def plot(
 
 
 def _draw_windows(canvas: _Canvas, windows: Sequence[Window]) -> None:
-    """A bar per finding, in as few rows as their labels allow; what needs more rows is left to the list below."""
-    rows: list[float] = []
-    for window in sorted(windows, key=lambda w: (w.start, w.end)):
+    """A bar per finding, in as few rows as their labels allow; by rank, so what finds no row is the least of them."""
+    rows: list[list[tuple[float, float]]] = []
+    for window in windows[:MOST_WINDOWS]:
         x0, x1 = canvas.x(window.start), canvas.x(window.end)
         wide = max(x1 - x0, 3)
         label = len(window.label) * 7 + 8
         left = x0 + wide + label > WIDTH - 4
-        first = x0 - label if left else x0
-        row = next((i for i, until in enumerate(rows) if until <= first), len(rows))
+        first, last = (x0 - label, x0 + wide + 4) if left else (x0, x0 + wide + label)
+        row = next((i for i, taken in enumerate(rows) if all(last <= a or b <= first for a, b in taken)), len(rows))
         if row >= MOST_WINDOW_ROWS:
             continue
-        last = x0 + wide + (4 if left else label)
-        rows[row:] = [last] if row == len(rows) else [max(last, rows[row]), *rows[row + 1 :]]
-        y = canvas.y + row * _ROW
-        canvas.parts.append(
-            _element(
-                "rect",
-                _element("title", escape(f"{window.label}, {window.severity}")),
-                class_=f"w {window.severity}",
-                fill="#953800",
-                x=_n(x0),
-                y=_n(y + 2),
-                width=_n(wide),
-                height=9,
-                rx=2,
-                data_from=window.start,
-                data_to=window.end,
-            )
-        )
-        at = (x0 - 4, "end") if left else (x0 + wide + 4, "start")
-        canvas.parts.append(
-            _text(at[0], y + 10.5, window.label, at[1], "ttl", data_of=window.start if left else window.end)
-        )
+        if row == len(rows):
+            rows.append([])
+        rows[row].append((first, last))
+        canvas.parts += _window_bar(window, x0, wide, canvas.y + row * _ROW, left)
     canvas.parts.append(_text(LEFT - 8, canvas.y + 10.5, "Findings", "end"))
     canvas.y += len(rows) * _ROW + 5
+
+
+def _window_bar(window: Window, x: float, wide: float, y: float, left: bool) -> list[str]:
+    rect = _element(
+        "rect",
+        _element("title", escape(f"{window.label}, {window.severity}")),
+        class_=f"w {window.severity}",
+        fill="#953800",
+        x=_n(x),
+        y=_n(y + 2),
+        width=_n(wide),
+        height=9,
+        rx=2,
+        data_from=window.start,
+        data_to=window.end,
+    )
+    at, anchor, of = (x - 4, "end", window.start) if left else (x + wide + 4, "start", window.end)
+    return [rect, _text(at, y + 10.5, window.label, anchor, "ttl", data_of=of)]
 
 
 def left_out(windows: Sequence[Window], start: float, end: float) -> int:
@@ -320,11 +332,9 @@ def _paths(canvas: _Canvas, panel: Panel, base: float, scale: float, top: float,
     for trace, buckets in zip(panel.traces, lanes, strict=True):
         at = trace.colour % len(COLOURS)
         filled = panel.kind is not Kind.LINES
-        look: dict[str, object] = (
-            {"class_": f"s{at}", "fill": COLOURS[at]}
-            if filled
-            else {"class_": f"l{at}", "stroke": COLOURS[at], "fill": "none", "stroke_dasharray": DASHES[at]}
-        )
+        look = {"class_": f"s{at}", "fill": COLOURS[at]}
+        if not filled:
+            look = {"class_": f"l{at}", "stroke": COLOURS[at], "fill": "none", "stroke_dasharray": DASHES[at]}
         out.append(
             _element(
                 "path",

@@ -61,9 +61,9 @@ class ByteSource:
             self.take(end + 1)
         return end >= 0
 
-    def drain(self, *, zeros: bool = True) -> int:
-        """Take all that is left; the number of bytes, 0 if they are all NUL and `zeros` says that those do not count."""
-        count, blank = 0, zeros
+    def drain(self) -> int:
+        """Take all that is left; the number of bytes, 0 if they are all NUL (padding)."""
+        count, blank = 0, True
         while chunk := self.some():
             count += len(chunk)
             blank = blank and not chunk.strip(b"\0")

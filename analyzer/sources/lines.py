@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
 from analyzer.sources.contract import ByteStream, Ledger
+
+Numbers = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
 
 WINDOW = 8 << 20
 """Bytes per window; 8 to 16 MiB keeps columns in cache and memory flat."""
@@ -124,6 +128,15 @@ def line_frame(window: Window) -> pl.DataFrame:
     return frame.filter(pl.lit(pl.Series(lengths > 0)))
 
 
+def line_places(window: Window) -> tuple[Numbers, Numbers]:
+    """Physical number, and length with the ending, of every line that is not blank."""
+    starts, ends = _edges(window.data)
+    there = ends > starts
+    line_bytes = np.minimum(ends + 1, len(window.data)) - starts
+    numbers = np.arange(window.first_number, window.first_number + len(starts), dtype=np.int64)
+    return (numbers, line_bytes) if there.all() else (numbers[there], line_bytes[there])
+
+
 def ends_open(window: Window) -> bool:
     """True where the last line has no newline: the input was cut there or is still being written."""
     return not window.data.endswith(b"\n")
@@ -180,7 +193,7 @@ def _read_full(stream: ByteStream, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _edges(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+def _edges(data: bytes) -> tuple[Numbers, Numbers]:
     """Start and end (at the newline) of every line."""
     ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
     if data and not data.endswith(b"\n"):
@@ -190,7 +203,7 @@ def _edges(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     return starts, ends
 
 
-def _valid(data: bytes, starts: np.ndarray, ends: np.ndarray) -> tuple[bytes, np.ndarray, np.ndarray]:
+def _valid(data: bytes, starts: Numbers, ends: Numbers) -> tuple[bytes, Numbers, Numbers]:
     """The data if it is UTF-8, else repaired; a repair never touches a newline, so lines stay in step."""
     try:
         data.decode("utf-8")
@@ -200,7 +213,7 @@ def _valid(data: bytes, starts: np.ndarray, ends: np.ndarray) -> tuple[bytes, np
     return data, starts, ends
 
 
-def _without_nuls(buffer: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _without_nuls(buffer: Bytes, starts: Numbers, lengths: Numbers) -> tuple[Numbers, Numbers]:
     """Move the start of lines that begin with NUL bytes to their text; a line of NULs alone keeps one of them."""
     begins = (lengths > 1) & (buffer[np.minimum(starts, len(buffer) - 1)] == 0)
     if not begins.any():
@@ -211,7 +224,7 @@ def _without_nuls(buffer: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -
     return starts + moved, lengths - moved
 
 
-def _text(data: bytes, buffer: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> pl.Series:
+def _text(data: bytes, buffer: Bytes, starts: Numbers, lengths: Numbers) -> pl.Series:
     """Strings that point into the window instead of copying it (Arrow views: length, prefix, buffer, offset)."""
     views = np.zeros((len(starts), 4), np.uint32)
     views[:, 0] = lengths

@@ -58,27 +58,31 @@ class Stream:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="sha256")
         self._hashing: deque[Future[None]] = deque()
         self._chunks = expand(self._read_raw, ledger)
-        self._ready = bytearray()
+        self._ready: deque[bytes | memoryview] = deque()
+        self._held = 0
         self._ended = False
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; b'' at the end and only there."""
-        while not self._ready and not self._ended:
-            self._pull(size)
-        if len(self._ready) <= size:
-            taken, self._ready = bytes(self._ready), bytearray()
-            return taken
-        taken = bytes(memoryview(self._ready)[:size])
-        del self._ready[:size]
-        return taken
+        """The next `size` bytes, fewer only at the end."""
+        self._gather(size)
+        parts: list[bytes | memoryview] = []
+        wanted = size
+        while wanted and self._ready:
+            part = self._ready.popleft()
+            if len(part) > wanted:
+                self._ready.appendleft(memoryview(part)[wanted:])
+                part = memoryview(part)[:wanted]
+            parts.append(part)
+            wanted -= len(part)
+        self._held -= size - wanted
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
 
     def peek(self, size: int) -> bytes:
         """The first bytes that `read` would give. Raises InputError where the input holds none at all."""
-        while len(self._ready) < size and not self._ended:
-            self._pull(size)
+        self._gather(size)
         if not self._ready and self._ended:
             raise InputError("empty file" if not self.size else "empty once it is decompressed")
-        return bytes(memoryview(self._ready)[:size])
+        return b"".join(self._ready)[:size]
 
     @property
     def sha256(self) -> str:
@@ -95,12 +99,15 @@ class Stream:
         if self._file not in _spooled:
             self._file.close()
 
-    def _pull(self, size: int) -> None:
-        chunk = next(self._chunks, None)
-        if chunk is None:
-            self._ended = True
-        else:
-            self._ready += chunk
+    def _gather(self, size: int) -> None:
+        """Have that many bytes ready, or all that are left."""
+        while self._held < size and not self._ended:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self._ended = True
+            elif chunk:
+                self._ready.append(chunk)
+                self._held += len(chunk)
 
     def _read_raw(self, size: int) -> bytes:
         """The next bytes of the file itself, handed to the hash as well."""
@@ -140,7 +147,7 @@ class Stream:
 def _open(item: Item) -> IO[bytes]:
     """Opened without waiting, so that a pipe that took the place of a file cannot hang us."""
     try:
-        file = open(os.open(item.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)  # noqa: PTH123
+        file = os.fdopen(os.open(item.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
     except OSError as error:
         raise InputError(f"cannot be opened: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -1,9 +1,13 @@
-"""Times as logs write them, made UTC."""
+"""Times as logs write them, made UTC: with a zone, without a zone, and without a year."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
 import polars as pl
 
+from analyzer.errors import UsageError
 from analyzer.frames.contract import TIME
 
 
@@ -22,3 +26,54 @@ def parse_rfc3339(text: pl.Series) -> pl.Series:
     slow = text.filter(odd).str.replace(",", ".", literal=True)
     parsed = slow.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", strict=False).cast(TIME)
     return fast.scatter(odd.arg_true(), parsed)
+
+
+def zone(name: str) -> ZoneInfo:
+    """The zone of that name. Raises UsageError for names that the tz database does not have."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UsageError(
+            f"no time zone is called {name!r}: give a name such as UTC or Europe/Vienna to --tz"
+        ) from error
+
+
+def localise(naive: pl.Series, tz: str, folded: pl.Series | None = None) -> pl.Series:
+    """Local times of a zone as UTC.
+
+    A time that occurs twice is the first one, where `folded` is true the second. A time that the change to summer
+    time leaves out is taken as if the clock had not been changed, as Python's zoneinfo does.
+    """
+    if tz == "UTC":
+        return naive.dt.replace_time_zone("UTC")
+    where = zone(tz)
+    first = naive.dt.replace_time_zone(tz, ambiguous="earliest", non_existent="null").cast(TIME)
+    if folded is not None and folded.any():
+        second = naive.dt.replace_time_zone(tz, ambiguous="latest", non_existent="null").cast(TIME)
+        first = pl.select(pl.when(folded).then(second).otherwise(first).alias(naive.name)).to_series()
+    gap = first.is_null() & naive.is_not_null()
+    if gap.any():
+        moved = [moment.replace(tzinfo=where).astimezone(UTC) for moment in naive.filter(gap).to_list()]
+        first = first.scatter(gap.arg_true(), pl.Series(moved, dtype=TIME))
+    return first
+
+
+def ambiguous(naive: pl.Series, tz: str) -> pl.Series:
+    """True for local times that occur twice in that zone."""
+    if tz == "UTC":
+        return pl.Series([False], dtype=pl.Boolean).new_from_index(0, naive.len())
+    first = naive.dt.replace_time_zone(tz, ambiguous="earliest", non_existent="null")
+    second = naive.dt.replace_time_zone(tz, ambiguous="latest", non_existent="null")
+    return (first != second).fill_null(False)
+
+
+def missing(naive: pl.Series, tz: str) -> pl.Series:
+    """True for local times that do not exist in that zone."""
+    if tz == "UTC":
+        return pl.Series([False], dtype=pl.Boolean).new_from_index(0, naive.len())
+    return naive.is_not_null() & naive.dt.replace_time_zone(tz, ambiguous="earliest", non_existent="null").is_null()
+
+
+def utc(moment: datetime) -> datetime:
+    """The moment in UTC; one without a zone is taken as UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

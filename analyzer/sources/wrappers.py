@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 
 import polars as pl
 
 from analyzer.frames.contract import TIME
-from analyzer.sources.contract import Ledger
+from analyzer.sources.contract import ByteStream, Ledger
 from analyzer.sources.jsonlines import decode_json_lines
-from analyzer.sources.lines import Window, line_frame, text_head
+from analyzer.sources.lines import Window, ends_open, line_frame, text_head, windows
 from analyzer.sources.times import parse_rfc3339
 
 UNWRAPPED = pl.Schema(
@@ -29,14 +30,19 @@ UNWRAPPED = pl.Schema(
         "component": pl.String(),
         "stamp": pl.String(),
         "line_bytes": pl.Int64(),
+        "open": pl.Boolean(),
     }
 )
 """What `unwrap` gives: the physical line number (of the first part, where a line was split), the wrapper's UTC time,
 the program's own text, the pod, host and program that the wrapper names, its time where that has neither year nor
-zone (`Jan 01 00:00:00`), and the length of all physical lines with their newlines."""
+zone (`Jan 01 00:00:00`), the length of all physical lines with their newlines, and true for a last line without a
+newline: it was cut, or is still being written."""
 
 PARTIAL_LIMIT = 8 << 20
 """Bytes of one line joined from parts. An audit event of 2 MB was recorded; runtimes cut lines at 16 KiB."""
+
+HEAD = 64 << 10
+"""Bytes of an input that show its wrapper."""
 
 _DOCKER_PART = (16 << 10) - 4
 """Docker cuts lines at 16 KiB (daemon/logger/copier.go, defaultBufSize), perhaps within a character."""
@@ -111,14 +117,57 @@ def unwrap(parts: Iterable[Window], wrapper: Wrapper, ledger: Ledger) -> Iterato
     PARTIAL_LIMIT; a line of several parts has the number of the first. A part whose end never came is passed
     on as it is at the end, and noted.
     """
-    joiner = _Joiner(ledger)
+    taken = Unwrapper(wrapper, ledger)
     for window in parts:
-        frame = _strip(line_frame(window), wrapper)
+        yield taken.feed(window)
+    if (rest := taken.rest()) is not None:
+        yield rest
+
+
+class Unwrapper:
+    """What `unwrap` does, window by window."""
+
+    def __init__(self, wrapper: Wrapper, ledger: Ledger) -> None:
+        self.wrapper = wrapper
+        self._joiner = _Joiner(ledger)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the first part of a line waits for its rest in the next window."""
+        return self._joiner.holds
+
+    def feed(self, window: Window) -> pl.DataFrame:
+        """The lines of this window, and those of before that end in it."""
+        frame = _strip(line_frame(window), self.wrapper)
         if "partial" in frame.columns:
-            frame = joiner.join(frame)
-        yield _finish(frame)
-    if (rest := joiner.rest()) is not None:
-        yield _finish(rest)
+            frame = self._joiner.join(frame)
+        return _finish(frame, ends_open(window))
+
+    def some(self, window: Window, rows: pl.Series) -> pl.DataFrame:
+        """Only those lines of a window (true in `rows`, one per line that is not blank); parts are not joined."""
+        return _finish(_strip(line_frame(window).filter(rows), self.wrapper), ends_open(window))
+
+    def rest(self) -> pl.DataFrame | None:
+        """What is left when the last window has been fed."""
+        rest = self._joiner.rest()
+        return None if rest is None else _finish(rest, True)
+
+
+def wrapped_windows(stream: ByteStream, ledger: Ledger) -> tuple[Wrapper, Iterator[Window]]:
+    """The windows of a stream, and the wrapper that the first one shows."""
+    parts = windows(stream, ledger)
+    first = next(parts, None)
+    if first is None:
+        return Wrapper(), iter(())
+    return detect_wrapper(first.data[:HEAD]), chain([first], parts)
+
+
+def head_texts(head: bytes) -> pl.Series:
+    """The programs' own lines in the first bytes of an input, the last one left out if it may be cut."""
+    head = text_head(head)
+    whole = head[: head.rfind(b"\n") + 1] or head
+    frames = list(unwrap([Window(1, whole)], detect_wrapper(whole), Ledger()))
+    return pl.concat(frames)["text"].head(_LOOK_AT) if frames else pl.Series("text", [], dtype=pl.String)
 
 
 def _strip(lines: pl.DataFrame, wrapper: Wrapper) -> pl.DataFrame:
@@ -226,7 +275,9 @@ def _where_fits(*names: str) -> list[pl.Expr]:
     return [pl.when("fits").then(name).alias(name) for name in names]
 
 
-def _finish(frame: pl.DataFrame) -> pl.DataFrame:
+def _finish(frame: pl.DataFrame, is_open: bool) -> pl.DataFrame:
+    last = (pl.col("number") == pl.col("number").max()) if is_open else pl.lit(False)
+    frame = frame.with_columns(last.alias("open"))
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in UNWRAPPED.items() if name not in frame.columns]
     text = pl.col("text")
     blank = (text.str.len_bytes() == 0) | (text.str.starts_with(" ") & ~text.str.contains(r"\S"))
@@ -239,6 +290,10 @@ class _Joiner:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._held: pl.DataFrame | None = None
+
+    @property
+    def holds(self) -> bool:
+        return self._held is not None
 
     def join(self, frame: pl.DataFrame) -> pl.DataFrame:
         if self._held is not None:

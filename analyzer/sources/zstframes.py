@@ -87,7 +87,8 @@ def _frame(source: ByteSource, ledger: Ledger, number: int) -> Iterator[bytes]:
     inflate.decompress(header.raw)
     last = False
     while not last:
-        group, cut = [], False
+        group: list[bytes] = []
+        cut = False
         while not last and not cut and len(group) < _BLOCKS_AT_ONCE:
             block, last = _block(source)
             cut = block is None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
-from audit import AuditLog, Call, ref
-from cluster import moment, node
+from audit import AuditLog, Call, Json, ref
+from cluster import Cluster, moment, node
 from controlplane import ControlPlane
-from storm import AGENT, figures, poll, watch_quietly
+from storm import AGENT, figures, generations, poll, watch_quietly
 from story import HOME, Truth
 from wire import SECOND
 
@@ -30,21 +30,29 @@ def stock_controller(plane: ControlPlane) -> None:
         plane.put(at + 9000, Call(actor=actor, verb="update", target=target, took=plane.rng.randrange(3000, 7000)))
 
 
+def template(version: str) -> Json:
+    """The part of the DaemonSet that the pipeline changes."""
+    container = {"name": AGENT, "image": f"registry.example.com/{AGENT}:{version}"}
+    return {"spec": {"template": {"spec": {"containers": [container]}}}}
+
+
 def main() -> None:
     rng = random.Random(NAME)
     nodes = [node(number) for number in range(11, 51)]
     plane = ControlPlane(AuditLog(rng, level="Metadata"), nodes, rng, overload=STORM, refuse=0.35)
     plane.beat(START, END)
     stock_controller(plane)
-    watch_quietly(plane, START, STORM[0])
-    image: dict[str, object] = {"spec": {"template": {"spec": {"containers": [{"image": "registry.example.com/node-agent:2.4.1"}]}}}}
-    plane.apply(START + 3 * MINUTE + 8 * SECOND, "daemonsets", "monitoring", AGENT, image)
-    plane.roll(START + 3 * MINUTE + 10 * SECOND, "monitoring", AGENT, 1_150_000)
-    poll(plane, 9.0, 0.8)
-    plane.apply(START + 7 * MINUTE + 2 * SECOND, "daemonsets", "monitoring", AGENT, image)
-    watch_quietly(plane, STORM[1] + 20 * SECOND, END)
+    old, new, again = generations(plane, Cluster(rng))
+    watch_quietly(plane, old, START, STORM[0] - 50 * SECOND)
+    plane.apply(START + 3 * MINUTE + 8 * SECOND, "daemonsets", "monitoring", AGENT, template("2.4.1"))
+    plane.roll(START + 3 * MINUTE + 10 * SECOND, old, new, 1_100_000)
+    plane.apply(STORM[1] - 20 * SECOND, "daemonsets", "monitoring", AGENT, template("2.3.0"))
+    poll(plane, new, plane.roll(STORM[1] - 18 * SECOND, new, again, 400_000), 9.0, 0.8)
+    watch_quietly(plane, again, STORM[1] + 5 * SECOND, END)
     for number in range(7):
-        plane.evict(START + 9 * MINUTE + number * 9 * SECOND, "shop", f"catalog-6d5f9c7b48-{'bcdfghj'[number]}x2lk", "catalog")
+        plane.evict(
+            START + 9 * MINUTE + number * 9 * SECOND, "shop", f"catalog-6d5f9c7b48-{'bcdfghj'[number]}x2lk", "catalog"
+        )
 
     truth = Truth(START, END)
     truth.findings[f"{NAME}:{AGENT}"] = figures(plane, len(nodes))

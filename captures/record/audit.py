@@ -71,14 +71,17 @@ class Actors:
 
     def component(self, name: str, ip: str, tail: str = "") -> Actor:
         """The scheduler or the controller manager under its own certificate."""
-        reason = f'RBAC: allowed by ClusterRoleBinding "system:{name}" of ClusterRole "system:{name}" to User "system:{name}"'
+        own = f'"system:{name}"'
+        reason = f"RBAC: allowed by ClusterRoleBinding {own} of ClusterRole {own} to User {own}"
         groups = ("system:authenticated",)
         agent = f"{name}/{AGENT_TAIL}" + (f"/{tail}" if tail else "")
         return Actor(
             username=f"system:{name}", groups=groups, agent=agent, ip=ip, reason=reason, extra=self._certificate()
         )
 
-    def account(self, namespace: str, name: str, agent: str, ip: str, role: str, pod: str = "", node: str = "") -> Actor:
+    def account(
+        self, namespace: str, name: str, agent: str, ip: str, role: str, pod: str = "", node: str = ""
+    ) -> Actor:
         """A service account. `pod` and `node` are known where the token is bound to a pod."""
         extra = [("authentication.kubernetes.io/credential-id", f"JTI={new_uid(self.rng)}")]
         if node:
@@ -109,7 +112,9 @@ class Actors:
         return Actor(username="system:apiserver", uid=uid, groups=groups, agent=f"kube-apiserver/{AGENT_TAIL}", ip=ip)
 
 
-def ref(resource: str, namespace: str = "", name: str = "", *, group: str = "", sub: str = "", version: str = "v1") -> Json:
+def ref(
+    resource: str, namespace: str = "", name: str = "", *, group: str = "", sub: str = "", version: str = "v1"
+) -> Json:
     """An objectRef; only what is not empty, in the order of the type."""
     values = {"resource": resource, "namespace": namespace, "name": name, "apiGroup": group, "apiVersion": version}
     values["subresource"] = sub
@@ -130,7 +135,9 @@ def stored(target: Json, actor: Actor) -> Json:
     """A small object of that kind, as the server would return it."""
     group = target.get("apiGroup")
     version = f"{group}/{target['apiVersion']}" if group else target["apiVersion"]
-    kind = {"leases": "Lease", "nodes": "Node", "pods": "Pod", "configmaps": "ConfigMap"}.get(target["resource"], "Object")
+    kind = {"leases": "Lease", "nodes": "Node", "pods": "Pod", "configmaps": "ConfigMap"}.get(
+        target["resource"], "Object"
+    )
     metadata = {key: target[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in target}
     return {"kind": kind, "apiVersion": version, "metadata": metadata, "spec": {"holderIdentity": actor.username}}
 
@@ -173,7 +180,12 @@ class AuditLog:
     def add(self, at: int, call: Call) -> tuple[int, int]:
         """Write one request; returns how many events it is and their bytes."""
         call = self._by_policy(call)
-        head: Json = {"kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": call.level, "auditID": new_uid(self.rng)}
+        head: Json = {
+            "kind": "Event",
+            "apiVersion": "audit.k8s.io/v1",
+            "level": call.level,
+            "auditID": new_uid(self.rng),
+        }
         where: Json = {"requestURI": call.path or uri(call.target or {}, call.query), "verb": call.verb}
         where |= {"user": call.actor.user, "sourceIPs": [call.actor.ip], "userAgent": call.actor.agent}
         status = call.status or {"metadata": {}, "code": call.code}
@@ -185,7 +197,9 @@ class AuditLog:
             event = head | {"stage": stage} | where
             if call.target:
                 known = ("uid", "resourceVersion") if stage == "RequestReceived" else ()
-                event["objectRef"] = {key: call.target[key] for key in REF_ORDER if key in call.target and key not in known}
+                event["objectRef"] = {
+                    key: call.target[key] for key in REF_ORDER if key in call.target and key not in known
+                }
             then = {"RequestReceived": at, "ResponseStarted": started, "ResponseComplete": at + call.took}[stage]
             if stage != "RequestReceived":
                 event["responseStatus"] = status

@@ -24,12 +24,23 @@ def main() -> None:
     nodes = [node(number) for number in (31, 32, 33)]
     plane = ControlPlane(AuditLog(rng, level="RequestResponse"), nodes, rng)
     plane.beat(START, END)
-    spec: dict[str, object] = {"spec": {"replicas": 1, "template": {"spec": {"containers": [{"image": "registry.example.com/queue-operator:3.0.0"}]}}}}
+    spec: dict[str, object] = {
+        "spec": {
+            "replicas": 1,
+            "template": {"spec": {"containers": [{"image": "registry.example.com/queue-operator:3.0.0"}]}},
+        }
+    }
     plane.apply(FLOOD[0] - 20 * SECOND, "deployments", "platform", "queue-operator", spec, verb="create")
     actor = operator(plane, "10.244.32.9", "queue-operator-7f9c6bd54-x2k8m", nodes[1].name)
     events, written = hot_loop(plane, actor, *FLOOD, (70_000, 105_000), 1900)
     # It is taken away again, with its deployment.
-    target = {"resource": "deployments", "namespace": "platform", "name": "queue-operator", "apiGroup": "apps", "apiVersion": "v1"}
+    target = {
+        "resource": "deployments",
+        "namespace": "platform",
+        "name": "queue-operator",
+        "apiGroup": "apps",
+        "apiVersion": "v1",
+    }
     plane.log.add(FLOOD[1] - 400_000, Call(actor=plane.deployer, verb="delete", target=target, level="RequestResponse"))
 
     truth = Truth(START, END)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -27,7 +28,7 @@ def moment(text: str) -> int:
 
 
 def rfc3339(at: int, digits: int = 6) -> str:
-    """UTC with exactly so many digits: 0 as in object metadata, 6 as in the audit log, 9 as in CRI (last three invented)."""
+    """UTC with so many digits: 0 as in object metadata, 6 as in the audit log, 9 as in CRI (three of them invented)."""
     text = datetime.fromtimestamp(at // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     if not digits:
         return text + "Z"
@@ -76,6 +77,11 @@ class Pod:
         return (f"{self.namespace}.svc.cluster.local", "svc.cluster.local", "cluster.local", "ec2.internal")
 
 
+def _halves(key: str) -> tuple[str, str]:
+    namespace, _, name = key.partition("/")
+    return namespace, name
+
+
 @dataclass
 class Cluster:
     """Hands out names and addresses, each once."""
@@ -99,10 +105,15 @@ class Cluster:
         ip, uid = self.address(on), new_uid(self.rng)
         return Pod(namespace=namespace, owner=base, name=name, ip=ip, node=on, uid=uid, image=image)
 
-    def daemon(self, namespace: str, owner: str, on: Node, image: str = "registry.example.com/app:1") -> Pod:
-        """A pod of a DaemonSet, on the network of its node."""
-        name = f"{owner}-{suffix(self.rng, 5)}"
-        return Pod(namespace=namespace, owner=owner, name=name, ip=on.ip, node=on, uid=new_uid(self.rng), image=image)
+    def pods(self, owners: Sequence[str], on: Node) -> list[Pod]:
+        """One pod for each `namespace/deployment`."""
+        return [self.pod(*_halves(owner), on) for owner in owners]
+
+    def daemons(self, namespace: str, owner: str, nodes: Sequence[Node], image: str) -> list[Pod]:
+        """A DaemonSet's pods, one a node, on the network of the node."""
+        made = [(f"{owner}-{suffix(self.rng, 5)}", one, new_uid(self.rng)) for one in nodes]
+        parts = {"namespace": namespace, "owner": owner, "image": image}
+        return [Pod(name=name, ip=one.ip, node=one, uid=uid, **parts) for name, one, uid in made]
 
 
 SERVICES: dict[str, str] = {

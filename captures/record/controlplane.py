@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from audit import PDB, TOO_MANY, Actor, Actors, AuditLog, Call, Json, ref
-from cluster import AGENT_TAIL, Node, Pod, new_uid, rfc3339, suffix
+from cluster import AGENT_TAIL, Node, Pod, new_uid, rfc3339
 from wire import SECOND
 
 MASTER = "10.0.12.5"
+REPLACED = 3_200_000
+"""How long a node is without its agent while a DaemonSet rolls."""
 
 
 @dataclass
 class ControlPlane:
-    """One API server and those who talk to it. `shed` may turn a request into a rejection: given a time, true or false."""
+    """One API server and those who talk to it. While the overload lasts it turns requests away."""
 
     log: AuditLog
     nodes: Sequence[Node]
@@ -94,7 +96,15 @@ class ControlPlane:
         while at < end:
             body: Json = {"status": {"conditions": [{"lastHeartbeatTime": rfc3339(at, 0), "type": "Ready"}]}}
             took = self.rng.randrange(3000, 9000)
-            call = Call(actor=kubelet, verb="patch", target=target, query="timeout=10s", level="Request", request=body, took=took)
+            call = Call(
+                actor=kubelet,
+                verb="patch",
+                target=target,
+                query="timeout=10s",
+                level="Request",
+                request=body,
+                took=took,
+            )
             self.put(at, call)
             at += 300 * SECOND + self.rng.randrange(9 * SECOND)
 
@@ -102,7 +112,9 @@ class ControlPlane:
         dns = self.actors.account(
             "kube-system", "coredns", "coredns/v0.0.0 (linux/amd64) kubernetes/$Format", "10.244.31.4", "system:coredns"
         )
-        proxy = self.actors.account("kube-system", "kube-proxy", f"kube-proxy/{AGENT_TAIL}", MASTER, "system:node-proxier")
+        proxy = self.actors.account(
+            "kube-system", "kube-proxy", f"kube-proxy/{AGENT_TAIL}", MASTER, "system:node-proxier"
+        )
         kinds = (("services", ""), ("endpointslices", "discovery.k8s.io"), ("namespaces", ""))
         for actor in (dns, proxy, self.server):
             for resource, group in kinds:
@@ -136,27 +148,41 @@ class ControlPlane:
         for at in range(start + 47 * SECOND, end, 173 * SECOND):
             target = ref("pods", self.rng.choice(("shop", "payments", "checkout")))
             took = self.rng.randrange(9000, 40000)
-            self.put(at + self.rng.randrange(SECOND), Call(actor=human, verb="list", target=target, query="limit=500", took=took))
+            self.put(
+                at + self.rng.randrange(SECOND),
+                Call(actor=human, verb="list", target=target, query="limit=500", took=took),
+            )
 
     def apply(self, at: int, resource: str, namespace: str, name: str, body: Json, verb: str = "patch") -> None:
         """The deployment pipeline changes an object."""
         target = ref(resource, namespace, "" if verb == "create" else name, group="apps")
-        answer: Json = {"kind": {"deployments": "Deployment", "daemonsets": "DaemonSet"}[resource], "apiVersion": "apps/v1"}
+        answer: Json = {
+            "kind": {"deployments": "Deployment", "daemonsets": "DaemonSet"}[resource],
+            "apiVersion": "apps/v1",
+        }
         answer |= {"metadata": {"name": name, "namespace": namespace, "generation": self.rng.randrange(2, 40)}} | body
         path_query = "fieldManager=kubectl-client-side-apply&fieldValidation=Strict"
-        call = Call(actor=self.deployer, verb=verb, target=target, query=path_query, took=self.rng.randrange(6000, 15000))
+        call = Call(
+            actor=self.deployer, verb=verb, target=target, query=path_query, took=self.rng.randrange(6000, 15000)
+        )
         call = replace(call, code=201 if verb == "create" else 200)
         self.log.add(at, replace(call, level="RequestResponse", request=body, response=answer))
 
-    def roll(self, at: int, namespace: str, owner: str, step: int) -> None:
-        """A DaemonSet's pods are replaced node after node, `step` microseconds apart."""
+    def roll(self, at: int, old: Sequence[Pod], new: Sequence[Pod], step: int) -> list[int]:
+        """A DaemonSet's pods are replaced node after node, `step` microseconds apart; returns when each is deleted."""
         actor = self.actors.controller("daemon-set-controller", MASTER)
-        for node in self.nodes:
-            old = ref("pods", namespace, f"{owner}-{suffix(self.rng, 5)}")
-            self.log.add(at, Call(actor=actor, verb="delete", target=old, took=4000))
-            self.log.add(at + 3000, Call(actor=self.kubelets[node.name], verb="delete", target=old, took=4000))
-            self.log.add(at + 9000, Call(actor=actor, verb="create", target=ref("pods", namespace), code=201, took=5000))
+        deleted = []
+        for was, will in zip(old, new, strict=True):
+            kubelet, target = self.kubelets[was.node.name], ref("pods", was.namespace, was.name)
+            self.log.add(at, Call(actor=actor, verb="delete", target=target, took=4000))
+            self.log.add(at + 400_000, Call(actor=kubelet, verb="delete", target=target, took=4000))
+            create = Call(actor=actor, verb="create", target=ref("pods", will.namespace), code=201, took=5000)
+            self.log.add(at + 420_000, create)
+            running: Json = {"phase": "Running", "podIP": will.ip, "podIPs": [{"ip": will.ip}]}
+            self.status(at + REPLACED, kubelet, will, running)
+            deleted.append(at)
             at += step
+        return deleted
 
     def evict(self, at: int, namespace: str, pod: str, budget: str) -> None:
         """The autoscaler drains a node and a disruption budget says no: also code 429, but the server was not busy."""
@@ -164,14 +190,18 @@ class ControlPlane:
         actor = self.actors.account("kube-system", "cluster-autoscaler", agent, "10.0.12.6", "cluster-autoscaler")
         cause = f"The disruption budget {budget} needs 4 healthy pods and has 4 currently"
         status = PDB | {"details": {"causes": [{"reason": "DisruptionBudget", "message": cause}]}}
-        self.log.add(at, Call(actor=actor, verb="create", target=ref("pods", namespace, pod, sub="eviction"), status=status))
+        self.log.add(
+            at, Call(actor=actor, verb="create", target=ref("pods", namespace, pod, sub="eviction"), status=status)
+        )
 
     def start_pod(self, at: int, pod: Pod, scheduled: bool = True) -> int:
-        """A new pod: created, bound, its status patched twice, the second time with its address. Returns when it runs."""
+        """A new pod: created, bound, its status patched twice, at last with its address. Returns when it runs."""
         kubelet = self.kubelets[pod.node.name]
         if scheduled:
             took = self.rng.randrange(4000, 9000)
-            self.put(at, Call(actor=self.replicas, verb="create", target=ref("pods", pod.namespace), code=201, took=took))
+            self.put(
+                at, Call(actor=self.replicas, verb="create", target=ref("pods", pod.namespace), code=201, took=took)
+            )
             at += self.rng.randrange(15_000, 40_000)
             binder = self.actors.component("kube-scheduler", MASTER, "scheduler")
             target = ref("pods", pod.namespace, pod.name, sub="binding")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from audit import Actor, Call, Json, ref
-from controlplane import ControlPlane
 from cluster import new_uid, rfc3339, suffix
+from controlplane import ControlPlane
 from wire import SECOND
 
 OPERATOR = "queue-operator"
@@ -23,10 +23,17 @@ def state(plane: ControlPlane, made: int, size: int) -> Json:
     shards = {f"shard-{number:03d}": "owner=queue-0;epoch=17;lag=0;" for number in range(size // 46)}
     metadata: Json = {"name": "queue-state", "namespace": "platform", "uid": new_uid(plane.rng), "resourceVersion": "0"}
     metadata["creationTimestamp"] = rfc3339(made, 0)
-    return {"kind": "Queue", "apiVersion": "platform.example.com/v1", "metadata": metadata, "status": {"shards": shards}}
+    return {
+        "kind": "Queue",
+        "apiVersion": "platform.example.com/v1",
+        "metadata": metadata,
+        "status": {"shards": shards},
+    }
 
 
-def hot_loop(plane: ControlPlane, actor: Actor, start: int, end: int, pause: tuple[int, int], size: int) -> tuple[int, int]:
+def hot_loop(
+    plane: ControlPlane, actor: Actor, start: int, end: int, pause: tuple[int, int], size: int
+) -> tuple[int, int]:
     """Get, update, get, update: with bodies, as the policy asks for. Some updates meet one another and fail.
 
     Returns how many events were written, and their bytes.
@@ -38,13 +45,27 @@ def hot_loop(plane: ControlPlane, actor: Actor, start: int, end: int, pause: tup
     at, events, written = start + rng.randrange(20_000), 0, 0
     while at < end:
         body["metadata"]["resourceVersion"] = str(version)
-        read = Call(actor=actor, verb="get", target=target, level="RequestResponse", response=body, took=rng.randrange(900, 2500))
+        read = Call(
+            actor=actor,
+            verb="get",
+            target=target,
+            level="RequestResponse",
+            response=body,
+            took=rng.randrange(900, 2500),
+        )
         count, size = plane.log.add(at, read)
         events, written = events + count, written + size
         at += read.took + rng.randrange(1000, 4000)
         known = target | {"uid": body["metadata"]["uid"], "resourceVersion": str(version)}
         asked: Json = body | {"status": body["status"] | {"holder": suffix(rng, 5)}}
-        call = Call(actor=actor, verb="update", target=known, level="RequestResponse", request=asked, took=rng.randrange(2500, 6000))
+        call = Call(
+            actor=actor,
+            verb="update",
+            target=known,
+            level="RequestResponse",
+            request=asked,
+            took=rng.randrange(2500, 6000),
+        )
         count, size = plane.log.add(at, conflict(call) if rng.random() < 0.12 else accepted(call, version + 3))
         version += 3
         events, written = events + count, written + size
@@ -59,8 +80,8 @@ def accepted(call: Call, version: int) -> Call:
 
 
 def conflict(call: Call) -> Call:
-    text = 'Operation cannot be fulfilled on queues.platform.example.com "queue-state": the object has been modified; please apply your '
-    text += "changes to the latest version and try again"
+    text = 'Operation cannot be fulfilled on queues.platform.example.com "queue-state": the object has been modified; '
+    text += "please apply your changes to the latest version and try again"
     status: Json = {"metadata": {}, "status": "Failure", "message": text, "reason": "Conflict"}
     status |= {"details": {"name": "queue-state", "group": "platform.example.com", "kind": "queues"}, "code": 409}
     return replace(call, code=409, status=status, response={"kind": "Status", "apiVersion": "v1"} | status)

@@ -26,7 +26,9 @@ def _date(at: int) -> str:
 
 
 def _reply(at: int, body: str, extra: str = "") -> bytes:
-    head = f"HTTP/1.1 200 OK\r\nServer: EC2ws\r\nDate: {_date(at)}\r\nContent-Type: text/plain\r\nAccept-Ranges: none\r\n"
+    head = (
+        f"HTTP/1.1 200 OK\r\nServer: EC2ws\r\nDate: {_date(at)}\r\nContent-Type: text/plain\r\nAccept-Ranges: none\r\n"
+    )
     return (head + f"Content-Length: {len(body)}\r\n{extra}Connection: close\r\n\r\n{body}").encode()
 
 
@@ -71,7 +73,8 @@ class Client:
 
     def get(self, at: int, path: str, body: str, token: str = "", slow: int = 0) -> tuple[int, int]:
         header = f"x-aws-ec2-metadata-token: {token}\r\n" if token else ""
-        request = f"GET {path} HTTP/1.1\r\nHost: {METADATA}\r\nAccept-Encoding: identity\r\n{header}User-Agent: {self.agent}\r\n\r\n"
+        request = f"GET {path} HTTP/1.1\r\nHost: {METADATA}\r\nAccept-Encoding: identity\r\n{header}"
+        request += f"User-Agent: {self.agent}\r\n\r\n"
         return self._exchange(at, request, _reply(at, body), slow + self.capture.rng.randrange(150, 900))
 
     def put_token(self, at: int) -> tuple[int, int, str]:
@@ -99,7 +102,9 @@ class Client:
         where = self.capture.rng.choice(OUTSIDE[service])
         ends = Ends(self.ip, self.ports.next(self.ip), where, 443)
         self.calls += 1
-        return tls(Connection(self.capture, ends, rtt=self.capture.rng.randrange(700, 1600)), at, service, request, reply)
+        return tls(
+            Connection(self.capture, ends, rtt=self.capture.rng.randrange(700, 1600)), at, service, request, reply
+        )
 
     def figures(self) -> dict[str, int | float]:
         """The figures of an imds-credential-storm finding."""

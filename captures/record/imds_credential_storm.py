@@ -19,7 +19,14 @@ ROLE = "prod-east-node"
 S3 = "s3.us-east-1.amazonaws.com"
 SHORT_LIFE, LONG_LIFE = 14 * 60, 6 * 3600
 FIRST_CALL, LAST_CALL = START + 120 * SECOND, END - 60 * SECOND
-CALM = ("shop/catalog", "shop/storefront", "checkout/cart", "checkout/orders", "payments/ledger", "search/index")
+CALM: tuple[str, ...] = (
+    "shop/catalog",
+    "shop/storefront",
+    "checkout/cart",
+    "checkout/orders",
+    "payments/ledger",
+    "search/index",
+)
 CALM += ("search/suggest", "logistics/stock", "logistics/routes", "platform/queue", "platform/cache", "shop/banner")
 
 
@@ -52,7 +59,7 @@ def main() -> None:
     ports = Ports(rng)
     dns = CoreDns(capture, ports, rng, logged=False)
     cluster = Cluster(rng)
-    calm = [cluster.pod(*owner.split("/"), here) for owner in CALM]
+    calm = cluster.pods(CALM, here)
     exporter = cluster.pod("logistics", "manifest-exporter", here)
     warm = cluster.pod("shop", "image-resizer", here)
     cron = cluster.pod("platform", "backup-runner", here)
@@ -64,8 +71,8 @@ def main() -> None:
 
     # A patient SDK: one fetch in its life, many requests after it.
     resizer = Client(capture, ports, warm.ip, NEW_SDK, ROLE)
-    at = resizer.refresh(START + 40 * SECOND, LONG_LIFE)
-    for at in [at + 1500, *spread(rng, START + 60 * SECOND, END - 5 * SECOND, 40)]:
+    ready = resizer.refresh(START + 40 * SECOND, LONG_LIFE)
+    for at in [ready + 1500, *spread(rng, START + 60 * SECOND, END - 5 * SECOND, 40)]:
         resizer.call(at, S3, rng.randrange(400, 900), rng.randrange(500, 1400))
     polite(capture, ports, cron.ip, CLI, [START + minute * 60 * SECOND + 400_000 for minute in range(1, 15, 3)])
     checker = Client(capture, ports, watcher.ip, PROBE, ROLE)

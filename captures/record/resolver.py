@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from cluster import CLUSTER_DNS, OUTSIDE, SERVICES, rfc3339
-from dnslib import AAAA, CNAME, DNSBuffer, DNSHeader, DNSQuestion, DNSRecord, PTR, QTYPE, RR, SOA, A
+from dnslib import AAAA, CNAME, PTR, QTYPE, RR, SOA, A, DNSBuffer, DNSHeader, DNSQuestion, DNSRecord
 from tcp import Ports
 from wire import Capture, Ends, udp
 
@@ -224,18 +224,16 @@ class CoreDns:
         self.say(at + 140, "CoreDNS-1.13.1")
         self.say(at + 150, "linux/amd64, go1.26.10, ")
         probe = f"{self.rng.randrange(10**18, 10**19)}.{self.rng.randrange(10**18, 10**19)}"
-        self.say(
-            at + 9000,
-            f'[INFO] 127.0.0.1:{self.rng.randrange(32768, 61000)} - {self.rng.randrange(65536)} "HINFO IN {probe}. udp 57 '
-            'false 512" NXDOMAIN qr,rd,ra 132 0.005327114s',
-        )
+        asked = f'127.0.0.1:{self.rng.randrange(32768, 61000)} - {self.rng.randrange(65536)} "HINFO IN {probe}. udp 57'
+        self.say(at + 9000, f'[INFO] {asked} false 512" NXDOMAIN qr,rd,ra 132 0.005327114s')
 
     def timeout(self, at: int, client: str, name: str, qtype: str) -> None:
         """The upstream never answers: a line without code and flags, and one of the errors plugin."""
         port, ident = self.ports.next(client), self.rng.randrange(65536)
         size = len(answer(name, qtype).query)
         end = at + 6_001_000 + self.rng.randrange(900)
-        self.say(end, f'[INFO] {client}:{port} - {ident} "{qtype} IN {name}. udp {size} false 512" - - 0 6.00{end % 1000000:06d}s')
+        asked = f'{client}:{port} - {ident} "{qtype} IN {name}. udp {size} false 512"'
+        self.say(end, f"[INFO] {asked} - - 0 6.00{end % 1000000:06d}s")
         via = f"10.244.31.4:{self.rng.randrange(32768, 61000)}->10.0.0.2:53"
         self.say(end + 70, f"[ERROR] plugin/errors: 2 {name}. {qtype}: read udp {via}: i/o timeout")
         self.tally(client).queries += 1

@@ -3,45 +3,52 @@
 from __future__ import annotations
 
 from audit import Actor, Call, ref
+from cluster import Cluster, Pod
 from controlplane import ControlPlane
 from wire import SECOND
 
 AGENT = "node-agent"
+VERSIONS = ("2.3.0", "2.4.1")
+"""The patient one and the greedy one."""
 POLLED = ("pods", "services")
 TRIES = 3
 
 
-def agents(plane: ControlPlane, version: str) -> list[Actor]:
-    """One identity for each node: the service account is the same, the address is the node's."""
-    made = []
-    for number, node in enumerate(plane.nodes):
-        pod = f"{AGENT}-{plane.rng.choice('bcdfghjk')}{number:02d}qx"
-        agent = f"{AGENT}/{version}"
-        made.append(plane.actors.account("monitoring", AGENT, agent, node.ip, AGENT, pod=pod, node=node.name))
-    return made
+def generations(plane: ControlPlane, cluster: Cluster) -> list[list[Pod]]:
+    """The agent's pods before the change, after it, and after it was taken back; one a node."""
+    image = f"registry.example.com/{AGENT}:"
+    return [cluster.daemons("monitoring", AGENT, plane.nodes, image + one) for one in (*VERSIONS, VERSIONS[0])]
 
 
-def watch_quietly(plane: ControlPlane, start: int, end: int) -> None:
-    """The old version: one watch of the pods of its own node."""
-    for actor, node in zip(agents(plane, "2.3.0"), plane.nodes, strict=True):
+def identity(plane: ControlPlane, pod: Pod) -> Actor:
+    """The service account is the same everywhere, the address is the node's, the token names the pod."""
+    agent = f"{AGENT}/{pod.image.rsplit(':', 1)[1]}"
+    return plane.actors.account("monitoring", AGENT, agent, pod.ip, AGENT, pod=pod.name, node=pod.node.name)
+
+
+def watch_quietly(plane: ControlPlane, pods: list[Pod], start: int, end: int) -> None:
+    """The patient version: one watch of the pods of its own node."""
+    for pod in pods:
+        actor = identity(plane, pod)
         at = start + plane.rng.randrange(60 * SECOND)
         while at < end - 100 * SECOND:
             life = plane.rng.randrange(90, 200)
-            query = f"allowWatchBookmarks=true&fieldSelector=spec.nodeName%3D{node.name}&timeoutSeconds={life}&watch=true"
+            query = f"allowWatchBookmarks=true&fieldSelector=spec.nodeName%3D{pod.node.name}"
+            query += f"&timeoutSeconds={life}&watch=true"
             if at + life * SECOND < end:
                 plane.log.add(at, Call(actor=actor, verb="watch", target=ref("pods"), query=query, took=life * SECOND))
             at += life * SECOND + plane.rng.randrange(20_000)
 
 
-def poll(plane: ControlPlane, period: float, refuse: float) -> None:
-    """The new version: everything in the cluster, again and again, for as long as the overload lasts. Who is turned
-    away asks again after the second that the server tells, and after some tries waits for its next turn."""
+def poll(plane: ControlPlane, pods: list[Pod], ends: list[int], period: float, refuse: float) -> None:
+    """The greedy version: everything in the cluster, again and again, until the pod is deleted. Who is turned away asks
+    again after the second that the server tells, and after some tries waits for its next turn."""
     rng = plane.rng
-    begin, end = plane.overload
-    for actor in agents(plane, "2.4.1"):
+    begin = plane.overload[0]
+    for pod, end in zip(pods, ends, strict=True):
+        actor = identity(plane, pod)
         for resource in POLLED:
-            at = begin + rng.randrange(int(period * SECOND))
-            tries = 0
+            at, tries = begin + rng.randrange(int(period * SECOND)), 0
             while at < end:
                 call = Call(actor=actor, verb="list", target=ref(resource), took=rng.randrange(180_000, 940_000))
                 tries += 1

@@ -40,11 +40,15 @@ class Connection:
     seq: int = 0
     ack: int = 0
     clocks: tuple[int, int] = (0, 0)
+    idents: tuple[int, int] = (0, 0)
+    """Where the IP identification of each side starts; a socket counts it up."""
+    sent: list[int] = field(default_factory=lambda: [0, 0])
 
     def __post_init__(self) -> None:
         rng = self.capture.rng
         self.seq, self.ack = rng.getrandbits(32), rng.getrandbits(32)
         self.clocks = (rng.getrandbits(30), rng.getrandbits(30))
+        self.idents = (rng.getrandbits(16), rng.getrandbits(16))
 
     def _packet(self, at: int, out: bool, flags: int, payload: bytes = b"") -> None:
         mine, other = (0, 1) if out else (1, 0)
@@ -64,12 +68,13 @@ class Connection:
             payload=payload,
         )
         ends = self.ends if out else self.ends.back()
-        ident = self.capture.ident()
-        self.capture.add(at, ends, tcp(ends, segment, ident))
+        ident = (self.idents[mine] + self.sent[mine]) & 0xFFFF
+        self.sent[mine] += 1
+        self.capture.add(at, ends, tcp(ends, segment, ident, 64 if out else 62))
         if self.twin is not None:
             # A packet that leaves is forwarded after the bridge saw it, one that arrives before.
-            shift = self.capture.rng.randrange(8, 30) * (1 if out else -1)
-            self.capture.add(at + shift, ends, tcp(ends, segment, ident, 63 if out else 65), self.twin)
+            shift = self.capture.rng.randrange(8, 13) * (1 if out else -1)
+            self.capture.add(at + shift, ends, tcp(ends, segment, ident, 63), self.twin)
         used = len(payload) + (1 if flags & (SYN | FIN) else 0)
         if out:
             self.seq += used
@@ -93,7 +98,7 @@ class Connection:
         return last
 
     def ask(self, at: int, request: bytes, reply: bytes, think: int) -> int:
-        """A request, its acknowledgement, the reply and its acknowledgement; returns the time of the reply's last byte."""
+        """A request and its reply, each acknowledged; returns the time of the reply's last byte."""
         sent = self.send(at, request)
         return self.send(sent + self.rtt + think, reply, out=False)
 
@@ -114,11 +119,22 @@ def client_hello(server_name: str, rng: random.Random) -> bytes:
     name = server_name.encode()
     sni = struct.pack("!HHHBH", 0, len(name) + 5, len(name) + 3, 0, len(name)) + name
     ciphers = bytes.fromhex("c02bc02fc02cc030cca9cca8c013c014009c009d002f0035")
-    extensions = sni + bytes.fromhex("000b00020100" "000a00080006001d00170018" "00230000" "0016000000170000")
+    extensions = sni + bytes.fromhex("000b00020100000a00080006001d00170018002300000016000000170000")
     body = b"\x03\x03" + rng.randbytes(32) + b"\0" + struct.pack("!H", len(ciphers)) + ciphers + b"\x01\x00"
     body += struct.pack("!H", len(extensions)) + extensions
     handshake = b"\x01" + struct.pack("!I", len(body))[1:] + body
     return b"\x16\x03\x01" + struct.pack("!H", len(handshake)) + handshake
+
+
+def server_hello(rng: random.Random) -> bytes:
+    """A TLS 1.2 ServerHello that settles on ECDHE-RSA-AES128-GCM-SHA256."""
+    body = b"\x03\x03" + rng.randbytes(32) + b"\0" + bytes.fromhex("c02f00") + bytes.fromhex("0005ff01000100")
+    handshake = b"\x02" + struct.pack("!I", len(body))[1:] + body
+    return b"\x16\x03\x03" + struct.pack("!H", len(handshake)) + handshake
+
+
+KEY_EXCHANGE = bytes.fromhex("1603030046100000424104") + b"\0" * 64
+CHANGE_CIPHER = bytes.fromhex("140303000101")
 
 
 def record(kind: int, length: int) -> bytes:
@@ -127,10 +143,10 @@ def record(kind: int, length: int) -> bytes:
 
 
 def tls(connection: Connection, at: int, name: str, request: int, reply: int) -> int:
-    """A whole TLS connection with one exchange; returns when it is closed."""
+    """A whole TLS 1.2 connection, full handshake and one exchange; returns when it is closed."""
     rng = connection.capture.rng
     at = connection.open(at)
-    at = connection.ask(at + 180, client_hello(name, rng), record(22, 1210), 400)
-    at = connection.ask(at + 350, record(22, 70) + record(20, 1) + record(22, 40), record(20, 1) + record(22, 40), 150)
+    at = connection.ask(at + 180, client_hello(name, rng), server_hello(rng) + record(22, 1130), 400)
+    at = connection.ask(at + 350, KEY_EXCHANGE + CHANGE_CIPHER + record(22, 40), CHANGE_CIPHER + record(22, 40), 150)
     at = connection.ask(at + 90, record(23, request), record(23, reply), 4000 + rng.randrange(9000))
     return connection.close(at + 150)

@@ -15,6 +15,8 @@ MINUTE = 60 * SECOND
 HABITS = ("absolute", "short", "cross", "ndots1", "absolute", "short")
 """How a pod writes names: with a final dot; as a service of its own namespace; as service.namespace; outside names with
 ndots 1. None of them walks the search list for an outside name."""
+REMOTE = ("10.244.36.8", "10.244.31.21", "10.244.34.27", "10.244.35.30")
+"""Pods of other nodes that are spoken to directly."""
 
 
 @dataclass
@@ -27,7 +29,7 @@ class Innocent:
     rng: random.Random
     hot: list[str] = field(default_factory=lambda: [name for name in OUTSIDE if not name.startswith(("s3.", "sts."))])
     twins: bool = False
-    """Whether traffic to other nodes is seen a second time at interface 1."""
+    """Whether the uplink is captured too: what goes to pods of other nodes is seen a second time at interface 1."""
 
     def pods(self, pods: Sequence[Pod], start: int, end: int, lookups_a_minute: float) -> None:
         """Lookups followed by a connection, pod by pod."""
@@ -63,6 +65,9 @@ class Innocent:
 
     def http(self, at: int, client: str, server: str, host: str, port: int = 80) -> int:
         twin = 1 if self.twins and self.rng.random() < 0.3 else None
+        if twin:
+            # Straight to a pod of another node: a service's address would be rewritten between the two interfaces.
+            server, port = self.rng.choice(REMOTE), 8080
         connection = Connection(self.capture, Ends(client, self.ports.next(client), server, port), twin=twin)
         at = connection.open(at)
         for _ in range(self.rng.choice((1, 1, 2))):
@@ -85,7 +90,9 @@ class Innocent:
                 ends = Ends(self.capture.subnet + "1", self.ports.next("kubelet"), pod.ip, 8080)
                 connection = Connection(self.capture, ends, rtt=60)
                 text = f"GET /healthz HTTP/1.1\r\nHost: {pod.ip}:8080\r\nUser-Agent: kube-probe/1.36\r\n\r\n"
-                got = connection.ask(connection.open(at) + 40, text.encode(), b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 300)
+                got = connection.ask(
+                    connection.open(at) + 40, text.encode(), b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 300
+                )
                 connection.close(got + 60)
                 at += period * SECOND + self.rng.randrange(4000)
 
@@ -93,11 +100,14 @@ class Innocent:
         """Long-lived connections to the queue: small messages both ways, never closed in sight."""
         for pod in pods:
             twin = 1 if self.twins else None
-            ends = Ends(pod.ip, self.ports.next(pod.ip), SERVICES["queue.platform"], 5672)
+            queue = REMOTE[0] if self.twins else SERVICES["queue.platform"]
+            ends = Ends(pod.ip, self.ports.next(pod.ip), queue, 5672)
             connection = Connection(self.capture, ends, rtt=300, twin=twin)
             at = connection.open(start + self.rng.randrange(5 * SECOND))
             while at < end - 2 * SECOND:
-                at = connection.ask(at, b"\x01" * self.rng.randrange(20, 120), b"\x02" * self.rng.randrange(20, 200), 900)
+                at = connection.ask(
+                    at, b"\x01" * self.rng.randrange(20, 120), b"\x02" * self.rng.randrange(20, 200), 900
+                )
                 at += int(self.rng.uniform(0.5, 1.5) * period * SECOND)
 
     def oddities(self, pods: Sequence[Pod], start: int, end: int, count: int) -> None:

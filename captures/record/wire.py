@@ -15,6 +15,7 @@ from scapy.utils import RawPcapWriter
 
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 SNAPLEN = 262144
+UPLINK, ROUTER = bytes.fromhex("021fa35c7709"), bytes.fromhex("02000a000c01")
 SECOND = 1_000_000
 """All times in these scripts are whole microseconds since the epoch."""
 
@@ -42,7 +43,7 @@ def checksum(data: bytes) -> int:
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    return int(~total & 0xFFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,12 @@ class Ends:
         return Ends(self.dst, self.dport, self.src, self.sport)
 
 
-def ethernet(ends: Ends, subnet: str, body: bytes) -> bytes:
-    """`subnet` is the pod range of the node, as `10.244.3.`; all else is behind the bridge's own address."""
+def ethernet(ends: Ends, subnet: str, body: bytes, interface: int = 0) -> bytes:
+    """`subnet` is the pod range of the node, as `10.244.3.`; all else is behind the bridge's own address. Interface 1
+    is the uplink of the node."""
+    if interface:
+        away = ends.src.startswith(subnet)
+        return (ROUTER + UPLINK if away else UPLINK + ROUTER) + b"\x08\x00" + body
     gateway = mac(subnet + "1")
     src = mac(ends.src) if ends.src.startswith(subnet) else gateway
     dst = mac(ends.dst) if ends.dst.startswith(subnet) else gateway
@@ -120,7 +125,7 @@ class Capture:
 
     def add(self, at: int, ends: Ends, packet: bytes, interface: int = 0) -> int:
         """Keep one packet; returns its length on the wire."""
-        frame = ethernet(ends, self.subnet, packet)
+        frame = ethernet(ends, self.subnet, packet, interface)
         self.frames.append((at, len(self.frames), interface, frame))
         return len(frame)
 
@@ -142,7 +147,9 @@ class Capture:
         system = [(2, host.encode()), (3, b"Linux 6.8.0-1021-aws"), (4, b"Dumpcap (Wireshark) 4.2.2")]
         parts = [_block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + _options(system))]
         for one in interfaces:
-            options = [(2, one.name.encode()), (9, b"\x06"), (11, b"\0" + one.capture_filter.encode())]
+            options = [(2, one.name.encode()), (9, b"\x06")]
+            if one.capture_filter:
+                options.append((11, b"\0" + one.capture_filter.encode()))
             parts.append(_block(1, struct.pack("<HHI", 1, 0, SNAPLEN) + _options(options)))
         received = [0] * len(interfaces)
         last = 0

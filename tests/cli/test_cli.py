@@ -24,7 +24,7 @@ def storm() -> str:
         for j, suffix in enumerate((".shop.svc.cluster.local", ".svc.cluster.local", ".cluster.local", "")):
             rcode, flags = ("NOERROR", "qr,rd,ra") if not suffix else ("NXDOMAIN", "qr,aa,rd")
             lines.append(
-                f"2026-03-14T09:{i:02d}:0{j}.000000000Z [INFO] 10.244.0.7:4{i:03d}{j} - {i * 4 + j} "
+                f"2026-03-14T09:{i:02d}:00.0{j}0000000Z [INFO] 10.244.0.7:4{i:03d}{j} - {i * 4 + j} "
                 f'"A IN api.example.com{suffix}. udp 50 false 512" {rcode} {flags} 98 0.0001s\n'
             )
     return "".join(lines)

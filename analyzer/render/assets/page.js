@@ -208,6 +208,7 @@ charts.forEach((plot, n) => {
     if (wide) zoom(a, b);
   });
   plot.svg.addEventListener("dblclick", whole);
+  if (plot.svg.id[0] === "e") return; // small charts inside findings have their table
   const bar = make("div"), range = make("input");
   bar.className = "tools";
   if (n === 0) data.windows.slice(0, 8).forEach(([id, a, b]) => {

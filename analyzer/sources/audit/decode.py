@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from analyzer.sources.audit import body
 from analyzer.sources.audit.columns import Rows, Tally
-from analyzer.sources.audit.event import DECODER, Event, coerce, is_event, request_bytes, response_bytes
+from analyzer.sources.audit.event import DECODER, GROUP, Event, coerce, is_event, request_bytes, response_bytes
 from analyzer.sources.audit.split import pieces
 from analyzer.sources.contract import Ledger
 
@@ -23,6 +23,8 @@ LOST = "a part of the line was lost"
 
 DEPTH = 4
 """Wrappers inside wrappers that are opened: list in list, record in export."""
+
+VERSIONS = {f"{GROUP}{version}" for version in ("v1", "v1beta1", "v1alpha1")}
 
 _NEWLINE, _RETURN = 10, 13
 _BLANK = b" \t\r\n\x1e"
@@ -80,7 +82,8 @@ def _clean(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: N
         events = DECODER.decode_lines(lean)
     except _ERRORS:
         return None
-    if len(events) != len(starts) or not all(map(is_event, events)):
+    versions = {event.api_version for event in events}
+    if len(events) != len(starts) or not (versions <= VERSIONS or all(map(is_event, events))):
         return None
     if bodies:
         request = np.maximum(request, np.fromiter(map(request_bytes, events), np.int64, len(events)))

@@ -46,10 +46,12 @@ class ResponseStatus(Struct, gc=False):
 
 
 class Annotations(Struct, gc=False):
+    """The annotations of use. The latencies are Go durations, as text, until they are in the table."""
+
     decision: str | None = field(default=None, name="authorization.k8s.io/decision")
-    total: str | None = field(default=None, name=f"{_LATENCY}total")
-    etcd: str | None = field(default=None, name=f"{_LATENCY}etcd")
-    queue: str | None = field(default=None, name=f"{_LATENCY}apf-queue-wait")
+    latency_total_seconds: str | None = field(default=None, name=f"{_LATENCY}total")
+    latency_etcd_seconds: str | None = field(default=None, name=f"{_LATENCY}etcd")
+    latency_queue_seconds: str | None = field(default=None, name=f"{_LATENCY}apf-queue-wait")
     truncated: str | None = field(default=None, name="audit.k8s.io/truncated")
 
 
@@ -144,9 +146,9 @@ def coerce(plain: Mapping[str, Any]) -> Event:
         timestamp=_text(plain.get("timestamp")),
         annotations=Annotations(
             decision=_text(notes.get("authorization.k8s.io/decision")),
-            total=_text(notes.get(f"{_LATENCY}total")),
-            etcd=_text(notes.get(f"{_LATENCY}etcd")),
-            queue=_text(notes.get(f"{_LATENCY}apf-queue-wait")),
+            latency_total_seconds=_text(notes.get(f"{_LATENCY}total")),
+            latency_etcd_seconds=_text(notes.get(f"{_LATENCY}etcd")),
+            latency_queue_seconds=_text(notes.get(f"{_LATENCY}apf-queue-wait")),
             truncated=_text(notes.get("audit.k8s.io/truncated")),
         ),
         collector_level=_text(plain.get("k8s_audit_level")),

@@ -31,22 +31,21 @@ def padded(*parts: bytes | U8) -> U8:
 def gather(data: U8, at: I64, count: int) -> U8:
     """`count` bytes at each offset as an (N, count) matrix. Offsets past the end read the last bytes of the padding."""
     view: NDArray[Any] = np.ndarray((len(data) - count + 1,), f"V{count}", data, strides=(1,))
-    safe = np.clip(at, 0, len(view) - 1)
-    return view[safe].view(np.uint8).reshape(-1, count)
-
-
-def words(data: U8, at: I64, order: str = "<") -> U32:
-    """The 32-bit words at these offsets, in native order."""
-    return gather(data, at, 4).view(f"{order}u4")[:, 0].astype(np.uint32)
+    # Not view.take(): it would first copy the overlapping view whole.
+    return view[np.minimum(at, len(view) - 1)].view(np.uint8).reshape(-1, count)
 
 
 def halves(matrix: U8, column: int) -> NDArray[np.uint16]:
     """The big-endian 16-bit field that starts in this column of a gathered matrix."""
+    if column % 2 == 0 and matrix.shape[1] % 2 == 0:
+        return matrix.view(">u2")[:, column // 2].astype(np.uint16)
     return np.ascontiguousarray(matrix[:, column : column + 2]).view(">u2")[:, 0].astype(np.uint16)
 
 
 def fulls(matrix: U8, column: int) -> U32:
     """The big-endian 32-bit field that starts in this column of a gathered matrix."""
+    if column % 4 == 0 and matrix.shape[1] % 4 == 0:
+        return matrix.view(">u4")[:, column // 4].astype(np.uint32)
     return np.ascontiguousarray(matrix[:, column : column + 4]).view(">u4")[:, 0].astype(np.uint32)
 
 
@@ -55,10 +54,11 @@ def every_word(data: U8, size: int, order: str = "<") -> NDArray[Any]:
     return np.ndarray((max(size - 3, 0),), f"{order}u4", data, strides=(1,))
 
 
-def words_after(data: U8, at: I64, count: int, shift: int, order: str) -> NDArray[Any]:
-    """The 32-bit words that start at each of `count` bytes from at + shift on, as an (N, count) matrix."""
-    rows = gather(data, at + shift, count + 3)
-    return np.ndarray((len(at), count), f"{order}u4", rows, strides=(count + 3, 1))
+def words_near(data: U8, at: I64, count: int, shifts: tuple[int, ...], order: str) -> list[NDArray[Any]]:
+    """For each shift the 32-bit words that start at `count` bytes from at + shift on, as (N, count) matrices."""
+    width = count + max(shifts) + 3
+    rows = gather(data, at, width)
+    return [np.ndarray((len(at), count), f"{order}u4", rows, offset=shift, strides=(width, 1)) for shift in shifts]
 
 
 def no_offsets() -> I64:

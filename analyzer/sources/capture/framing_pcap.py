@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analyzer.errors import InputError
-from analyzer.sources.capture.arrays import I64, U8, Flags, every_word, gather, no_offsets, padded, words_after
+from analyzer.sources.capture.arrays import I64, U8, Flags, every_word, gather, no_offsets, padded, words_near
 from analyzer.sources.capture.lanes import walk
 from analyzer.sources.capture.window import NO_INTERFACE, SIZE, Losses, Window, read_full
 from analyzer.sources.contract import ByteStream, Ledger
@@ -59,7 +59,7 @@ class PcapFormat:
         return gather(data, at, 16).view(f"{self.order}u4").astype(np.int64)
 
     def sizes(self, data: U8, at: I64) -> I64:
-        captured = gather(data, at + 8, 4).view(f"{self.order}u4")[:, 0].astype(np.int64)
+        captured = every_word(data, len(data), self.order)[at + 8].astype(np.int64)
         return np.where(captured <= CAPTURED_MOST, captured + self.header, 0)
 
     def size_at(self, data: memoryview, at: int) -> int:
@@ -69,8 +69,7 @@ class PcapFormat:
     def sync(self, data: U8, size: int, bounds: I64) -> I64:
         found = np.full(len(bounds), -1, np.int64)
         inside = np.flatnonzero(bounds + SYNC_BYTES + 16 < size)
-        captured = words_after(data, bounds[inside], SYNC_BYTES, 8, self.order)
-        wire = words_after(data, bounds[inside], SYNC_BYTES, 12, self.order)
+        captured, wire = words_near(data, bounds[inside], SYNC_BYTES, (8, 12), self.order)
         maybe = (captured > 0) & (captured <= wire) & (wire <= CAPTURED_MOST)
         lane, place = np.divmod(np.flatnonzero(maybe), SYNC_BYTES)
         at = bounds[inside][lane] + place
@@ -88,7 +87,7 @@ class PcapFormat:
             + (captured > wire)
             + (wire > WIRE_MOST)
         )
-        bad: Flags = (captured > CAPTURED_MOST) | (strange >= 2) | ~fields.any(axis=1)
+        bad: Flags = (captured > CAPTURED_MOST) | (strange >= 2) | ((seconds | fraction | captured | wire) == 0)
         return bad
 
     def plausible(self, fields: I64) -> Flags:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analyzer.errors import InputError
-from analyzer.sources.capture.arrays import I64, U8, every_word, gather, padded, words_after
+from analyzer.sources.capture.arrays import I64, U8, every_word, gather, padded, words_near
 from analyzer.sources.capture.interfaces import Interfaces
 from analyzer.sources.capture.lanes import LANE_BYTES, walk
 from analyzer.sources.capture.window import SIZE, Losses, Window, joined, read_full
@@ -44,12 +44,13 @@ class BlockChain:
         object.__setattr__(self, "_word", struct.Struct(f"{self.order}I"))
 
     def sizes(self, data: U8, at: I64) -> I64:
-        head = gather(data, at, 8).view(f"{self.order}u4").astype(np.int64)
-        length = (head[:, 1] + 3) & ~3
-        fits = (head[:, 1] >= 12) & (head[:, 1] <= BLOCK_MOST) & (head[:, 0] != SECTION)
+        word = every_word(data, len(data), self.order)
+        stated = word[at + 4].astype(np.int64)
+        length = (stated + 3) & ~3
+        fits = (stated >= 12) & (stated <= BLOCK_MOST) & (word[at] != SECTION)
         behind = at + length - 4
-        trailer = gather(data, np.where(fits, behind, 0), 4).view(f"{self.order}u4")[:, 0]
-        return np.where(fits & ((trailer == head[:, 1]) | (behind + 4 > len(data))), length, 0)
+        beyond = behind >= len(word)
+        return np.where(fits & ((word[np.where(fits & ~beyond, behind, 0)] == stated) | beyond), length, 0)
 
     def size_at(self, data: memoryview, at: int) -> int:
         if at + 8 > len(data):
@@ -65,7 +66,7 @@ class BlockChain:
     def sync(self, data: U8, size: int, bounds: I64) -> I64:
         found = np.full(len(bounds), -1, np.int64)
         inside = np.flatnonzero(bounds + SYNC_BYTES + 8 < size)
-        kind = words_after(data, bounds[inside], SYNC_BYTES, 0, self.order)
+        (kind,) = words_near(data, bounds[inside], SYNC_BYTES, (0,), self.order)
         lane, place = np.divmod(np.flatnonzero(kind == ENHANCED), SYNC_BYTES)
         at = bounds[inside][lane] + place
         length = self.sizes(data, at)

@@ -86,8 +86,7 @@ def _network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Fl
     good &= open_ended | (total >= header)
     inside = at + header <= end
     ip = four | six
-    known = ip & ((at + 1 <= end) & good | ~(at + 8 <= end))
-    reason = np.where(ip & ~(good & inside), np.where(cut & known, CUT, BAD_IP), FINE).astype(np.uint8)
+    reason = np.where(ip & ~(good & inside), np.where(cut & ~inside, CUT, BAD_IP), FINE).astype(np.uint8)
     ip &= reason == FINE
     four &= ip
     six &= ip

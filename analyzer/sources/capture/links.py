@@ -21,12 +21,13 @@ VLAN_TYPES = (0x8100, 0x88A8, 0x9100)
 VLAN_MOST = 8
 """Stacked VLAN tags that are followed; 802.1ad uses two."""
 
-OTHER_TYPES = np.array(
-    [0x0806, 0x8035, 0x809B, 0x80F3, 0x8137, 0x8808, 0x8809, 0x8847, 0x8848, 0x8863, 0x8864, 0x887B, 0x888E, 0x8892]
-    + [0x88A4, 0x88B5, 0x88B6, 0x88B8, 0x88CA, 0x88CC, 0x88E1, 0x88E5, 0x88F7, 0x88FB, 0x8902, 0x8906, 0x8914, 0x893A]
-    + [0x9000, 0x6003, 0x6558, 0x22F0, 0x22F3, 0x0842, 0x86DE, 0x8999, 0x880B, 0x876B],
-    np.int64,
-)
+# fmt: off
+OTHER_TYPES = np.array([
+    0x0806, 0x8035, 0x809B, 0x80F3, 0x8137, 0x8808, 0x8809, 0x8847, 0x8848, 0x8863, 0x8864, 0x887B, 0x888E, 0x8892,
+    0x88A4, 0x88B5, 0x88B6, 0x88B8, 0x88CA, 0x88CC, 0x88E1, 0x88E5, 0x88F7, 0x88FB, 0x8902, 0x8906, 0x8914, 0x893A,
+    0x9000, 0x6003, 0x6558, 0x22F0, 0x22F3, 0x0842, 0x8999, 0x880B, 0x876B,
+], np.int64)
+# fmt: on
 """EtherTypes that are known not to be IP (ARP, LLDP, STP's relatives ...): such frames are understood, without a row.
 
 From the IEEE 802 numbers registered with IANA, https://www.iana.org/assignments/ieee-802-numbers."""
@@ -62,9 +63,9 @@ def link_layer(window: Window) -> Link:
         network[rows] += length
         ethertype[rows] = types
     captured = window.end - window.start
+    reason[(captured <= 0) & (reason == FINE)] = EMPTY
     short = (reason == FINE) & (network > window.end)
     reason[short] = np.where(captured[short] < window.wire[short], CUT, UNKNOWN_TYPE)
-    reason[(captured <= 0) & (reason == FINE)] = EMPTY
     _vlan(window, network, ethertype, reason)
     _classify(ethertype, reason)
     return Link(network, ethertype, reason, interface)

@@ -105,8 +105,11 @@ class Clock:
         if not len(times):
             return
         before = np.concatenate([[self._last if self._last != NO_TIME else times[0]], times[:-1]])
-        back = times - before
-        for place in np.flatnonzero(back <= -STEP).tolist():
+        gaps = times - before
+        usual = int(np.median(gaps)) if len(gaps) > 1 else 0
+        # How far the clock stepped is told against the usual gap between frames.
+        back = gaps - max(usual, 0)
+        for place in np.flatnonzero(gaps <= -STEP).tolist():
             self._steps += 1
             if self._steps <= STEPS_TOLD:
                 self.ledger.note(f"clock stepped {_seconds(int(back[place]))} s at packet {int(numbers[place])}")

@@ -1,8 +1,9 @@
-"""Which DNS queries are told twice: by two captures, by a capture and a log, by two copies of one log, or by one
+"""Which queries are told twice: by two captures, by a capture and a log, by two copies of one log, or by one
 capture before and after a service address is translated."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import combinations
 
@@ -18,15 +19,15 @@ TOLERANCE = pl.duration(seconds=5)
 """The farthest that two records of one query lie apart once the offset of their clocks is taken out."""
 
 
-def copies(queries: pl.DataFrame) -> pl.Series:
+def copies(queries: pl.DataFrame, key: Sequence[str] = QUERY) -> pl.Series:
     """True where another row tells of the same query and stands nearer to the client.
 
-    `queries` has source, time, origin, server, interface and the columns of QUERY. Captures stand before logs, inputs
-    with times before those without, fuller before sparser inputs. Clocks may disagree: their offset is the median
-    over the queries that each of two inputs holds exactly once.
+    `queries` has source, time, origin, server, interface and the columns of the key. Captures stand before logs,
+    inputs with times before those without, fuller before sparser inputs. Clocks may disagree: their offset is the
+    median over the queries that each of two inputs holds exactly once, else over the first of each key.
     """
-    frame = queries.select("source", "time", "origin", "server", "interface", *QUERY).with_row_index("row")
-    found = [_translated(frame)]
+    frame = queries.select("source", "time", "origin", "server", "interface", *key).with_row_index("row")
+    found = [_translated(frame, key)]
     order = (
         frame.group_by("source")
         .agg(log=(pl.col("origin") == "log").any(), untimed=pl.col("time").is_null().all(), rows=pl.len())
@@ -34,16 +35,16 @@ def copies(queries: pl.DataFrame) -> pl.Series:
         .to_list()
     )
     if len(order) > 1:
-        found.extend(_between(frame, order))
+        found.extend(_between(frame, order, key))
     rows = pl.concat(found).unique()
     return frame.select(pl.col("row").is_in(rows.implode())).to_series()
 
 
-def _translated(frame: pl.DataFrame) -> pl.Series:
+def _translated(frame: pl.DataFrame, same: Sequence[str]) -> pl.Series:
     """The same query within one capture to another server at another interface a moment later."""
     cut = pl.select(TRANSLATION).item()
     seen = frame.filter(pl.col("interface").is_not_null()).sort("time", "row")
-    key = ["source", *QUERY]
+    key = ["source", *same]
     moved = (
         (pl.col("time") - pl.col("time").shift(1).over(key) <= cut)
         & (pl.col("server") != pl.col("server").shift(1).over(key))
@@ -52,38 +53,39 @@ def _translated(frame: pl.DataFrame) -> pl.Series:
     return seen.filter(moved)["row"]
 
 
-def _between(frame: pl.DataFrame, order: list[str]) -> list[pl.Series]:
+def _between(frame: pl.DataFrame, order: list[str], key: Sequence[str]) -> list[pl.Series]:
     """Rows of one input that a better one holds as well."""
-    once = (
-        frame.filter(pl.col("dns_id").is_not_null())
-        .group_by("source", *QUERY)
+    first = (
+        frame.filter(pl.all_horizontal(pl.col(key).is_not_null()))
+        .group_by("source", *key)
         .agg(pl.len(), pl.col("row").first(), pl.col("time").first())
+        .filter(pl.len().over(key) > 1)
     )
-    shared = once.filter(pl.len().over(QUERY) > 1)
-    unique = shared.filter(pl.col("len") == 1)
-    by_source = {str(key[0]): part for key, part in unique.partition_by("source", as_dict=True).items()}
-    shared_rows = frame.join(shared.select("source", *QUERY), on=["source", *QUERY], how="semi")
-    all_rows = {str(key[0]): part for key, part in shared_rows.partition_by("source", as_dict=True).items()}
+    shared = {str(name[0]): part for name, part in first.partition_by("source", as_dict=True).items()}
+    rows = frame.join(first.select("source", *key), on=["source", *key], how="semi")
+    rows_of = {str(name[0]): part for name, part in rows.partition_by("source", as_dict=True).items()}
     found = []
-    for better, other in combinations([source for source in order if source in by_source], 2):
-        both = by_source[better].join(by_source[other], on=QUERY, suffix="_other")
-        if both.height:
-            offset = (both["time_other"] - both["time"]).median()
+    for better, other in combinations([source for source in order if source in shared], 2):
+        both = shared[better].join(shared[other], on=key, suffix="_other")
+        once = both.filter(pl.col("len") == 1, pl.col("len_other") == 1)
+        used = once if once.height else both
+        if used.height:
+            offset = (used["time_other"] - used["time"]).median()
             if isinstance(offset, timedelta):
-                found.append(_near(all_rows[better], all_rows[other], offset))
+                found.append(_near(rows_of[better], rows_of[other], offset, key))
             else:
-                found.append(both["row_other"])
+                found.append(rows_of[other].join(both.select(key), on=key, how="semi")["row"])
     return found
 
 
-def _near(better: pl.DataFrame, other: pl.DataFrame, offset: timedelta) -> pl.Series:
+def _near(better: pl.DataFrame, other: pl.DataFrame, offset: timedelta, key: Sequence[str]) -> pl.Series:
     """Rows of `other` that lie within the tolerance of the same query in `better`, clocks aligned."""
-    held = better.filter(pl.col("time").is_not_null()).select("time", *QUERY, pl.col("row").alias("met")).sort("time")
+    held = better.filter(pl.col("time").is_not_null()).select("time", *key, pl.col("row").alias("met")).sort("time")
     moved = other.filter(pl.col("time").is_not_null()).with_columns(time=pl.col("time") - offset).sort("time")
     met = moved.join_asof(
         held,
         on="time",
-        by=QUERY,
+        by=list(key),
         strategy="nearest",
         tolerance=pl.select(TOLERANCE).item(),
         check_sortedness=False,

@@ -1,0 +1,72 @@
+"""How bad a storm is, how sure that the named sender made it, and what is said beside the findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from analyzer.detector import Remark
+from analyzer.detectors.apiserver.apiserver_throttle_storm.load import AGENT, Window
+from analyzer.detectors.apiserver.apiserver_throttle_storm.priority import VITAL
+from analyzer.facts.requests import TOO_MANY
+from analyzer.model import Confidence, Severity
+
+MOST_OF_LOAD = 0.5
+"""Share of the load that leaves no doubt."""
+
+MOST_OF_ALL = 0.5
+"""Rejected share of all requests from which a storm is high, whoever was hit."""
+
+MANY_OF_ALL = 0.1
+"""Rejected share of all requests from which a storm is not low, whoever was hit."""
+
+
+def severity(window: Window, agent: str, requests: int, critical_share: float) -> Severity:
+    """By who else was rejected: heartbeats and leases are high, and critical where they are a share of all."""
+    others = window.rejected.with_columns(AGENT).filter(pl.col("agent") != agent)
+    vital = others.filter(VITAL).height
+    if vital:
+        return Severity.CRITICAL if vital >= critical_share * window.rejected.height else Severity.HIGH
+    if window.rejected.height >= MOST_OF_ALL * requests:
+        return Severity.HIGH
+    if others.height or window.rejected.height >= MANY_OF_ALL * requests:
+        return Severity.MEDIUM
+    return Severity.LOW
+
+
+def confidence(load: float, share: float, klog: pl.LazyFrame | None, window: Window) -> tuple[Confidence, str]:
+    """By the offender's share of the load; log lines of clients that tell of server-side throttling are named."""
+    lines = 0
+    if klog is not None:
+        told = pl.col("text").str.contains("due to server-side throttling", literal=True)
+        lines = int(klog.filter(window.rows & told).select(pl.len()).collect().item())
+    also = f"; {lines:,} log lines of clients tell of server-side throttling too" if lines else ""
+    if load >= MOST_OF_LOAD:
+        return Confidence.HIGH, f"429 without a decision is the server's own limit; one sender has {load:.0%}{also}"
+    if load >= share:
+        return Confidence.MEDIUM, f"429 without a decision is the server's own limit; this sender has {load:.0%}{also}"
+    return Confidence.LOW, f"the server was full, but no sender stands out: this one has {load:.0%} of the load{also}"
+
+
+def remarks(requests: pl.LazyFrame, below: int) -> Iterator[Remark]:
+    """Answers 429 that are no storm. `below` counts throttled requests outside all windows."""
+    too_many = (pl.col("code") == TOO_MANY).fill_null(False)
+    eviction = (pl.col("subresource") == "eviction").fill_null(False)
+    evicted, decided, untimed = (
+        requests.select(
+            (too_many & eviction).sum().alias("evicted"),
+            (too_many & ~eviction & pl.col("decision").is_not_null()).sum().alias("decided"),
+            (pl.col("throttled") & pl.col("time").is_null()).sum().alias("untimed"),
+        )
+        .collect()
+        .row(0)
+    )
+    if evicted:
+        yield Remark(f"{evicted:,} evictions were answered 429: a PodDisruptionBudget refused them, not the server.")
+    if decided:
+        yield Remark(f"{decided:,} requests were answered 429 after authorization: by admission, not by the server.")
+    if below:
+        yield Remark(f"{below:,} requests were rejected with 429 outside of any storm: too few for a finding.")
+    if untimed:
+        yield Remark(f"{untimed:,} requests rejected with 429 have no time and lie in no window.")

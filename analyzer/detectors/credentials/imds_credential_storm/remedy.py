@@ -1,0 +1,73 @@
+"""What to do about a storm, what that would have saved, and how to check it on the original."""
+
+from __future__ import annotations
+
+import shlex
+
+from analyzer.detectors.credentials.imds_credential_storm.storm import Storm
+from analyzer.model import Remedy, Saving
+
+GENERAL = (
+    Remedy(
+        text="Hand out credentials for an hour with kiam.",
+        snippet="# arguments of the kiam server\n--session-duration=60m\n--session-refresh=5m\n",
+    ),
+    Remedy(
+        text="Hand out credentials for an hour with kube2iam; the role must allow that session duration.",
+        snippet="# arguments of kube2iam\n--iam-role-session-ttl=3600s\n",
+    ),
+    Remedy(
+        text="Leave the metadata service: give the service account a role of its own (IRSA) or use EKS Pod Identity.",
+        snippet=(
+            "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: NAME\n  namespace: NAMESPACE\n  annotations:\n"
+            "    eks.amazonaws.com/role-arn: arn:aws:iam::123456789012:role/ROLE\n"
+        ),
+    ),
+    Remedy(text="Upgrade the SDK to one that extends short credentials or refreshes later, and reuse one provider."),
+)
+
+HOP_LIMIT = Remedy(
+    text="Allow the answer with the session token one hop more, or keep pods from the metadata service.",
+    snippet="aws ec2 modify-instance-metadata-options --instance-id INSTANCE --http-put-response-hop-limit 2\n",
+)
+
+_POD = (
+    'kubectl get pods -A -o jsonpath=\'{range .items[?(@.status.podIP=="%s")]}'
+    '{.metadata.namespace}/{.metadata.name} {.spec.serviceAccountName}{"\\n"}{end}\''
+)
+
+
+def savings(storm: Storm, session_seconds: float) -> tuple[Saving, ...]:
+    """Refreshes first, then requests and seconds, with credentials that live long enough."""
+    share = storm.needed / storm.refreshes
+    minutes = session_seconds / 60
+    assumption = f"credentials of {minutes:g} min; each program refreshes once per life less its refresh window"
+    formula = "sum over programs of ceil(seconds observed / (session - window))"
+    rows = (
+        (storm.refreshes, min(storm.needed, storm.refreshes), "refreshes"),
+        (storm.requests, round(storm.requests * min(share, 1)), "requests"),
+        (round(storm.seconds, 6), round(storm.seconds * min(share, 1), 6), "seconds"),
+    )
+    return tuple(
+        Saving(
+            fix=f"credentials of {minutes:g} min",
+            observed=observed,
+            modelled=modelled,
+            unit=unit,
+            assumption=assumption,
+            formula=formula if unit == "refreshes" else f"{formula}, times the mean {unit} of a refresh",
+        )
+        for observed, modelled, unit in rows
+    )
+
+
+def verify(storm: Storm) -> tuple[str, ...]:
+    """Commands that show paths and times only; a credential is never printed."""
+    field = "ipv6.src" if ":" in storm.client else "ip.src"
+    sources = sorted(set(storm.used["source"].to_list()))
+    shown = [
+        f"tshark -r {shlex.quote(source)} -Y 'http.request && {field} == {storm.client}'"
+        " -T fields -e frame.time_epoch -e http.host -e http.request.method -e http.request.uri -e http.user_agent"
+        for source in sources[:3]
+    ]
+    return (*shown, _POD % storm.client)

@@ -1,0 +1,103 @@
+"""What the refreshes of one client amount to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+
+import polars as pl
+
+from analyzer.facts.metadata import FOLLOWS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storm:
+    """One client: `programs` are the refreshes of its storming programs, `all` every refresh of it."""
+
+    client: str
+    programs: pl.DataFrame
+    all: pl.DataFrame
+    application: int
+    needed: int
+
+    @staticmethod
+    def of(client: str, judged: pl.DataFrame, asked: pl.DataFrame | None, session_seconds: float) -> Storm:
+        """What the client's refreshes amount to; `session_seconds` is the life that a fixed credential would have."""
+        bad = judged.filter((pl.col("certain") | pl.col("by_rate")).fill_null(False))
+        used = bad if bad.height else judged
+        span = pl.col("end").max() - pl.col("time").min()
+        needed = 0
+        for seconds, window in (
+            (used.group_by("user_agent").agg(span.dt.total_microseconds() / 1e6, pl.col("window").first()))
+            .select("end", "window")
+            .iter_rows()
+        ):
+            needed += max(1, ceil(seconds / max(session_seconds - window, 1)))
+        count = 0
+        if asked is not None:
+            until = pl.lit(used["end"].max()) + FOLLOWS
+            count = asked.filter(pl.col("time") >= used["time"].min(), pl.col("time") <= until).height
+        return Storm(client=client, programs=bad, all=judged, application=count, needed=needed)
+
+    @property
+    def used(self) -> pl.DataFrame:
+        return self.programs if self.programs.height else self.all
+
+    @property
+    def refreshes(self) -> int:
+        return self.used.height
+
+    @property
+    def requests(self) -> int:
+        return int(self.used["requests"].sum())
+
+    @property
+    def seconds(self) -> float:
+        return float(self.used["seconds"].sum())
+
+    @property
+    def unanswered(self) -> int:
+        return int(self.all["unanswered_tokens"].sum())
+
+    @property
+    def token_wait(self) -> float:
+        return float(self.all["token_wait_seconds"].sum())
+
+    @property
+    def certain(self) -> bool:
+        return bool(self.programs["certain"].all())
+
+    @property
+    def known_sdk(self) -> bool:
+        return bool(self.programs["known"].all())
+
+    @property
+    def reason(self) -> str:
+        """Why it is held for a storm, and what weakens that."""
+        left = self.used["remaining_seconds"].drop_nulls().to_numpy()
+        window = self.used["window"].to_numpy().max()
+        weak = "" if self.known_sdk else "; the SDK is not known by its User-Agent"
+        if self.certain and left.size:
+            life = f"{left.min():,.0f} to {left.max():,.0f} s"
+            return f"credentials had {life} left, less than the SDK's refresh window of {window:g} s{weak}"
+        return f"the rate tells, not the life: it is unknown, or the SDK would not need to refresh yet{weak}"
+
+    @property
+    def start(self) -> datetime:
+        return _first(self.used["time"].sort())
+
+    @property
+    def end(self) -> datetime:
+        return _first(self.used["end"].sort(descending=True))
+
+
+def _first(times: pl.Series) -> datetime:
+    found: datetime = times.item(0)
+    return found
+
+
+def by_client(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """The rows of each client, clients in order."""
+    parts = {str(key[0]): part for key, part in rows.partition_by("client", as_dict=True).items()}
+    return dict(sorted(parts.items()))

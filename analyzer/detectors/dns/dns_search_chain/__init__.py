@@ -1,0 +1,148 @@
+"""Search domains multiply DNS lookups.
+
+## What it finds
+Clients whose resolver asks for an outside name under every domain of its search list before it asks for the name as
+it stands. A walk is such a run of queries of one client, name and type, each denied (NXDOMAIN, or NOERROR without a
+record) and each sent after the answer before it; the search list is learned from the client's own queries, whatever
+the cluster's domain is called. Every complete walk counts; a finding is raised from 20 walks on, or from 5 where they
+are a tenth of the client's queries. Severity is high where at least half of the client's queries were wasted, medium
+from a tenth on, else low; S domains waste at most S/(S+1), which is 75, 80 and 83 % for 3, 4 and 5. Confidence is
+high where times order the queries, medium where only line numbers do or the log leaves answers out, low where one
+address asks for several namespaces.
+
+## Why it matters
+The kubelet writes `options ndots:5`: every name of fewer than five dots is searched first. One lookup of an outside
+name then costs ten queries instead of two, CoreDNS and conntrack carry the load, and each further query is one more
+that can be lost and wait 5 seconds.
+
+## What does not count
+Names that the cluster itself answers, as `payments.shop`: they need the search list and are listed apart. Names that
+do not exist anywhere (a remark). NOERROR without a record for AAAA where A was found. Clients behind autopath: the
+server answers their first query. Names with at least ndots dots that musl asks as they stand. A cache on the node
+(NodeLocal DNSCache) hides the clients and all repeats: then counts are lower bounds, and a remark says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from analyzer.detector import Detector, Remark, setting
+from analyzer.detectors.dns.dns_search_chain.evidence import evidence, impact
+from analyzer.detectors.dns.dns_search_chain.measure import ALL, Walks, measure
+from analyzer.detectors.dns.dns_search_chain.remedy import GENERAL, remedies, verify
+from analyzer.detectors.dns.dns_search_chain.saving import alternatives, ndots_saving
+from analyzer.facts.contract import Frames
+from analyzer.facts.dns import DNS_TRANSACTIONS
+from analyzer.facts.search import SEARCH_CHAINS
+from analyzer.facts.search_list import SEARCH_SUFFIXES
+from analyzer.model import Confidence, Finding, Severity
+
+DEFAULT = "engineering default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    min_chains: int = setting(20, "Complete walks from which a client is reported.", minimum=1, source=DEFAULT)
+    min_share: float = setting(
+        0.1,
+        "Wasted share of a client's queries from which fewer walks suffice.",
+        unit="fraction",
+        minimum=0,
+        source=DEFAULT,
+    )
+    min_chains_of_share: int = setting(5, "Complete walks that the share needs.", minimum=1, source=DEFAULT)
+    high_share: float = setting(
+        0.5, "Wasted share from which the severity is high.", unit="fraction", minimum=0, source=DEFAULT
+    )
+    max_clients: int = setting(
+        10, "Clients with a finding of their own; the rest share one.", unit="clients", minimum=1, source=DEFAULT
+    )
+    negative_ttl_seconds: float = setting(
+        5,
+        "Life of a denial in a cache where the evidence does not tell it.",
+        unit="seconds",
+        minimum=0,
+        source="ttl of CoreDNS's kubernetes plugin",
+    )
+    cache_cap_seconds: float = setting(
+        30,
+        "Longest life of a denial in NodeLocal DNSCache.",
+        unit="seconds",
+        minimum=1,
+        source="`cache 30` of the published NodeLocal configuration",
+    )
+
+
+def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
+    walks = measure(frames[SEARCH_CHAINS], frames[DNS_TRANSACTIONS], frames[SEARCH_SUFFIXES])
+    clients = walks.clients.filter(
+        (pl.col("complete") >= settings.min_chains)
+        | ((pl.col("complete") >= settings.min_chains_of_share) & (pl.col("share") >= settings.min_share))
+    )
+    named = clients.head(settings.max_clients)["client"].to_list()
+    others = clients.slice(settings.max_clients)["client"].to_list()
+    for client in named:
+        yield _finding(walks.of([client]), client, settings)
+    if others:
+        yield _finding(walks.of(others), ALL, settings)
+    yield from walks.remarks()
+
+
+def _finding(walks: Walks, subject: str, settings: Settings) -> Finding:
+    total = walks.total()
+    namespaces = walks.namespaces()
+    ndots, main = ndots_saving(walks)
+    confidence, reason = _confidence(walks)
+    where = f" (namespace {namespaces[0]})" if len(namespaces) == 1 else ""
+    return Finding(
+        detector="dns-search-chain",
+        subject=subject,
+        summary=(
+            f"{total['wasted']:,} of {total['queries']:,} queries by {subject}{where} asked for outside names under "
+            f"search domains: {total['lookups']:,} lookups walked {total['suffixes']} domains each."
+        ),
+        severity=_severity(total["share"], settings),
+        confidence=confidence,
+        confidence_reason=reason,
+        start=walks.start,
+        end=walks.end,
+        impact=impact(walks),
+        evidence=evidence(walks),
+        saving=main,
+        alternatives=alternatives(walks, ndots, settings.negative_ttl_seconds, settings.cache_cap_seconds),
+        why="The resolver tries every search domain before a name with fewer dots than ndots.",
+        refuted_by="The same names asked under the search domains on purpose, or answered there in another capture.",
+        remedies=remedies(walks, ndots),
+        verify=verify(walks),
+        stories=(1,),
+    )
+
+
+def _severity(share: float, settings: Settings) -> Severity:
+    if share >= settings.high_share:
+        return Severity.HIGH
+    return Severity.MEDIUM if share >= settings.min_share else Severity.LOW
+
+
+def _confidence(walks: Walks) -> tuple[Confidence, str]:
+    if walks.shared():
+        return Confidence.LOW, "one address asks for several namespaces: a cache or a node stands in front of the pods"
+    if walks.clients["unseen"].any():
+        return Confidence.MEDIUM, "the log leaves answers out: that the names exist is concluded from missing denials"
+    if walks.start is None:
+        return Confidence.MEDIUM, "the log has no times: queries are ordered by line"
+    return Confidence.HIGH, "every step of the walks was seen, in order"
+
+
+DETECTOR = Detector(
+    id="dns-search-chain",
+    title="Search domains multiply DNS lookups",
+    needs_any=((SEARCH_CHAINS, DNS_TRANSACTIONS, SEARCH_SUFFIXES),),
+    settings=Settings(),
+    detect=detect,
+    remedies=GENERAL,
+    stories=(1,),
+)

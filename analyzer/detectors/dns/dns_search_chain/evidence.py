@@ -1,0 +1,105 @@
+"""Records and tables that prove the walks."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from analyzer.detectors.dns.dns_search_chain.measure import Walks
+from analyzer.model import Column, Evidence, EvidenceTable, Figure, Record
+
+NAMES = 10
+SPREAD = 4
+STEPS = 8
+OTHERS = 3
+
+
+def impact(walks: Walks) -> tuple[Figure, ...]:
+    """What the walks cost, each lookup and query once."""
+    total = walks.total()
+    figures = (
+        ("lookups walked", total["lookups"], "lookups"),
+        ("wasted queries", total["wasted"], "queries"),
+        ("in-cluster wasted queries", total["in_cluster_wasted"], "queries"),
+        ("queries of the client", total["queries"], "queries"),
+        ("queries in the evidence", walks.evidence_queries, "queries"),
+        ("suffixes per chain", total["suffixes"], "suffixes"),
+        ("added seconds", round(total["added_seconds"], 6), "seconds"),
+        ("wasted bytes", total["wasted_bytes"], "bytes"),
+    )
+    return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures)
+
+
+def evidence(walks: Walks) -> Evidence:
+    """The first walk whole, the slowest and the last by their ends, some between; what was asked, where, by whom."""
+    tables = [_names(walks.external, "Costliest outside names"), _domains(walks)]
+    inside = walks.chains.filter(pl.col("kind") == "in-cluster-search")
+    if inside.height:
+        tables.append(_names(inside, "Names of the cluster that were walked to, not counted as waste"))
+    if walks.clients.height > 1:
+        tables.append(_clients(walks))
+    return Evidence(records=_records(walks), tables=tuple(tables))
+
+
+def _records(walks: Walks) -> tuple[Record, ...]:
+    ordered = walks.external.sort("time", "source", "number", "qtype", nulls_last=True)
+    slowest = ordered.sort(
+        "added_seconds", "wasted", "source", "number", descending=[True, True, False, False], nulls_last=True
+    ).row(0, named=True)
+    spread = [ordered.row(i * ordered.height // (SPREAD + 1), named=True) for i in range(1, SPREAD + 1)]
+    first, last = ordered.row(0, named=True), ordered.row(-1, named=True)
+    places = {(first["source"], number) for number in first["numbers"][:STEPS]}
+    places |= {(row["source"], row["number"]) for row in (slowest, last, *spread)}
+    places |= {(row["last_source"], row["last_number"]) for row in (slowest, last)}
+    wanted = pl.LazyFrame(sorted(places), schema={"source": pl.String, "number": pl.Int64}, orient="row")
+    own = walks.asked.join(wanted, on=["source", "number"], how="semi").select("source", "number", "time")
+    # What another input tells of the same queries is evidence too, though it is not counted.
+    again = (
+        walks.covered.filter(pl.col("rcode") == "NXDOMAIN")
+        .sort("time", "number", nulls_last=True)
+        .group_by("source", maintain_order=True)
+        .agg(pl.col("number", "time").first())
+        .sort("source")
+        .head(OTHERS)
+    )
+    rows = pl.concat([own, again]).sort("source", "number").collect()
+    return tuple(Record(source=source, number=number, time=time) for source, number, time in rows.iter_rows())
+
+
+def _names(chains: pl.DataFrame, caption: str) -> EvidenceTable:
+    rows = (
+        chains.group_by("base")
+        .agg(pl.col("lookup").n_unique(), pl.len(), pl.col("wasted").sum(), pl.col("wasted_bytes").sum())
+        .sort("wasted", "base", descending=[True, False])
+        .head(NAMES)
+    )
+    columns = (
+        Column(name="name"),
+        Column(name="lookups", unit="lookups"),
+        Column(name="chains", unit="chains"),
+        Column(name="wasted", unit="queries"),
+        Column(name="wasted bytes", unit="bytes"),
+    )
+    return EvidenceTable(caption=caption, columns=columns, rows=tuple(rows.rows()))
+
+
+def _domains(walks: Walks) -> EvidenceTable:
+    rows = (
+        walks.suffixes.group_by("suffix", "kind")
+        .agg(pl.col("position").min(), pl.col("names").sum())
+        .sort("position", "suffix")
+        .head(NAMES)
+        .select(pl.col("position") + 1, "suffix", "kind", "names")
+    )
+    columns = (Column(name="place"), Column(name="suffix"), Column(name="kind"), Column(name="tried", unit="names"))
+    return EvidenceTable(caption="Search list as the queries show it", columns=columns, rows=tuple(rows.rows()))
+
+
+def _clients(walks: Walks) -> EvidenceTable:
+    rows = walks.clients.select("client", "lookups", "wasted", "queries").head(NAMES * 10)
+    columns = (
+        Column(name="client"),
+        Column(name="lookups", unit="lookups"),
+        Column(name="wasted", unit="queries"),
+        Column(name="asked", unit="queries"),
+    )
+    return EvidenceTable(caption="Clients", columns=columns, rows=tuple(rows.rows()))

@@ -1,0 +1,75 @@
+"""What clients of a metadata service ask of other servers: the requests that the credentials are for."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from analyzer.facts.addresses import is_metadata
+from analyzer.facts.contract import Fact, Frames
+from analyzer.facts.metadata_requests import METADATA_REQUESTS
+from analyzer.frames import PACKETS, TCP_CONNECTIONS, Col, Table
+from analyzer.frames.contract import PLACE
+
+TLS_PORTS = (443, 6443, 8443)
+"""Ports where the first thing a client sends is a handshake, not a request."""
+
+APPLICATION = Table(
+    "application_requests",
+    "One row per request of a metadata client to another server over TCP: what it sends first or after an answer. "
+    "Without packets, one row per connection.",
+    (
+        *PLACE,
+        Col("client", pl.String(), "Address that asked."),
+        Col("client_port", pl.Int32(), "Port that asked."),
+        Col("server", pl.String(), "Address that was asked."),
+        Col("server_port", pl.Int32(), "Port that was asked."),
+    ),
+)
+
+_SOCKET = ["source", "client", "client_port", "server", "server_port"]
+
+
+def _other_servers() -> pl.Expr:
+    """Neither metadata nor DNS, and asked, not asking: the lower port is the server's."""
+    return (
+        ~is_metadata(pl.col("server")) & (pl.col("server_port") != 53) & (pl.col("server_port") < pl.col("client_port"))
+    )
+
+
+def _turns(packets: pl.LazyFrame, clients: pl.LazyFrame) -> pl.LazyFrame:
+    """What a client sends where the last payload of the connection came from the server, or was none."""
+    payload = packets.filter(
+        pl.col("protocol") == "TCP", pl.col("payload_bytes") > 0, ~pl.col("duplicate").fill_null(False)
+    )
+    asks = {"src": "client", "src_port": "client_port", "dst": "server", "dst_port": "server_port"}
+    answers = {"dst": "client", "dst_port": "client_port", "src": "server", "src_port": "server_port"}
+    columns = ["time", "source", "number", "client", "client_port", "server", "server_port", "mine"]
+    both = [
+        payload.rename(names).with_columns(mine=pl.lit(mine)).select(columns)
+        for names, mine in ((asks, True), (answers, False))
+    ]
+    after_other = ~pl.col("mine").shift(1).over(_SOCKET).fill_null(False)
+    handshake = pl.col("server_port").is_in(TLS_PORTS) & (pl.int_range(pl.len()).over(_SOCKET) == 0)
+    return (
+        pl.concat(both)
+        .join(clients, on=["source", "client"], how="semi")
+        .filter(_other_servers())
+        .sort("time", "source", "number")
+        .with_columns(turn=pl.col("mine") & after_other)
+        .filter("turn")
+        .filter(~handshake)
+    )
+
+
+def _derive(frames: Frames) -> pl.LazyFrame:
+    clients = frames[METADATA_REQUESTS].filter(~pl.col("covered")).select("source", "client").unique()
+    if PACKETS in frames:
+        found = _turns(frames[PACKETS], clients)
+    else:
+        found = frames[TCP_CONNECTIONS].join(clients, on=["source", "client"], how="semi").filter(_other_servers())
+    return found.select(list(APPLICATION.schema)).sort("time", "source", "number", "client")
+
+
+APPLICATION_REQUESTS = Fact(
+    table=APPLICATION, needs_any=((METADATA_REQUESTS, PACKETS), (METADATA_REQUESTS, TCP_CONNECTIONS)), derive=_derive
+)

@@ -1,0 +1,97 @@
+"""Requests to kube-apiserver, each once, from the one to three audit events that each leaves."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from analyzer.facts.contract import Fact, Frames
+from analyzer.frames import AUDIT_EVENTS, Col, Table
+from analyzer.frames.contract import PLACE, TIME
+
+FINAL = ("ResponseComplete", "Panic")
+"""Stages that end a request (kubernetes `apis/audit/v1/types.go`)."""
+
+STARTED = "ResponseStarted"
+"""The stage of a long-running request whose answer has begun: a watch that is still open has no later one."""
+
+LONG_RUNNING = ("exec", "attach", "portforward", "proxy")
+"""Subresources whose duration is the life of a connection (apiserver `--long-running` defaults: watch, proxy, ...)."""
+
+TOO_MANY = 429
+
+_KEPT = tuple(
+    col
+    for col in AUDIT_EVENTS.cols
+    if col.name
+    in {
+        *("audit_id", "stage", "verb", "uri", "user", "user_agent", "agent", "source_ip", "api_group", "resource"),
+        *("subresource", "namespace", "name", "code", "reason", "message", "decision", "latency_etcd_seconds"),
+        *("latency_queue_seconds", "caller_pod", "caller_node"),
+    }
+)
+
+_TABLE = Table(
+    "audit_requests",
+    "One row per request to kube-apiserver: the event of its last stage. Counting events counts most requests twice.",
+    (
+        *PLACE,
+        Col("end_time", TIME, "When the last stage was reached; null if unknown. `time` is when it was received."),
+        *_KEPT,
+        Col("long_running", pl.Boolean(), "Watch, exec, attach, port-forward, proxy or a followed log."),
+        Col("latency_seconds", pl.Float64(), "From received to answered; null if unknown, negative or long-running."),
+        Col(
+            "throttled",
+            pl.Boolean(),
+            "Answered 429 by the server's own limits, which act before authorization: evictions refused by a "
+            "PodDisruptionBudget have a decision and are not meant.",
+        ),
+    ),
+)
+
+
+def _derive(frames: Frames) -> pl.LazyFrame:
+    """One request has one `audit_id` and one time of receipt in all its events.
+
+    Both are the key: clients may send an `Audit-ID` header of their own and so give many requests one id, and an
+    aggregated apiserver logs the id of the request that was passed on to it. Copies of an event, as from overlapping
+    rotated files, count once. Without a stage (some exports drop it) an event with a code is the last.
+    """
+    events = frames[AUDIT_EVENTS]
+    ended = pl.col("stage").is_in(FINAL) | (pl.col("stage").is_null() & pl.col("code").is_not_null())
+    # an event without an id is a request of its own
+    key = ["request", "time"]
+    named = events.with_columns(
+        pl.coalesce(
+            "audit_id", pl.concat_str(pl.lit("\x00"), "source", pl.lit("\x00"), pl.col("number").cast(pl.String))
+        ).alias("request")
+    )
+    order = ["time", "source", "number"]
+    final = named.filter(ended).sort(order).unique(key, keep="first", maintain_order=True)
+    begun = named.filter(pl.col("stage") == STARTED).sort(order).unique(key, keep="first", maintain_order=True)
+    still_open = begun.join(final.select(key), on=key, how="anti", nulls_equal=True)
+    requests = pl.concat([final, still_open])
+    seconds = (pl.col("stage_time") - pl.col("time")).dt.total_microseconds() / 1e6
+    long_running = (
+        (pl.col("verb") == "watch").fill_null(False)
+        | pl.col("subresource").is_in(LONG_RUNNING).fill_null(False)
+        | ((pl.col("subresource") == "log") & pl.col("uri").str.contains(r"[?&]follow=(?:true|1)")).fill_null(False)
+    )
+    return (
+        requests.with_columns(long_running.alias("long_running"))
+        .with_columns(
+            pl.col("stage_time").alias("end_time"),
+            pl.when((seconds >= 0) & ~pl.col("long_running") & (pl.col("stage") != STARTED).fill_null(True))
+            .then(seconds)
+            .alias("latency_seconds"),
+            (
+                (pl.col("code") == TOO_MANY).fill_null(False)
+                & pl.col("decision").is_null()
+                & (pl.col("subresource") != "eviction").fill_null(True)
+            ).alias("throttled"),
+        )
+        .select(_TABLE.schema.names())
+        .sort(order)
+    )
+
+
+AUDIT_REQUESTS = Fact(table=_TABLE, needs_any=((AUDIT_EVENTS,),), derive=_derive)

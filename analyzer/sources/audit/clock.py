@@ -1,0 +1,123 @@
+"""The times of audit events: RFC 3339 as kube-apiserver writes it at once, anything else value by value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+
+from analyzer.frames.contract import TIME
+
+EARLIEST, LATEST = datetime(2010, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+"""Times outside are damage (Go's zero time is year 1): Kubernetes began in 2014."""
+
+NAMES = ("received", "staged", "timestamp")
+
+Texts = Sequence[str | None]
+
+_SHAPE = b"0000-00-00T00:00:00.000000Z"
+"""The apiserver's MicroTime (apimachinery `pkg/apis/meta/v1/micro_time.go`)."""
+
+_DIGITS = np.array([at for at, char in enumerate(_SHAPE) if char == ord("0")])
+_MARKS = np.array([at for at, char in enumerate(_SHAPE) if char != ord("0")])
+_LEAST = np.frombuffer(_SHAPE, np.uint8)
+_OF_DAY = np.array([36_000, 3_600, 600, 60, 10, 1], np.int64) * 1_000_000
+_OF_SECOND = 10 ** np.arange(5, -1, -1, dtype=np.int64)
+_ANY = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """`time` and `stage_time` of each event, and how many events had times that were not as they should be."""
+
+    time: pl.Series
+    stage_time: pl.Series
+    unreadable: int = 0
+    strange: int = 0
+    missing: int = 0
+    backward: int = 0
+    single: int = 0
+
+
+def clocks(texts: Mapping[str, Texts], zone: str) -> Clocks:
+    """The times of events whose texts are `received`, `staged` and `timestamp` (of v1alpha1, when it was received).
+
+    What cannot be read or cannot be true is null. Times without a zone are read in `zone`.
+    """
+    read = {name: _read(texts[name], zone) for name in NAMES}
+    frame = pl.DataFrame(read | {f"{name}_told": _told(texts[name]) for name in NAMES})
+    sound = [pl.col(name).is_between(EARLIEST, LATEST, closed="left") for name in NAMES]
+    received, staged, single = (pl.when(fits).then(pl.col(name)) for name, fits in zip(NAMES, sound, strict=True))
+    alone = ~pl.col("received_told") & ~pl.col("timestamp_told")
+    time = pl.when(alone).then(staged).otherwise(received.fill_null(single)).alias("time")
+    # the only time there is cannot be both ends of a request
+    end = pl.when(~alone).then(staged).alias("stage_time")
+    unread = [pl.col(name).is_null() & pl.col(f"{name}_told") for name in NAMES]
+    done = frame.select(
+        time,
+        end,
+        pl.any_horizontal(unread).alias("unreadable"),
+        pl.any_horizontal(~fits for fits in sound).fill_null(False).alias("strange"),
+        (alone & ~pl.col("staged_told")).alias("missing"),
+        (end < time).fill_null(False).alias("backward"),
+        (end.is_null() & time.is_not_null()).alias("single"),
+    )
+    counts = done.select(pl.col(pl.Boolean).sum()).row(0, named=True)
+    return Clocks(done["time"], done["stage_time"], **counts)
+
+
+def _told(texts: Texts) -> pl.Series:
+    if None not in texts:
+        return pl.repeat(True, len(texts), dtype=pl.Boolean(), eager=True)
+    return pl.Series([text is not None for text in texts], dtype=pl.Boolean)
+
+
+def _read(texts: Texts, zone: str) -> pl.Series:
+    if not any(texts):
+        return pl.repeat(None, len(texts), dtype=TIME, eager=True)
+    if None not in texts and (fast := _micro_times(texts)) is not None:
+        return pl.Series(fast).cast(TIME)
+    known = {text: moment(text, zone) for text in {text for text in texts if text is not None}}
+    return pl.Series([None if text is None else known[text] for text in texts], dtype=TIME)
+
+
+def _micro_times(texts: Texts) -> np.ndarray | None:
+    """Microseconds since the epoch where every text has the apiserver's own shape; None where one has not."""
+    raw = "".join(texts).encode()  # type: ignore[arg-type]
+    if len(raw) != len(texts) * len(_SHAPE):
+        return None
+    chars = np.frombuffer(raw, np.uint8).reshape(-1, len(_SHAPE))
+    digits = chars[:, _DIGITS] - np.uint8(ord("0"))
+    if (chars[:, _MARKS] != _LEAST[_MARKS]).any() or (digits > 9).any():
+        return None
+    days, place = np.unique(np.ascontiguousarray(chars[:, :10]).view("S10"), return_inverse=True)
+    try:
+        dates = days.astype("U10").astype("datetime64[D]").astype(np.int64)
+    except ValueError:
+        return None
+    clock = digits[:, 8:14].astype(np.int64) * _OF_DAY
+    # 24:00:00 or a sixty-first second is no time of day
+    if (digits[:, 8] * 10 + digits[:, 9] > 23).any() or (digits[:, (10, 12)] > 5).any():
+        return None
+    fraction = digits[:, 14:].astype(np.int64) @ _OF_SECOND
+    micros: np.ndarray = dates[place.ravel()] * 86_400_000_000 + clock.sum(axis=1) + fraction
+    return micros
+
+
+def moment(text: str, zone: str) -> datetime | None:
+    """One RFC 3339 time, also with a space, a comma or nanoseconds, in UTC; None where it is none."""
+    found = _ANY.fullmatch(text.strip())
+    if found is None:
+        return None
+    day, clock, fraction, offset = found.groups()
+    offset = "+00:00" if offset in ("Z", "z") else offset or ""
+    try:
+        read = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6]:0<6}{offset}")
+        return (read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,29 @@
+"""Packet captures: pcap and pcapng."""
+
+from __future__ import annotations
+
+from analyzer.frames import DNS_MESSAGES, HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS
+from analyzer.sources.capture.framing_pcap import MAGICS
+from analyzer.sources.capture.framing_pcapng import MAGIC, ORDERS
+from analyzer.sources.capture.quote import quote
+from analyzer.sources.capture.reader import read
+from analyzer.sources.contract import Match, Source
+
+
+def identify(head: bytes) -> Match | None:
+    """Captures begin with a magic number; a pcapng file also states its byte order at offset 8."""
+    if head[:4] in MAGICS:
+        return Match(1.0, "magic number of pcap")
+    if head[:4] == MAGIC:
+        return Match(1.0 if head[8:12] in ORDERS else 0.8, "section header of pcapng")
+    return None
+
+
+SOURCE = Source(
+    name="pcap",
+    title="Packet capture (pcap, pcapng)",
+    tables=(PACKETS, DNS_MESSAGES, HTTP_MESSAGES, TCP_CONNECTIONS),
+    identify=identify,
+    read=read,
+    quote=quote,
+)

@@ -1,0 +1,113 @@
+"""Spells names from the wire: lower case, no final dot, escapes of RFC 1035 section 5.1, never a non-printable.
+
+Case folds in ASCII only (RFC 4343). A dot or backslash inside a label is escaped, so that no two names look alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from analyzer.sources.capture.arrays import I64, U8, U64, gather
+from analyzer.sources.capture.texts import Interner
+
+NAME_MOST = 255
+"""Octets of a name with its length bytes (RFC 1035 section 2.3.4)."""
+_SHORT = 64
+
+
+def _spelling() -> U8:
+    table = np.zeros(256, np.uint8)
+    plain = np.arange(0x21, 0x7F)
+    table[plain] = plain
+    table[ord("A") : ord("Z") + 1] += 32
+    table[[ord("."), ord("\\")]] = 0
+    return table
+
+
+_TABLE = _spelling()
+
+
+def spell_labels(labels: Sequence[bytes]) -> str:
+    """One name from its labels; '' is the root."""
+    return ".".join("".join(_spell_byte(byte) for byte in label) for label in labels)
+
+
+def _spell_byte(byte: int) -> str:
+    if _TABLE[byte]:
+        return chr(int(_TABLE[byte]))
+    return f"\\{chr(byte)}" if byte in b".\\" else f"\\{byte:03d}"
+
+
+def _labels(wire: bytes) -> list[bytes]:
+    labels, at = [], 0
+    while at < len(wire) and wire[at]:
+        labels.append(wire[at + 1 : at + 1 + wire[at]])
+        at += 1 + wire[at]
+    return labels
+
+
+def _spell(keys: U64) -> pl.Series:
+    """Texts of names whose wire form, ending in a zero byte, fills the rows."""
+    wire = np.ascontiguousarray(keys).view(np.uint8).reshape(len(keys), -1)
+    text = _TABLE[wire]
+    rows, at = np.arange(len(wire)), np.zeros(len(wire), np.int64)
+    length = np.zeros(len(wire), np.int64)
+    while len(rows):
+        step = wire[rows, at].astype(np.int64)
+        text[rows, at] = ord(".")
+        length[rows[step == 0]] = at[step == 0]
+        rows, at = rows[step > 0], (at + 1 + step)[step > 0]
+    column = np.arange(wire.shape[1])[None, :]
+    inside = (column > 0) & (column < length[:, None])
+    odd = np.flatnonzero(((text == 0) & inside).any(axis=1))
+    out = _strings(text[inside], np.maximum(length - 1, 0))
+    if len(odd):
+        out = out.scatter(odd, [spell_labels(_labels(wire[row].tobytes())) for row in odd.tolist()])
+    return out
+
+
+def _strings(data: U8, lengths: I64) -> pl.Series:
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data))]
+    array = pa.Array.from_buffers(pa.large_string(), len(lengths), buffers)
+    series = pl.Series(array)
+    return series.cast(pl.String)
+
+
+class Names:
+    """Texts of names that stand in a window."""
+
+    def __init__(self) -> None:
+        self._short = Interner(_SHORT // 8, _spell)
+        self._long = Interner(256 // 8, _spell)
+
+    def texts(self, data: U8, at: I64, length: I64) -> pl.Series:
+        """Texts of uncompressed names of `length` octets (with the final zero) at these places; null where `at` < 0."""
+        self._short.forget()
+        self._long.forget()
+        ids = np.full(len(at), -1, np.int64)
+        short, long = np.flatnonzero((at >= 0) & (length <= _SHORT)), np.flatnonzero((at >= 0) & (length > _SHORT))
+        ids[short] = self._short.ids(_keys(data, at[short], length[short], _SHORT))
+        if len(long):
+            ids[long] = self._long.ids(_keys(data, at[long], length[long], 256)) + len(self._short.texts)
+        dictionary = pl.concat([self._short.texts, self._long.texts, pl.Series([None], dtype=pl.String)]).rechunk()
+        return dictionary.gather(np.where(ids >= 0, ids, len(dictionary) - 1))
+
+
+_MASKS = np.zeros((9, 8), np.uint8)
+for _count in range(9):
+    _MASKS[_count, :_count] = 0xFF
+_WORD_MASKS = _MASKS.view(np.uint64)[:, 0]
+
+
+def _keys(data: U8, at: I64, length: I64, width: int) -> U64:
+    """The names' octets, zero behind their end, as rows of 64-bit words."""
+    keys = gather(data, at, width).view(np.uint64)
+    for word in range(width // 8):
+        keys[:, word] &= _WORD_MASKS[np.clip(length - 8 * word, 0, 8)]
+    return keys

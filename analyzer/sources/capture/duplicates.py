@@ -1,0 +1,159 @@
+"""Marks packets that were captured more than once: at two interfaces of one node, or by a mirror.
+
+Two frames are the same packet if addresses, protocol, ports, IP identification, sequence number, flags, payload length
+and the first 16 octets of the payload are equal and 10 ms or less apart, the second being at another interface or with
+another TTL; or if even those are equal within 1 ms. A TCP retransmission has a new IP identification and stays; where
+there is none (IPv6, or 0), equal frames at one interface are copies only if they are DNS or carry TCP data. What
+address translation changed cannot be matched. Frames without time are never marked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analyzer.sources.capture.arrays import I64, U64, Flags, gather, no_offsets
+from analyzer.sources.capture.layers import ICMP, ICMP6, TCP, Headers
+from analyzer.sources.capture.texts import equal_rows, mixed
+from analyzer.sources.capture.window import NO_TIME, Window
+from analyzer.sources.contract import Ledger
+
+APART = 10_000
+"""Microseconds between the copies of a packet that a node forwards [a tenth of the least retransmission time, 200 ms,
+and some way over the milliseconds that a busy node takes]."""
+EXACT = 1_000
+"""Microseconds between exact copies."""
+CARRIED_MOST = 1 << 16
+"""Frames remembered over the border of two windows."""
+_POSITION_BITS = 22
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    keys: U64
+    time: I64
+    interface: I64
+    ttl: I64
+    telling: Flags
+
+
+@dataclass(slots=True)
+class Duplicates:
+    """Goes from window to window, so that copies on both sides of a border are found."""
+
+    ledger: Ledger
+    exact: int = 0
+    forwarded: int = 0
+    _carried: _Seen = field(
+        default_factory=lambda: _Seen(
+            np.empty((0, 8), np.uint64), no_offsets(), no_offsets(), no_offsets(), np.empty(0, bool)
+        )
+    )
+
+    def mark(self, window: Window, headers: Headers, interface: I64, rows: I64) -> Flags:
+        """Which frames of the window are copies of an earlier one; `rows` are its IP packets."""
+        out = np.zeros(len(window), bool)
+        rows = rows[window.time[rows] != NO_TIME]
+        if not len(rows):
+            return out
+        before = self._carried
+        seen = _Seen(
+            np.concatenate([before.keys, _keys(window, headers, rows)]),
+            np.concatenate([before.time, window.time[rows]]),
+            np.concatenate([before.interface, interface[rows]]),
+            np.concatenate([before.ttl, headers.ttl[rows]]),
+            np.concatenate([before.telling, _telling(headers, rows)]),
+        )
+        copy, exact = _copies(seen)
+        fresh = slice(len(before.time), None)
+        out[rows[copy[fresh]]] = True
+        self.exact += int(exact[fresh].sum())
+        self.forwarded += int((copy & ~exact)[fresh].sum())
+        # Copies follow within milliseconds, so the last of the file order are enough.
+        late = np.flatnonzero(seen.time >= seen.time[-1] - APART)[-CARRIED_MOST:]
+        self._carried = _Seen(
+            seen.keys[late], seen.time[late], seen.interface[late], seen.ttl[late], seen.telling[late]
+        )
+        return out
+
+    def close(self) -> None:
+        """Tell how many copies were marked."""
+        if self.exact:
+            self.ledger.note(f"{self.exact} exact duplicates within 1 ms were marked")
+        if self.forwarded:
+            self.ledger.note(f"{self.forwarded} packets seen again at another interface or hop were marked")
+
+
+def _keys(window: Window, head: Headers, rows: I64) -> U64:
+    def word(values: I64) -> U64:
+        return values[rows].astype(np.uint64)
+
+    size = word(np.maximum(head.payload_bytes, 0))
+    ports = (word(head.src_port) & np.uint64(0xFFFF)) << np.uint64(16) | (word(head.dst_port) & np.uint64(0xFFFF))
+    keys = np.empty((len(rows), 8), np.uint64)
+    keys[:, 0] = head.src_high[rows] * np.uint64(3) ^ head.dst_high[rows]
+    keys[:, 1] = head.src_low[rows]
+    keys[:, 2] = head.dst_low[rows]
+    keys[:, 3] = ports << np.uint64(32) | (word(head.ip_id) & np.uint64(0xFFFFFFFF))
+    keys[:, 4] = (word(head.seq) << np.uint64(32)) | (word(head.ack) & np.uint64(0xFFFFFFFF))
+    keys[:, 5] = size << np.uint64(32) | (word(head.flags) & np.uint64(0xFFFF)) << np.uint64(8)
+    keys[:, 5] |= head.protocol[rows].astype(np.uint64)
+    start, end = head.payload[rows], np.minimum(window.end[rows], head.payload_end[rows])
+    start = start - np.where((head.protocol[rows] == ICMP) | (head.protocol[rows] == ICMP6), 8, 0)
+    body = gather(window.data, start, 16)
+    body[np.arange(16)[None, :] >= (end - start)[:, None]] = 0
+    keys[:, 6:] = body.view(np.uint64)
+    return keys
+
+
+def _telling(head: Headers, rows: I64) -> Flags:
+    """Frames that two different packets at one interface would hardly share."""
+    dns = (head.src_port[rows] == 53) | (head.dst_port[rows] == 53)
+    data = (head.protocol[rows] == TCP) & (head.payload_bytes[rows] > 0)
+    telling: Flags = (head.ip_id[rows] > 0) | dns | data
+    return telling
+
+
+def _copies(seen: _Seen) -> tuple[Flags, Flags]:
+    """Which frames are copies of an earlier one, and which of those are exact."""
+    copy, exact = np.zeros(len(seen.time), bool), np.zeros(len(seen.time), bool)
+    members, group = _groups(seen)
+    if not len(members):
+        return copy, exact
+    # At one interface: exact copies, and else the first, second ... packet of its kind there.
+    place = np.unique(np.column_stack([seen.interface[members], seen.ttl[members]]), axis=0, return_inverse=True)[1]
+    order = np.lexsort((members, place.reshape(-1), group))
+    here, same = members[order], np.zeros(len(order), bool)
+    ordered_place, ordered_group = place.reshape(-1)[order], group[order]
+    same[1:] = (ordered_place[1:] == ordered_place[:-1]) & (ordered_group[1:] == ordered_group[:-1])
+    close = np.zeros(len(order), bool)
+    close[1:] = np.abs(seen.time[here[1:]] - seen.time[here[:-1]]) <= EXACT
+    twin = same & close & seen.telling[here]
+    exact[here[twin]] = copy[here[twin]] = True
+    here, same, ordered_group = here[~twin], same[~twin], ordered_group[~twin]
+    count = np.arange(len(here))
+    turn = count - np.maximum.accumulate(np.where(same, 0, count))
+    # The n-th at one interface is the copy of the n-th at another.
+    order = np.lexsort((here, turn, ordered_group))
+    here, turn, ordered_group = here[order], turn[order], ordered_group[order]
+    again = np.zeros(len(order), bool)
+    again[1:] = (turn[1:] == turn[:-1]) & (ordered_group[1:] == ordered_group[:-1])
+    copy[here[again]] = True
+    return copy, exact
+
+
+def _groups(seen: _Seen) -> tuple[I64, I64]:
+    """Frames with an equal neighbour in time, and the number of their group."""
+    shift = np.uint64(_POSITION_BITS)
+    # Sorted by hash, then position: one sort of plain words instead of eight columns.
+    order = np.sort((mixed(seen.keys) >> shift << shift) | np.arange(len(seen.time), dtype=np.uint64))
+    position = (order & ((np.uint64(1) << shift) - np.uint64(1))).astype(np.int64)
+    pairs = np.flatnonzero((order[1:] >> shift) == (order[:-1] >> shift))
+    first, second = position[pairs], position[pairs + 1]
+    same = equal_rows(seen.keys[first], seen.keys[second])
+    same &= np.abs(seen.time[second] - seen.time[first]) <= APART
+    linked = np.zeros(len(order) + 1, bool)
+    linked[pairs[same] + 1] = True
+    inside = linked[:-1] | linked[1:]
+    return position[inside], np.cumsum(~linked[:-1])[inside]

@@ -1,0 +1,91 @@
+"""The packets of one window: header columns and texts of addresses, ready to become table rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from analyzer.frames import TIME
+from analyzer.sources.capture.arrays import I64, Flags
+from analyzer.sources.capture.layers import Headers
+from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
+
+PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", 132: "SCTP"}
+_PROTOCOL_TEXTS = pl.Series([PROTOCOLS.get(code, str(code)) for code in range(256)])
+
+
+@dataclass(frozen=True, slots=True)
+class Packets:
+    """Frames of a window that hold IP, with what every table needs of them. `src` and `dst` are texts, one per frame
+    of the window in `rows`; `place` maps a frame of the window to its position in `rows`."""
+
+    window: Window
+    headers: Headers
+    rows: I64
+    place: I64
+    interface: I64
+    src: pl.Series
+    dst: pl.Series
+    duplicate: Flags
+
+    def ends(self, frames: I64) -> dict[str, pl.Series]:
+        """Columns src, src_port, dst, dst_port of these frames."""
+        at = self.place[frames]
+        return {
+            "src": self.src.gather(at),
+            "src_port": numbers(self.headers.src_port[frames], pl.Int32()),
+            "dst": self.dst.gather(at),
+            "dst_port": numbers(self.headers.dst_port[frames], pl.Int32()),
+        }
+
+    def where(self, frames: I64, source: str) -> dict[str, pl.Series]:
+        """Columns time, source, number of these frames."""
+        return place_columns(self.window.time[frames], self.window.number[frames], source)
+
+
+def place_columns(time: I64, number: I64, source: str) -> dict[str, pl.Series]:
+    """Columns time, source and number."""
+    return {
+        "time": times(time),
+        "source": pl.Series([source], dtype=pl.String).new_from_index(0, len(time)),
+        "number": pl.Series(number, dtype=pl.Int64),
+    }
+
+
+def times(micros: I64) -> pl.Series:
+    """Microseconds since 1970 as the time type of the tables; null for NO_TIME."""
+    return numbers(micros, pl.Int64(), absent=NO_TIME).cast(TIME)
+
+
+def numbers(values: NDArray[Any], dtype: pl.DataType, absent: int = -1) -> pl.Series:
+    """Numbers of this type; null where they equal `absent`."""
+    mask = values == absent
+    if not mask.any():
+        return pl.Series(values).cast(dtype)
+    return pl.Series(pa.array(values, mask=mask)).cast(dtype)
+
+
+def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
+    """Rows of the packets table, in file order."""
+    at, head = packets.rows, packets.headers
+    columns = packets.where(at, source) | {
+        "src": packets.src,
+        "src_port": numbers(head.src_port[at], pl.Int32()),
+        "dst": packets.dst,
+        "dst_port": numbers(head.dst_port[at], pl.Int32()),
+        "interface": numbers(packets.interface[at], pl.Int32(), absent=NO_INTERFACE),
+        "protocol": _PROTOCOL_TEXTS.gather(head.protocol[at]),
+        "wire_bytes": pl.Series(packets.window.wire[at], dtype=pl.Int64),
+        "payload_bytes": numbers(head.payload_bytes[at], pl.Int64()),
+        "tcp_flags": numbers(head.flags[at], pl.Int16()),
+        "seq": numbers(head.seq[at], pl.Int64()),
+        "ack": numbers(head.ack[at], pl.Int64()),
+        "ttl": numbers(head.ttl[at], pl.Int16()),
+        "ip_id": numbers(head.ip_id[at], pl.Int32()),
+        "duplicate": pl.Series(packets.duplicate[at]),
+    }
+    return pl.DataFrame(columns)

@@ -1,0 +1,53 @@
+"""Puts the segments of one direction of a TCP connection in order, for the few connections where that is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+AHEAD_MOST = 64
+"""Segments held that came before an earlier one."""
+_HALF = 1 << 31
+_WHOLE = 1 << 32
+
+
+@dataclass(slots=True)
+class Direction:
+    """Bytes in sequence order, at most `limit` of them not yet taken."""
+
+    limit: int
+    data: bytearray = field(default_factory=bytearray)
+    _next: int = -1
+    _ahead: dict[int, bytes] = field(default_factory=dict)
+
+    def begin(self, seq: int) -> None:
+        """Whatever was held is void; the next byte has this sequence number."""
+        self.data.clear()
+        self._ahead.clear()
+        self._next = seq % _WHOLE
+
+    @property
+    def begun(self) -> bool:
+        return self._next >= 0
+
+    def add(self, seq: int, payload: bytes) -> bool:
+        """Take a segment; False where it cannot belong here (a gap that is too wide) or the limit is passed."""
+        if self._next < 0:
+            self._next = seq
+        ahead = (seq - self._next) % _WHOLE
+        if ahead >= _HALF:
+            # It begins before: only what is new counts; a retransmission has nothing new.
+            payload = payload[_WHOLE - ahead :]
+            ahead = 0
+        if ahead > self.limit or len(self._ahead) >= AHEAD_MOST:
+            return False
+        if ahead:
+            self._ahead[seq] = payload
+            return True
+        self._take(payload)
+        while (held := self._ahead.pop(self._next, None)) is not None:
+            self._take(held)
+        return len(self.data) <= self.limit
+
+    def _take(self, payload: bytes) -> None:
+        self.data += payload
+        self._next = (self._next + len(payload)) % _WHOLE

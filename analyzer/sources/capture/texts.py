@@ -1,0 +1,115 @@
+"""Texts of addresses and names: each distinct key is spelled once, rows only point at the text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv6Address
+
+import numpy as np
+import polars as pl
+
+from analyzer.sources.capture.arrays import I64, U64, Flags
+
+_SLOT_BITS = 16
+_TEXTS_MOST = 1 << 18
+"""Texts remembered from window to window; beyond it the memory starts anew, so that it stays bounded."""
+_MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5] * 8, np.uint64)
+
+
+def mixed(keys: U64) -> U64:
+    """A 64-bit hash of each row of an (N, words) matrix. Not secret: equal hashes must be checked for equal keys."""
+    total = np.zeros(len(keys), np.uint64)
+    for word in range(keys.shape[1]):
+        total ^= keys[:, word]
+        total *= _MIX[word % len(_MIX)]
+        total ^= total >> np.uint64(29)
+    return total
+
+
+def equal_rows(left: U64, right: U64) -> Flags:
+    """Which rows of two (N, words) matrices are equal; NumPy's own all(axis=1) is slow on short rows."""
+    same = left == right
+    out: Flags = same[:, 0].copy()
+    for word in range(1, same.shape[1]):
+        out &= same[:, word]
+    return out
+
+
+class Interner:
+    """Small ids for equal keys of a fixed number of 64-bit words; `texts` holds the text of each id.
+
+    A direct-mapped table remembers keys: one gather and one comparison per row find all keys seen before.
+    """
+
+    def __init__(self, width: int, spell: Callable[[U64], pl.Series]) -> None:
+        self._spell = spell
+        self._keys = np.zeros((1 << _SLOT_BITS, width), np.uint64)
+        self._ids = np.full(1 << _SLOT_BITS, -1, np.int64)
+        self.texts = pl.Series([], dtype=pl.String)
+
+    def forget(self) -> None:
+        """Start anew if too much is remembered. Ids given before are void afterwards."""
+        if len(self.texts) > _TEXTS_MOST:
+            self._ids[:] = -1
+            self.texts = self.texts.clear()
+
+    def ids(self, keys: U64) -> I64:
+        """The id of each row's key."""
+        mix = mixed(keys)
+        slot = (mix >> np.uint64(64 - _SLOT_BITS)).astype(np.int64)
+        out = self._ids[slot]
+        hit = out >= 0
+        hit &= equal_rows(self._keys.take(slot, axis=0), keys)
+        missing = np.flatnonzero(~hit)
+        if len(missing):
+            first, group = _distinct(keys[missing], mix[missing])
+            fresh = keys[missing[first]]
+            new = np.arange(len(self.texts), len(self.texts) + len(fresh))
+            self.texts = pl.concat([self.texts, self._spell(fresh)]).rechunk()
+            self._keys[slot[missing[first]]] = fresh
+            self._ids[slot[missing[first]]] = new
+            out[missing] = new[group]
+        return out
+
+
+def _distinct(keys: U64, mix: U64) -> tuple[I64, I64]:
+    """Place of the first of each distinct key, and the group of each row."""
+    _, first, group = np.unique(mix, return_index=True, return_inverse=True)
+    if not equal_rows(keys[first[group]], keys).all():
+        _, first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    return first, group.reshape(-1)
+
+
+_OCTETS = pl.Series([str(octet) for octet in range(256)])
+
+
+def _spell4(keys: U64) -> pl.Series:
+    value = keys[:, 0].astype(np.uint32)
+    parts = {f"o{place}": _OCTETS.gather((value >> np.uint32(24 - 8 * place)) & 0xFF) for place in range(4)}
+    return pl.DataFrame(parts).select(pl.concat_str(list(parts), separator=".").alias("t"))["t"]
+
+
+def _spell6(keys: U64) -> pl.Series:
+    packed = np.ascontiguousarray(keys.astype(">u8")).view(np.uint8).reshape(-1, 16)
+    return pl.Series([str(IPv6Address(row.tobytes())) for row in packed], dtype=pl.String)
+
+
+class Addresses:
+    """Canonical texts of IPv4 and IPv6 addresses (RFC 5952 for the latter)."""
+
+    def __init__(self) -> None:
+        self._four = Interner(1, _spell4)
+        self._six = Interner(2, _spell6)
+
+    def texts(self, six: Flags, high: U64, low: U64) -> pl.Series:
+        """The text of each address; `six` says which are IPv6, an IPv4 address is in the low word."""
+        self._four.forget()
+        self._six.forget()
+        if not six.any():
+            four = self._four.ids(low[:, None])
+            return self._four.texts.gather(four)
+        ids = np.empty(len(low), np.int64)
+        ids[~six] = self._four.ids(low[~six, None])
+        ids[six] = self._six.ids(np.column_stack([high[six], low[six]]))
+        ids[six] += len(self._four.texts)
+        return pl.concat([self._four.texts, self._six.texts]).rechunk().gather(ids)

@@ -1,0 +1,35 @@
+"""Write the evidence of every case, or of the named ones: `python captures/record/generate.py [case...]`.
+
+The same bytes come out every time: fixed seeds, fixed times, no clock.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import apiserver_throttle_storm
+import audit_log_flood
+import dns_search_chain
+import imds_credential_storm
+import outage
+import quiet
+
+CASES: dict[str, Callable[[], None]] = {
+    module.NAME: module.main
+    for module in (apiserver_throttle_storm, audit_log_flood, dns_search_chain, imds_credential_storm, outage, quiet)
+}
+
+
+def main(names: list[str]) -> int:
+    unknown = sorted(set(names) - set(CASES))
+    if unknown:
+        print(f"no such case: {', '.join(unknown)}; there are: {', '.join(CASES)}", file=sys.stderr)
+        return 2
+    for name in names or CASES:
+        CASES[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,89 @@
+"""The same query, told twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import polars as pl
+
+from analyzer.facts.copies import copies
+from analyzer.frames import TIME
+from tests.build import at
+
+Row = dict[str, Any]
+
+
+def query(source: str, time: float | None, dns_id: int | None = 1, **more: Any) -> Row:
+    return {
+        "source": source,
+        "time": None if time is None else at(time),
+        "origin": "capture",
+        "server": "10.96.0.10",
+        "interface": None,
+        "client": "10.0.0.7",
+        "client_port": 40000,
+        "dns_id": dns_id,
+        "name": "example.com",
+        "qtype": "A",
+    } | more
+
+
+def covered(found: Iterable[Row]) -> list[bool]:
+    strings = ("source", "origin", "server", "client", "name", "qtype")
+    schema = {name: pl.String() for name in strings} | {"time": TIME, "interface": pl.Int32()}
+    return copies(pl.DataFrame(list(found), schema_overrides=schema)).to_list()
+
+
+def test_one_input_holds_no_copies() -> None:
+    assert covered([query("a", 0, 1), query("a", 1, 2)]) == [False, False]
+
+
+def test_the_log_is_the_copy_of_the_capture() -> None:
+    assert covered([query("a.log", 0, origin="log"), query("z.pcap", 0)]) == [True, False]
+
+
+def test_the_fuller_capture_counts() -> None:
+    rows = [query("a", 0, 1), query("b", 0, 1), query("b", 1, 2)]
+    assert covered(rows) == [True, False, False]
+
+
+def test_clocks_that_disagree_are_aligned() -> None:
+    near = [query("pod", i, i) for i in range(5)]
+    far = [query("zone", i + 3600, i, origin="log") for i in range(5)]
+    assert covered([*near, *far]) == [False] * 5 + [True] * 5
+
+
+def test_a_socket_and_id_that_come_again_are_another_query() -> None:
+    rows = [query("pod", i, i) for i in range(5)] + [query("log", i, i, origin="log") for i in range(5)]
+    assert covered([*rows, query("log", 900, 0, origin="log")])[-1] is False
+
+
+def test_without_times_the_key_alone_decides() -> None:
+    rows = [query("raw", None, 1, origin="log"), query("cri", 0, 1, origin="log"), query("raw", None, 2, origin="log")]
+    assert covered(rows) == [True, False, False]
+
+
+def test_files_that_share_nothing_cover_nothing() -> None:
+    assert covered([query("1", 0, 1), query("2", 1, 2)]) == [False, False]
+
+
+def test_logs_without_ids_are_never_copies() -> None:
+    rows = [query("1", 0, origin="log", dns_id=None), query("2", 0, origin="log", dns_id=None)]
+    assert covered(rows) == [False, False]
+
+
+def test_a_query_before_and_after_a_service_address_is_translated_is_one() -> None:
+    veth, uplink = query("any", 0, interface=3), query("any", 0.0002, interface=2, server="10.0.0.53")
+    assert covered([veth, uplink]) == [False, True]
+
+
+def test_one_query_to_two_servers_at_one_interface_is_two() -> None:
+    assert (
+        covered([query("any", 0, interface=3), query("any", 0.0002, interface=3, server="10.96.0.11")]) == [False] * 2
+    )
+
+
+def test_cost_stays_linear_where_all_queries_are_alike() -> None:
+    rows = [query(source, i / 100) for source in ("a", "b") for i in range(20_000)]
+    assert sum(covered(rows)) == 20_000

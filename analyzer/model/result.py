@@ -218,7 +218,7 @@ class Result:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Every finding, ranked: severity, then confidence, then the share that a fix would save, then key."""
+        """Every finding, ranked: severity, then the share that a fix would save, then confidence, then key."""
         found = [finding for run in self.runs for finding in run.findings]
         return tuple(sorted(found, key=_rank))
 

@@ -63,7 +63,8 @@ _UNUSED = {"class", "dash", "do", "buffer", "more", "stream"}
 _LEADS: dict[Kind, tuple[str, ...]] = {Kind.RAW: (), Kind.TIMESTAMPS: ("stamp",), Kind.CRI: ("stamp", "stream", "part")}
 """Wrappers that are just more cells before the line."""
 
-_IPV4 = r"^(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.|$)){4}$"
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"^(?:{_OCTET}\.){{3}}{_OCTET}$"
 _POD = r"^\[pod/([^/\] ]+)/[^/\] ]+\]$"
 
 _QTYPES = {"TYPE64": "SVCB", "TYPE65": "HTTPS"}

@@ -45,6 +45,13 @@ AFTER = 5
 FOLD = (1_700 * SECOND, 7_300 * SECOND)
 """A fall of this size within an ambiguous hour is the end of summer time (changes of half an hour to two hours)."""
 
+QUARTER = 900 * SECOND
+ZONE_LIMIT = 14 * 3600 * SECOND
+"""Time zones differ from UTC by quarters of an hour, at most 14 hours (tz database)."""
+
+MEDIAN_OF = 101
+"""Lines over which the distance to a wrapper's time is taken [an engineering default]."""
+
 _NAME_DATE = re.compile(r"(?<![0-9])(20[0-9]{2})[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12][0-9]|3[01])(?![0-9]{3})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -59,7 +66,7 @@ class YearlessClock:
         self._item, self._options, self._ledger, self._what = item, options, ledger, what
         self._hint: tuple[datetime, datetime, str] | None = None
         self._base: int | None = None
-        self._known = False
+        self._known = self._compared = False
         self._years = 0
         self._before: Micros = np.empty(0, np.int64)
         self._second_pass = False
@@ -76,8 +83,7 @@ class YearlessClock:
 
     def stamps(self, text: pl.Series, numbers: pl.Series) -> pl.Series:
         """UTC of syslog times such as `Jan  1 00:00:00` or `Jan 01 00:00:00.123456`; null where there is none."""
-        dummy = (f"{DUMMY} " + text).str.to_datetime("%Y %b %e %H:%M:%S%.f", time_unit="us", strict=False)
-        return self.place(dummy, numbers)
+        return self.place(_stamp_times(text), numbers)
 
     def place(self, dummy: pl.Series, numbers: pl.Series) -> pl.Series:
         """UTC of times held in the year DUMMY, in the order of the lines of those numbers; null stays null."""
@@ -94,7 +100,7 @@ class YearlessClock:
         absolute, valid = in_year(moments, self._base + years)
         if not valid.all():
             self._ledger.note(
-                f"line {lines[~valid][0]}: Feb 29 does not exist in {self._base}; such lines have no time (--year sets it)"
+                f"line {lines[~valid][0]}: Feb 29 does not exist in {self._base}; its lines have no time (--year sets it)"
             )
         naive = pl.Series(absolute).cast(pl.Datetime("us"))
         placed = self._localise(naive, moments, lines)
@@ -102,10 +108,53 @@ class YearlessClock:
         whole = pl.Series("time", [None], dtype=TIME).new_from_index(0, dummy.len())
         return whole.scatter(there.arg_true(), placed)
 
+    def beside(self, known: pl.Series, dummy: pl.Series, numbers: pl.Series) -> pl.Series:
+        """UTC of times held in the year DUMMY, where a wrapper told the UTC time of most lines itself.
+
+        The wrapper gives year and zone: the log's own time is moved to the nearest year, and by the whole quarters of
+        an hour that lie between the two, as a median over lines around. Lines without a wrapper's time are placed as
+        `place` does.
+        """
+        if not known.is_not_null().any():
+            return self.place(dummy, numbers)
+        there = known.is_not_null() & dummy.is_not_null()
+        wrapper = known.filter(there).cast(pl.Int64).to_numpy()
+        moments = dummy.filter(there).cast(pl.Int64).to_numpy()
+        own = _nearest_years(moments, wrapper)
+        ahead = pl.Series(own - wrapper).rolling_median(MEDIAN_OF, min_samples=1, center=True).to_numpy()
+        offset = (np.rint(ahead / QUARTER) * QUARTER).astype(np.int64)
+        offset[np.abs(offset) > ZONE_LIMIT] = 0
+        if offset.any():
+            hours = sorted({float(one) / (3600 * SECOND) for one in np.unique(offset)})
+            told = ", ".join(f"{hour:+g} h" for hour in hours)
+            self._ledger.note(f"{self._what} is in another zone than UTC by its wrapper ({told}); made UTC")
+        self._ledger.note(f"{self._what} has no year and no zone: both taken from its wrapper")
+        whole = pl.Series("time", [None], dtype=TIME).new_from_index(0, dummy.len())
+        whole = whole.scatter(there.arg_true(), pl.Series(own - offset).cast(TIME))
+        if there.all():
+            return whole
+        return whole.scatter((~there).arg_true(), self.place(dummy.filter(~there), numbers.filter(~there)))
+
+    def compare(self, stamps: pl.Series, dummy: pl.Series) -> None:
+        """Note where a prefix without a zone and the log's own time are in different zones."""
+        if self._compared or not stamps.is_not_null().any():
+            return
+        self._compared = True
+        prefix = _stamp_times(stamps.head(MEDIAN_OF * 10))
+        ahead = (prefix.cast(pl.Int64) - dummy.head(prefix.len()).cast(pl.Int64)).drop_nulls().median()
+        hours = 0.0 if ahead is None else round(float(ahead) / QUARTER) / 4  # type: ignore[arg-type]  # untyped by polars
+        if hours and abs(hours) <= ZONE_LIMIT / (3600 * SECOND):
+            self._ledger.note(
+                f"the prefix is {hours:+g} h from {self._what}'s own time: the zones differ; its own time was used"
+            )
+
     def _turn(self, moments: Micros, lines: Micros) -> Micros:
         """Years since the first line, for each time; keeps what the next window has to know."""
         known = len(self._before)
         all_moments = np.concatenate([self._before, moments])
+        if len(all_moments) > 1 and np.diff(all_moments).min() >= -STEP_SEEN:
+            self._before = all_moments[-AROUND:]
+            return np.full(len(moments), self._years, np.int64)
         column = pl.Series(all_moments)
         before = column.rolling_min(AROUND, min_samples=1).shift(1).fill_null(all_moments[0]).to_numpy()
         # the median of the lines that follow, taken backwards
@@ -129,7 +178,7 @@ class YearlessClock:
             seconds = (previous[known + at] - moments[at]) // SECOND
             self._ledger.note(f"line {lines[at]}: the clock stepped -{seconds} s: DST or NTP?")
         self._before = all_moments[-AROUND:]
-        return years.astype(np.int64)
+        return np.asarray(years, np.int64)
 
     def _localise(self, naive: pl.Series, moments: Micros, lines: Micros) -> pl.Series:
         tz = self._options.tz
@@ -195,6 +244,22 @@ class YearlessClock:
         return None, ""
 
 
+def _stamp_times(text: pl.Series) -> pl.Series:
+    return (f"{DUMMY} " + text).str.to_datetime("%Y %b %e %H:%M:%S%.f", time_unit="us", strict=False)
+
+
+def _nearest_years(moments: Micros, near: Micros) -> Micros:
+    """Times of the year DUMMY in the year that brings each nearest to its other time."""
+    year = near.astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
+    best, exists = in_year(moments, year)
+    best = np.where(exists, best, near)
+    for other in (year - 1, year + 1):
+        moved, exists = in_year(moments, other)
+        closer = exists & (np.abs(moved - near) < np.abs(best - near))
+        best = np.where(closer, moved, best)
+    return best
+
+
 def in_year(moments: Micros, years: Micros | int) -> tuple[Micros, Mask]:
     """Times of the year DUMMY moved to those years, as microseconds since 1970, and whether they exist there."""
     into = moments - _START
@@ -222,7 +287,8 @@ def _nearest(moments: Micros, years: Micros, first: datetime, last: datetime, le
         away = max(0, _micros(first) - end, start - _micros(last))
         return away, abs(start + end - _micros(first) - _micros(last))
 
-    return min(reversed(candidates), key=distance)
+    best: int = min(reversed(candidates), key=distance)
+    return best
 
 
 def _at(moment: np.int64, year: int) -> int:

@@ -20,6 +20,9 @@ MOST_CHANGES = 200
 
 MOST_OBSERVATIONS = 60
 
+ROUTINE_WRITES = 5
+"""An object that one actor writes more often than this is being worked on by a loop, not changed."""
+
 LEAD = timedelta(minutes=30)
 """The timeline begins this long before the first finding."""
 
@@ -84,7 +87,11 @@ def _changes(get: Get, findings: Sequence[Finding]) -> tuple[list[Change], int]:
     if frame is None:
         return [], 0
     once = ["actor", "verb", "resource", "namespace", "name"]
-    rows = frame.filter(pl.col("time").is_not_null()).unique(once, keep="first", maintain_order=True).collect()
+    rows = (
+        frame.filter(pl.col("time").is_not_null(), pl.len().over(once) <= ROUTINE_WRITES)
+        .unique(once, keep="first", maintain_order=True)
+        .collect()
+    )
     every = [
         Change(
             time=row["time"],

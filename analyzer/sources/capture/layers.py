@@ -110,7 +110,7 @@ def _network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Fl
         seq=np.full(len(at), ABSENT),
         ack=np.full(len(at), ABSENT),
         ttl=np.where(four, head[:, 8], head[:, 7]).astype(np.int64),
-        ip_id=np.where(four, halves(head, 4), ABSENT).astype(np.int64),
+        ip_id=np.where(four, halves(head, 4).astype(np.int64), ABSENT),
         payload=transport,
         payload_end=ip_end,
         payload_bytes=np.full(len(at), ABSENT),
@@ -129,7 +129,7 @@ def _fragments(head: U8, four: Flags) -> tuple[U8, I64]:
     offset, more = place & 0x1FFF, (place & 0x2000) != 0
     state = np.where(offset > 0, LATER, np.where(more, FIRST, WHOLE))
     split = four & (state != WHOLE)
-    return np.where(split, state, WHOLE).astype(np.uint8), np.where(split, halves(head, 4), ABSENT).astype(np.int64)
+    return np.where(split, state, WHOLE).astype(np.uint8), np.where(split, halves(head, 4).astype(np.int64), ABSENT)
 
 
 def _extensions(data: U8, end: I64, cut: Flags, out: Headers, rows: I64) -> None:
@@ -185,7 +185,7 @@ def _transport(data: U8, end: I64, cut: Flags, out: Headers) -> None:
     out.dst_port = np.where(ports, halves(head, 2).astype(np.int64), ABSENT)
     out.seq = np.where(tcp & (seen >= 8), fulls(head, 4).astype(np.int64), ABSENT)
     out.ack = np.where(tcp & (seen >= 12), fulls(head, 8).astype(np.int64), ABSENT)
-    out.flags = np.where(tcp & (seen >= 14), head[:, 13], ABSENT).astype(np.int64)
+    out.flags = np.where(tcp & (seen >= 14), head[:, 13].astype(np.int64), ABSENT)
     # A header cut before its own length field is taken at its least size, so that nothing behind it is read.
     offset = np.where(seen >= 13, offset, np.maximum(seen, 20))
     icmp = has & ((out.protocol == ICMP) | (out.protocol == ICMP6))

@@ -94,7 +94,15 @@ def cooked2(packet: bytes, ifindex: int, kind: int = 0x0800) -> bytes:
 
 
 def ipv4(
-    payload: bytes, protocol: int, src: str, dst: str, *, ident: int = 1, ttl: int = 64, frag: int = 0, opts: bytes = b""
+    payload: bytes,
+    protocol: int,
+    src: str,
+    dst: str,
+    *,
+    ident: int = 1,
+    ttl: int = 64,
+    frag: int = 0,
+    opts: bytes = b"",
 ) -> bytes:
     words = 5 + len(opts) // 4
     head = struct.pack(">BBHHHBBH", 0x40 | words, 0, words * 4 + len(payload), ident, frag, ttl, protocol, 0)

@@ -6,9 +6,9 @@ least ten in a minute, or a hundredth of the requests and ten in all. Such answe
 their events have no `authorization.k8s.io/decision`. One finding names each user agent family that was throttled and
 carries a fifth of the load; load is requests times their mean latency when served, less what the agent always sends,
 so that neither a victim that retries nor a controller that is always busy is accused. Severity is high where
-heartbeats of nodes, leases or the control plane were rejected too, or half of all requests; critical where those are a
-tenth of all rejections; low where nobody but the sender was hit, with less than a tenth of all requests; else medium. Confidence is high where the
-sender carries half of the load, medium from a fifth on, low below.
+heartbeats of nodes, leases or the control plane were rejected too, or half of all requests; critical where those are
+a tenth of all rejections; low where nobody but the sender was hit, with less than a tenth of all requests; else
+medium. Confidence is high where the sender carries half of the load, medium from a fifth on, low below.
 
 ## Why it matters
 A rejected client waits at least `Retry-After` (1 s) and asks again, client-go up to ten times; heartbeats and leader

@@ -13,6 +13,10 @@ from analyzer.facts.audit_windows import BIN_SECONDS, merged
 AGENT = pl.coalesce("agent", pl.lit("")).alias("agent")
 
 
+LEAST_COST = 1e-6
+"""Seconds that any request is taken to cost: the resolution of audit times."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """One storm: its first and last rejected request, in microseconds since the epoch for exact comparison."""
@@ -77,10 +81,12 @@ def by_agent(requests: pl.LazyFrame, window: Window, quiet_per_second: pl.DataFr
     )
     addresses = inside.group_by("agent").agg(pl.col("source_ip").n_unique().alias("clients")).collect()
     served = kinds.filter(pl.col("cost").is_not_null())
-    total = served.select((pl.col("cost") * pl.col("served")).sum() / pl.col("served").sum()).item()
-    mean = float(total or 1.0)
+    total, count = served.select((pl.col("cost") * pl.col("served")).sum(), pl.col("served").sum()).row(0)
+    mean = total / count if count else LEAST_COST
     sums = (
-        kinds.with_columns((pl.col("requests") * pl.col("cost").fill_null(mean)).alias("asked"))
+        kinds.with_columns(
+            (pl.col("requests") * pl.col("cost").fill_null(mean).clip(lower_bound=LEAST_COST)).alias("asked")
+        )
         .group_by("agent")
         .agg(pl.col("requests", "rejected", "asked").sum())
         .join(addresses, on="agent", how="left")

@@ -75,7 +75,8 @@ class Storm:
     @property
     def reason(self) -> str:
         """Why it is held for a storm, and what weakens that."""
-        left = self.used["remaining_seconds"].drop_nulls().to_numpy()
+        short = self.used.filter(pl.col("remaining_seconds") < pl.col("window"))
+        left = short["remaining_seconds"].to_numpy()
         window = self.used["window"].to_numpy().max()
         weak = "" if self.known_sdk else "; the SDK is not known by its User-Agent"
         if self.certain and left.size:

@@ -1,0 +1,150 @@
+"""One client's requests flood the audit log.
+
+## What it finds
+Minutes in which one user dominates the audit log (half of its records or bytes) and the log grows to ten times the
+median of the minutes that this user does not dominate, at 10 records or 100 KiB a second at least. Where fewer than
+five such minutes exist there is no baseline: then the user must fill half of the bytes at 100 records or 1 MiB a
+second, and confidence is low; with a baseline it is medium. The finding writes the audit policy that would have kept
+the log small and replays it on the records: every saving is a count of bytes that are there. Severity is high from
+100 GiB a day on at the rate of the flood, low below 1 GiB a day, else medium.
+
+## Why it matters
+The audit log stands on the disk of the control plane and is shipped and stored for years. A hot loop at level
+RequestResponse writes every object twice a second into it: disks fill, backends block the apiserver, and what an
+investigation needs is rotated away.
+
+## What does not count
+A rollout: many users write, none of them half. The start of an apiserver, when `system:apiserver` lists everything for
+a minute. A steady volume, however large: a remark says what leaving out RequestReceived would save. A writer most of
+whose requests were rejected with 429: that is a throttle storm, and a remark says what it adds to the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from analyzer.detector import Detector, Remark, setting
+from analyzer.detectors.apiserver.audit_log_flood.evidence import evidence, impact, per_day
+from analyzer.detectors.apiserver.audit_log_flood.measure import WRITER, WRITTEN, Flood, Limits, by_minute, floods
+from analyzer.detectors.apiserver.audit_log_flood.policy import replayed, rules, text
+from analyzer.detectors.apiserver.audit_log_flood.remedy import GENERAL, hot_resources, reads, remedies, steady, verify
+from analyzer.facts.audit_windows import BIN_SECONDS, short
+from analyzer.facts.contract import Frames
+from analyzer.frames import AUDIT_EVENTS
+from analyzer.model import Confidence, Finding, Saving, Severity
+
+DEFAULT = "engineering default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    step: float = setting(10, "Times the quiet median that a minute must reach.", minimum=1, source=DEFAULT)
+    quiet_minutes: int = setting(5, "Quiet minutes that a baseline needs.", unit="minutes", minimum=1, source=DEFAULT)
+    least_rate: float = setting(
+        10, "Writer's rate below which there is no flood.", unit="records per second", minimum=0, source=DEFAULT
+    )
+    least_bytes: float = setting(
+        100 << 10, "Rate in bytes that counts as well.", unit="bytes per second", minimum=0, source=DEFAULT
+    )
+    alone_rate: float = setting(
+        100, "Writer's rate that is a flood without a baseline.", unit="records per second", minimum=0, source=DEFAULT
+    )
+    alone_bytes: float = setting(
+        1 << 20, "Rate in bytes that is one too.", unit="bytes per second", minimum=0, source=DEFAULT
+    )
+    high_gib_per_day: float = setting(
+        100, "Volume from which the severity is high.", unit="GiB per day", minimum=0, source=DEFAULT
+    )
+
+
+def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
+    events = frames[AUDIT_EVENTS].with_columns(WRITTEN, WRITER).filter(pl.col("written").is_not_null())
+    minutes = by_minute(events)
+    limits = Limits(
+        step=settings.step,
+        quiet_bins=settings.quiet_minutes,
+        least_records=settings.least_rate * BIN_SECONDS,
+        least_bytes=settings.least_bytes * BIN_SECONDS,
+        alone_records=settings.alone_rate * BIN_SECONDS,
+        alone_bytes=settings.alone_bytes * BIN_SECONDS,
+    )
+    found = floods(minutes, limits)
+    for flood in found:
+        yield _judged(events.filter(flood.rows), minutes, flood, settings)
+    if not found:
+        yield from steady(events)
+
+
+def _judged(rows: pl.LazyFrame, minutes: pl.DataFrame, flood: Flood, settings: Settings) -> Finding | Remark:
+    own = pl.col("user") == flood.user
+    rejected = own & (pl.col("code") == 429) & pl.col("decision").is_null() & (pl.col("stage") != "ResponseStarted")
+    totals = rows.select(
+        own.sum().alias("records"),
+        pl.col("event_bytes").filter(own).sum().alias("bytes"),
+        pl.len().alias("all_records"),
+        pl.col("event_bytes").sum().alias("all_bytes"),
+        rejected.sum().alias("rejected"),
+        (own & pl.col("code").is_not_null() & (pl.col("stage") != "ResponseStarted")).sum().alias("answered"),
+    )
+    count = totals.collect().row(0, named=True)
+    volume = per_day(count["bytes"], flood.seconds)
+    if 2 * count["rejected"] > count["answered"]:
+        return Remark(
+            f"{count['records']:,} records of {short(flood.user)} in {flood.seconds:.0f} s are mostly rejections: "
+            f"a storm of 429, which fills the audit log at {volume:.3g} GiB a day."
+        )
+    policy = rules(flood.user, hot_resources(rows, flood))
+    replay = replayed(rows, policy)
+    kept = int(replay["after"].sum())
+    high = Severity.HIGH if volume >= settings.high_gib_per_day else Severity.MEDIUM
+    return Finding(
+        detector="audit-log-flood",
+        subject=short(flood.user),
+        summary=(
+            f"{count['records']:,} of {count['all_records']:,} audit records in {flood.seconds:.0f} s "
+            f"({count['bytes']:,} bytes, {volume:.3g} GiB a day) are of requests by {short(flood.user)}."
+        ),
+        severity=high if volume >= 1 else Severity.LOW,
+        confidence=Confidence.MEDIUM if flood.baseline else Confidence.LOW,
+        confidence_reason=(
+            f"a step of {settings.step:g} times over the minutes that it does not dominate"
+            if flood.baseline
+            else "no baseline: too few quiet minutes, so an absolute rate decides"
+        ),
+        start=flood.start,
+        end=flood.end,
+        impact=impact(flood, count, count["all_bytes"] - kept),
+        evidence=evidence(rows, minutes, flood, policy, replay),
+        saving=Saving(
+            fix="the generated audit policy",
+            observed=count["all_bytes"],
+            modelled=kept,
+            unit="bytes",
+            assumption=(
+                "Same requests under the policy below, for all users. "
+                f"{per_day(count['all_bytes'], flood.seconds):.3g} GiB a day become {per_day(kept, flood.seconds):.3g}."
+            ),
+            formula="each record falls under the first rule it fits; level None and RequestReceived leave nothing, "
+            "Metadata leaves the record without requestObject and responseObject",
+        ),
+        alternatives=reads(rows, flood, policy, kept),
+        why="Each request of this user leaves records in the audit log, with bodies where the policy asks for them.",
+        refuted_by="The same rate of this user in quiet times, or an audit policy that was changed at the onset.",
+        remedies=remedies(text(policy)),
+        verify=verify(rows),
+        stories=(41,),
+    )
+
+
+DETECTOR = Detector(
+    id="audit-log-flood",
+    title="One client's requests flood the audit log",
+    needs_any=((AUDIT_EVENTS,),),
+    settings=Settings(),
+    detect=detect,
+    remedies=GENERAL,
+    stories=(41,),
+)

@@ -1,0 +1,122 @@
+"""The audit policy that would have kept the log small, replayed on the records themselves.
+
+The rules follow the policy that Kubernetes ships for GCE (`cluster/gce/gci/configure-helper.sh`): RequestReceived is
+left out, events and health checks are not logged, bodies are kept by nobody who writes in a loop.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@:._/-]{0,252}")
+_RESOURCE = re.compile(r"[a-z][a-z0-9.-]{0,62}")
+_GROUP = re.compile(r"([a-z][a-z0-9.-]{0,252})?")
+
+READS = ("get", "list", "watch")
+HOT = 0.01
+"""Share of the writer's bytes from which one of its resources is named in the policy."""
+
+HEALTH = r"^/(?:healthz|livez|readyz|version|openapi)(?:[/?]|$)"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: its YAML, the records it takes, whether their metadata stay, and what cannot be answered any more."""
+
+    name: str
+    yaml: str
+    matches: pl.Expr
+    keeps_metadata: bool
+    lost: str
+
+
+def rules(user: str, resources: Sequence[tuple[str, str]]) -> tuple[Rule, ...]:
+    """The policy in order; `resources` are the (group, resource) that the writer is hot on."""
+    found = [
+        Rule(
+            "omitStages: RequestReceived",
+            "",
+            pl.col("stage") == "RequestReceived",
+            False,
+            "which requests were received but never answered, as when the server crashed",
+        ),
+        Rule(
+            "None: leases",
+            '- level: None\n  resources: [{group: "coordination.k8s.io", resources: ["leases"]}]',
+            (pl.col("resource") == "leases") & (pl.col("api_group") == "coordination.k8s.io"),
+            False,
+            "who held or renewed a lease, and how often",
+        ),
+        Rule(
+            "None: events",
+            '- level: None\n  resources: [{group: "", resources: ["events"]}, '
+            '{group: "events.k8s.io", resources: ["events"]}]',
+            (pl.col("resource") == "events") & pl.col("api_group").is_in(["", "events.k8s.io"]),
+            False,
+            "who wrote which Event",
+        ),
+        Rule(
+            "None: health checks",
+            '- level: None\n  nonResourceURLs: ["/healthz*", "/livez*", "/readyz*", "/version", "/openapi*"]',
+            pl.col("resource").is_null() & pl.col("uri").str.contains(HEALTH),
+            False,
+            "who asked for health, version or the API schema",
+        ),
+    ]
+    hot = [(group, name) for group, name in resources if _GROUP.fullmatch(group) and _RESOURCE.fullmatch(name)]
+    if hot and _NAME.fullmatch(user):
+        named = ", ".join(f'{{group: {json.dumps(group)}, resources: ["{name}"]}}' for group, name in hot)
+        found.append(
+            Rule(
+                "Metadata: the writer's hot resources",
+                f"- level: Metadata\n  users: [{json.dumps(user)}]\n  resources: [{named}]",
+                (pl.col("user") == user)
+                & pl.any_horizontal(
+                    (pl.col("api_group") == group) & (pl.col("resource") == name) for group, name in hot
+                ),
+                True,
+                "what this writer wrote or was given: old and new content of its objects",
+            )
+        )
+    found.append(
+        Rule(
+            "Metadata: everything else",
+            "- level: Metadata",
+            pl.lit(True),
+            True,
+            "what others wrote: replica counts, images, who changed which field; keep Request for what you need",
+        )
+    )
+    return tuple(found)
+
+
+def text(policy: Sequence[Rule]) -> str:
+    """The policy file."""
+    head = 'apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: ["RequestReceived"]\nrules:\n'
+    return head + "\n".join(rule.yaml for rule in policy if rule.yaml) + "\n"
+
+
+def replayed(rows: pl.LazyFrame, policy: Sequence[Rule]) -> pl.DataFrame:
+    """`rule` (its place), `records`, `before` and `after` in bytes. Each record falls under the first rule it fits."""
+    place = pl.lit(len(policy) - 1)
+    for at in reversed(range(len(policy))):
+        place = pl.when(policy[at].matches.fill_null(False)).then(pl.lit(at)).otherwise(place)
+    bodies = pl.col("request_body_bytes") + pl.col("response_body_bytes")
+    keeps = [at for at, rule in enumerate(policy) if rule.keeps_metadata]
+    return (
+        rows.with_columns(place.alias("rule"))
+        .group_by("rule")
+        .agg(
+            pl.len().alias("records"),
+            pl.col("event_bytes").sum().alias("before"),
+            (pl.col("event_bytes") - bodies).sum().alias("after"),
+        )
+        .with_columns(pl.when(pl.col("rule").is_in(keeps)).then("after").otherwise(0).alias("after"))
+        .sort("rule")
+        .collect()
+    )

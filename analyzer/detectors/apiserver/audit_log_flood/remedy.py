@@ -1,0 +1,107 @@
+"""What to do about a flood, what else would help, and what a steady volume deserves to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from analyzer.detector import Remark
+from analyzer.detectors.apiserver.audit_log_flood.evidence import per_day
+from analyzer.detectors.apiserver.audit_log_flood.measure import Flood
+from analyzer.detectors.apiserver.audit_log_flood.policy import HOT, READS, Rule, replayed
+from analyzer.facts.audit_windows import piped
+from analyzer.model import Remedy, Saving
+
+RECEIVED = "RequestReceived"
+WORTH_SAYING = 0.1
+"""Share of the log's bytes from which leaving RequestReceived out is worth a remark."""
+
+GENERAL = (
+    Remedy(
+        text="Give kube-apiserver a policy (--audit-policy-file) that leaves out RequestReceived, leases, events and "
+        "health checks and keeps bodies only where you need them."
+    ),
+    Remedy(
+        text="Stop the loop at its writer: a controller that updates the same object without a change needs a "
+        "comparison before the write and a back-off after a conflict."
+    ),
+)
+
+
+def remedies(policy: str) -> tuple[Remedy, ...]:
+    """The general remedies, the first with the generated policy."""
+    return (Remedy(text=GENERAL[0].text, snippet=policy), *GENERAL[1:])
+
+
+def hot_resources(rows: pl.LazyFrame, flood: Flood) -> list[tuple[str, str]]:
+    """(group, resource) of the writer that hold bodies worth naming, largest first."""
+    bodies = pl.col("request_body_bytes") + pl.col("response_body_bytes")
+    own = (
+        rows.filter((pl.col("user") == flood.user) & pl.col("resource").is_not_null())
+        .group_by(pl.col("api_group").fill_null("").alias("group"), "resource")
+        .agg(pl.col("event_bytes").sum().alias("bytes"), bodies.sum().alias("bodies"))
+        .sort(["bytes", "group", "resource"], descending=[True, False, False])
+        .collect()
+    )
+    hot = own.filter((pl.col("bodies") > 0) & (pl.col("bytes") >= HOT * pl.col("bytes").sum()))
+    return [(group, resource) for group, resource in hot.select("group", "resource").rows()]
+
+
+def reads(rows: pl.LazyFrame, flood: Flood, policy: Sequence[Rule], kept: int) -> tuple[Saving, ...]:
+    """Not logging the writer's reads at all, where that would save a tenth of what the policy leaves."""
+    unread = Rule(
+        "None: the writer's reads",
+        "",
+        (pl.col("user") == flood.user) & pl.col("verb").is_in(READS) & (pl.col("stage") != RECEIVED),
+        False,
+        "what this writer read",
+    )
+    left = int(replayed(rows, (policy[0], unread, *policy[1:]))["after"].sum())
+    if kept - left < WORTH_SAYING * kept:
+        return ()
+    return (
+        Saving(
+            fix="the generated audit policy, and level None for the writer's get, list and watch",
+            observed=kept,
+            modelled=left,
+            unit="bytes",
+            assumption="Same requests; nobody could tell any more what this writer read.",
+            formula="as the policy, with one rule before its first",
+        ),
+    )
+
+
+def verify(rows: pl.LazyFrame) -> tuple[str, ...]:
+    """Commands that show the same without this tool, on the log and on the cluster."""
+    [source] = rows.select(pl.col("source").min()).collect()["source"]
+    fields = "[.user.username,.verb,.objectRef.resource,.level,.stage]"
+    return (
+        f"{piped(source)} | jq -r '{fields} | @tsv' | sort | uniq -c | sort -rn | head",
+        "kubectl get --raw /metrics | grep -E 'apiserver_audit_(event_total|level_total)'",
+    )
+
+
+def steady(events: pl.LazyFrame) -> Iterator[Remark]:
+    """What a log without a flood could do without."""
+    received = pl.col("stage") == RECEIVED
+    size, spared, first, last, truncated = (
+        events.select(
+            pl.col("event_bytes").sum(),
+            pl.col("event_bytes").filter(received).sum().alias("spared"),
+            pl.col("written").min().alias("first"),
+            pl.col("written").max().alias("last"),
+            pl.col("truncated").sum(),
+        )
+        .collect()
+        .row(0)
+    )
+    if size and spared >= WORTH_SAYING * size:
+        seconds = (last - first).total_seconds()
+        volume = f" of {per_day(size, seconds):.3g} GiB a day" if seconds >= 1 else ""
+        yield Remark(
+            f"Stage RequestReceived is {spared / size:.0%} of the audit log's bytes{volume}: "
+            "`omitStages: [RequestReceived]` in the policy would leave it out."
+        )
+    if truncated:
+        yield Remark(f"{truncated:,} audit records were truncated by the server (audit.k8s.io/truncated).")

@@ -1,0 +1,229 @@
+"""klog entries taken apart: header, message, pod= and err=, in the text and in the JSON format."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from analyzer.frames.contract import TIME
+from analyzer.sources.klogentries import TEXT_LIMIT
+from analyzer.sources.secrets import scrub
+from analyzer.sources.yearless import DUMMY
+
+FIELDS = pl.Schema(
+    {
+        "severity": pl.String(),
+        "caller": pl.String(),
+        "message": pl.String(),
+        "text": pl.String(),
+        "pod": pl.String(),
+        "error": pl.String(),
+    }
+)
+
+_CLOCK = 13
+"""Length of `mmdd hh:mm:ss`, which stands after the severity."""
+
+_BLOCK = r"=<\n((?:\t[^\n]*\n)*) ?>?"
+_HINTS = (
+    *("assword", "ASSWORD", "passwd", "ecret", "SECRET", "oken", "TOKEN", "pi-key", "pi_key", "piKey", "pikey"),
+    *("redential", "REDENTIAL", "uthorization", "ookie", "earer ", "asic ", "eyJ", "AKIA", "ASIA", "ABIA", "ACCA"),
+    *("rivate", "PRIVATE"),
+)
+"""Parts of what a credential's name or shape holds; only such lines are searched for credentials."""
+
+_CREDENTIAL = (
+    r"(?i)(?:pass(?:word|wd)?|secret(?:_?access_?key|_?key)?|token|api[_-]?key|private[_-]?key|credential|authorization"
+    r"|cookie)[\"']?\s?[:=]\s?[\"']?[^\s\"'&,;}{\\]{6}|\b(?:bearer|basic)\s\S{8}|eyJ[a-z0-9_-]{8}"
+    r"|(?:AKIA|ASIA|ABIA|ACCA)[a-z0-9]{12}|PRIVATE KEY|[a-z0-9]{6}\.[a-z0-9]{16}"
+)
+"""What `scrub` may find something in, so that few lines are handled one by one."""
+
+_MILLISECONDS_LIMIT = 253_402_300_800_000.0
+"""The first millisecond of the year 10000."""
+
+
+def text_fields(entries: pl.DataFrame) -> pl.DataFrame:
+    """FIELDS of entries in the text format, and `clock`: their local time held in the year DUMMY."""
+    raw = entries["text"]
+    end = raw.str.find("] ", literal=True).fill_null(raw.str.find("]", literal=True))
+    where = raw.str.slice(21, pl.select(end - 21).to_series()).str.strip_chars_start(" ").str.splitn(" ", 2)
+    day = (str(DUMMY) + raw.str.slice(1, _CLOCK)).str.to_datetime("%Y%m%d %H:%M:%S", time_unit="us", strict=False)
+    micros = raw.str.slice(_CLOCK + 2, 6).cast(pl.Int64, strict=False)
+    text = _safe(raw.str.slice(pl.select(end + 2).to_series()))
+    return pl.DataFrame(
+        {
+            "severity": raw.str.head(1),
+            "caller": where.struct.field("field_1"),
+            "message": _message(text),
+            "text": text,
+            "pod": _pod(text),
+            "error": _error(text),
+            "clock": (day.cast(pl.Int64) + micros).cast(pl.Datetime("us")),
+        }
+    )
+
+
+def _safe(text: pl.Series) -> pl.Series:
+    """At most TEXT_LIMIT bytes, without anything that looks like a credential."""
+    hinted = text.str.contains_any(list(_HINTS)).fill_null(False).arg_true()
+    suspect = hinted.filter(text.gather(hinted).str.contains(_CREDENTIAL))
+    if suspect.len():
+        cleaned = [scrub(one) for one in text.gather(suspect).to_list()]
+        text = text.scatter(suspect, pl.Series(cleaned, dtype=pl.String))
+    long = (text.str.len_bytes() > TEXT_LIMIT).fill_null(False)
+    if long.any():
+        cut = [one.encode()[:TEXT_LIMIT].decode("utf-8", "ignore") for one in text.filter(long).to_list()]
+        text = text.scatter(long.arg_true(), pl.Series(cut, dtype=pl.String))
+    return text
+
+
+def _message(text: pl.Series) -> pl.Series:
+    """What stands between the quotes of a structured entry, unescaped; else the whole text."""
+    quoted = text.str.starts_with('"')
+    found = _until_quote(text.filter(quoted).str.slice(1))
+    places = quoted.arg_true().filter(found.is_not_null())
+    return text.scatter(places, _unescape(found.drop_nulls()))
+
+
+def _until_quote(text: pl.Series) -> pl.Series:
+    """The text up to the first quote that is not escaped, still escaped; null where there is none."""
+    found = text.str.slice(0, pl.select(text.str.find('"', literal=True)).to_series())
+    found = pl.select(pl.when(text.str.contains('"', literal=True)).then(found)).to_series()
+    odd = found.str.contains("\\", literal=True).fill_null(False)
+    if odd.any():
+        # anchored, so that it is matched in one pass
+        found = found.scatter(odd.arg_true(), text.filter(odd).str.extract(r'^((?:[^"\\]|\\.)*)"', 1))
+    return found
+
+
+def _after(text: pl.Series, part: str) -> pl.Series:
+    """What follows the first occurrence of a part; null where there is none."""
+    return text.str.splitn(part, 2).struct.field("field_1")
+
+
+def _pod(text: pl.Series) -> pl.Series:
+    """pod= as namespace/name. Values of other keys cannot imitate it: in them quotes are escaped or lines indented."""
+    there = text.str.contains(" pod=", literal=True)
+    if not there.any():
+        return _nothing(text)
+    lines = _without_blocks(text.filter(there))
+    value = _after(lines, ' pod="').str.extract(r'^([^"\\]*)"', 1)
+    odd = value.is_null()
+    if odd.any():
+        rest = _after(lines.filter(odd), " pod=")
+        named = rest.str.extract_groups(r'^\{"name":"([^"]+)","namespace":"([^"]+)"').struct.unnest()
+        bare = rest.str.extract(r'^([^ "<{&\n]+)', 1)
+        value = value.scatter(odd.arg_true(), (named.to_series(1) + "/" + named.to_series(0)).fill_null(bare))
+    old = ~value.str.contains("/", literal=True).fill_null(True)
+    if old.any():  # before 1.21: name_namespace(uid)
+        turned = value.filter(old).str.replace(r"^([^_ ]+)_([^_( ]+)(?:\([^)]*\))?$", "$2/$1")
+        value = value.scatter(old.arg_true(), turned)
+    return _nothing(text).scatter(there.arg_true(), value)
+
+
+def _error(text: pl.Series) -> pl.Series:
+    """err=, unescaped; null where it says that there was none."""
+    there = text.str.contains(" err=", literal=True)
+    if not there.any():
+        return _nothing(text)
+    lines = text.filter(there)
+    block = _after(lines, " err=<\n").str.extract(r"^((?:\t[^\n]*(?:\n|$))*)", 1)
+    block = block.str.replace_all(r"(?m)^\t", "").str.strip_suffix("\n")
+    outside = _without_blocks(lines)
+    quoted = _until_quote(_after(outside, ' err="'))
+    quoted = quoted.scatter(quoted.is_not_null().arg_true(), _unescape(quoted.drop_nulls()))
+    bare = _after(outside, " err=").str.extract(r'^([^ "<\n][^ \n]*)', 1)
+    bare = pl.select(pl.when(~bare.is_in(["null", "nil"])).then(bare)).to_series()
+    return _nothing(text).scatter(there.arg_true(), block.fill_null(quoted).fill_null(bare))
+
+
+def _without_blocks(lines: pl.Series) -> pl.Series:
+    """The lines with what stands in `=<` blocks taken out: it may look like anything."""
+    there = lines.str.contains("=<\n", literal=True)
+    if not there.any():
+        return lines
+    return lines.scatter(there.arg_true(), lines.filter(there).str.replace_all(_BLOCK, "=<>"))
+
+
+def _nothing(text: pl.Series) -> pl.Series:
+    return pl.Series([None], dtype=pl.String).new_from_index(0, text.len())
+
+
+def _unescape(text: pl.Series) -> pl.Series:
+    """Undo Go's strconv.Quote for what it commonly writes, in one pass from left to right."""
+    there = text.str.contains("\\", literal=True)
+    if not there.any():
+        return text
+    plain = text.filter(there).str.replace_many(list(_ESCAPES), list(_ESCAPES.values()))
+    return text.scatter(there.arg_true(), plain)
+
+
+_ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n", "\\t": "\t", "\\r": "\r"}
+
+_JSON = msgspec.json.Decoder(dict[str, Any])
+
+
+def json_fields(entries: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
+    """FIELDS of entries in the JSON format with `time`, and which of them are whole.
+
+    The text is written as the text format has it, so that one pattern fits both. Lines without `v` are errors
+    (component-base writes the verbosity of info lines only). Each line is handled alone: nothing in them is fixed but
+    three keys.
+    """
+    rows = [_json_row(text) for text in entries["text"].to_list()]
+    whole = pl.Series([row is not None for row in rows], dtype=pl.Boolean)
+    empty = (None,) * 7
+    frame = pl.DataFrame([row or empty for row in rows], schema={**FIELDS, "micros": pl.Int64()}, orient="row")
+    text = _safe(frame["text"])
+    return frame.with_columns(
+        text, _safe(frame["message"]), _safe(frame["error"]), pl.col("micros").cast(TIME).alias("time")
+    ).drop("micros"), whole
+
+
+def _json_row(raw: str) -> tuple[Any, ...] | None:
+    line, _, more = raw.partition("\n")
+    try:
+        found = _JSON.decode(line)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return None
+    ts, message = found.get("ts"), found.get("msg")
+    if not isinstance(ts, int | float) or not 0 <= ts < _MILLISECONDS_LIMIT or not isinstance(message, str):
+        return None
+    caller = found.get("caller")
+    keys = [key for key in found if key not in {"ts", "caller", "msg", "v", "logger"}]
+    text = message
+    if keys:
+        pairs = " ".join(f"{key}={_value(key, found[key])}" for key in keys)
+        text = f"{json.dumps(message, ensure_ascii=False)} {pairs}"
+    error = found.get("err")
+    return (
+        "I" if "v" in found else "E",
+        caller.rsplit("/", 1)[-1] if isinstance(caller, str) else None,
+        message,
+        f"{text}\n{more}" if more else text,
+        _named(found.get("pod")),
+        error if isinstance(error, str) else None,
+        round(ts * 1000),
+    )
+
+
+def _value(key: str, value: object) -> str:
+    named = _named(value) if isinstance(value, dict) else None
+    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        names = [_named(one) for one in value]
+        value = names if all(names) else value
+    return json.dumps(named or value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _named(value: object) -> str | None:
+    """namespace/name of a text or of an object that has no other keys."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and isinstance(value.get("name"), str) and set(value) <= {"name", "namespace"}:
+        namespace = value.get("namespace")
+        return f"{namespace}/{value['name']}" if namespace else value["name"]
+    return None

@@ -16,7 +16,7 @@ T = TypeVar("T")
 Needs = tuple[Table | Fact, ...]
 
 
-class NotObservable(Exception):
+class NotObservable(Exception):  # noqa: N818 - an answer, not an error
     """Raised by a detector when its tables are there but cannot hold the evidence; the text says why."""
 
 

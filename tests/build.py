@@ -40,7 +40,8 @@ def rows(table: Table, *data: Mapping[str, Any], source: str = "t", **same: Any)
 
 def frames_for(needs: Iterable[Table | Fact], given: Mapping[Table, pl.LazyFrame]) -> dict[Table | Fact, pl.LazyFrame]:
     """What the pipeline would hand over: of `needs`, the given tables and the facts that can be derived from them."""
-    made: dict[Table | Fact, pl.LazyFrame] = dict(given)
+    made: dict[Table | Fact, pl.LazyFrame] = {}
+    made.update(given.items())
 
     def make(need: Table | Fact) -> bool:
         if need in made:

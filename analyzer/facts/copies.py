@@ -9,6 +9,8 @@ from itertools import combinations
 
 import polars as pl
 
+from analyzer.facts.neighbours import followers
+
 QUERY = ["client", "client_port", "dns_id", "name", "qtype"]
 """What stays the same wherever a query is seen; the server does not, where a service address is translated."""
 
@@ -42,25 +44,23 @@ def copies(queries: pl.DataFrame, key: Sequence[str] = QUERY) -> pl.Series:
 
 def _translated(frame: pl.DataFrame, same: Sequence[str]) -> pl.Series:
     """The same query within one capture to another server at another interface a moment later."""
-    cut = pl.select(TRANSLATION).item()
-    seen = frame.filter(pl.col("interface").is_not_null()).sort("time", "row")
-    key = ["source", *same]
-    moved = (
-        (pl.col("time") - pl.col("time").shift(1).over(key) <= cut)
-        & (pl.col("server") != pl.col("server").shift(1).over(key))
-        & (pl.col("interface") != pl.col("interface").shift(1).over(key))
-    )
-    return seen.filter(moved)["row"]
+    seen = frame.filter(pl.col("interface").is_not_null(), pl.col("time").is_not_null())
+    again = followers(seen, ["source", *same], ["time", "row"], ["time", "server", "interface"])
+    return again.filter(
+        pl.col("time") - pl.col("before_time") <= TRANSLATION,
+        pl.col("server") != pl.col("before_server"),
+        pl.col("interface") != pl.col("before_interface"),
+    )["row"]
 
 
 def _between(frame: pl.DataFrame, order: list[str], key: Sequence[str]) -> list[pl.Series]:
     """Rows of one input that a better one holds as well."""
-    first = (
+    per_source = (
         frame.filter(pl.all_horizontal(pl.col(key).is_not_null()))
         .group_by("source", *key)
         .agg(pl.len(), pl.col("row").first(), pl.col("time").first())
-        .filter(pl.len().over(key) > 1)
     )
+    first = per_source.filter(pl.struct(key).is_duplicated())
     shared = {str(name[0]): part for name, part in first.partition_by("source", as_dict=True).items()}
     rows = frame.join(first.select("source", *key), on=["source", *key], how="semi")
     rows_of = {str(name[0]): part for name, part in rows.partition_by("source", as_dict=True).items()}

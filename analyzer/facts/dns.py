@@ -6,15 +6,10 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.copies import copies
+from analyzer.facts.dns_pairs import ANSWER_WINDOW, FINAL, RETRY_WINDOW, pairs
+from analyzer.facts.neighbours import followers
 from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, NO_REPLY, PACKETS, TIME, Col, Table
 from analyzer.frames.contract import PLACE
-
-ANSWER_WINDOW = pl.duration(seconds=5)
-"""A query without an answer for so long is unanswered: resolvers ask again after 5 s (RES_TIMEOUT, glibc resolv.h)."""
-
-RETRY_WINDOW = pl.duration(seconds=30)
-"""The longest that one socket keeps asking with one id: attempts and timeouts of resolv.conf are capped at 5 x 30 s
-in glibc, and 30 s covers the default 2 x 5 s with three servers."""
 
 FORWARDED_SHARE = 0.8
 """Share of a client's queries that must fall inside another client's wait for the same name. A forwarder's share is 1
@@ -22,9 +17,6 @@ but for packets that the capture lost; a client comes near it only by chance."""
 
 LOOP_PROBE = r"^\d+\.\d+$"
 """Name of the HINFO query that CoreDNS's loop plugin sends to itself at its start."""
-
-_TUPLE = ["client", "client_port", "server", "server_port", "dns_id", "name", "qtype"]
-_FINAL = ("NOERROR", "NXDOMAIN")
 
 TRANSACTIONS = Table(
     "dns_transactions",
@@ -71,57 +63,29 @@ ORPHANS = Table(
 )
 
 
-def _sides(frames: Frames) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Queries and answers without copies, in order; answers are turned so that client and server mean the same."""
-    seen = frames[DNS_MESSAGES].filter(~pl.col("duplicate").fill_null(False), pl.col("time").is_not_null())
-    order = ["time", "source", "number"]
-    queries = seen.filter(~pl.col("response")).rename(
-        {"src": "client", "src_port": "client_port", "dst": "server", "dst_port": "server_port"}
+def _messages(frames: Frames) -> pl.DataFrame:
+    """Queries and answers without copies, in order; client and server mean the same in both."""
+    answer = pl.col("response")
+    ends = {
+        "client": pl.when(answer).then("dst").otherwise("src"),
+        "client_port": pl.when(answer).then("dst_port").otherwise("src_port"),
+        "server": pl.when(answer).then("src").otherwise("dst"),
+        "server_port": pl.when(answer).then("src_port").otherwise("dst_port"),
+    }
+    return (
+        frames[DNS_MESSAGES]
+        .filter(~pl.col("duplicate").fill_null(False), pl.col("time").is_not_null())
+        .with_columns(**ends)
+        .drop("src", "src_port", "dst", "dst_port", "duplicate")
+        .sort("time", "source", "number")
+        .with_row_index("row")
+        .collect()
     )
-    answers = seen.filter("response").rename(
-        {"dst": "client", "dst_port": "client_port", "src": "server", "src_port": "server_port"}
-    )
-    both = pl.collect_all([queries.sort(order), answers.sort(order)])
-    return both[0].with_row_index("query"), both[1].with_row_index("answer")
 
 
-def _pairs(queries: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
-    """Columns query, answer. First within one input: each answer goes to the latest query before it. What is left
-    over (a late first answer after a retry, an answer in the next file of a rotated capture) is matched once more."""
-    window = pl.select(ANSWER_WINDOW).item()
-    ask, reply = queries.select("query", "time", "source", *_TUPLE), answers.select("answer", "time", "source", *_TUPLE)
-    near = (
-        reply.join_asof(
-            ask, on="time", by=["source", *_TUPLE], strategy="backward", tolerance=window, check_sortedness=False
-        )
-        .filter(pl.col("query").is_not_null())
-        .group_by("query")
-        .agg(pl.col("answer").min())
-    )
-    ask, reply = ask.join(near, on="query", how="anti"), reply.join(near, on="answer", how="anti")
-    if not ask.height or not reply.height:
-        return near
-    left = (
-        ask.sort("time", "query")
-        .join_asof(
-            reply.sort("time", "answer"),
-            on="time",
-            by=_TUPLE,
-            strategy="forward",
-            tolerance=window,
-            check_sortedness=False,
-        )
-        .filter(pl.col("answer").is_not_null())
-        .group_by("answer")
-        .agg(pl.col("query").max())
-        .select("query", "answer")
-    )
-    return pl.concat([near, left])
-
-
-def _ends(frames: Frames, queries: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+def _ends(frames: Frames, messages: pl.DataFrame) -> pl.DataFrame:
     """Per capture the time of its last packet."""
-    parts = [part.lazy().select("source", "time") for part in (queries, answers)]
+    parts = [messages.lazy().select("source", "time")]
     if PACKETS in frames:
         parts.append(frames[PACKETS].select("source", "time"))
     return pl.concat(parts).group_by("source").agg(end=pl.col("time").max()).collect()
@@ -129,15 +93,16 @@ def _ends(frames: Frames, queries: pl.DataFrame, answers: pl.DataFrame) -> pl.Da
 
 def _from_capture(frames: Frames) -> tuple[pl.DataFrame, pl.Series]:
     """The transactions of all captures, and the addresses that answer queries."""
-    queries, answers = _sides(frames)
-    told = answers.select(
-        "answer", "rcode", "answers", "negative_ttl", answered="time", answer_number="number", more="wire_bytes"
+    messages = _messages(frames)
+    found, retries = pairs(messages)
+    told = messages.filter("response").select(
+        "rcode", "answers", "negative_ttl", answer="row", answered="time", answer_number="number", more="wire_bytes"
     )
     frame = (
-        queries.drop("rcode", "answers", "negative_ttl")
-        .join(_pairs(queries, answers), on="query", how="left")
-        .join(told, on="answer", how="left")
-        .join(_ends(frames, queries, answers), on="source", how="left")
+        messages.filter(~pl.col("response"))
+        .drop("rcode", "answers", "negative_ttl")
+        .join(found.join(told, on="answer"), left_on="row", right_on="query", how="left", maintain_order="left")
+        .join(_ends(frames, messages), on="source", how="left", maintain_order="left")
         .with_columns(
             rcode=pl.when(pl.col("answered").is_not_null())
             .then("rcode")
@@ -146,27 +111,36 @@ def _from_capture(frames: Frames) -> tuple[pl.DataFrame, pl.Series]:
             duration_seconds=(pl.col("answered") - pl.col("time")).dt.total_microseconds() / 1e6,
             wire_bytes=pl.col("wire_bytes").fill_null(0) + pl.col("more").fill_null(0),
             origin=pl.lit("capture"),
+            retry=pl.col("row").is_in(retries.implode()),
         )
     )
-    return frame, pl.concat([answers["server"], _forwarders(frame)]).unique()
+    servers = messages.filter("response")["server"].unique()
+    return frame, pl.concat([servers, _forwarders(frame)]).unique()
 
 
 def _forwarders(queries: pl.DataFrame) -> pl.Series:
     """Clients that ask what another client is waiting for at that moment, and ask it elsewhere: what a server does
     whose own address never answers, because clients reach it by a service address."""
-    key = ["source", "name", "qtype"]
-    before = {name: pl.col(name).shift(1).over(key) for name in ("client", "server", "answered")}
-    for_other = (before["client"] != pl.col("client")) & (before["server"] != pl.col("server"))
-    inside = (for_other & (before["answered"] >= pl.col("answered"))).fill_null(False)
-    shares = (
-        queries.sort("time", "query").select("client", inside=inside).group_by("client").agg(pl.col("inside").mean())
+    if queries["server"].n_unique() < 2:
+        return pl.Series(dtype=pl.String)
+    asked = followers(
+        queries.select("row", "time", "source", "name", "qtype", "client", "server", "answered"),
+        ["source", "name", "qtype"],
+        ["row"],
+        ["client", "server", "answered"],
     )
-    return shares.filter(pl.col("inside") >= FORWARDED_SHARE)["client"]
+    inside = asked.filter(
+        pl.col("before_client") != pl.col("client"),
+        pl.col("before_server") != pl.col("server"),
+        pl.col("before_answered") >= pl.col("answered"),
+    )
+    shares = queries.group_by("client").len("asked").join(inside.group_by("client").len("inside"), on="client")
+    return shares.filter(pl.col("inside") >= FORWARDED_SHARE * pl.col("asked"))["client"]
 
 
 def _from_log(frames: Frames) -> pl.DataFrame:
     probe = (pl.col("qtype") == "HINFO") & pl.col("name").str.contains(LOOP_PROBE)
-    return (
+    lines = (
         frames[COREDNS_QUERIES]
         .filter(~probe.fill_null(False))
         .with_columns(
@@ -175,28 +149,29 @@ def _from_log(frames: Frames) -> pl.DataFrame:
             wire_bytes=pl.col("query_bytes").fill_null(0) + pl.col("answer_bytes").fill_null(0),
             origin=pl.lit("log"),
         )
+        .sort("time", "source", "number", nulls_last=True)
+        .with_row_index("row")
         .collect()
     )
+    return lines.with_columns(retry=pl.col("row").is_in(_logged_retries(lines).implode()))
+
+
+def _logged_retries(lines: pl.DataFrame) -> pl.Series:
+    """Lines of a socket that asked with the same id before and had no final answer when it asked again."""
+    known = lines.filter(pl.col("time").is_not_null(), pl.col("dns_id").is_not_null())
+    socket = ["source", "client", "client_port", "dns_id", "name", "qtype"]
+    again = followers(known, socket, ["row"], ["time", "answered", "rcode"])
+    final = pl.col("before_rcode").is_in(FINAL) & (pl.col("before_answered") <= pl.col("time"))
+    soon = pl.col("time") - pl.col("before_time") <= RETRY_WINDOW
+    return again.filter(soon, ~final.fill_null(False))["row"]
 
 
 def _fitted(part: pl.DataFrame) -> pl.DataFrame:
     """Exactly the columns that both origins share; a column that one origin lacks is null there."""
-    made = {"hop", "retry", "covered"}
+    made = {"hop", "covered"}
     want = {col.name: col.dtype for col in TRANSACTIONS.cols if col.name not in made} | {"interface": pl.Int32()}
     has = set(part.columns)
     return part.select([(pl.col(n) if n in has else pl.lit(None)).cast(t).alias(n) for n, t in want.items()])
-
-
-def _is_retry() -> pl.Expr:
-    """True where, in rows sorted by time, the same socket asked with the same id before and had no final answer yet.
-
-    An answer other than NOERROR and NXDOMAIN is not final: glibc asks again at once, with the same id.
-    """
-    key = ["source", *_TUPLE]
-    settled = pl.when(pl.col("rcode").is_in(_FINAL)).then("answered").shift(1).over(key)
-    soon = pl.col("time") - pl.col("time").shift(1).over(key) <= RETRY_WINDOW
-    again = soon & (settled.is_null() | (settled > pl.col("time"))) & pl.col("dns_id").is_not_null()
-    return again.fill_null(False)
 
 
 def _derive(frames: Frames) -> pl.LazyFrame:
@@ -211,7 +186,6 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     return (
         whole.with_columns(
             hop=pl.when(upstream).then(pl.lit("upstream")).otherwise(pl.lit("client")),
-            retry=_is_retry(),
             covered=copies(whole),
         )
         .select(list(TRANSACTIONS.schema))
@@ -220,9 +194,10 @@ def _derive(frames: Frames) -> pl.LazyFrame:
 
 
 def _derive_orphans(frames: Frames) -> pl.LazyFrame:
-    queries, answers = _sides(frames)
-    found = answers.join(_pairs(queries, answers), on="answer", how="anti")
-    return found.lazy().select(list(ORPHANS.schema)).sort("time", "source", "number")
+    messages = _messages(frames)
+    found, _ = pairs(messages)
+    left = messages.filter("response").join(found, left_on="row", right_on="answer", how="anti")
+    return left.sort("row").select(list(ORPHANS.schema)).lazy()
 
 
 DNS_TRANSACTIONS = Fact(

@@ -40,7 +40,6 @@ CHAINS = Table(
         Col(
             "wasted_seconds", pl.Float64(), "Time that the wasted queries took at the server; by a log the lower bound."
         ),
-        Col("numbers", pl.List(pl.Int64()), "Records of the queries, in order, of the input of the first one."),
     ),
 )
 
@@ -126,10 +125,11 @@ def _kind() -> pl.Expr:
 def _lookups(chains: pl.DataFrame) -> pl.DataFrame:
     """Number the lookups: walks of one base that overlap in time, the n-th of each type together."""
     order = ["walk", "time", "source", "number", "qtype"]
-    latest = pl.col("end").cum_max().shift(1).over("walk")
-    apart = (pl.col("time") > latest + LOOKUP_SLACK).fill_null(False)
+    same = pl.col("walk") == pl.col("walk").shift(1)
+    apart = (same & (pl.col("time") > pl.col("latest").shift(1) + LOOKUP_SLACK)).fill_null(False)
     return (
         chains.sort(order, nulls_last=True)
+        .with_columns(latest=pl.col("end").cum_max().over("walk"))
         .with_columns(cluster=apart.cum_sum().over("walk"))
         .with_columns(turn=pl.int_range(pl.len()).over("walk", "cluster", "qtype"))
         .with_columns(lookup=pl.struct("walk", "cluster", "turn").rank("dense").cast(pl.Int64))
@@ -139,40 +139,57 @@ def _lookups(chains: pl.DataFrame) -> pl.DataFrame:
 def _summed(steps: pl.DataFrame) -> pl.DataFrame:
     """One row per walk of at least two queries, one of them denied under a search domain."""
     under = pl.col("position") != ABSOLUTE
-    denied = pl.col("rcode") == "NXDOMAIN"
-    nodata = (pl.col("rcode") == "NOERROR") & (pl.col("answers") == 0)
-    found = (pl.col("rcode") == "NOERROR") & (pl.col("answers") != 0).fill_null(True)
-    last_found = found | (nodata & (pl.col("turn") == pl.col("turn").max().over("chain")))
-    first_under = pl.col("asked_first").filter(under).min()
-    settled_at = pl.col("asked_first").filter(~under | last_found).max()
-    steps = steps.with_columns(asked_first="time")
-    place = pl.col("position").filter(under)
+    denied, told = pl.col("denied"), pl.col("told")
+    nodata = (pl.col("noerror") & (pl.col("answers") == 0)).fill_null(False)
+    found = pl.col("noerror") & ~nodata
+    settles = ~under | found | (nodata & pl.col("last"))
+    size = pl.col("wire_bytes")
+    # Flags first, plain sums after: a condition inside each of many small groups costs several times as much.
+    flagged = steps.with_columns(
+        denied_under=under & denied,
+        nodata_under=under & nodata,
+        denied_bytes=pl.when(under & denied).then(size).otherwise(0),
+        nodata_bytes=pl.when(under & nodata).then(size).otherwise(0),
+        wasted_seconds=pl.when(under & (denied | nodata)).then("duration_seconds"),
+        under=under,
+        first_under=pl.when(under).then("time"),
+        settled_at=pl.when(settles).then("time"),
+        place=pl.when(under).then("position"),
+        in_cluster=pl.col("inside") & (found | (~under & ~denied & told)),
+        in_host=under & found & ~pl.col("inside"),
+        outside=~under & ~pl.col("inside") & ~denied & told,
+        denied=~under & denied,
+        ended=settles,
+    )
     return (
-        steps.group_by("chain", maintain_order=True)
+        flagged.group_by("chain", maintain_order=True)
         .agg(
-            pl.col("time", "source", "number", "origin", "client", "qtype", "walk").first(),
+            pl.col("time", "row", "walk").first(),
+            pl.col("denied_under", "nodata_under", "under").sum().cast(pl.Int32),
+            pl.col("denied_bytes", "nodata_bytes", "wasted_seconds").sum(),
+            pl.col("in_cluster", "in_host", "outside", "denied", "ended").max(),
             end=pl.col("time").last(),
-            last_number=pl.col("number").last(),
-            last_source=pl.col("source").last(),
+            last_row=pl.col("row").last(),
             steps=pl.len().cast(pl.Int32),
-            denied_under=(under & denied).sum().cast(pl.Int32),
-            nodata_under=(under & nodata).sum().cast(pl.Int32),
-            denied_bytes=pl.col("wire_bytes").filter(under & denied).sum(),
-            nodata_bytes=pl.col("wire_bytes").filter(under & nodata).sum(),
-            wasted_seconds=pl.col("duration_seconds").filter(under & (denied | nodata)).sum(),
-            absolute=(~under).sum().cast(pl.Int32),
-            added_seconds=(settled_at - first_under).dt.total_microseconds() / 1e6,
-            places=place.n_unique(),
-            first_place=place.min(),
-            last_place=place.max(),
-            in_cluster=(pl.col("inside") & (found | (~under & ~denied))).any(),
-            in_host=(under & found & ~pl.col("inside")).any(),
-            outside=(~under & ~pl.col("inside") & ~denied).any(),
-            denied=(~under & denied).any(),
-            ended=((~under) | last_found).any(),
-            numbers=pl.col("number").filter(pl.col("source") == pl.col("source").first()),
+            first_under=pl.col("first_under").min(),
+            settled_at=pl.col("settled_at").max(),
+            first_place=pl.col("place").min(),
+            last_place=pl.col("place").max(),
         )
         .filter(pl.col("steps") >= 2, pl.col("denied_under") + pl.col("nodata_under") > 0)
+        .with_columns(
+            absolute=pl.col("steps") - pl.col("under"),
+            places=pl.col("under"),
+            added_seconds=(pl.col("settled_at") - pl.col("first_under")).dt.total_microseconds() / 1e6,
+        )
+    )
+
+
+def _named(chains: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
+    """The text and the places that the sums left behind, from the first and the last query."""
+    last = tries.select(last_row="row", last_number="number", last_source="source")
+    return chains.join(tries.select("row", "source", "number", "origin", "client", "qtype"), on="row").join(
+        last, on="last_row"
     )
 
 
@@ -190,8 +207,8 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     candidates = _candidates(asked, suffixes, bases)
     clients = lists.lazy().select("client")
     mine = frames[DNS_TRANSACTIONS].join(clients, on="client", how="semi", maintain_order="left")
-    tries = _tries(mine).collect()
-    chains = _lookups(_summed(chained(tries, candidates)))
+    tries = _tries(mine).with_row_index("row").collect()
+    chains = _lookups(_named(_summed(chained(tries, candidates)), tries))
     # Where a log leaves answers out, a name that was denied under every domain and not as it stands was found.
     to_the_end = (pl.col("first_place") == 0) & (pl.col("places") == pl.col("suffixes"))
     found_unseen = pl.col("unseen") & to_the_end & ~pl.col("denied").any().over("walk")

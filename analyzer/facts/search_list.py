@@ -44,13 +44,11 @@ _KINDS = {"namespace": 0, "services": 1, "cluster": 2, "host": 3}
 def asked_names(transactions: pl.LazyFrame) -> pl.DataFrame:
     """One row per client and name in the order of the first sighting: ask, client, name, time, source, number."""
     order = ["time", "source", "number"]
-    first = pl.struct(*order).sort_by(*order, nulls_last=True).first()
     return (
         transactions.filter(pl.col("hop") == "client", ~pl.col("covered"))
-        .group_by("client", "name")
-        .agg(first.alias("place"))
-        .unnest("place")
-        .sort(*order, "client", "name", nulls_last=True)
+        .select("client", "name", *order)
+        .sort(*order, nulls_last=True)
+        .unique(["client", "name"], keep="first", maintain_order=True)
         .with_row_index("ask")
         .collect()
     )

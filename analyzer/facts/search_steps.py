@@ -16,16 +16,20 @@ engineering default: a resolver goes on at once, a loaded node may take some sch
 UNANSWERED_GAP = 10.25
 """The same after a query without an answer: two tries of 5 s (RES_DFLRETRY and RES_TIMEOUT, glibc resolv.h)."""
 
+_SCRATCH = ["group", "until", "burst", "starts", "opens", "closes", "after", "depth", "fresh"]
+_SCRATCH += ["round", "place", "nth"]
+
 
 def chained(tries: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
-    """The queries that belong to a walk, with `walk` (client and base), `position`, `inside`, `chain` and `turn`.
+    """The queries that belong to a walk, walk by walk, with `walk` (client and base), `position`,
+    `inside`, `chain` (one walk) and `last` (true for its last query).
 
-    `tries` are queries, `candidates` say what each name may mean to its client (client, name, walk, position, inside).
+    `tries` are queries with `row`, `candidates` say what each name may mean to its client (client, name, walk,
+    position, inside).
     A name may be read in several ways: `payments.shop.svc.cluster.local` is where `payments`, `payments.shop` and
     `payments.shop.svc` end. The reading in the longest walk wins, then the one with the most labels in its suffix.
     """
-    steps = tries.with_row_index("row").join(candidates, on=["client", "name"])
-    steps = _numbered(steps)
+    steps = _numbered(_narrow(tries).join(candidates, on=["client", "name"]).drop("client", "name"))
     if steps["row"].is_duplicated().any():
         size = pl.len().over("chain")
         steps = (
@@ -33,47 +37,77 @@ def chained(tries: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
             .sort("row", "size", "position", "walk", descending=[False, True, False, False])
             .unique("row", keep="first", maintain_order=True)
         )
-        steps = _numbered(steps.drop("size", "chain", "turn", "group"))
+        steps = _numbered(steps.drop("size", "chain", "last"))
     return steps
 
 
-def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
-    """Add `group` (client, base and type), `chain` (one walk) and `turn` (0, 1 ... within it), in order.
+def _narrow(tries: pl.DataFrame) -> pl.DataFrame:
+    """The queries without text beside client and name: sorting wide rows would take most of the time.
 
-    Within one group a pause ends all walks. Between pauses, the n-th query of each position belongs to the n-th walk,
-    which holds for lookups one after another and for lookups that overlap; where all open walks have ended and a new
-    one begins, counting starts again, so that a lost packet spoils no more than its neighbours.
+    `input` and `kind` stand for source and type; denied, noerror, silent and told (an answer code is known) for rcode.
     """
-    timed = pl.col("time").is_not_null()
-    lasted = pl.col("duration_seconds").fill_null(0)
-    silent = (pl.col("rcode") == NO_REPLY).fill_null(True)
-    patience = pl.when(silent).then(UNANSWERED_GAP).otherwise(pl.max_horizontal(STEP_GAP, 3 * lasted))
-    until = pl.col("clock") + pl.duration(microseconds=(patience * 1e6).cast(pl.Int64))
-    pause = (pl.col("time") > until.cum_max().shift(1).over("group")).fill_null(False)
-    closes = (pl.col("position") == ABSOLUTE) | (pl.col("rcode") == "NOERROR").fill_null(False)
-    burst = ["group", "burst"]
-    return (
-        # By the answer, not by the query: a log line is written with the answer, and its number is the finer clock.
-        steps.with_columns(
-            lane=pl.when(timed).then(pl.lit("")).otherwise("source"), clock=pl.coalesce("answered", "asked")
-        )
-        .sort("walk", "qtype", "lane", "clock", "source", "number", nulls_last=True)
-        .with_columns(group=pl.struct("walk", "qtype", "lane").rle_id())
-        .with_columns(burst=pause.cum_sum().over("group"), opens=pl.col("position") == 0, closes=closes)
-        .with_columns(after=(pl.col("opens").cast(pl.Int64) - pl.col("closes").cast(pl.Int64)).cum_sum().over(burst))
-        .with_columns(
-            depth=pl.col("after").shift(1).over(burst).fill_null(0),
-            fresh=pl.col("opens") & pl.col("closes").shift(1).over(burst).fill_null(False),
-        )
-        .with_columns(round=_begins(burst).cum_sum().over(burst))
-        .with_columns(nth=pl.int_range(pl.len()).over(*burst, "round", "position"))
-        .with_columns(chain=pl.struct(*burst, "round", "nth").rank("dense").cast(pl.Int64))
-        .with_columns(turn=pl.int_range(pl.len()).over("chain"))
-        .drop("lane", "clock", "burst", "opens", "closes", "after", "depth", "fresh", "round", "nth")
+    rcode = pl.col("rcode")
+    return tries.select(
+        "row",
+        "client",
+        "name",
+        "number",
+        "time",
+        "duration_seconds",
+        "wire_bytes",
+        "answers",
+        clock=pl.coalesce("answered", "asked"),
+        input=pl.col("source").cast(pl.Categorical).to_physical().cast(pl.UInt64),
+        kind=pl.col("qtype").cast(pl.Categorical).to_physical().cast(pl.UInt64),
+        denied=(rcode == "NXDOMAIN").fill_null(False),
+        noerror=(rcode == "NOERROR").fill_null(False),
+        silent=(rcode == NO_REPLY).fill_null(True),
+        told=rcode.is_not_null(),
     )
 
 
-def _begins(burst: list[str]) -> pl.Expr:
+def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
+    """Add `chain` and `last`, and put the queries in order, walk by walk.
+
+    Within one group (client, base and type) a pause ends all walks. Between pauses, the n-th query of each position
+    belongs to the n-th walk, which holds for lookups one after another and for lookups that overlap; where all open
+    walks have ended and a new one begins, counting starts again, so that a lost packet spoils no more than its
+    neighbours.
+    """
+    timed = pl.col("time").is_not_null()
+    lasted = pl.col("duration_seconds").fill_null(0)
+    patience = pl.when("silent").then(UNANSWERED_GAP).otherwise(pl.max_horizontal(STEP_GAP, 3 * lasted))
+    until = pl.col("clock") + pl.duration(microseconds=(patience * 1e6).cast(pl.Int64))
+    # Rows of a group stand together, so that a neighbour of the same group is a shift: windows would cost far more.
+    follows = pl.col("group") == pl.col("group").shift(1)
+    pause = follows & (pl.col("time") > pl.col("until").shift(1)).fill_null(False)
+    closes = (pl.col("position") == ABSOLUTE) | pl.col("noerror")
+    place = pl.col("round").cast(pl.UInt64) * (ABSOLUTE * 2) + pl.col("position").cast(pl.UInt64)
+    lane = pl.when(timed).then(0).otherwise(pl.col("input") + 1)
+    return (
+        # By the answer, not by the query: a log line is written with the answer, and its number is the finer clock.
+        steps.with_columns(group=pl.struct("walk", "kind", lane.alias("lane")).hash())
+        .sort("group", "walk", "kind", "clock", "input", "number", nulls_last=True)
+        .with_columns(group=pl.struct("group", "walk", "kind").rle_id())
+        .with_columns(until=until.cum_max().over("group"), opens=pl.col("position") == 0, closes=closes)
+        .with_columns(burst=(~follows.fill_null(False) | pause).cum_sum())
+        .with_columns(starts=(pl.col("burst") != pl.col("burst").shift(1)).fill_null(True))
+        .with_columns(after=(pl.col("opens").cast(pl.Int64) - pl.col("closes").cast(pl.Int64)).cum_sum().over("burst"))
+        .with_columns(
+            depth=pl.when("starts").then(0).otherwise(pl.col("after").shift(1)),
+            fresh=pl.col("opens") & pl.col("closes").shift(1) & ~pl.col("starts"),
+        )
+        .with_columns(round=(_begins() | pl.col("starts")).cum_sum())
+        .with_columns(place=place)
+        .with_columns(nth=pl.int_range(pl.len()).over("place"))
+        .with_columns(chain=pl.col("round").cast(pl.UInt64) * (1 << 32) + pl.col("nth").cast(pl.UInt64))
+        .sort("chain", maintain_order=True)
+        .with_columns(last=(pl.col("chain") != pl.col("chain").shift(-1)).fill_null(True))
+        .drop(_SCRATCH)
+    )
+
+
+def _begins() -> pl.Expr:
     """True where a first step comes after a last one while no walk is open.
 
     `depth` is walks opened less walks closed. Losses shift it for good, so no walk is open where it is at its least
@@ -81,8 +115,9 @@ def _begins(burst: list[str]) -> pl.Expr:
     came late: CoreDNS writes lines of queries that it serves at once in no fixed order.
     """
     depth = pl.col("depth")
-    least = (depth == depth.cum_min().over(burst)) | (depth == depth.cum_min(reverse=True).over(burst))
+    least = (depth == depth.cum_min().over("burst")) | (depth == depth.cum_min(reverse=True).over("burst"))
     level = pl.when("fresh").then(depth)
-    before = level.shift(1).forward_fill().over(burst).fill_null(0)
-    later = level.shift(-1).backward_fill().over(burst).fill_null(pl.col("after").last().over(burst))
+    ends = pl.col("starts").shift(-1).fill_null(True)
+    before = pl.when("starts").then(0).otherwise(level.shift(1)).forward_fill()
+    later = pl.when(ends).then("after").otherwise(level.shift(-1)).backward_fill()
     return pl.col("fresh") & least & ~((depth < before) & (depth < later))

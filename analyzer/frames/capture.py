@@ -71,7 +71,7 @@ HTTP_MESSAGES = Table(
         _INTERFACE,
         Col("response", pl.Boolean(), "True for an answer, false for a request."),
         Col("method", pl.String(), "Request method; null in an answer."),
-        Col("path", pl.String(), "Request path; of a query string only api-version and resource are kept; null in an answer."),
+        Col("path", pl.String(), "Request path, its query cut to api-version and resource; null in an answer."),
         Col("status", pl.Int32(), "Answer status; null in a request."),
         Col("user_agent", pl.String(), "User-Agent of a request; null in an answer or if absent."),
         Col("expires_at", TIME, "When the credential in an answer expires; null if the answer holds none."),

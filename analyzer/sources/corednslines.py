@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 
 import polars as pl
@@ -32,6 +33,7 @@ _BODY = (
     r'(?: "[^"]*")?$'
 )
 QUERY_LINE = r'^(?:[^ "]+ )?(?:\[INFO\] )?[^ ]+:[0-9]+ - (?:\[[^\]]+\] )?(?:[0-9]+ )?"[^ "]+ [A-Z]+ [^"]+ (?:udp|tcp) '
+_LIKE_QUERY = r'^(?:\[INFO\] )?[^ ]+:[0-9]+ - [\[0-9"]'
 ERROR_LINE = r"(?:^|\] )(?:\[[A-Z]+\] )?plugin/errors: [0-9]+ "
 _ERROR = rf"plugin/errors: (?P<rcode>[0-9]+) (?P<name>{_NAME}) (?P<qtype>[A-Z0-9]+): (?P<error>.*)$"
 _CONSOLIDATED = r"plugin/errors: (?P<count>[0-9]{1,15}) errors like '(?P<error>.*)' occurred in last "
@@ -76,7 +78,12 @@ _RCODES = (
 )
 """Codes 0 to 10 (IANA, DNS RCODEs); the errors plugin writes numbers."""
 
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
+_UNITS = {
+    **{"h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("1e-3")},
+    **dict.fromkeys(("us", "µs", "μs"), Decimal("1e-6")),
+    "ns": Decimal("1e-9"),
+}
+"""Seconds in the units of Go's durations; µ has two code points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +145,7 @@ def _parsed(queries: pl.DataFrame, lines: pl.DataFrame, options: ReadOptions) ->
         queries = pl.concat([queries, slow]).sort("number")
     rest = pl.concat([rest.filter(~asked), odd]).sort("number")
     known = text.str.contains(_LEVEL) | text.str.contains(_START)
-    wrong = text.str.contains(QUERY_LINE) | text.str.contains("plugin/errors: ", literal=True)
+    wrong = text.str.contains(_LIKE_QUERY) | text.str.contains("plugin/errors: ", literal=True)
     rest = rest.with_columns((known & ~wrong).alias("other"))
     bad = rest.filter(~pl.col("other"))
     return Parsed(
@@ -303,9 +310,12 @@ def _clients(cells: pl.Series) -> tuple[pl.Series, pl.Series]:
 @lru_cache(maxsize=1 << 16)
 def _address(text: str) -> str | None:
     try:
-        return str(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
+    # an IPv4 client on a socket for both
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def _names(cells: pl.Series) -> pl.Series:
@@ -334,7 +344,7 @@ _GO_PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(h|ms|m|s|us|µs|μs|ns)"
 def _go_duration(text: str) -> float | None:
     parts = _GO_PART.findall(text)
     whole = "".join(number + unit for number, unit in parts)
-    return sum(float(number) * _UNITS[unit] for number, unit in parts) if parts and whole == text else None
+    return float(sum(Decimal(number) * _UNITS[unit] for number, unit in parts)) if parts and whole == text else None
 
 
 def _errors(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -100,8 +100,8 @@ def _decode(line: str) -> _Line:
     named = {field.name: field.encode_name for field in msgspec.structs.fields(_Line)}
     values = {name: found.get(key) for name, key in named.items()}
     values["journal"] = _bytes_as_text(values["journal"])
+    place = values.pop("kubernetes")
     kept = {name: value for name, value in values.items() if isinstance(value, str)}
-    place = values["kubernetes"]
     return _Line(**kept, kubernetes=place if isinstance(place, dict) else None)
 
 

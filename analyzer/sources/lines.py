@@ -113,7 +113,7 @@ def line_frame(window: Window) -> pl.DataFrame:
         data, starts, ends = _valid(data, starts, ends)
     lengths = ends - starts
     buffer = np.frombuffer(data, np.uint8)
-    if b"\r\n" in data or data.endswith(b"\r"):
+    if b"\r" in data:
         lengths = lengths - ((lengths > 0) & (buffer[np.maximum(ends - 1, 0)] == _RETURN))
     if b"\0" in data:
         starts, lengths = _without_nuls(buffer, starts, lengths)

@@ -52,7 +52,7 @@ _LOOK_AT = 200
 
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?(?:Z|[+-][0-9]{2}:?[0-9]{2})"
 _SHORT = r"[A-Z][a-z]{2} [ 0-3][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
-_PROGRAM = r"[^ ]+ [^ \[\]:]+(?:\[[0-9]+\])?:(?: |$)"
+_PROGRAM = r"[^ \[\]:]+ [^ \[\]:]+(?:\[[0-9]+\])?:(?: |$)"
 _PREFIX = r"^\[pod/[^/\] ]+/[^/\] ]+\] "
 
 
@@ -279,9 +279,13 @@ def _finish(frame: pl.DataFrame, is_open: bool) -> pl.DataFrame:
     last = (pl.col("number") == pl.col("number").max()) if is_open else pl.lit(False)
     frame = frame.with_columns(last.alias("open"))
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in UNWRAPPED.items() if name not in frame.columns]
-    text = pl.col("text")
-    blank = (text.str.len_bytes() == 0) | (text.str.starts_with(" ") & ~text.str.contains(r"\S"))
-    return frame.with_columns(missing).select(UNWRAPPED.names()).filter(~blank)
+    frame = frame.with_columns(missing).select(UNWRAPPED.names())
+    text = frame["text"]
+    bare = (text.str.len_bytes() == 0) | text.str.starts_with(" ") | text.str.starts_with("\t")
+    if not bare.any():
+        return frame
+    blank = bare.arg_true().filter(~text.filter(bare).str.contains(r"\S"))
+    return frame.filter(~pl.int_range(pl.len()).is_in(blank.implode())) if blank.len() else frame
 
 
 class _Joiner:

@@ -100,7 +100,7 @@ class YearlessClock:
         absolute, valid = in_year(moments, self._base + years)
         if not valid.all():
             self._ledger.note(
-                f"line {lines[~valid][0]}: Feb 29 does not exist in {self._base}; its lines have no time (--year sets it)"
+                f"line {lines[~valid][0]}: no Feb 29 in {self._base}, so its lines have no time (--year sets the year)"
             )
         naive = pl.Series(absolute).cast(pl.Datetime("us"))
         placed = self._localise(naive, moments, lines)

@@ -87,7 +87,7 @@ def test_exit_1_when_a_finding_is_as_severe_as_asked_and_the_report_is_written(e
         (["postmortem", "evidence", "--as", "netflow"], b"there is no kind"),
         (["postmortem", "evidence", "-o", "report.pdf"], b"names no format"),
         (["postmortem", "evidence", "-o", "evidence/coredns.log", "-f", "html"], b"not written by this tool"),
-        (["postmortem", "evidence/coredns.log", "-o", "evidence/coredns.log", "-f", "json", "--force"], b"of the inputs"),
+        (["pcap", "evidence/coredns.log", "-o", "evidence/coredns.log", "-f", "json", "--force"], b"of the inputs"),
         (["render", "evidence/coredns.log"], b"not a result"),
         (["detectors", "nope"], b"there is no detector"),
         (["nope"], b"No such command"),

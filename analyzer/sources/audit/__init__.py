@@ -74,8 +74,7 @@ def _lines(stream: Ahead, tally: Tally, ledger: Ledger) -> Iterator[Rows]:
 
     if wrapper == Wrapper():
         for window in noted():
-            numbers = np.arange(window.first_number, window.first_number + window.data.count(b"\n") + 1)
-            yield decode_window(window.data, numbers, tally, ledger, cut_last=ends_open(window))
+            yield decode_window(window.data, window.first_number, tally, ledger, cut_last=ends_open(window))
         return
     ledger.note(f"lines are wrapped: {wrapper.name}")
     for lines in unwrap(noted(), wrapper, ledger):

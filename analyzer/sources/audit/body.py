@@ -22,11 +22,6 @@ WITHOUT_RESPONSE = b'"level":"Request",'
 Sizes = npt.NDArray[np.int64]
 
 
-def holds_bodies(data: bytes) -> bool:
-    """Whether any line of the window may have a body."""
-    return b'"requestObject"' in data or b'"responseObject"' in data
-
-
 def cut(data: bytes, starts: Sizes, ends: Sizes) -> tuple[bytes, Sizes, Sizes]:
     """The window without the bodies that could be cut, and the bytes cut from each line as request and as response.
 

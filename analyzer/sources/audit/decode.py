@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from analyzer.sources.audit import body
 from analyzer.sources.audit.columns import Rows, Tally
-from analyzer.sources.audit.event import DECODER, GROUP, Event, coerce, is_event, request_bytes, response_bytes
+from analyzer.sources.audit.event import DECODER, GROUP, NO_BODY, Event, coerce, is_event, request_bytes, response_bytes
 from analyzer.sources.audit.split import pieces
 from analyzer.sources.contract import Ledger
 
@@ -25,6 +25,9 @@ DEPTH = 4
 """Wrappers inside wrappers that are opened: list in list, record in export."""
 
 VERSIONS = {f"{GROUP}{version}" for version in ("v1", "v1beta1", "v1alpha1")}
+
+LONG = 1500
+"""Mean bytes of a line from which it pays to look for bodies and to cut them before the decoder meets them."""
 
 _NEWLINE, _RETURN = 10, 13
 _BLANK = b" \t\r\n\x1e"
@@ -46,9 +49,9 @@ class Found:
 
 
 def decode_window(
-    data: bytes, numbers: Numbers, tally: Tally, ledger: Ledger, *, cut_last: bool = False, joined: bool = False
+    data: bytes, numbers: Numbers | int, tally: Tally, ledger: Ledger, *, cut_last: bool = False, joined: bool = False
 ) -> Rows:
-    """The events of whole lines that have those numbers.
+    """The events of whole lines that have those numbers, or numbers from there on.
 
     With `cut_last` the last line has no newline, so it may be incomplete. With `joined` a line may have been put
     together from parts of which one was lost.
@@ -60,6 +63,8 @@ def decode_window(
     if not data.endswith(b"\n"):
         ends = np.append(ends, len(data))
     starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
+    if isinstance(numbers, int):
+        numbers = np.arange(numbers, numbers + len(starts))
     rows = _clean(data, codes, starts, ends, numbers)
     if rows is not None:
         return rows
@@ -76,8 +81,9 @@ def _clean(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: N
     # only then does the decoder's count of values say that it found one a line
     if not (codes[np.minimum(starts, len(codes) - 1)] == ord("{")).all() or not (last == ord("}")).all():
         return None
-    bodies = body.holds_bodies(data)
-    lean, request, response = body.cut(data, starts, ends) if bodies else (data, *np.zeros((2, len(starts)), np.int64))
+    lean, request, response = data, *np.zeros((2, len(starts)), np.int64)
+    if len(data) > LONG * len(starts):
+        lean, request, response = body.cut(data, starts, ends)
     try:
         events = DECODER.decode_lines(lean)
     except _ERRORS:
@@ -85,7 +91,7 @@ def _clean(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: N
     versions = {event.api_version for event in events}
     if len(events) != len(starts) or not (versions <= VERSIONS or all(map(is_event, events))):
         return None
-    if bodies:
+    if any(event.request_body is not NO_BODY or event.response_body is not NO_BODY for event in events):
         request = np.maximum(request, np.fromiter(map(request_bytes, events), np.int64, len(events)))
         response = np.maximum(response, np.fromiter(map(response_bytes, events), np.int64, len(events)))
     return Rows(events, numbers[: len(starts)], ends - starts - returns + 1, request, response)

@@ -15,6 +15,9 @@ from msgspec import Raw, Struct, field
 
 GROUP = "audit.k8s.io/"
 
+NO_BODY = Raw()
+"""What every event without a body has in its place."""
+
 _AUTHN = "authentication.kubernetes.io/"
 _LATENCY = "apiserver.latency.k8s.io/"
 
@@ -70,8 +73,8 @@ class Event(Struct, gc=False):
     user_agent: str | None = field(default=None, name="userAgent")
     object_ref: ObjectRef | None = field(default=None, name="objectRef")
     status: ResponseStatus | None = field(default=None, name="responseStatus")
-    request_body: Raw = field(default=Raw(), name="requestObject")
-    response_body: Raw = field(default=Raw(), name="responseObject")
+    request_body: Raw = field(default=NO_BODY, name="requestObject")
+    response_body: Raw = field(default=NO_BODY, name="responseObject")
     received: str | None = field(default=None, name="requestReceivedTimestamp")
     staged: str | None = field(default=None, name="stageTimestamp")
     timestamp: str | None = None

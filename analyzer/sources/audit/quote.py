@@ -23,7 +23,12 @@ def shown(text: bytes, depth: int = DEPTH) -> str:
     if fields is not None and ("auditID" in fields or "requestURI" in fields or "verb" in fields):
         told = _event(fields)
     else:
-        told = " ".join(part for raw in (inner(text) if depth else [])[:3] if (part := shown(raw, depth - 1)))
+        parts = inner(text) if depth else []
+        at = text.rfind(body.HEAD)
+        if not parts and at > 0:
+            # a line whose rest was lost in front of it
+            parts = [text[at:]]
+        told = " ".join(part for raw in parts[:3] if (part := shown(raw, depth - 1)))
     return told.encode()[:QUOTE_LIMIT].decode("utf-8", "ignore")
 
 

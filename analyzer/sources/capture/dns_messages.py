@@ -155,6 +155,8 @@ class DnsReader:
         seq, held = int(head.seq[frame]), self._open.get(key)
         if held is not None and held.stream.data and held.stream.add(seq, payload):
             return held
+        if held is not None and held.stream.behind(seq, end - start):
+            return None
         if end > packets.window.end[frame] or not _may_begin(payload):
             self._given_up += 1
             return None

@@ -36,6 +36,8 @@ NEAR = 30 * 86_400
 CHAINED = 3
 """Headers that must follow plausibly before a place inside damage is believed to be a record."""
 SYNC_BYTES = 2048
+SCANNED = 1 << 18
+"""Places tried at a time inside damage, so that memory stays flat."""
 KEPT = (CHAINED + 1) * (CAPTURED_MOST + HEADER)
 """Bytes at the end of a window in which a chain may not be decidable yet."""
 
@@ -225,9 +227,14 @@ class _Reader:
         word = every_word(data, size, self.form.order)
         if len(word) < 16:
             return no_offsets()
-        captured, wire = word[8:-4], word[12:]
-        maybe = np.flatnonzero((captured <= CAPTURED_MOST) & (captured > 0) & (captured <= wire) & (wire <= WIRE_MOST))
-        return maybe[self.form.chained(data, size, maybe, final=final)]
+        found = []
+        for first in range(0, len(word) - 12, SCANNED):
+            last = min(first + SCANNED, len(word) - 12)
+            captured, wire = word[first + 8 : last + 8], word[first + 12 : last + 12]
+            good = (captured <= CAPTURED_MOST) & (captured > 0) & (captured <= wire) & (wire <= WIRE_MOST)
+            maybe = np.flatnonzero(good) + first
+            found.append(maybe[self.form.chained(data, size, maybe, final=final)])
+        return np.concatenate(found)
 
     def _finish(self, data: U8, at: int, size: int, base: int) -> None:
         if at < size:

@@ -22,6 +22,9 @@ from analyzer.sources.contract import ByteStream, Ledger
 MAGIC = b"\x0a\x0d\x0d\x0a"
 SECTION, INTERFACE, OBSOLETE, SIMPLE, NAMES, STATISTICS, ENHANCED = 0x0A0D0D0A, 1, 2, 3, 4, 5, 6
 SECRETS = 0x0A
+TOLD = (SECTION, INTERFACE, NAMES, STATISTICS, SECRETS)
+"""Blocks that are looked at one by one; there are few."""
+BYTE_ORDER = 0x1A2B3C4D
 ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 
 BLOCK_MOST = 16 << 20
@@ -33,30 +36,33 @@ HEADS = {ENHANCED: 28, OBSOLETE: 28, SIMPLE: 12}
 
 @dataclass(frozen=True, slots=True)
 class BlockChain:
-    """The blocks of one section in its byte order (lanes.Chain). Stops at a section header."""
+    """The blocks of sections of one byte order (lanes.Chain). Stops at a section header of the other."""
 
     order: str
     _head: struct.Struct = field(init=False)
     _word: struct.Struct = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_head", struct.Struct(f"{self.order}II"))
+        object.__setattr__(self, "_head", struct.Struct(f"{self.order}III"))
         object.__setattr__(self, "_word", struct.Struct(f"{self.order}I"))
 
     def sizes(self, data: U8, at: I64) -> I64:
         word = every_word(data, len(data), self.order)
         stated = word[at + 4].astype(np.int64)
         length = (stated + 3) & ~3
-        fits = (stated >= 12) & (stated <= BLOCK_MOST) & (word[at] != SECTION)
+        fits = (stated >= 12) & (stated <= BLOCK_MOST)
+        section = word[at] == SECTION
+        if section.any():
+            fits &= ~section | (word[np.where(section, at + 8, 0)] == BYTE_ORDER) & (stated >= 28)
         behind = at + length - 4
         beyond = behind >= len(word)
         return np.where(fits & ((word[np.where(fits & ~beyond, behind, 0)] == stated) | beyond), length, 0)
 
     def size_at(self, data: memoryview, at: int) -> int:
-        if at + 8 > len(data):
+        if at + 12 > len(data):
             return 0
-        kind, stated = self._head.unpack_from(data, at)
-        if not 12 <= stated <= BLOCK_MOST or kind == SECTION:
+        kind, stated, third = self._head.unpack_from(data, at)
+        if not 12 <= stated <= BLOCK_MOST or (kind == SECTION and (third != BYTE_ORDER or stated < 28)):
             return 0
         length = (stated + 3) & ~3
         if at + length > len(data):
@@ -77,9 +83,9 @@ class BlockChain:
 
     def trailer_lies(self, data: U8, at: int, size: int) -> int:
         """The length of a block whose second length is wrong but whose first leads to another block; 0 if none."""
-        kind, stated = self._head.unpack_from(data.data, at)
+        stated = self._head.unpack_from(data.data, at)[1]
         after = at + ((stated + 3) & ~3)
-        if kind == SECTION or not 12 <= stated <= BLOCK_MOST or after + 12 > size:
+        if not 12 <= stated <= BLOCK_MOST or after + 12 > size:
             return 0
         good = self.size_at(data.data, after) > 0 or section_order(data, after, size) != ""
         return int(after - at) if good else 0
@@ -120,19 +126,16 @@ class _Reader:
                 lane_bytes = LANE_BYTES if fast else size + 1
                 step = walk(self.chain, data, at, size, lane_bytes)
                 fast = False
-                parts.append(self._frames(data, step.offsets))
+                parts.append(self._frames(data, step.offsets, base))
                 at = step.stop
-                if section_order(data, at, size):
-                    after = self._section(data, at, base)
-                    if at + after > size:
-                        break
-                    at += after
+                if (order := section_order(data, at, size)) not in ("", self.chain.order):
+                    self.chain = BlockChain(order)
                     continue
                 if not self._damaged(data, at, size, final):
                     break
                 if skipped := self.chain.trailer_lies(data, at, size):
                     self.mismatched += 1
-                    parts.append(self._frames(data, np.array([at])))
+                    parts.append(self._frames(data, np.array([at]), base))
                     at += skipped
                     continue
             if self.damaged_at < 0:
@@ -150,6 +153,7 @@ class _Reader:
             if at < size:
                 self.ledger.tail()
             self.losses.close(tail=at >= size)
+        self.interfaces.forget_old_sections()
         return parts, at
 
     def _damaged(self, data: U8, at: int, size: int, final: bool) -> bool:
@@ -159,7 +163,7 @@ class _Reader:
         if size - at < 12:
             return final and not data[at:size].any()
         kind, stated = struct.unpack_from(f"{self.chain.order}II", data.data, at)
-        if kind == SECTION:
+        if kind == SECTION and (size - at < 28 or not section_order(data, at, size)):
             return size - at >= 28
         if not 12 <= stated <= BLOCK_MOST:
             return True
@@ -169,46 +173,48 @@ class _Reader:
         """Every place where a packet, interface or section block starts, by its two lengths."""
         word = every_word(data, size, self.chain.order)
         maybe = np.flatnonzero((word == ENHANCED) | (word == SIMPLE) | (word == OBSOLETE) | (word == INTERFACE))
+        maybe = maybe[maybe + 12 <= size]
         length = self.chain.sizes(data, maybe)
         good = maybe[(length >= 16) & (maybe + length <= size)]
         section = np.flatnonzero(word == SECTION)
         real = [place for place in section.tolist() if section_order(data, place, size)]
         return np.unique(np.concatenate([good, np.array(real, np.int64)]))
 
-    def _section(self, data: U8, at: int, base: int) -> int:
-        """Begin a section; its length. An unknown version cannot be read at all."""
-        order = section_order(data, at, len(data))
-        length, major, minor, stated = struct.unpack_from(f"{order}4xI4xHHq", data.data, at)
+    def _section(self, body: bytes, offset: int, *, first: bool) -> None:
+        """Begin a section. One of an unknown version cannot be trusted at all."""
+        major, minor, stated = struct.unpack_from(f"{self.chain.order}4xHHq", body)
         if major != 1:
-            if not self.number:
+            if first:
                 raise InputError(f"unsupported pcapng version {major}.{minor}; save it as version 1 with editcap")
-            self.ledger.note(f"section of unsupported pcapng version {major}.{minor} at offset {base + at}")
-        self._end_section(base + at)
-        length = max(28, (int(length) + 3) & ~3) if length <= BLOCK_MOST else 28
-        self.chain = BlockChain(order)
-        self.section_stated, self.section_from = int(stated), base + at + length
+            self.ledger.note(f"section of unsupported pcapng version {major}.{minor} at offset {offset}")
+        self._end_section(offset)
+        self.section_stated, self.section_from = int(stated), offset + len(body) + 12
         self.interfaces.begin_section()
-        return length
 
     def _end_section(self, offset: int) -> None:
         found = offset - self.section_from
         if self.section_stated >= 0 and self.section_from and self.section_stated != found:
             self.ledger.note(f"a section states {self.section_stated} bytes but has {found}; its blocks were read")
 
-    def _frames(self, data: U8, blocks: I64) -> Window:
-        """Packet blocks as frames; the other blocks update what is known of the interfaces."""
+    def _frames(self, data: U8, blocks: I64, base: int) -> Window:
+        """Packet blocks as frames; the other blocks update what is known of sections and interfaces."""
         order = self.chain.order
         head = gather(data, blocks, 8).view(f"{order}u4").astype(np.int64).reshape(-1, 2)
         kind, ends = head[:, 0], blocks + head[:, 1] - 4
+        packet = (kind == ENHANCED) | (kind == SIMPLE) | (kind == OBSOLETE)
+        # Interfaces are counted through; those of a section start where its header stands.
         known = np.cumsum(kind == INTERFACE) + len(self.interfaces)
-        other = np.flatnonzero((kind == INTERFACE) | (kind == STATISTICS) | (kind == NAMES) | (kind == SECRETS))
-        for index in other.tolist():
+        first = np.maximum.accumulate(np.where(kind == SECTION, known, self.interfaces.first))
+        for index in np.flatnonzero(np.isin(kind, TOLD)).tolist():
             body = data[blocks[index] + 8 : ends[index]].tobytes()
-            self.interfaces.take(int(kind[index]), body, order)
-        packet = np.flatnonzero((kind == ENHANCED) | (kind == SIMPLE) | (kind == OBSOLETE))
-        return self._packets(data, kind[packet], blocks[packet], ends[packet], known[packet])
+            if kind[index] == SECTION:
+                nothing = not self.number and not packet[:index].any()
+                self._section(body, base + int(blocks[index]), first=nothing)
+            else:
+                self.interfaces.take(int(kind[index]), body, order)
+        return self._packets(data, kind[packet], blocks[packet], ends[packet], first[packet], known[packet])
 
-    def _packets(self, data: U8, kind: I64, at: I64, ends: I64, known: I64) -> Window:
+    def _packets(self, data: U8, kind: I64, at: I64, ends: I64, section: I64, known: I64) -> Window:
         order = self.chain.order
         body = gather(data, at + 8, 20).view(f"{order}u4").astype(np.int64).reshape(-1, 5)
         number = np.arange(self.number + 1, self.number + 1 + len(at))
@@ -219,17 +225,18 @@ class _Reader:
         start = at + np.where(simple, 12, 28)
         wire = np.where(simple, body[:, 0], body[:, 4])
         room = np.maximum(ends - start, 0)
-        snaplen = self.interfaces.snaplen
+        which = section + interface
+        lost = which >= known
+        snaplen = self.interfaces.snaplens(np.where(lost, 0, which))
         captured = np.where(simple, np.minimum(np.minimum(wire, snaplen), room), body[:, 3])
-        lost = interface >= known
         self.ledger.skip("unknown interface", number[lost].tolist()[:3], int(lost.sum()))
         over = ~lost & ((captured > room) | (at + 28 > ends + 4) & ~simple)
         self.ledger.skip("captured length greater than its block", number[over].tolist()[:3], int(over.sum()))
         self.long += int(((captured > wire) & ~over & ~lost).sum())
         keep = ~lost & ~over
         ticks = (body[:, 1].astype(np.uint64) << np.uint64(32)) | body[:, 2].astype(np.uint64)
-        time = self.interfaces.times(interface[keep], ticks[keep], simple[keep])
-        link = self.interfaces.links(interface[keep])
+        time = self.interfaces.times(which[keep], ticks[keep], simple[keep])
+        link = self.interfaces.links(which[keep])
         start = start[keep]
         return Window(data, start, start + captured[keep], wire[keep], time, link, interface[keep], number[keep])
 

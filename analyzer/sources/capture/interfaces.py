@@ -32,13 +32,14 @@ class Interface:
 
 @dataclass(slots=True)
 class Interfaces:
-    """The interfaces of the current section, and what all sections lost."""
+    """The interfaces of the sections in hand, counted through, and what all sections lost."""
 
     ledger: Ledger
     _list: list[Interface] = field(default_factory=list)
     _drops: dict[tuple[int, int], int | None] = field(default_factory=dict)
     _counted: dict[str, int] = field(default_factory=dict)
     _section: int = 0
+    _first: int = 0
     _simple: int = 0
     _unusable: int = 0
 
@@ -46,13 +47,23 @@ class Interfaces:
         return len(self._list)
 
     @property
-    def snaplen(self) -> int:
-        """Snap length of the first interface, which simple packet blocks belong to."""
-        return (self._list[0].snaplen if self._list else 0) or UNLIMITED
+    def first(self) -> int:
+        """Position of the current section's first interface."""
+        return self._first
 
     def begin_section(self) -> None:
-        self._list = []
+        self._first = len(self._list)
         self._section += 1
+
+    def forget_old_sections(self) -> None:
+        """Drop the interfaces of sections that are over; positions given before are void."""
+        del self._list[: self._first]
+        self._first = 0
+
+    def snaplens(self, position: I64) -> I64:
+        """Snap length of each interface by its position; UNLIMITED where it states none."""
+        table = np.array([one.snaplen or UNLIMITED for one in self._list] or [UNLIMITED], np.int64)
+        return table[position]
 
     def take(self, kind: int, body: bytes, order: str) -> None:
         """Read a block that is not a packet."""
@@ -82,20 +93,22 @@ class Interfaces:
                 resolution = found[RESOLUTION][0]
             else:
                 self.ledger.note(
-                    f"if_tsresol of interface {len(self)} has length {len(found[RESOLUTION])}; "
+                    f"if_tsresol of interface {len(self) - self._first} has length {len(found[RESOLUTION])}; "
                     "the default of one microsecond is used"
                 )
         if OFFSET in found:
             if len(found[OFFSET]) == 8:
                 offset = struct.unpack(f"{order}q", found[OFFSET])[0]
             else:
-                self.ledger.note(f"if_tsoffset of interface {len(self)} has length {len(found[OFFSET])}; it is ignored")
+                self.ledger.note(
+                    f"if_tsoffset of interface {len(self) - self._first} has length {len(found[OFFSET])}; it is ignored"
+                )
         return Interface(link, snaplen, resolution, offset)
 
-    def links(self, interface: I64) -> I64:
-        """Link type of each interface id."""
+    def links(self, position: I64) -> I64:
+        """Link type of each interface by its position."""
         table = np.array([one.link for one in self._list] or [0], np.int64)
-        return table[interface]
+        return table[position]
 
     def times(self, interface: I64, ticks: U64, without: Flags) -> I64:
         """Microseconds since 1970; NO_TIME where the block has none or the time is outside 1970 to 9999."""

@@ -29,6 +29,8 @@ PROXY_PORT = 8181
 DNS_PORT = 53
 CONNECTIONS_MOST = 4096
 BODY_MOST = 16 << 10
+EARLY_MOST = 8
+"""Segments that wait for an earlier one before that one counts as lost to the capture."""
 SYN = 0x02
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -48,6 +50,7 @@ class _Side:
     place: dict[str, Any] = field(default_factory=dict)
     head: Head | None = None
     discard: int = 0
+    early: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -67,10 +70,8 @@ class MetadataReader:
 
     def close(self) -> pl.DataFrame | None:
         """Rows of messages whose body never became whole."""
-        for sides in self._open.values():
-            for side in sides:
-                self._finish(side)
-        self._open.clear()
+        for key in list(self._open):
+            self._drop(key)
         return self._take()
 
     def _wanted(self, packets: Packets) -> I64:
@@ -123,18 +124,43 @@ class MetadataReader:
 
     def _drop(self, key: tuple[str, int, str, int]) -> None:
         for side in self._open.pop(key, ()):
+            self._resume(side)
             self._finish(side)
 
     def _feed(self, side: _Side, place: dict[str, Any], seq: int, payload: bytes) -> None:
         if not side.stream.data and side.head is None:
             side.place = place
+        waiting = side.stream.waiting
         if not side.stream.add(seq, payload):
-            self._finish(side)
-            side.stream.begin(seq)
-            side.stream.add(seq, payload)
-            side.place, side.discard = place, 0
+            self._resume(side)
+            self._restart(side, place, seq, payload)
+        elif side.stream.waiting > waiting:
+            side.early[seq] = place
+            if side.stream.waiting > EARLY_MOST:
+                self._resume(side)
         while self._message(side):
             side.place = place
+        if not side.stream.waiting:
+            side.early.clear()
+
+    def _restart(self, side: _Side, place: dict[str, Any], seq: int, payload: bytes) -> None:
+        """Go on behind a gap: what the message before it had is all that there is."""
+        self._finish(side)
+        side.stream.begin(seq)
+        side.stream.add(seq, payload)
+        side.place, side.discard = place, 0
+
+    def _resume(self, side: _Side) -> None:
+        """Give up waiting for a lost segment and read those that came after it."""
+        early, side.early = side.early, {}
+        for number, (seq, payload) in enumerate(side.stream.take_ahead()):
+            place = early.get(seq, side.place)
+            if number == 0:
+                self._restart(side, place, seq, payload)
+                while self._message(side):
+                    pass
+            else:
+                self._feed(side, place, seq, payload)
 
     def _message(self, side: _Side) -> bool:
         """Take one message from the front; False where more is needed."""

@@ -26,8 +26,19 @@ class Direction:
         self._next = seq % _WHOLE
 
     @property
-    def begun(self) -> bool:
-        return self._next >= 0
+    def waiting(self) -> int:
+        """Segments that wait for an earlier one."""
+        return len(self._ahead)
+
+    def behind(self, seq: int, size: int) -> bool:
+        """Whether these bytes were all taken before: a retransmission."""
+        return self._next >= 0 and 0 < (self._next - seq) % _WHOLE < self.limit and (self._next - seq) % _WHOLE >= size
+
+    def take_ahead(self) -> list[tuple[int, bytes]]:
+        """Hand back the segments that wait, in order, and forget them."""
+        held = sorted(self._ahead.items(), key=lambda item: (item[0] - self._next) % _WHOLE)
+        self._ahead.clear()
+        return held
 
     def add(self, seq: int, payload: bytes) -> bool:
         """Take a segment; False where it cannot belong here (a gap that is too wide) or the limit is passed."""

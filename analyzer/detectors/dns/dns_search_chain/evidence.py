@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from analyzer.detectors.dns.dns_search_chain.measure import Walks
@@ -47,11 +49,11 @@ def _records(walks: Walks) -> tuple[Record, ...]:
     ).row(0, named=True)
     spread = [ordered.row(i * ordered.height // (SPREAD + 1), named=True) for i in range(1, SPREAD + 1)]
     first, last = ordered.row(0, named=True), ordered.row(-1, named=True)
-    places = {(first["source"], number) for number in first["numbers"][:STEPS]}
-    places |= {(row["source"], row["number"]) for row in (slowest, last, *spread)}
+    places = {(row["source"], row["number"]) for row in (first, slowest, last, *spread)}
     places |= {(row["last_source"], row["last_number"]) for row in (slowest, last)}
     wanted = pl.LazyFrame(sorted(places), schema={"source": pl.String, "number": pl.Int64}, orient="row")
-    own = walks.asked.join(wanted, on=["source", "number"], how="semi").select("source", "number", "time")
+    marked = walks.asked.join(wanted, on=["source", "number"], how="semi").select("source", "number", "time")
+    own = pl.concat([marked, _steps(walks, first)]).unique()
     # What another input tells of the same queries is evidence too, though it is not counted.
     again = (
         walks.covered.filter(pl.col("rcode") == "NXDOMAIN")
@@ -63,6 +65,24 @@ def _records(walks: Walks) -> tuple[Record, ...]:
     )
     rows = pl.concat([own, again]).sort("source", "number").collect()
     return tuple(Record(source=source, number=number, time=time) for source, number, time in rows.iter_rows())
+
+
+def _steps(walks: Walks, walk: dict[str, Any]) -> pl.LazyFrame:
+    """The queries of one walk: source, number, time."""
+    suffixes = walks.suffixes.filter(pl.col("client") == walk["client"])["suffix"].to_list()
+    names = [walk["base"], *(f"{walk['base']}.{suffix}" for suffix in suffixes)]
+    return (
+        walks.asked.filter(
+            pl.col("source") == walk["source"],
+            pl.col("client") == walk["client"],
+            pl.col("qtype") == walk["qtype"],
+            pl.col("number").is_between(walk["number"], walk["last_number"]),
+            pl.col("name").is_in(names),
+        )
+        .sort("number")
+        .head(STEPS)
+        .select("source", "number", "time")
+    )
 
 
 def _names(chains: pl.DataFrame, caption: str) -> EvidenceTable:

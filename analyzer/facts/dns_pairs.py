@@ -1,0 +1,81 @@
+"""Which DNS answer belongs to which query, and which queries are sent again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+
+TUPLE = ["client", "client_port", "server", "server_port", "dns_id", "name", "qtype"]
+"""What an answer has in common with its query."""
+
+ANSWER_WINDOW = timedelta(seconds=5)
+"""A query without an answer for so long is unanswered: resolvers ask again after 5 s (RES_TIMEOUT, glibc resolv.h)."""
+
+RETRY_WINDOW = timedelta(seconds=30)
+"""The longest that one socket keeps asking with one id: two tries at each of three servers, 5 s each."""
+
+FINAL = ("NOERROR", "NXDOMAIN")
+"""After any other answer glibc asks again at once, with the same id."""
+
+
+def pairs(messages: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
+    """Columns query and answer, and the queries that are retries, all as values of `row`.
+
+    `messages` are in the order of `row`, with source, time, response, rcode and the columns of TUPLE. First within one
+    input: an answer goes to the latest query before it, and a query takes its first answer. What is left over (a late
+    first answer after a retry, an answer in the next file of a rotated capture) is matched once more without that.
+    """
+    ordered = _ordered(messages)
+    asks, starts = ~pl.col("response"), pl.col("starts")
+    after_query = asks.shift(1) & ~starts
+    soon = pl.col("time") - pl.col("time").shift(1) <= ANSWER_WINDOW
+    near = ordered.select(query=pl.col("row").shift(1), answer="row", met=~asks & after_query & soon)
+    near = near.filter("met").select("query", "answer")
+    asked_at = pl.when(asks).then("time").forward_fill().shift(1)
+    any_before = pl.when(starts).then(asks.cast(pl.Int8)).otherwise(pl.when(asks).then(pl.lit(1, pl.Int8)))
+    asked_before = any_before.forward_fill().shift(1) == 1
+    settled = pl.col("response").shift(1) & pl.col("rcode").shift(1).is_in(FINAL)
+    again = asks & ~starts & asked_before & (pl.col("time") - asked_at <= RETRY_WINDOW) & ~settled.fill_null(False)
+    return pl.concat([near, _left(messages, near)]), ordered.filter(again.fill_null(False))["row"]
+
+
+def _ordered(messages: pl.DataFrame) -> pl.DataFrame:
+    """The messages with those of one input and tuple side by side; `starts` is true at the first of each tuple.
+
+    Sorted by a hash, because text is slow to sort, and told apart by the values, so that a collision joins nothing.
+    """
+    text = {name: pl.col(name).cast(pl.Categorical).to_physical() for name in ("client", "server", "name", "qtype")}
+    number = {name: pl.col(name) for name in ("client_port", "server_port", "dns_id")}
+    keys = messages.select(
+        "row",
+        "time",
+        "response",
+        "rcode",
+        pl.col("source").cast(pl.Categorical).to_physical(),
+        **{name: one.cast(pl.UInt32).fill_null(0) for name, one in (text | number).items()},
+    )
+    key = ["source", *text, *number]
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in key)
+    return (
+        keys.with_columns(hash=pl.struct(key).hash())
+        .sort("hash", "row")
+        .select("row", "time", "response", "rcode", starts=~same.fill_null(False))
+    )
+
+
+def _left(messages: pl.DataFrame, near: pl.DataFrame) -> pl.DataFrame:
+    """What is left over, matched forward from the query whatever input the answer is in."""
+    rest = messages.select("row", "time", "response", *TUPLE)
+    asks = rest.filter(~pl.col("response")).join(near, left_on="row", right_on="query", how="anti")
+    replies = rest.filter("response").join(near, left_on="row", right_on="answer", how="anti")
+    met = asks.sort("time", "row").join_asof(
+        replies.sort("time", "row").rename({"row": "answer"}),
+        on="time",
+        by=TUPLE,
+        strategy="forward",
+        tolerance=ANSWER_WINDOW,
+        check_sortedness=False,
+    )
+    once = met.filter(pl.col("answer").is_not_null()).group_by("answer").agg(query=pl.col("row").max())
+    return once.select("query", "answer")

@@ -1,0 +1,120 @@
+"""Damaged and hostile logs and containers, where that evidence lies beside the checkout: every outcome is fixed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from analyzer.errors import InputError
+from analyzer.frames import KLOG_LINES
+from analyzer.sources.contract import Item, Ledger, Source
+from analyzer.sources.coredns import SOURCE as COREDNS
+from analyzer.sources.klog import SOURCE as KLOG
+from analyzer.sources.stream import open_stream
+from tests.sources.texts import read_path
+
+BAD = Path(__file__).resolve().parents[2].parent / "shared" / "bad"
+TABLE = BAD / "EXPECTED.tsv"
+
+pytestmark = pytest.mark.skipif(not TABLE.exists(), reason="no damaged logs beside the checkout")
+
+NOTED = {
+    "coredns/errors_only.log": "errors only",
+    "coredns/ok_control.log": "no timestamps in this log",
+    "klog/dst_fall_back.log": "clock stepped -3599 s: DST or NTP?",
+    "klog/journald_markers.log": "12345 messages of kubelet.service were suppressed",
+    "klog/journald_short.log": "the prefix is +1 h",
+    "klog/leap_day.log": "Feb 29 implies 2024 or 2028",
+    "klog/new_year_rollover.log": "a new year",
+    "klog/ok_control.log": "has no year and no zone",
+    "klog/syslog_repeated.log": "500 repeated messages",
+    "container/gz_bad_crc.log.gz": "gzip checksum mismatch",
+    "container/gz_bad_isize.log.gz": "gzip length mismatch",
+    "container/gz_trailing_garbage.log.gz": "bytes after the end",
+    "container/zst_bad_checksum.log.zst": "zstd checksum mismatch",
+}
+REFUSED = {
+    "container/gz_bomb_nested.log.gz.gz": "nested compression",
+    "container/gz_header_only.log.gz": "compressed stream ends early",
+    "container/unsupported.log.lz4": "lz4 is not supported: run `lz4 -d`",
+    "container/zip_bomb.zip": "zip archive",
+    "container/zst_bomb_1g_zeros.log.zst": "bomb",
+    "container/zst_content_size_lie.log.zst": "window too large",
+    "container/zst_dict_required.log.zst": "corrupt or needs a dictionary",
+    "container/zst_window_2g.log.zst": "window too large",
+}
+
+
+def _rows(folder: str) -> list[dict[str, str]]:
+    if not TABLE.exists():
+        return []
+    with TABLE.open() as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t"))
+    return [row for row in rows if row["file"].startswith(f"{folder}/") and (BAD / row["file"]).exists()]
+
+
+@pytest.mark.parametrize("row", _rows("coredns") + _rows("klog"), ids=lambda row: row["file"])
+def test_logs_give_the_records_that_are_expected(row: dict[str, str]) -> None:
+    name = row["file"]
+    source: Source = COREDNS if name.startswith("coredns/") else KLOG
+    if row["what_is_wrong"] == "zero bytes":
+        with pytest.raises(InputError, match="empty file"):
+            read_path(source, BAD / name)
+        return
+    report = read_path(source, BAD / name).report
+    assert (report.records, report.used) == (int(row["records_total"]), int(row["records_ok"]))
+    malformed = {one.reason: one.count for one in report.skipped_reasons}.get("malformed line", 0)
+    assert malformed + report.incomplete_tail == int(row["records_bad"])
+    if name in NOTED:
+        assert any(NOTED[name] in note for note in report.notes)
+
+
+@pytest.mark.parametrize("row", _rows("coredns") + _rows("klog"), ids=lambda row: row["file"])
+def test_logs_are_recognised_as_what_they_are(row: dict[str, str]) -> None:
+    head = (BAD / row["file"]).read_bytes()[: 64 << 10]
+    sources = {"coredns": COREDNS, "klog": KLOG}
+    sure = {name: match.confidence for name, one in sources.items() if (match := one.identify(head))}
+    kind = row["file"].split("/")[0]
+    assert not head or max(sure, key=lambda name: sure[name]) == kind
+
+
+@pytest.mark.parametrize("row", _rows("container"), ids=lambda row: row["file"])
+def test_containers_are_opened_or_refused_with_a_sentence(row: dict[str, str]) -> None:
+    name = row["file"]
+    ledger = Ledger()
+    with open_stream(Item(id=name, path=BAD / name), ledger) as stream:
+        if name in REFUSED or name.endswith((".tar", ".zip")):
+            with pytest.raises(InputError, match=REFUSED.get(name, "archive")):
+                while stream.read(1 << 20):
+                    pass
+        else:
+            assert stream.read(1 << 20).count(b"\n") == int(
+                row["records_ok" if row["records_ok"] != "-" else "records_total"]
+            )
+        assert len(stream.sha256) == 64
+    assert [note for note in ledger.notes if NOTED.get(name, "\n") in note] == ledger.notes
+
+
+def test_the_year_of_a_header_reaches_over_new_year() -> None:
+    reading = read_path(KLOG, BAD / "klog/ok_file_header.log")
+    assert str(reading.report.first_time).startswith("2026-01-01")
+
+
+def test_a_rollover_spans_seconds() -> None:
+    report = read_path(KLOG, BAD / "klog/new_year_rollover.log", year=2025).report
+    assert report.first_time is not None
+    assert report.last_time is not None
+    assert (report.last_time - report.first_time).total_seconds() < 3
+
+
+def test_a_quoted_value_does_not_imitate_another_pod() -> None:
+    pods = set(read_path(KLOG, BAD / "klog/kv_injection.log").column(KLOG_LINES, "pod"))
+    assert pods == {None, "default/a"}
+
+
+def test_a_gap_in_local_time_is_moved_forward() -> None:
+    reading = read_path(KLOG, BAD / "klog/dst_gap_local.log", tz="America/New_York", year=2026)
+    assert "does not exist in America/New_York" in reading.notes
+    assert reading.report.used == 11

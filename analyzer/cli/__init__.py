@@ -69,9 +69,10 @@ def _top(
 
 def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:
     def command(
+        ctx: typer.Context,
         inputs: o.Inputs,
-        output: o.Output = None,
-        format_: o.Format = None,
+        outputs: o.Output = None,
+        format: o.Format = None,
         as_: o.As = None,
         start: o.From = None,
         end: o.To = None,
@@ -79,7 +80,7 @@ def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:
         year: o.Year = None,
         only: o.Only = None,
         skip: o.Skip = None,
-        set_: o.Set = None,
+        set: o.Set = None,
         config: o.Config = None,
         title: o.Title = "",
         fail_on: o.FailOn = o.Threshold.never,
@@ -92,31 +93,7 @@ def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:
         def work() -> int:
             from analyzer.cli.investigate import Request, investigate
 
-            return investigate(
-                Request(
-                    command=name,
-                    inputs=tuple(inputs),
-                    outputs=tuple(output or ()),
-                    format=format_,
-                    default_output=default,
-                    kind=kind or as_,
-                    start=start,
-                    end=end,
-                    tz=tz,
-                    year=year,
-                    only=tuple(only or ()),
-                    skip=tuple(skip or ()),
-                    set=tuple(set_ or ()),
-                    config=config,
-                    title=title,
-                    fail_on=fail_on.value,
-                    strict=strict,
-                    quiet=quiet,
-                    verbose=verbose,
-                    color=color.value,
-                    force=force,
-                )
-            )
+            return investigate(Request.of(name, kind or as_, default, ctx.params))
 
         guarded(work, verbose)
 
@@ -145,6 +122,7 @@ def identify(inputs: o.Inputs, verbose: o.Verbose = 0) -> None:
 
 @app.command()
 def ingest(
+    ctx: typer.Context,
     inputs: o.Inputs,
     case: Annotated[Path, typer.Option("--case", metavar="DIR", help="Where to keep the tables.")],
     as_: o.As = None,
@@ -159,17 +137,7 @@ def ingest(
     def work() -> int:
         from analyzer.cli.investigate import Request, ingested
 
-        request = Request(
-            command="ingest",
-            inputs=tuple(inputs),
-            kind=as_,
-            tz=tz,
-            year=year,
-            quiet=quiet,
-            verbose=verbose,
-            color=color.value,
-        )
-        return ingested(request, case)
+        return ingested(Request.of("ingest", as_, "-", ctx.params), case)
 
     guarded(work, verbose)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from analyzer import pipeline, settings
@@ -56,6 +57,14 @@ class Request:
     verbose: int = 0
     color: str = "auto"
     force: bool = False
+
+    @classmethod
+    def of(cls, command: str, kind: str | None, default_output: str, params: Mapping[str, Any]) -> Request:
+        """From the parsed parameters of a command, which carry the names of these fields."""
+        known = {field.name for field in fields(cls)}
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in params.items()}
+        named: dict[str, Any] = {name: value for name, value in given.items() if name in known and value is not None}
+        return cls(**(named | {"command": command, "kind": kind, "default_output": default_output}))
 
 
 def investigate(request: Request) -> int:

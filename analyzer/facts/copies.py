@@ -45,6 +45,8 @@ def copies(queries: pl.DataFrame, key: Sequence[str] = QUERY) -> pl.Series:
 def _translated(frame: pl.DataFrame, same: Sequence[str]) -> pl.Series:
     """The same query within one capture to another server at another interface a moment later."""
     seen = frame.filter(pl.col("interface").is_not_null(), pl.col("time").is_not_null())
+    if seen["interface"].n_unique() < 2:
+        return pl.Series(dtype=pl.UInt32)
     again = followers(seen, ["source", *same], ["time", "row"], ["time", "server", "interface"])
     return again.filter(
         pl.col("time") - pl.col("before_time") <= TRANSLATION,

@@ -181,7 +181,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
         parts.append(_fitted(captured))
     if COREDNS_QUERIES in frames:
         parts.append(_fitted(_from_log(frames)))
-    whole = pl.concat(parts).sort("time", "source", "number", nulls_last=True)
+    whole = parts[0] if len(parts) == 1 else pl.concat(parts).sort("time", "source", "number", nulls_last=True)
     upstream = pl.col("client").is_in(servers.implode())
     return (
         whole.with_columns(

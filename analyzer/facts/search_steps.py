@@ -17,7 +17,7 @@ UNANSWERED_GAP = 10.25
 """The same after a query without an answer: two tries of 5 s (RES_DFLRETRY and RES_TIMEOUT, glibc resolv.h)."""
 
 _SCRATCH = ["group", "until", "burst", "starts", "opens", "closes", "after", "depth", "fresh"]
-_SCRATCH += ["round", "place", "nth"]
+_SCRATCH += ["round", "place", "order", "at"]
 
 
 def chained(tries: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
@@ -84,24 +84,31 @@ def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
     closes = (pl.col("position") == ABSOLUTE) | pl.col("noerror")
     place = pl.col("round").cast(pl.UInt64) * (ABSOLUTE * 2) + pl.col("position").cast(pl.UInt64)
     lane = pl.when(timed).then(0).otherwise(pl.col("input") + 1)
-    return (
+    net = pl.col("opens").cast(pl.Int64) - pl.col("closes").cast(pl.Int64)
+    begun = pl.when("starts").then(net.cum_sum() - net).forward_fill()
+    ordered = (
         # By the answer, not by the query: a log line is written with the answer, and its number is the finer clock.
         steps.with_columns(group=pl.struct("walk", "kind", lane.alias("lane")).hash())
-        .sort("group", "walk", "kind", "clock", "input", "number", nulls_last=True)
+        .sort("group", "clock", "input", "number", nulls_last=True)
         .with_columns(group=pl.struct("group", "walk", "kind").rle_id())
         .with_columns(until=until.cum_max().over("group"), opens=pl.col("position") == 0, closes=closes)
-        .with_columns(burst=(~follows.fill_null(False) | pause).cum_sum())
+        .with_columns(burst=(~follows.fill_null(False) | pause).cum_sum().cast(pl.Int64))
         .with_columns(starts=(pl.col("burst") != pl.col("burst").shift(1)).fill_null(True))
-        .with_columns(after=(pl.col("opens").cast(pl.Int64) - pl.col("closes").cast(pl.Int64)).cum_sum().over("burst"))
+        .with_columns(after=net.cum_sum() - begun)
         .with_columns(
             depth=pl.when("starts").then(0).otherwise(pl.col("after").shift(1)),
             fresh=pl.col("opens") & pl.col("closes").shift(1) & ~pl.col("starts"),
         )
         .with_columns(round=(_begins() | pl.col("starts")).cum_sum())
         .with_columns(place=place)
-        .with_columns(nth=pl.int_range(pl.len()).over("place"))
-        .with_columns(chain=pl.col("round").cast(pl.UInt64) * (1 << 32) + pl.col("nth").cast(pl.UInt64))
-        .sort("chain", maintain_order=True)
+        .with_row_index("order")
+        .sort("place", "order")
+    )
+    first = pl.when((pl.col("place") != pl.col("place").shift(1)).fill_null(True)).then(pl.col("at")).forward_fill()
+    return (
+        ordered.with_row_index("at")
+        .with_columns(chain=pl.col("round").cast(pl.UInt64) * (1 << 32) + (pl.col("at") - first).cast(pl.UInt64))
+        .sort("chain", "order")
         .with_columns(last=(pl.col("chain") != pl.col("chain").shift(-1)).fill_null(True))
         .drop(_SCRATCH)
     )
@@ -115,7 +122,9 @@ def _begins() -> pl.Expr:
     came late: CoreDNS writes lines of queries that it serves at once in no fixed order.
     """
     depth = pl.col("depth")
-    least = (depth == depth.cum_min().over("burst")) | (depth == depth.cum_min(reverse=True).over("burst"))
+    # A floor that falls (or, read backwards, rises) from burst to burst makes one pass start anew in each of them.
+    floor = pl.col("burst") * (pl.len().cast(pl.Int64) + 1)
+    least = ((depth - floor).cum_min() == depth - floor) | ((depth + floor).cum_min(reverse=True) == depth + floor)
     level = pl.when("fresh").then(depth)
     ends = pl.col("starts").shift(-1).fill_null(True)
     before = pl.when("starts").then(0).otherwise(level.shift(1)).forward_fill()

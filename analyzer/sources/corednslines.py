@@ -79,7 +79,10 @@ _RCODES = (
 """Codes 0 to 10 (IANA, DNS RCODEs); the errors plugin writes numbers."""
 
 _UNITS = {
-    **{"h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("1e-3")},
+    "h": Decimal(3600),
+    "m": Decimal(60),
+    "s": Decimal(1),
+    "ms": Decimal("1e-3"),
     **dict.fromkeys(("us", "µs", "μs"), Decimal("1e-6")),
     "ns": Decimal("1e-9"),
 }

@@ -15,7 +15,7 @@ import polars as pl
 
 from analyzer.frames import KLOG_LINES, TIME
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
-from analyzer.sources.klogentries import ENTRY, HEADER, JSON_HEADER, Entries
+from analyzer.sources.klogentries import HEADER, JSON_HEADER, Entries
 from analyzer.sources.klogfields import json_fields, text_fields
 from analyzer.sources.klogwriters import Writers
 from analyzer.sources.lines import quote_lines
@@ -121,5 +121,3 @@ SOURCE = Source(
     quote=quote_lines,
     needs_dates=True,
 )
-
-__all__ = ["ENTRY", "SOURCE", "identify", "read"]

@@ -48,7 +48,9 @@ _MILLISECONDS_LIMIT = 253_402_300_800_000.0
 def text_fields(entries: pl.DataFrame) -> pl.DataFrame:
     """FIELDS of entries in the text format, and `clock`: their local time held in the year DUMMY."""
     raw = entries["text"]
-    end = raw.str.find("] ", literal=True).fill_null(raw.str.find("]", literal=True))
+    end = raw.str.find("] ", literal=True)
+    if end.has_nulls():  # an entry without a text ends with its header
+        end = end.fill_null(raw.str.find("]", literal=True))
     where = raw.str.slice(21, pl.select(end - 21).to_series()).str.strip_chars_start(" ").str.splitn(" ", 2)
     day = (str(DUMMY) + raw.str.slice(1, _CLOCK)).str.to_datetime("%Y%m%d %H:%M:%S", time_unit="us", strict=False)
     micros = raw.str.slice(_CLOCK + 2, 6).cast(pl.Int64, strict=False)
@@ -90,8 +92,10 @@ def _message(text: pl.Series) -> pl.Series:
 
 def _until_quote(text: pl.Series) -> pl.Series:
     """The text up to the first quote that is not escaped, still escaped; null where there is none."""
-    found = text.str.slice(0, pl.select(text.str.find('"', literal=True)).to_series())
-    found = pl.select(pl.when(text.str.contains('"', literal=True)).then(found)).to_series()
+    end = text.str.find('"', literal=True)
+    found = text.str.slice(0, end)
+    if end.has_nulls():
+        found = pl.select(pl.when(end.is_not_null()).then(found)).to_series()
     odd = found.str.contains("\\", literal=True).fill_null(False)
     if odd.any():
         # anchored, so that it is matched in one pass
@@ -113,9 +117,9 @@ def _pod(text: pl.Series) -> pl.Series:
     value = _after(lines, ' pod="').str.extract(r'^([^"\\]*)"', 1)
     odd = value.is_null()
     if odd.any():
-        rest = _after(lines.filter(odd), " pod=")
-        named = rest.str.extract_groups(r'^\{"name":"([^"]+)","namespace":"([^"]+)"').struct.unnest()
-        bare = rest.str.extract(r'^([^ "<{&\n]+)', 1)
+        rest = lines.filter(odd)
+        named = _after(rest, " pod=").str.extract_groups(r'^\{"name":"([^"]+)","namespace":"([^"]+)"').struct.unnest()
+        bare = _after(_without_quoted(rest), " pod=").str.extract(r"^([^ \"<{&\\\n]+)", 1)
         value = value.scatter(odd.arg_true(), (named.to_series(1) + "/" + named.to_series(0)).fill_null(bare))
     old = ~value.str.contains("/", literal=True).fill_null(True)
     if old.any():  # before 1.21: name_namespace(uid)
@@ -130,14 +134,19 @@ def _error(text: pl.Series) -> pl.Series:
     if not there.any():
         return _nothing(text)
     lines = text.filter(there)
-    block = _after(lines, " err=<\n").str.extract(r"^((?:\t[^\n]*(?:\n|$))*)", 1)
-    block = block.str.replace_all(r"(?m)^\t", "").str.strip_suffix("\n")
     outside = _without_blocks(lines)
-    quoted = _until_quote(_after(outside, ' err="'))
-    quoted = quoted.scatter(quoted.is_not_null().arg_true(), _unescape(quoted.drop_nulls()))
-    bare = _after(outside, " err=").str.extract(r'^([^ "<\n][^ \n]*)', 1)
-    bare = pl.select(pl.when(~bare.is_in(["null", "nil"])).then(bare)).to_series()
-    return _nothing(text).scatter(there.arg_true(), block.fill_null(quoted).fill_null(bare))
+    found = _until_quote(_after(outside, ' err="'))
+    found = found.scatter(found.is_not_null().arg_true(), _unescape(found.drop_nulls()))
+    odd = found.is_null()
+    if odd.any():
+        block = _after(lines.filter(odd), " err=<\n").str.extract(r"^((?:\t[^\n]*(?:\n|$))*)", 1)
+        found = found.scatter(odd.arg_true(), block.str.replace_all(r"(?m)^\t", "").str.strip_suffix("\n"))
+        odd = found.is_null()
+    if odd.any():
+        bare = _after(_without_quoted(outside.filter(odd)), " err=").str.extract(r'^([^ "<\\\n][^ \n]*)', 1)
+        bare = pl.select(pl.when(~bare.is_in(["null", "nil"])).then(bare)).to_series()
+        found = found.scatter(odd.arg_true(), bare)
+    return _nothing(text).scatter(there.arg_true(), found)
 
 
 def _without_blocks(lines: pl.Series) -> pl.Series:
@@ -146,6 +155,11 @@ def _without_blocks(lines: pl.Series) -> pl.Series:
     if not there.any():
         return lines
     return lines.clone().scatter(there.arg_true(), lines.filter(there).str.replace_all(_BLOCK, "=<>"))
+
+
+def _without_quoted(lines: pl.Series) -> pl.Series:
+    """The lines with what stands in quotes taken out."""
+    return lines.str.replace_all(r'"(?:[^"\\]|\\.)*"', '""')
 
 
 def _nothing(text: pl.Series) -> pl.Series:

@@ -14,7 +14,8 @@ _PATTERNS = (
     # key = value in any of the usual spellings; the value ends at a quote, a comma, an ampersand or white space
     re.compile(
         r"""(?ix) (?P<keep> ["']? \b [\w.-]{0,40}? (?: pass(?:word|wd)? | secret(?:_?access_?key|_?key)? | token |
-        api[_-]?key | private[_-]?key | client[_-]?secret | credential | authorization | cookie | x-aws-ec2-metadata-token )
+        api[_-]?key | private[_-]?key | client[_-]?secret | credential | authorization |
+        cookie | x-aws-ec2-metadata-token )
         ["']? \s? [:=] \s? ["']? (?: (?:bearer|basic|digest) \s )? ) (?P<hide> [^\s"'&,;}{\\]{6,} )"""
     ),
     re.compile(r"(?i)(?P<keep>\b(?:bearer|basic)\s)(?P<hide>[A-Za-z0-9._~+/=-]{8,})"),

@@ -7,7 +7,10 @@ from itertools import chain
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.search import SEARCH_CHAINS
 from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, empty
 from tests.build import at, frames_for
@@ -227,3 +230,34 @@ def test_a_log_of_denials_alone_shows_outside_names_by_what_is_missing() -> None
 def test_no_rows_give_no_walks() -> None:
     for table in (DNS_MESSAGES, COREDNS_QUERIES):
         assert frames_for([SEARCH_CHAINS], {table: empty(table).lazy()})[SEARCH_CHAINS].collect().height == 0
+
+
+LABELS = st.lists(st.sampled_from(["a", "shop", "svc", "cluster", "local", "com", "", "x\\.y", "\\000"]), max_size=6)
+EXCHANGES = st.lists(
+    st.tuples(
+        st.floats(0, 2),
+        LABELS.map(".".join),
+        st.sampled_from(["NXDOMAIN", "NOERROR", "SERVFAIL", None]),
+        st.sampled_from(["A", "AAAA"]),
+        st.sampled_from([POD, "10.0.0.8"]),
+        st.integers(1, 3),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(EXCHANGES)
+def test_whatever_is_asked_no_query_is_in_two_walks(drawn: list[tuple[float, str, str | None, str, str, int]]) -> None:
+    parts = [
+        exchange(time, name, rcode, qtype=qtype, client=client, dns_id=dns_id)
+        for time, name, rcode, qtype, client, dns_id in drawn
+    ]
+    given_tables = {DNS_MESSAGES: capture(*parts)}
+    found = frames_for([DNS_TRANSACTIONS, SEARCH_CHAINS], given_tables)
+    walks, asked = found[SEARCH_CHAINS].collect(), found[DNS_TRANSACTIONS].collect()
+    assert asked.height == len(drawn)
+    for qtype, client in {(one[3], one[4]) for one in drawn}:
+        mine = (pl.col("qtype") == qtype) & (pl.col("client") == client)
+        assert walks.filter(mine)["steps"].sum() <= asked.filter(mine, ~pl.col("retry")).height
+    assert (walks["wasted"] < walks["steps"] + 1).all()

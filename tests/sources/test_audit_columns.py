@@ -8,11 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analyzer.sources.audit import decode
 from analyzer.sources.audit.clock import clocks, moment
 from analyzer.sources.audit.columns import without_secrets
 from tests.sources.audit_log import event, line, one, read
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJFWEFNUExFIn0.c2lnRVhBTVBMRQ"
+
+
+@pytest.fixture(params=[0, decode.LONG], ids=["bodies are cut first", "bodies are decoded over"])
+def cutting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to get rid of bodies must tell the same."""
+    monkeypatch.setattr(decode, "LONG", request.param)
 
 
 def test_every_field_has_its_column() -> None:
@@ -92,6 +99,7 @@ def test_addresses_are_canonical(written: str, canonical: str) -> None:
     assert one(sourceIPs=[written, "192.0.2.9"])["source_ip"] == canonical
 
 
+@pytest.mark.usefixtures("cutting")
 def test_bodies_are_measured_with_key_and_comma_and_never_kept() -> None:
     bodies: dict[str, Any] = {"requestObject": {"data": "s3cret" * 10}, "responseObject": {"data": ["s3cret"] * 20}}
     row = one(level="RequestResponse", **bodies)
@@ -103,6 +111,7 @@ def test_bodies_are_measured_with_key_and_comma_and_never_kept() -> None:
     assert "s3cret" not in str(row)
 
 
+@pytest.mark.usefixtures("cutting")
 @pytest.mark.parametrize("body", [{"requestObject": {"a": 1}}, {"responseObject": {"a": 1}}])
 def test_one_body_alone_is_measured(body: dict[str, Any]) -> None:
     row = one(level="RequestResponse", **body)
@@ -110,6 +119,7 @@ def test_one_body_alone_is_measured(body: dict[str, Any]) -> None:
     assert size == len(line(level="RequestResponse", **body)) - len(line(level="RequestResponse"))
 
 
+@pytest.mark.usefixtures("cutting")
 def test_bodies_of_logs_in_another_order_of_fields_are_measured_too() -> None:
     fields = event(level="RequestResponse", requestObject={"b": [1, {"c": "}"}]}, responseObject={"d": 1})
     sorted_text = json.dumps(dict(sorted(fields.items())), separators=(",", ":")).encode()
@@ -118,6 +128,7 @@ def test_bodies_of_logs_in_another_order_of_fields_are_measured_too() -> None:
     assert table.equals(plain)
 
 
+@pytest.mark.usefixtures("cutting")
 def test_a_body_that_looks_like_an_event_does_not_lie() -> None:
     """A stored object may hold the very marks by which bodies are cut."""
     inner = event(
@@ -136,6 +147,17 @@ def test_a_body_that_looks_like_an_event_does_not_lie() -> None:
     )
 
 
+@pytest.mark.usefixtures("cutting")
+def test_fields_between_a_body_and_the_times_are_not_cut_with_it() -> None:
+    """Only the apiserver's own order of fields promises that nothing else stands there."""
+    fields = event(level="RequestResponse", requestObject={"a": 1})
+    moved = {name: fields[name] for name in ("requestObject", "user", "requestReceivedTimestamp")}
+    text = json.dumps({"kind": "Event", "level": "Request"} | moved | fields, separators=(",", ":")).encode()
+    table, _ = read(text + b"\n")
+    assert table["user"].to_list() == ["system:serviceaccount:shop:web"]
+
+
+@pytest.mark.usefixtures("cutting")
 def test_a_marked_string_in_a_field_before_the_bodies_does_not_cut() -> None:
     agent = 'x","requestObject":{"a":1},"requestReceivedTimestamp":"'
     row = one(userAgent=agent)

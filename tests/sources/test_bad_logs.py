@@ -87,8 +87,7 @@ def test_containers_are_opened_or_refused_with_a_sentence(row: dict[str, str]) -
     with open_stream(Item(id=name, path=BAD / name), ledger) as stream:
         if name in REFUSED or name.endswith((".tar", ".zip")):
             with pytest.raises(InputError, match=REFUSED.get(name, "archive")):
-                while stream.read(1 << 20):
-                    pass
+                stream.read(2 << 30)
         else:
             assert stream.read(1 << 20).count(b"\n") == int(
                 row["records_ok" if row["records_ok"] != "-" else "records_total"]

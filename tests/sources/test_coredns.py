@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,7 +16,7 @@ LINE = f"[INFO] 10.244.1.5:40000 - 1000 {BODY}"
 AT = datetime(2026, 3, 14, 9, 0, 0, 500_000, tzinfo=UTC)
 
 
-def read(*lines: str, **options: object) -> Reading:
+def read(*lines: str, **options: Any) -> Reading:
     return read_text(SOURCE, lines, **options)
 
 

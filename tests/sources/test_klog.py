@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -17,15 +18,15 @@ def line(text: str, clock: str = "0314 09:00:00.500000", head: str = "I", caller
     return f"{head}{clock}    1234 {caller}] {text}"
 
 
-def read(*lines: str, name: str = "a.log", **options: object) -> Reading:
+def read(*lines: str, name: str = "a.log", **options: Any) -> Reading:
     return read_text(SOURCE, lines, name=name, **{"year": 2026, **options})
 
 
-def rows(*lines: str, **options: object) -> list[dict[str, object]]:
+def rows(*lines: str, **options: Any) -> list[dict[str, object]]:
     return read(*lines, **options).tables[KLOG_LINES].to_dicts()
 
 
-def values(column: str, *lines: str, **options: object) -> list[object]:
+def values(column: str, *lines: str, **options: Any) -> list[object]:
     return read(*lines, **options).column(KLOG_LINES, column)
 
 
@@ -101,6 +102,8 @@ def test_a_quoted_value_cannot_imitate_another_key() -> None:
     forged = r'"Probe failed" pod="default/a" output="x\" pod=\"kube-system/etcd\" err=\"forged\""'
     [row] = rows(line(forged))
     assert (row["pod"], row["error"]) == ("default/a", None)
+    assert values("pod", line('"m" output="x pod=kube-system/etcd err=forged"')) == [None]
+    assert values("error", line('"m" output="x pod=kube-system/etcd err=forged"')) == [None]
     before = r'"Probe failed" output="x\" pod=\"kube-system/etcd\"" pod="default/a"'
     assert values("pod", line(before)) == ["default/a"]
 

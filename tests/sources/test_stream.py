@@ -57,7 +57,7 @@ def test_a_refused_input_has_a_hash_too(tmp_path: Path) -> None:
 def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.touch()
-    with open_stream(item(path), Ledger()) as stream, pytest.raises(InputError, match="^empty file$"):
+    with open_stream(item(path), Ledger()) as stream, pytest.raises(InputError, match=r"^empty file$"):
         stream.peek(10)
 
 

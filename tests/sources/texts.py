@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from analyzer.frames import Table, concat
 from analyzer.model import InputReport
-from analyzer.sources.contract import Item, Ledger, ReadOptions, Source
+from analyzer.sources.contract import Batch, Item, Ledger, ReadOptions, Source
 from analyzer.sources.stream import open_stream
 
 
@@ -34,22 +35,22 @@ class Reading:
         return "\n".join(self.report.notes)
 
 
-def read_text(source: Source, text: str | bytes | Iterable[str], name: str = "a.log", **options: object) -> Reading:
+def read_text(source: Source, text: str | bytes | Iterable[str], name: str = "a.log", **options: Any) -> Reading:
     """Lines (each gets a newline), or text exactly as it is; `-` for a path, so that no file tells a year."""
     data = text if isinstance(text, bytes) else text.encode() if isinstance(text, str) else _joined(text)
     ledger = Ledger()
-    read_options = ReadOptions(**options)  # type: ignore[arg-type]
+    read_options = ReadOptions(**options)
     batches = list(source.read(BytesIO(data), Item(id=name, path=Path("-")), read_options, ledger))
     return _reading(source, batches, ledger, name)
 
 
-def read_path(source: Source, path: Path, **options: object) -> Reading:
+def read_path(source: Source, path: Path, **options: Any) -> Reading:
     """A file, through everything that stands before a source."""
     ledger = Ledger()
     item = Item(id=path.name, path=path)
     with open_stream(item, ledger) as stream:
         stream.peek(1)
-        batches = list(source.read(stream, item, ReadOptions(**options), ledger))  # type: ignore[arg-type]
+        batches = list(source.read(stream, item, ReadOptions(**options), ledger))
     return _reading(source, batches, ledger, path.name)
 
 
@@ -57,11 +58,8 @@ def _joined(lines: Iterable[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _reading(source: Source, batches: list[object], ledger: Ledger, name: str) -> Reading:
-    tables = {
-        table: concat(table, [batch[table] for batch in batches if table in batch])  # type: ignore[operator, index]
-        for table in source.tables
-    }
+def _reading(source: Source, batches: list[Batch], ledger: Ledger, name: str) -> Reading:
+    tables = {table: concat(table, [batch[table] for batch in batches if table in batch]) for table in source.tables}
     report = ledger.report(path=name, kind=source.name, sha256="", size=0)
     assert report.records == report.used + report.skipped + report.incomplete_tail
     return Reading(tables, report)

@@ -56,6 +56,8 @@ def every_word(data: U8, size: int, order: str = "<") -> NDArray[Any]:
 
 def words_near(data: U8, at: I64, count: int, shifts: tuple[int, ...], order: str) -> list[NDArray[Any]]:
     """For each shift the 32-bit words that start at `count` bytes from at + shift on, as (N, count) matrices."""
+    if not len(at):
+        return [np.empty((0, count), np.uint32) for _ in shifts]
     width = count + max(shifts) + 3
     rows = gather(data, at, width)
     return [np.ndarray((len(at), count), f"{order}u4", rows, offset=shift, strides=(width, 1)) for shift in shifts]

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from analyzer.sources.capture.arrays import I64
+from analyzer.sources.capture.texts import pick
 
 A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, DNAME, OPT = 1, 2, 5, 6, 12, 15, 16, 28, 33, 39, 41
 NOERROR, NXDOMAIN = 0, 3
@@ -44,10 +45,10 @@ def type_texts(codes: I64) -> pl.Series:
     index = np.full(65537, len(distinct), np.int64)
     index[distinct] = np.arange(len(distinct))
     texts = pl.Series([*(type_text(code) for code in distinct.tolist()), None], dtype=pl.String)
-    return texts.gather(index[codes])
+    return pick(texts, index[codes])
 
 
 def rcode_texts(codes: I64) -> pl.Series:
     """Texts of 4-bit rcodes; null where the code is negative."""
     texts = pl.Series([*RCODES, None], dtype=pl.String)
-    return texts.gather(np.where(codes >= 0, codes, len(RCODES)))
+    return pick(texts, np.where(codes >= 0, codes, len(RCODES)))

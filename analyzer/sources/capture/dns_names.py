@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from analyzer.sources.capture.arrays import I64, U8, U64, gather
-from analyzer.sources.capture.texts import Interner
+from analyzer.sources.capture.texts import Interner, pick
 
 NAME_MOST = 255
 """Octets of a name with its length bytes (RFC 1035 section 2.3.4)."""
@@ -96,7 +96,7 @@ class Names:
         if len(long):
             ids[long] = self._long.ids(_keys(data, at[long], length[long], 256)) + len(self._short.texts)
         dictionary = pl.concat([self._short.texts, self._long.texts, pl.Series([None], dtype=pl.String)]).rechunk()
-        return dictionary.gather(np.where(ids >= 0, ids, len(dictionary) - 1))
+        return pick(dictionary, np.where(ids >= 0, ids, len(dictionary) - 1))
 
 
 _MASKS = np.zeros((9, 8), np.uint8)

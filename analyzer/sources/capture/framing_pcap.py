@@ -35,7 +35,8 @@ NEAR = 30 * 86_400
 """Seconds; a record further than this from the first one is odd, which alone is no proof of damage."""
 CHAINED = 3
 """Headers that must follow plausibly before a place inside damage is believed to be a record."""
-SYNC_BYTES = 2048
+SYNC_BYTES = (512, 2048)
+"""How far behind a bound a record is looked for, first near, then for the lanes that found none further."""
 SCANNED = 1 << 18
 """Places tried at a time inside damage, so that memory stays flat."""
 KEPT = (CHAINED + 1) * (CAPTURED_MOST + HEADER)
@@ -70,14 +71,15 @@ class PcapFormat:
 
     def sync(self, data: U8, size: int, bounds: I64) -> I64:
         found = np.full(len(bounds), -1, np.int64)
-        inside = np.flatnonzero(bounds + SYNC_BYTES + 16 < size)
-        captured, wire = words_near(data, bounds[inside], SYNC_BYTES, (8, 12), self.order)
-        maybe = (captured > 0) & (captured <= wire) & (wire <= CAPTURED_MOST)
-        lane, place = np.divmod(np.flatnonzero(maybe), SYNC_BYTES)
-        at = bounds[inside][lane] + place
-        good = self.chained(data, size, at, final=False)
-        first, index = np.unique(lane[good], return_index=True)
-        found[inside[first]] = at[good][index]
+        for near in SYNC_BYTES:
+            rows = np.flatnonzero((found < 0) & (bounds + near + 16 < size))
+            captured, wire = words_near(data, bounds[rows], near, (8, 12), self.order)
+            maybe = (captured > 0) & (captured <= wire) & (wire <= CAPTURED_MOST)
+            lane, place = np.divmod(np.flatnonzero(maybe), near)
+            at = bounds[rows][lane] + place
+            good = self.chained(data, size, at, final=False)
+            first, index = np.unique(lane[good], return_index=True)
+            found[rows[first]] = at[good][index]
         return found
 
     def odd(self, fields: I64, near: I64 | int) -> Flags:

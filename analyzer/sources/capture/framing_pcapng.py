@@ -29,7 +29,8 @@ ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 
 BLOCK_MOST = 16 << 20
 """Longest block (libpcap's INITIAL_MAX_BLOCKSIZE); a longer one is damage."""
-SYNC_BYTES = 4096
+SYNC_BYTES = (512, 4096)
+"""How far behind a bound a block is looked for, first near, then for the lanes that found none further."""
 HEADS = {ENHANCED: 28, OBSOLETE: 28, SIMPLE: 12}
 """Bytes before the packet data in each packet block."""
 
@@ -71,14 +72,15 @@ class BlockChain:
 
     def sync(self, data: U8, size: int, bounds: I64) -> I64:
         found = np.full(len(bounds), -1, np.int64)
-        inside = np.flatnonzero(bounds + SYNC_BYTES + 8 < size)
-        (kind,) = words_near(data, bounds[inside], SYNC_BYTES, (0,), self.order)
-        lane, place = np.divmod(np.flatnonzero(kind == ENHANCED), SYNC_BYTES)
-        at = bounds[inside][lane] + place
-        length = self.sizes(data, at)
-        good = (length >= 32) & (at + length <= size)
-        first, index = np.unique(lane[good], return_index=True)
-        found[inside[first]] = at[good][index]
+        for near in SYNC_BYTES:
+            rows = np.flatnonzero((found < 0) & (bounds + near + 8 < size))
+            (kind,) = words_near(data, bounds[rows], near, (0,), self.order)
+            lane, place = np.divmod(np.flatnonzero(kind == ENHANCED), near)
+            at = bounds[rows][lane] + place
+            length = self.sizes(data, at)
+            good = (length >= 32) & (at + length <= size)
+            first, index = np.unique(lane[good], return_index=True)
+            found[rows[first]] = at[good][index]
         return found
 
     def trailer_lies(self, data: U8, at: int, size: int) -> int:

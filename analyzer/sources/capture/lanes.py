@@ -15,7 +15,7 @@ import numpy as np
 
 from analyzer.sources.capture.arrays import I64, U8, no_offsets
 
-LANE_BYTES = 24 << 10
+LANE_BYTES = 12 << 10
 LANES_MOST = 1024
 LANES_LEAST = 16
 """Fewer lanes than this cost more in NumPy calls than a plain loop over the records."""
@@ -68,17 +68,21 @@ def walk(chain: Chain, data: U8, start: int, size: int, lane_bytes: int = LANE_B
     starts = np.unique(np.concatenate([np.array([start], np.int64), hints[hints > start]]))
     if len(starts) < LANES_LEAST:
         return walk_plain(chain, view, start, size)
-    offsets, ends = _lockstep(chain, data, view, starts, size)
-    return _link(chain, view, starts, ends, offsets, size)
+    offsets, lanes, ends = _lockstep(chain, data, view, starts, size)
+    if np.array_equal(ends[:-1], starts[1:]):
+        return Walk(np.sort(offsets), int(ends[-1]))
+    order = np.lexsort((offsets, lanes))
+    parts = np.split(offsets[order], np.searchsorted(lanes[order], np.arange(1, len(starts))))
+    return _link(chain, view, starts, ends, parts, size)
 
 
-def _lockstep(chain: Chain, data: U8, view: memoryview, starts: I64, size: int) -> tuple[list[I64], I64]:
-    """Offsets of every lane, and where each lane ended."""
+def _lockstep(chain: Chain, data: U8, view: memoryview, starts: I64, size: int) -> tuple[I64, I64, I64]:
+    """Offsets of all records met, the lane of each, and where each lane ended."""
     limit = np.append(starts[1:], size)
     ends = starts.copy()
     at, lane = starts.copy(), np.arange(len(starts))
-    steps: list[I64] = []
-    lanes: list[I64] = []
+    steps: list[I64] = [no_offsets()]
+    lanes: list[I64] = [no_offsets()]
     while len(at) >= LANES_LEAST:
         size_here = chain.sizes(data, at)
         after = at + size_here
@@ -94,16 +98,13 @@ def _lockstep(chain: Chain, data: U8, view: memoryview, starts: I64, size: int) 
             at, lane = after[~done], lane[~done]
         else:
             at = after
-    where = np.concatenate(steps) if steps else no_offsets()
-    whose = np.concatenate(lanes) if lanes else no_offsets()
-    order = np.lexsort((where, whose))
-    parts = np.split(where[order], np.searchsorted(whose[order], np.arange(1, len(starts))))
     for one, position in zip(lane.tolist(), at.tolist(), strict=True):
         rest = walk_plain(chain, view, position, int(limit[one]))
-        beyond = _last_step(chain, view, rest, int(limit[one]), size)
-        parts[one] = np.concatenate([parts[one], beyond.offsets])
-        ends[one] = beyond.stop
-    return parts, ends
+        rest = _last_step(chain, view, rest, int(limit[one]), size)
+        steps.append(rest.offsets)
+        lanes.append(np.full(len(rest.offsets), one))
+        ends[one] = rest.stop
+    return np.concatenate(steps), np.concatenate(lanes), ends
 
 
 def _last_step(chain: Chain, view: memoryview, rest: Walk, limit: int, size: int) -> Walk:
@@ -117,8 +118,7 @@ def _last_step(chain: Chain, view: memoryview, rest: Walk, limit: int, size: int
 
 
 def _link(chain: Chain, view: memoryview, starts: I64, ends: I64, parts: list[I64], size: int) -> Walk:
-    if np.array_equal(ends[:-1], starts[1:]):
-        return Walk(np.concatenate(parts), int(ends[-1]))
+    """The proven chain: whole lanes where it meets their starts, single records in between."""
     index = {place: lane for lane, place in enumerate(starts.tolist())}
     known = frozenset(index)
     proven: list[I64] = []

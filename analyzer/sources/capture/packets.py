@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from analyzer.frames import TIME
 from analyzer.sources.capture.arrays import I64, Flags
 from analyzer.sources.capture.layers import Headers
+from analyzer.sources.capture.texts import pick
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
 
 PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", 132: "SCTP"}
@@ -36,9 +38,9 @@ class Packets:
         """Columns src, src_port, dst, dst_port of these frames."""
         at = self.place[frames]
         return {
-            "src": self.src.gather(at),
+            "src": pick(self.src, at),
             "src_port": numbers(self.headers.src_port[frames], pl.Int32()),
-            "dst": self.dst.gather(at),
+            "dst": pick(self.dst, at),
             "dst_port": numbers(self.headers.dst_port[frames], pl.Int32()),
         }
 
@@ -61,12 +63,14 @@ def times(micros: I64) -> pl.Series:
     return numbers(micros, pl.Int64(), absent=NO_TIME).cast(TIME)
 
 
+_NUMPY: dict[pl.DataType, Any] = {pl.Int16(): np.int16, pl.Int32(): np.int32, pl.Int64(): np.int64}
+
+
 def numbers(values: NDArray[Any], dtype: pl.DataType, absent: int = -1) -> pl.Series:
     """Numbers of this type; null where they equal `absent`."""
     mask = values == absent
-    if not mask.any():
-        return pl.Series(values).cast(dtype)
-    return pl.Series(pa.array(values, mask=mask)).cast(dtype)
+    plain = values.astype(_NUMPY[dtype], copy=False)
+    return pl.Series(pa.array(plain, mask=mask)) if mask.any() else pl.Series(plain)
 
 
 def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
@@ -78,7 +82,7 @@ def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
         "dst": packets.dst,
         "dst_port": numbers(head.dst_port[at], pl.Int32()),
         "interface": numbers(packets.interface[at], pl.Int32(), absent=NO_INTERFACE),
-        "protocol": _PROTOCOL_TEXTS.gather(head.protocol[at]),
+        "protocol": pick(_PROTOCOL_TEXTS, head.protocol[at]),
         "wire_bytes": pl.Series(packets.window.wire[at], dtype=pl.Int64),
         "payload_bytes": numbers(head.payload_bytes[at], pl.Int64()),
         "tcp_flags": numbers(head.flags[at], pl.Int16()),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv6Address
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from analyzer.sources.capture.arrays import I64, U64, Flags
 
-_SLOT_BITS = 16
+_SLOT_BITS = 17
 _TEXTS_MOST = 1 << 18
 """Texts remembered from window to window; beyond it the memory starts anew, so that it stays bounded."""
 _MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5] * 8, np.uint64)
@@ -35,6 +37,11 @@ def equal_rows(left: U64, right: U64) -> Flags:
     return out
 
 
+def pick(texts: pl.Series, places: NDArray[Any]) -> pl.Series:
+    """The texts at these places. Indexing is eager; Series.gather would plan a query first."""
+    return texts[pl.Series(places.astype(np.uint32))]
+
+
 class Interner:
     """Small ids for equal keys of a fixed number of 64-bit words; `texts` holds the text of each id.
 
@@ -56,20 +63,38 @@ class Interner:
     def ids(self, keys: U64) -> I64:
         """The id of each row's key."""
         mix = mixed(keys)
-        slot = (mix >> np.uint64(64 - _SLOT_BITS)).astype(np.int64)
-        out = self._ids[slot]
-        hit = out >= 0
-        hit &= equal_rows(self._keys.take(slot, axis=0), keys)
-        missing = np.flatnonzero(~hit)
+        first = (mix >> np.uint64(64 - _SLOT_BITS)).astype(np.int64)
+        out = self._found(first, keys)
+        missing = np.flatnonzero(out < 0)
         if len(missing):
-            first, group = _distinct(keys[missing], mix[missing])
-            fresh = keys[missing[first]]
-            new = np.arange(len(self.texts), len(self.texts) + len(fresh))
-            self.texts = pl.concat([self.texts, self._spell(fresh)]).rechunk()
-            self._keys[slot[missing[first]]] = fresh
-            self._ids[slot[missing[first]]] = new
-            out[missing] = new[group]
+            second = (mix[missing] & np.uint64((1 << _SLOT_BITS) - 1)).astype(np.int64)
+            out[missing] = self._found(second, keys[missing])
+            missing = missing[out[missing] < 0]
+        if len(missing):
+            out[missing] = self._learn(keys[missing], mix[missing], first[missing])
         return out
+
+    def _found(self, slot: I64, keys: U64) -> I64:
+        same = equal_rows(self._keys.take(slot, axis=0), keys)
+        return np.where(same, self._ids[slot], -1)
+
+    def _learn(self, keys: U64, mix: U64, slot: I64) -> I64:
+        """Ids of keys not seen before. A key goes to its first slot, or to its second if that one is taken."""
+        one, group = _distinct(keys, mix)
+        fresh = keys[one]
+        new = np.arange(len(self.texts), len(self.texts) + len(fresh))
+        self.texts = pl.concat([self.texts, self._spell(fresh)]).rechunk()
+        second = (mix[one] & np.uint64((1 << _SLOT_BITS) - 1)).astype(np.int64)
+        for slots in (np.where(self._ids[slot[one]] < 0, slot[one], second), second):
+            # Of several new keys for one slot the last stays; the others get their second chance.
+            lost = self._ids[slots] != new
+            lost &= ~self._holds(slot[one], fresh)
+            self._keys[slots[lost]] = fresh[lost]
+            self._ids[slots[lost]] = new[lost]
+        return new[group]
+
+    def _holds(self, slot: I64, keys: U64) -> Flags:
+        return self._found(slot, keys) >= 0
 
 
 def _distinct(keys: U64, mix: U64) -> tuple[I64, I64]:
@@ -85,7 +110,7 @@ _OCTETS = pl.Series([str(octet) for octet in range(256)])
 
 def _spell4(keys: U64) -> pl.Series:
     value = keys[:, 0].astype(np.uint32)
-    parts = {f"o{place}": _OCTETS.gather((value >> np.uint32(24 - 8 * place)) & 0xFF) for place in range(4)}
+    parts = {f"o{place}": pick(_OCTETS, (value >> np.uint32(24 - 8 * place)) & 0xFF) for place in range(4)}
     return pl.DataFrame(parts).select(pl.concat_str(list(parts), separator=".").alias("t"))["t"]
 
 
@@ -107,9 +132,9 @@ class Addresses:
         self._six.forget()
         if not six.any():
             four = self._four.ids(low[:, None])
-            return self._four.texts.gather(four)
+            return pick(self._four.texts, four)
         ids = np.empty(len(low), np.int64)
         ids[~six] = self._four.ids(low[~six, None])
         ids[six] = self._six.ids(np.column_stack([high[six], low[six]]))
         ids[six] += len(self._four.texts)
-        return pl.concat([self._four.texts, self._six.texts]).rechunk().gather(ids)
+        return pick(pl.concat([self._four.texts, self._six.texts]).rechunk(), ids)

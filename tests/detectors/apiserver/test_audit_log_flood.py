@@ -169,6 +169,12 @@ def test_fires_where_bytes_grow_tenfold_and_records_do_not() -> None:
     assert finding.figure("records of the writer") == 60
 
 
+def test_the_part_of_a_minute_in_which_it_begins_or_ends_belongs_to_it() -> None:
+    [finding] = run(DETECTOR, log(QUIET, written(LOOP | {"user": "other"}, 20, 590, 730)))
+    assert (finding.start, finding.end) == (at(590), at(729.95))
+    assert finding.figure("records of the writer") == 20 * 140
+
+
 def test_two_writers_are_two_findings() -> None:
     other = written(LOOP | {"user": "other"}, 20, 60, 180)
     findings = run(DETECTOR, log(QUIET, FLOOD, other))

@@ -51,7 +51,7 @@ def _records(walks: Walks) -> tuple[Record, ...]:
     first, last = ordered.row(0, named=True), ordered.row(-1, named=True)
     places = {(row["source"], row["number"]) for row in (first, slowest, last, *spread)}
     places |= {(row["last_source"], row["last_number"]) for row in (slowest, last)}
-    wanted = pl.LazyFrame(sorted(places), schema={"source": pl.String, "number": pl.Int64}, orient="row")
+    wanted = pl.DataFrame(sorted(places), schema={"source": pl.String, "number": pl.Int64}, orient="row")
     marked = walks.asked.join(wanted, on=["source", "number"], how="semi").select("source", "number", "time")
     own = pl.concat([marked, _steps(walks, first)]).unique()
     # What another input tells of the same queries is evidence too, though it is not counted.
@@ -63,11 +63,11 @@ def _records(walks: Walks) -> tuple[Record, ...]:
         .sort("source")
         .head(OTHERS)
     )
-    rows = pl.concat([own, again]).sort("source", "number").collect()
+    rows = pl.concat([own, again]).sort("source", "number")
     return tuple(Record(source=source, number=number, time=time) for source, number, time in rows.iter_rows())
 
 
-def _steps(walks: Walks, walk: dict[str, Any]) -> pl.LazyFrame:
+def _steps(walks: Walks, walk: dict[str, Any]) -> pl.DataFrame:
     """The queries of one walk: source, number, time."""
     suffixes = walks.suffixes.filter(pl.col("client") == walk["client"])["suffix"].to_list()
     names = [walk["base"], *(f"{walk['base']}.{suffix}" for suffix in suffixes)]

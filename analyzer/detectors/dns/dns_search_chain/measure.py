@@ -30,8 +30,8 @@ class Walks:
     clients: pl.DataFrame
     chains: pl.DataFrame
     suffixes: pl.DataFrame
-    asked: pl.LazyFrame
-    covered: pl.LazyFrame
+    asked: pl.DataFrame
+    covered: pl.DataFrame
     evidence_queries: int
 
     def of(self, clients: Sequence[str]) -> Walks:
@@ -128,7 +128,12 @@ def measure(chains: pl.LazyFrame, transactions: pl.LazyFrame, suffixes: pl.LazyF
     )
     total = int(queries["queries"].sum())
     told_again = transactions.filter(pl.col("hop") == "client", pl.col("covered"))
-    return Walks(clients=clients, chains=walked, suffixes=lists, asked=once, covered=told_again, evidence_queries=total)
+    columns = ["client", "source", "number", "time", "name", "qtype", "rcode", "negative_ttl"]
+    named = clients.lazy().select("client")
+    asked, covered = pl.collect_all(
+        part.select(columns).join(named, on="client", how="semi") for part in (once, told_again)
+    )
+    return Walks(clients=clients, chains=walked, suffixes=lists, asked=asked, covered=covered, evidence_queries=total)
 
 
 def _moment(value: object) -> datetime | None:

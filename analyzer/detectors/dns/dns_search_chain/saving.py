@@ -33,12 +33,11 @@ def relying(walks: Walks) -> pl.DataFrame:
         walks.asked.filter(pl.col("rcode") == "NOERROR")
         .group_by("client", "name")
         .agg(walks=pl.len().cast(pl.Int64))
-        .join(own.lazy(), on="client")
+        .join(own, on="client")
         .filter(pl.col("name").str.ends_with(tail))
         .select(base=pl.col("name").str.strip_suffix(tail), walks="walks")
         .with_columns(dots=pl.col("base").str.count_matches(".", literal=True).cast(pl.Int32))
         .filter(pl.col("dots") > 0)
-        .collect()
     )
     return (
         pl.concat([searched, first.select(searched.columns)])
@@ -116,12 +115,11 @@ def _node_local(walks: Walks, ttl_seconds: float, cap_seconds: float) -> Saving 
     life = pl.col("negative_ttl").fill_null(ttl_seconds).min().clip(0.001, cap_seconds)
     since = (pl.col("time") - pl.col("time").min()).dt.total_microseconds() / 1e6
     row = (
-        walks.asked.join(names.lazy(), on=["client", "name"], how="semi")
+        walks.asked.join(names, on=["client", "name"], how="semi")
         .filter(pl.col("rcode").is_in(["NXDOMAIN", "NOERROR"]), pl.col("time").is_not_null())
         .group_by("client", "name", "qtype")
         .agg(asked=pl.len().cast(pl.Int64), missed=(since / life).floor().n_unique().cast(pl.Int64))
         .select(pl.col("asked").sum(), pl.col("missed").sum())
-        .collect()
         .row(0, named=True)
     )
     if not row["asked"]:

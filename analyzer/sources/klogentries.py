@@ -14,8 +14,8 @@ from analyzer.sources.yearless import YearlessClock
 HEADER = r"^[IWEF][0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6} +[0-9]+ [!-\\^-~]+:[0-9]+\](?: |$)"
 """`Lmmdd hh:mm:ss.uuuuuu threadid file:line] `; digits are ASCII, the thread id has any length (klog, header.go)."""
 
-JSON_HEADER = r'^\{"ts":\s?[0-9]+(?:\.[0-9]+)?,'
-"""What component-base's JSON format begins with: milliseconds since 1970."""
+JSON_HEADER = r'^\{"ts":\s?[0-9]+(?:\.[0-9]+)?,\s?"(?:logger|caller|msg)":'
+"""What component-base's JSON format begins with: milliseconds since 1970, then who logs; many programs write a `ts`."""
 
 TEXT_LIMIT = 4096
 """Bytes of an entry's text that are kept."""

@@ -79,9 +79,13 @@ def test_a_query_before_and_after_a_service_address_is_translated_is_one() -> No
 
 
 def test_one_query_to_two_servers_at_one_interface_is_two() -> None:
-    assert (
-        covered([query("any", 0, interface=3), query("any", 0.0002, interface=3, server="10.96.0.11")]) == [False] * 2
-    )
+    other = query("any", 5, 2, interface=2)
+    both = [query("any", 0, interface=3), query("any", 0.0002, interface=3, server="10.96.0.11")]
+    assert covered([*both, other]) == [False] * 3
+
+
+def test_a_query_that_is_sent_again_elsewhere_is_no_copy() -> None:
+    assert covered([query("any", 0, interface=3), query("any", 0.02, interface=2, server="10.96.0.11")]) == [False] * 2
 
 
 def test_cost_stays_linear_where_all_queries_are_alike() -> None:

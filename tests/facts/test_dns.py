@@ -125,6 +125,13 @@ def test_a_forwarder_behind_a_service_address_is_upstream() -> None:
     assert hops == {"10.0.0.1": "client", "10.0.0.2": "client", "10.0.0.3": "client", "10.0.9.9": "upstream"}
 
 
+def test_clients_that_wait_for_one_name_at_one_server_are_no_forwarders() -> None:
+    slow = exchange(0, "example.com", "NOERROR", after=0.5)
+    quick = exchange(0.1, "example.com", "NOERROR", client="10.0.0.8", after=0.1)
+    elsewhere = exchange(5, "other.example.com", "NOERROR", server="10.96.0.11")
+    assert set(transactions(slow, quick, elsewhere)["hop"]) == {"client"}
+
+
 def test_a_log_line_is_a_transaction_at_the_time_of_its_query() -> None:
     [row] = made({COREDNS_QUERIES: log(exchange(3, NAME, "NXDOMAIN", after=0.5))}).to_dicts()
     assert (row["time"].second, row["answered"].microsecond, row["duration_seconds"]) == (3, 500_000, 0.5)

@@ -61,6 +61,11 @@ def test_a_service_that_is_called_like_an_outside_domain_gives_no_host_domain() 
     )
 
 
+def test_an_outside_domain_that_goes_on_from_a_walked_name_is_no_host_domain() -> None:
+    walks = [walk(i, name, domains=LIST[:3]) for i, name in enumerate(("a.example.com", "b.example.com", "typo"))]
+    assert suffixes(*walks, exchange(9, "typo.io", "NOERROR")) == list(LIST[:3])
+
+
 def test_each_client_has_its_own_list() -> None:
     other = ("web.svc.cluster.local", *LIST[1:3])
     frame = learned(walk(0, "a.example.com"), walk(1, "a.example.com", domains=other, client="10.0.0.8"))

@@ -367,3 +367,9 @@ def test_order_and_numbers_are_those_of_the_file() -> None:
     assert table["text"].to_list() == [str(number) for number in range(3000)]
     assert table["time"].diff().drop_nulls().unique().to_list() == [timedelta(seconds=1)]
     assert table.schema == pl.Schema(KLOG_LINES.schema)
+
+
+def test_json_lines_that_only_carry_a_ts_are_somebody_elses() -> None:
+    assert SOURCE.identify(b'{"ts": 1795300461.09, "client": ["10.244.1.17", 39430], "code": 404}\n' * 20) is None
+    own = b'{"ts":1795302146871.432,"logger":"setup","caller":"app/server.go:189","msg":"Golang settings","v":0}\n'
+    assert SOURCE.identify(own * 20) is not None

@@ -18,6 +18,7 @@ from analyzer.sources.capture.http_head import printable, reduced_path
 from analyzer.sources.capture.reader import frames_of
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
 from analyzer.sources.contract import ByteStream, Ledger
+from analyzer.sources.secrets import scrub
 
 TEXT_MOST = 2048
 """Bytes of one quoted frame."""
@@ -67,7 +68,7 @@ def _text(window: Window, place: int) -> str:
     frame = window.data[window.start[place] : window.end[place]].tobytes()
     lines = [_first_line(window, place, len(frame))]
     lines += _dissected(frame, int(window.link[place]))
-    text = "\n".join(printable(line.encode("utf-8", "replace")) for line in lines)
+    text = scrub("\n".join(printable(line.encode("utf-8", "replace")) for line in lines))
     return text if len(text) <= TEXT_MOST else text[: TEXT_MOST - 4] + " ..."
 
 

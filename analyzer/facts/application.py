@@ -13,6 +13,9 @@ from analyzer.frames.contract import PLACE
 TLS_PORTS = (443, 6443, 8443)
 """Ports where the first thing a client sends is a handshake, not a request."""
 
+_HANDSHAKE, _APPLICATION_DATA = 22, 23
+"""Content types of TLS records (RFC 8446, section 5.1)."""
+
 APPLICATION = Table(
     "application_requests",
     "One row per request of a metadata client to another server over TCP: what it sends first or after an answer. "
@@ -37,27 +40,36 @@ def _other_servers() -> pl.Expr:
 
 
 def _turns(packets: pl.LazyFrame, clients: pl.LazyFrame) -> pl.LazyFrame:
-    """What a client sends where the last payload of the connection came from the server, or was none."""
+    """What a client sends where the last payload of the connection came from the server, or was none.
+
+    In TLS only a turn that holds application data asks for something; where the records cannot be seen (a capture of
+    headers only), the first turn on a port of TLS is taken for the handshake.
+    """
     payload = packets.filter(
         pl.col("protocol") == "TCP", pl.col("payload_bytes") > 0, ~pl.col("duplicate").fill_null(False)
     )
     asks = {"src": "client", "src_port": "client_port", "dst": "server", "dst_port": "server_port"}
     answers = {"dst": "client", "dst_port": "client_port", "src": "server", "src_port": "server_port"}
-    columns = ["time", "source", "number", "client", "client_port", "server", "server_port", "mine"]
+    columns = ["time", "source", "number", "client", "client_port", "server", "server_port", "tls_record", "mine"]
     both = [
         payload.rename(names).with_columns(mine=pl.lit(mine)).select(columns)
         for names, mine in ((asks, True), (answers, False))
     ]
-    after_other = ~pl.col("mine").shift(1).over(_SOCKET).fill_null(False)
+    begins = pl.col("mine") & ~pl.col("mine").shift(1).over(_SOCKET).fill_null(False)
+    record = pl.col("tls_record")
     handshake = pl.col("server_port").is_in(TLS_PORTS) & (pl.int_range(pl.len()).over(_SOCKET) == 0)
+    data = pl.col("mine") & (record == _APPLICATION_DATA).fill_null(False)
     return (
         pl.concat(both)
         .join(clients, on=["source", "client"], how="semi")
         .filter(_other_servers())
         .sort("time", "source", "number")
-        .with_columns(turn=pl.col("mine") & after_other)
-        .filter("turn")
-        .filter(~handshake)
+        .with_columns(
+            begins=begins, tls=(record == _HANDSHAKE).any().over(_SOCKET), plain=begins & ~handshake, data=data
+        )
+        .with_columns(turn=pl.col("begins").cum_sum().over(_SOCKET))
+        .with_columns(first=pl.col("data") & (pl.col("data").cum_sum().over([*_SOCKET, "turn"]) == 1))
+        .filter(pl.when("tls").then("first").otherwise("plain"))
     )
 
 

@@ -31,6 +31,7 @@ PACKETS = Table(
         Col("protocol", pl.String(), "TCP, UDP, ICMP, ICMPv6, SCTP or the IP protocol number as text."),
         Col("wire_bytes", pl.Int64(), "Length of the frame on the wire."),
         Col("payload_bytes", pl.Int64(), "Length of the transport payload by the IP header; null if unknown."),
+        Col("tls_record", pl.Int16(), "TLS content type that the TCP payload begins with (22, 23 ...); null if none."),
         Col("tcp_flags", pl.Int16(), "TCP flag byte; null for other protocols."),
         Col("seq", pl.Int64(), "TCP sequence number; null for other protocols."),
         Col("ack", pl.Int64(), "TCP acknowledgement number; null for other protocols."),

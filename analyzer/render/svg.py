@@ -166,18 +166,10 @@ def plot(
     bottom = canvas.y
     under = _shading(canvas, windows, top, bottom) + _vertical(canvas, top, bottom)
     height = bottom + 22
-    hatch = _element(
-        "pattern",
-        _element("path", class_="hatch", stroke="#8c959f", d="M0 6L6 0"),
-        id=f"{id_}-gap",
-        width=6,
-        height=6,
-        patternUnits="userSpaceOnUse",
-    )
     body = [
         _element("title", escape(shown(title, 300)), id=f"{id_}-t"),
         _element("desc", escape(shown(desc)), id=f"{id_}-d"),
-        _element("defs", hatch),
+        _element("defs", _hatch(id_)),
         *under,
         *canvas.parts,
         *panel_parts,
@@ -199,6 +191,11 @@ def plot(
         data_t=_n(top),
         data_h=_n(bottom),
     )
+
+
+def _hatch(id_: str) -> str:
+    stroke = _element("path", class_="hatch", stroke="#8c959f", d="M0 6L6 0")
+    return _element("pattern", stroke, id=f"{id_}-gap", width=6, height=6, patternUnits="userSpaceOnUse")
 
 
 def _draw_windows(canvas: _Canvas, windows: Sequence[Window]) -> None:

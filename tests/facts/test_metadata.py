@@ -163,6 +163,32 @@ def test_the_first_thing_on_a_tls_connection_is_its_handshake() -> None:
     assert application({PACKETS: packets}) == [1003, 1005]
 
 
+def tls(*records: tuple[float, int, bool]) -> pl.LazyFrame:
+    """Payloads of one TLS connection: (time, record type, whether the client sends it); numbers from 1001."""
+    made = requests(*(time for time, _, _ in records)).collect()
+    back = made.filter(pl.int_range(pl.len()) % 2 == 1)
+    asks = made.filter(pl.int_range(pl.len()) % 2 == 0)
+    parts = [
+        (asks if mine else back)[i].with_columns(
+            time=asks[i]["time"], number=pl.lit(1001 + i, dtype=pl.Int64), tls_record=pl.lit(kind, dtype=pl.Int16)
+        )
+        for i, (_, kind, mine) in enumerate(records)
+    ]
+    return PACKETS.check(pl.concat(parts).lazy())
+
+
+def test_a_tls_turn_without_application_data_asks_for_nothing() -> None:
+    old = tls(
+        (1, 22, True), (2, 22, False), (3, 22, True), (4, 20, False), (5, 23, True), (6, 23, False), (7, 23, True)
+    )
+    assert application({PACKETS: old}) == [1005, 1007]
+
+
+def test_a_tls_request_right_behind_the_clients_finished_is_one_request() -> None:
+    new = tls((1, 22, True), (2, 22, False), (3, 20, True), (4, 23, True), (5, 23, True), (6, 23, False))
+    assert application({PACKETS: new}) == [1004]
+
+
 def test_requests_to_the_client_are_not_its_own() -> None:
     assert application({PACKETS: requests(1, 2, src_port=8080)}) == []
 

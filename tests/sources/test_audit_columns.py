@@ -143,6 +143,13 @@ def test_a_body_that_looks_like_an_event_does_not_lie() -> None:
 
 
 @pytest.mark.usefixtures("cutting")
+def test_a_request_body_that_holds_a_response_is_a_request_body() -> None:
+    row = one(level="Request", requestObject={"a": 1, "responseObject": {"b": 2}})
+    size = len(line(level="Request", requestObject={"a": 1, "responseObject": {"b": 2}})) - len(line(level="Request"))
+    assert (row["request_body_bytes"], row["response_body_bytes"]) == (size, 0)
+
+
+@pytest.mark.usefixtures("cutting")
 def test_fields_between_a_body_and_the_times_are_not_cut_with_it() -> None:
     """Only the apiserver's own order of fields promises that nothing else stands there."""
     fields = event(level="RequestResponse", requestObject={"a": 1})

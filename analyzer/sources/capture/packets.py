@@ -11,10 +11,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from analyzer.frames import TIME
-from analyzer.sources.capture.arrays import I64, Flags
-from analyzer.sources.capture.layers import Headers
+from analyzer.sources.capture.arrays import I64, Flags, gather
+from analyzer.sources.capture.layers import ABSENT, Headers
 from analyzer.sources.capture.texts import pick
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
+
+TCP = 6
+
+CHANGE_CIPHER_SPEC, APPLICATION_DATA = 20, 23
+"""First and last content type of a TLS record (RFC 8446, section 5.1)."""
 
 PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", 132: "SCTP"}
 _PROTOCOL_TEXTS = pl.Series([PROTOCOLS.get(code, str(code)) for code in range(256)])
@@ -85,6 +90,7 @@ def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
         "protocol": pick(_PROTOCOL_TEXTS, head.protocol[at]),
         "wire_bytes": pl.Series(packets.window.wire[at], dtype=pl.Int64),
         "payload_bytes": numbers(head.payload_bytes[at], pl.Int64()),
+        "tls_record": numbers(_tls_records(packets.window, head)[at], pl.Int16()),
         "tcp_flags": numbers(head.flags[at], pl.Int16()),
         "seq": numbers(head.seq[at], pl.Int64()),
         "ack": numbers(head.ack[at], pl.Int64()),
@@ -93,3 +99,15 @@ def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
         "duplicate": pl.Series(packets.duplicate[at]),
     }
     return pl.DataFrame(columns)
+
+
+def _tls_records(window: Window, head: Headers) -> I64:
+    """The content type of the TLS record that each frame's TCP payload begins with; ABSENT for none."""
+    found = np.full(len(window), ABSENT)
+    at = np.flatnonzero((head.protocol == TCP) & (head.payload_bytes >= 5) & (head.payload + 3 <= window.end))
+    first = gather(window.data, head.payload[at], 3)
+    # every version since SSL 3.0 writes 3 and at most 4 here
+    tls = (first[:, 0] >= CHANGE_CIPHER_SPEC) & (first[:, 0] <= APPLICATION_DATA)
+    tls &= (first[:, 1] == 3) & (first[:, 2] <= 4)
+    found[at[tls]] = first[tls, 0]
+    return found

@@ -79,6 +79,19 @@ def test_tcp_fields_are_read_and_other_protocols_have_none() -> None:
     assert [r["payload_bytes"] for r in rows] == [9, 4, None]
 
 
+def test_the_tls_record_that_a_payload_begins_with_is_told() -> None:
+    payloads = [
+        b"\x16\x03\x01\x02\x00hello",
+        b"\x17\x03\x03\x00\x10data",
+        b"\x17\x02\x03\x00\x10",
+        b"GET / HTTP/1.1",
+        b"\x16\x03",
+    ]
+    frames = [ethernet(ipv4(tcp(payload, 1234, 443), 6, A, B)) for payload in payloads]
+    frames.append(ethernet(ipv4(udp(b"\x16\x03\x01\x02\x00", 1234, 443), 17, A, B)))
+    assert read_all(pcap(frames))[0]["packets"]["tls_record"].to_list() == [22, 23, None, None, None, None]
+
+
 def test_ethernet_padding_is_no_payload() -> None:
     frame = ethernet(ipv4(tcp(b"", 1, 2), 6, A, B)) + bytes(6)
     assert read_all(pcap([frame]))[0]["packets"]["payload_bytes"].to_list() == [0]

@@ -90,7 +90,8 @@ class Settings:
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     requests = frames[AUDIT_REQUESTS].filter(pl.col("time").is_not_null())
-    rejected = requests.filter("throttled").sort("time", "source", "number").collect()
+    kept = ("time", "source", "number", "agent", "user", "verb", "resource")
+    rejected = requests.filter("throttled").select(kept).sort(kept[:3]).collect()
     windows = storms(rejected, requests, settings.per_minute, settings.share)
     quiet = quiet_rates(requests, windows, settings.quiet_seconds) if windows else pl.DataFrame()
     for window in windows:

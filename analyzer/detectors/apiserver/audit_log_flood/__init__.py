@@ -28,13 +28,29 @@ import polars as pl
 
 from analyzer.detector import Detector, Remark, setting
 from analyzer.detectors.apiserver.audit_log_flood.evidence import evidence, impact, per_day
-from analyzer.detectors.apiserver.audit_log_flood.measure import WRITER, WRITTEN, Flood, Limits, by_minute, floods
+from analyzer.detectors.apiserver.audit_log_flood.measure import (
+    WRITER,
+    WRITTEN,
+    Flood,
+    Limits,
+    by_minute,
+    floods,
+    totals,
+)
 from analyzer.detectors.apiserver.audit_log_flood.policy import replayed, rules, text
-from analyzer.detectors.apiserver.audit_log_flood.remedy import GENERAL, hot_resources, reads, remedies, steady, verify
+from analyzer.detectors.apiserver.audit_log_flood.remedy import (
+    GENERAL,
+    hot_resources,
+    reads,
+    remedies,
+    saving,
+    steady,
+    verify,
+)
 from analyzer.facts.audit_windows import BIN_SECONDS, short
 from analyzer.facts.contract import Frames
 from analyzer.frames import AUDIT_EVENTS
-from analyzer.model import Confidence, Finding, Saving, Severity
+from analyzer.model import Confidence, Finding, Severity
 
 DEFAULT = "engineering default"
 
@@ -79,17 +95,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
 
 
 def _judged(rows: pl.LazyFrame, minutes: pl.DataFrame, flood: Flood, settings: Settings) -> Finding | Remark:
-    own = pl.col("user") == flood.user
-    rejected = own & (pl.col("code") == 429) & pl.col("decision").is_null() & (pl.col("stage") != "ResponseStarted")
-    totals = rows.select(
-        own.sum().alias("records"),
-        pl.col("event_bytes").filter(own).sum().alias("bytes"),
-        pl.len().alias("all_records"),
-        pl.col("event_bytes").sum().alias("all_bytes"),
-        rejected.sum().alias("rejected"),
-        (own & pl.col("code").is_not_null() & (pl.col("stage") != "ResponseStarted")).sum().alias("answered"),
-    )
-    count = totals.collect().row(0, named=True)
+    count = totals(rows, flood)
     volume = per_day(count["bytes"], flood.seconds)
     if 2 * count["rejected"] > count["answered"]:
         return Remark(
@@ -100,6 +106,7 @@ def _judged(rows: pl.LazyFrame, minutes: pl.DataFrame, flood: Flood, settings: S
     replay = replayed(rows, policy)
     kept = int(replay["after"].sum())
     high = Severity.HIGH if volume >= settings.high_gib_per_day else Severity.MEDIUM
+    reason = f"a step of {settings.step:g} times over the minutes that it does not dominate"
     return Finding(
         detector="audit-log-flood",
         subject=short(flood.user),
@@ -109,27 +116,12 @@ def _judged(rows: pl.LazyFrame, minutes: pl.DataFrame, flood: Flood, settings: S
         ),
         severity=high if volume >= 1 else Severity.LOW,
         confidence=Confidence.MEDIUM if flood.baseline else Confidence.LOW,
-        confidence_reason=(
-            f"a step of {settings.step:g} times over the minutes that it does not dominate"
-            if flood.baseline
-            else "no baseline: too few quiet minutes, so an absolute rate decides"
-        ),
+        confidence_reason=reason if flood.baseline else "no baseline: too few quiet minutes, an absolute rate decides",
         start=flood.start,
         end=flood.end,
         impact=impact(flood, count, count["all_bytes"] - kept),
         evidence=evidence(rows, minutes, flood, policy, replay),
-        saving=Saving(
-            fix="the generated audit policy",
-            observed=count["all_bytes"],
-            modelled=kept,
-            unit="bytes",
-            assumption=(
-                "Same requests under the policy below, for all users. "
-                f"{per_day(count['all_bytes'], flood.seconds):.3g} GiB a day become {per_day(kept, flood.seconds):.3g}."
-            ),
-            formula="each record falls under the first rule it fits; level None and RequestReceived leave nothing, "
-            "Metadata leaves the record without requestObject and responseObject",
-        ),
+        saving=saving(flood, count["all_bytes"], kept),
         alternatives=reads(rows, flood, policy, kept),
         why="Each request of this user leaves records in the audit log, with bodies where the policy asks for them.",
         refuted_by="The same rate of this user in quiet times, or an audit policy that was changed at the onset.",

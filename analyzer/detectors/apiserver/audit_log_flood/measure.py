@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from analyzer.facts.audit_windows import BIN_SECONDS, merged
+from analyzer.facts.requests import TOO_MANY
 
 WRITTEN = pl.coalesce("stage_time", "time").alias("written")
 """When the record was written: the end of its stage."""
@@ -125,3 +126,18 @@ def _before(
     # the writer dominates nothing before its window, so what it wrote then is in bins before it
     earlier = own.filter(pl.col("last") < start)["records"].sum()
     return float(earlier) / (start - first).total_seconds() if start - first >= timedelta(seconds=1) else None
+
+
+def totals(rows: pl.LazyFrame, flood: Flood) -> dict[str, int]:
+    """`records` and `bytes` of the writer, `all_records` and `all_bytes`, its requests `answered` and `rejected`."""
+    own = pl.col("user") == flood.user
+    last = own & (pl.col("stage") != "ResponseStarted").fill_null(True)
+    counts = rows.select(
+        own.sum().alias("records"),
+        pl.col("event_bytes").filter(own).sum().alias("bytes"),
+        pl.len().alias("all_records"),
+        pl.col("event_bytes").sum().alias("all_bytes"),
+        (last & (pl.col("code") == TOO_MANY) & pl.col("decision").is_null()).sum().alias("rejected"),
+        (last & pl.col("code").is_not_null()).sum().alias("answered"),
+    )
+    return counts.collect().row(0, named=True)

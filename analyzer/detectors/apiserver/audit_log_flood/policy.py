@@ -35,64 +35,65 @@ class Rule:
     lost: str
 
 
+SHIPPED = (
+    Rule(
+        "omitStages: RequestReceived",
+        "",
+        pl.col("stage") == "RequestReceived",
+        False,
+        "which requests were received but never answered, as when the server crashed",
+    ),
+    Rule(
+        "None: leases",
+        '- level: None\n  resources: [{group: "coordination.k8s.io", resources: ["leases"]}]',
+        (pl.col("resource") == "leases") & (pl.col("api_group") == "coordination.k8s.io"),
+        False,
+        "who held or renewed a lease, and how often",
+    ),
+    Rule(
+        "None: events",
+        '- level: None\n  resources: [{group: "", resources: ["events"]}, '
+        '{group: "events.k8s.io", resources: ["events"]}]',
+        (pl.col("resource") == "events") & pl.col("api_group").is_in(["", "events.k8s.io"]),
+        False,
+        "who wrote which Event",
+    ),
+    Rule(
+        "None: health checks",
+        '- level: None\n  nonResourceURLs: ["/healthz*", "/livez*", "/readyz*", "/version", "/openapi*"]',
+        pl.col("resource").is_null() & pl.col("uri").str.contains(HEALTH),
+        False,
+        "who asked for health, version or the API schema",
+    ),
+)
+
+REST = Rule(
+    "Metadata: everything else",
+    "- level: Metadata",
+    pl.lit(True),
+    True,
+    "what others wrote: replica counts, images, who changed which field; keep Request for what you need",
+)
+
+
 def rules(user: str, resources: Sequence[tuple[str, str]]) -> tuple[Rule, ...]:
-    """The policy in order; `resources` are the (group, resource) that the writer is hot on."""
-    found = [
-        Rule(
-            "omitStages: RequestReceived",
-            "",
-            pl.col("stage") == "RequestReceived",
-            False,
-            "which requests were received but never answered, as when the server crashed",
-        ),
-        Rule(
-            "None: leases",
-            '- level: None\n  resources: [{group: "coordination.k8s.io", resources: ["leases"]}]',
-            (pl.col("resource") == "leases") & (pl.col("api_group") == "coordination.k8s.io"),
-            False,
-            "who held or renewed a lease, and how often",
-        ),
-        Rule(
-            "None: events",
-            '- level: None\n  resources: [{group: "", resources: ["events"]}, '
-            '{group: "events.k8s.io", resources: ["events"]}]',
-            (pl.col("resource") == "events") & pl.col("api_group").is_in(["", "events.k8s.io"]),
-            False,
-            "who wrote which Event",
-        ),
-        Rule(
-            "None: health checks",
-            '- level: None\n  nonResourceURLs: ["/healthz*", "/livez*", "/readyz*", "/version", "/openapi*"]',
-            pl.col("resource").is_null() & pl.col("uri").str.contains(HEALTH),
-            False,
-            "who asked for health, version or the API schema",
-        ),
-    ]
+    """The policy in order; `resources` are the (group, resource) that the writer is hot on.
+
+    Names come from the evidence: those that are not well formed are not written into the policy.
+    """
     hot = [(group, name) for group, name in resources if _GROUP.fullmatch(group) and _RESOURCE.fullmatch(name)]
-    if hot and _NAME.fullmatch(user):
-        named = ", ".join(f'{{group: {json.dumps(group)}, resources: ["{name}"]}}' for group, name in hot)
-        found.append(
-            Rule(
-                "Metadata: the writer's hot resources",
-                f"- level: Metadata\n  users: [{json.dumps(user)}]\n  resources: [{named}]",
-                (pl.col("user") == user)
-                & pl.any_horizontal(
-                    (pl.col("api_group") == group) & (pl.col("resource") == name) for group, name in hot
-                ),
-                True,
-                "what this writer wrote or was given: old and new content of its objects",
-            )
-        )
-    found.append(
-        Rule(
-            "Metadata: everything else",
-            "- level: Metadata",
-            pl.lit(True),
-            True,
-            "what others wrote: replica counts, images, who changed which field; keep Request for what you need",
-        )
+    if not hot or not _NAME.fullmatch(user):
+        return (*SHIPPED, REST)
+    named = ", ".join(f'{{group: {json.dumps(group)}, resources: ["{name}"]}}' for group, name in hot)
+    own = Rule(
+        "Metadata: the writer's hot resources",
+        f"- level: Metadata\n  users: [{json.dumps(user)}]\n  resources: [{named}]",
+        (pl.col("user") == user)
+        & pl.any_horizontal((pl.col("api_group") == group) & (pl.col("resource") == name) for group, name in hot),
+        True,
+        "what this writer wrote or was given: old and new content of its objects",
     )
-    return tuple(found)
+    return (*SHIPPED, own, REST)
 
 
 def text(policy: Sequence[Rule]) -> str:

@@ -65,18 +65,17 @@ def poll(plane: ControlPlane, pods: list[Pod], ends: list[int], period: float, r
 
 
 def figures(plane: ControlPlane, addresses: int) -> dict[str, int | float]:
-    """The figures of an apiserver-throttle-storm finding. Requests meanwhile: of all who asked, in the whole minutes
-    between the first rejection and the last."""
+    """The figures of an apiserver-throttle-storm finding. Requests meanwhile: of all who asked, from the first
+    rejection to the last."""
     mine = plane.rejected[AGENT]
     total = sum(plane.rejected.values())
-    minute = 60 * SECOND
     moments = [at for at, _ in plane.turned_away]
-    first, last = min(moments) // minute * minute, (max(moments) // minute + 1) * minute
+    first, last = min(moments), max(moments)
     return {
         "rejected requests": total,
         "rejected requests of the offender": mine,
         "rejected requests of others": total - mine,
         "client addresses of the offender": addresses,
         "least seconds of waiting": total,
-        "requests meanwhile": sum(1 for at, _ in plane.log.times if first <= at < last),
+        "requests meanwhile": sum(1 for at, _ in plane.log.times if first <= at <= last),
     }

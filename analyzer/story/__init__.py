@@ -128,6 +128,7 @@ def _timeline(
                 Moment(time=change.time, text=text, kind="change", source=change.source, number=change.number)
             )
     for one in seen[:MOST_OBSERVATIONS]:
-        text = f"{one.host} {one.text}: first of {one.count:,} lines until {one.last:%H:%M:%S}."
+        more = f": first of {one.count:,} lines until {one.last:%H:%M:%S}" if one.count > 1 else ""
+        text = f"{one.host} {one.text}{more}."
         moments.append(Moment(time=one.first, text=text, kind="observation", source=one.source, number=one.number))
     return tuple(sorted(moments, key=lambda m: (m.time, m.kind, m.source, m.number, m.finding, m.text)))

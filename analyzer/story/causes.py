@@ -21,7 +21,7 @@ SLACK = timedelta(seconds=60)
 MOST_CHANGES = 3
 """Changes named per finding, the related ones first."""
 
-Span = tuple[datetime, datetime]
+HOSTS_NAMED = 5
 
 
 def causes(findings: Sequence[Finding], changes: Sequence[Change], seen: Sequence[Observation]) -> tuple[Cause, ...]:
@@ -32,7 +32,8 @@ def causes(findings: Sequence[Finding], changes: Sequence[Change], seen: Sequenc
 
 def describe(change: Change) -> str:
     """A change in words: who did what to which object, and in which kind of source it was read."""
-    place = f"{change.namespace}/{change.name}" if change.namespace else change.name or "(name not logged)"
+    name = change.name or "(name not logged)"
+    place = f"{change.namespace}/{name}" if change.namespace else name
     return f"{change.actor} {_past(change.verb)} {change.resource} {place} (audit log)"
 
 
@@ -66,22 +67,35 @@ def related(finding: Finding, change: Change) -> bool:
 
 
 def _kubelets_throttled(findings: Sequence[Finding], seen: Sequence[Observation]) -> Iterator[Cause]:
-    kinds = {"lease-errors", "node-status-errors", "server-throttling"}
     for finding in findings:
         if finding.detector != "apiserver-throttle-storm" or finding.start is None or finding.end is None:
             continue
-        for one in seen:
-            if one.kind not in kinds or one.last < finding.start or one.first > finding.end + SLACK:
-                continue
-            lag = max(0.0, (one.first - finding.start).total_seconds())
-            text = f"{one.host} {one.text}, {one.count} lines (component log)"
-            yield Cause(
-                rule="c7",
-                from_=CauseEnd(kind="finding", id=finding.key, text=finding.summary),
-                to=CauseEnd(kind="observation", id=f"{one.source}:{one.number}", text=text),
-                lag_seconds=round(lag, 3),
-                verdict=f"While the API server rejected requests, {one.host} {one.text}.",
-            )
+        for kind in ("lease-errors", "node-status-errors", "server-throttling"):
+            hit = [one for one in seen if one.kind == kind and _during(one, finding.start, finding.end)]
+            if hit:
+                yield _hit_by(finding, finding.start, hit)
+
+
+def _during(one: Observation, start: datetime, end: datetime) -> bool:
+    return one.last >= start and one.first <= end + SLACK
+
+
+def _hit_by(finding: Finding, start: datetime, hit: Sequence[Observation]) -> Cause:
+    first = hit[0]  # they are in order of time
+    hosts = list(dict.fromkeys(one.host for one in hit))
+    who = hosts[0] if len(hosts) == 1 else f"{len(hosts)} hosts ({', '.join(hosts[:HOSTS_NAMED])})"
+    lines = sum(one.count for one in hit)
+    return Cause(
+        rule="c7",
+        from_=CauseEnd(kind="finding", id=finding.key, text=finding.summary),
+        to=CauseEnd(
+            kind="observation",
+            id=f"{first.source}:{first.number}",
+            text=f"{who} {first.text}: {lines:,} {'line' if lines == 1 else 'lines'} (component log)",
+        ),
+        lag_seconds=round(max(0.0, (first.first - start).total_seconds()), 3),
+        verdict=f"While the API server rejected requests, {who} {first.text}.",
+    )
 
 
 def _past(verb: str) -> str:

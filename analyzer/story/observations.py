@@ -14,12 +14,12 @@ from analyzer.story.series import Get
 KINDS: tuple[tuple[str, str, str], ...] = (
     (
         "lease-errors",
-        "could not renew its node lease",
+        "could not renew a node lease",
         r"(?i)failed to (update lease|ensure lease exists)",  # kubelet, all versions
     ),
     (
         "node-status-errors",
-        "could not report its node status",
+        "could not report a node status",
         r"(?i)(error|unable) (to update|updating) node status",
     ),
     (
@@ -32,7 +32,7 @@ KINDS: tuple[tuple[str, str, str], ...] = (
         "failed to pull an image",
         r"PullImage from image service failed",  # cri remote_image.go; one line per attempt
     ),
-    ("pleg", "found its pod lifecycle event generator unhealthy", r"PLEG is not healthy: pleg was last seen"),
+    ("pleg", "found the pod lifecycle event generator unhealthy", r"PLEG is not healthy: pleg was last seen"),
 )
 
 

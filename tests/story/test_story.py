@@ -95,7 +95,13 @@ def test_kubelets_that_could_not_renew_leases_in_the_storm_are_linked_to_it() ->
     )
     [cause] = told(STORM, tables={KLOG_LINES: lines}).story.causes
     assert (cause.rule, cause.from_.id, cause.to.kind, cause.lag_seconds) == ("c7", STORM.key, "observation", 20.0)
-    assert cause.to.text == "node-1 could not renew its node lease, 2 lines (component log)"
+    assert cause.to.text == "node-1 could not renew a node lease: 2 lines (component log)"
+
+
+def test_several_hosts_that_were_hit_are_one_link() -> None:
+    lines = [{"time": 620 + i, "host": f"node-{i}", "text": '"Failed to update lease"'} for i in range(3)]
+    [cause] = told(STORM, tables={KLOG_LINES: rows(KLOG_LINES, *lines, severity="E")}).story.causes
+    assert cause.to.text == "3 hosts (node-0, node-1, node-2) could not renew a node lease: 3 lines (component log)"
 
 
 def test_the_timeline_is_in_order_and_names_its_records() -> None:

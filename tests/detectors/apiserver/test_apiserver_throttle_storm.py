@@ -6,11 +6,13 @@ import subprocess
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from analyzer.detectors.apiserver.apiserver_throttle_storm import DETECTOR
 from analyzer.detectors.apiserver.apiserver_throttle_storm.priority import level
+from analyzer.detectors.apiserver.apiserver_throttle_storm.saving import occupancy
 from analyzer.frames import AUDIT_EVENTS, KLOG_LINES, Table
 from analyzer.model import Confidence, Severity
 from tests.build import at, remarks, rows, run
@@ -115,6 +117,19 @@ def test_the_storm_remains_in_part_where_the_others_alone_reach_the_limit() -> N
     # 30 of the operator and 2 of kubelets, but for the first second, which begins inside the window
     assert finding.saving.modelled == 31
     assert "part of the storm would remain" in finding.saving.assumption
+
+
+def test_requests_in_flight_are_counted_in_every_second_that_they_last() -> None:
+    requests = pl.DataFrame({"at": [0.0, 0.5, 1.25], "took": [2.5, 0.25, 0.0]})
+    flight = occupancy(requests, np.arange(5, dtype=np.float64))
+    assert flight.tolist() == [1.25, 1.0, 0.5, 0.0]
+
+
+def test_the_limit_is_the_most_that_was_in_flight_while_requests_were_rejected() -> None:
+    slow = asked(AGENT, every(0.5, 300, 330), cost=2.0)
+    [finding] = run(DETECTOR, log(QUIET, slow, asked(AGENT, every(0.25, 300.1, 330.1), code=429, cost=0)))
+    assert finding.saving is not None
+    assert "under 4.02: no storm" in finding.saving.assumption  # two a second for two seconds, and the quiet ones
 
 
 def test_tables_name_who_was_rejected_vital_ones_first() -> None:

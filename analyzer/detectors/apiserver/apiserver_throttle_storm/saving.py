@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from analyzer.detectors.apiserver.apiserver_throttle_storm.load import AGENT, Window
 from analyzer.model import Saving
@@ -30,45 +33,61 @@ class Replay:
 def replay(requests: pl.LazyFrame, window: Window, agent: str, limit: float) -> Replay:
     """What would have been rejected had `agent` sent nothing.
 
-    L = sum of the latencies of the requests received in a second (Little: rate times mean time). Where `limit` is 0 it
-    is taken from the log: the median L of the seconds in which requests were rejected, for then the server was full.
+    In flight is the time that served requests spent in each second (Little's law: rate times mean time). Where `limit`
+    is 0 it is taken from the log: the most that was in flight in any second in which requests were rejected, for so
+    many the server did hold. On a recorded server with --max-requests-inflight=8 this gives 8.1.
     """
-    other = pl.col("agent") != agent
-    served = ~pl.col("throttled")
-    seconds = (
-        requests.filter(window.rows)
-        .with_columns(AGENT)
-        .group_by(pl.col("time").dt.truncate("1s").alias("second"))
-        .agg(
-            pl.col("latency_seconds").filter(served).sum().alias("all"),
-            pl.col("latency_seconds").filter(served & other).sum().alias("others"),
-            pl.col("latency_seconds").filter(served & other).count().alias("others_served"),
-            pl.col("throttled").sum().alias("rejected"),
-            (pl.col("throttled") & other).sum().alias("others_rejected"),
-        )
-        .collect()
-    )
+    inside = requests.filter(window.rows).with_columns(AGENT.eq(agent).alias("mine"))
+    rows = inside.select(
+        (pl.col("time") - window.start).dt.total_microseconds().alias("at") / 1e6,
+        pl.col("latency_seconds").fill_null(0.0).clip(lower_bound=0.0).alias("took"),
+        "throttled",
+        "mine",
+    ).collect()
+    edges = np.arange(math.floor(window.seconds) + 2, dtype=np.float64)
+    served, others = rows.filter(~pl.col("throttled")), rows.filter(~pl.col("throttled"), ~pl.col("mine"))
+    flight, flight_of_others = occupancy(served, edges), occupancy(others, edges)
+    rejected = _counts(rows.filter("throttled"), edges)
+    rejected_of_others = _counts(rows.filter(pl.col("throttled"), ~pl.col("mine")), edges)
     estimated = limit <= 0
     if estimated:
-        limit = float(seconds.filter(pl.col("rejected") > 0)["all"].median() or 0.0)  # type: ignore[arg-type]
-    count = int(seconds["others_served"].sum())
-    mean = float(seconds["others"].sum()) / count if count else 0.0
-    wanted = pl.col("others") + pl.col("others_rejected") * mean
-    without = seconds.with_columns(wanted.alias("wanted"))
-    full = without.filter((pl.col("wanted") >= limit) & (pl.col("others_rejected") > 0))
+        limit = float(flight[rejected > 0].max(initial=0.0))
+    mean = float(others["took"].mean() or 0.0)  # type: ignore[arg-type]
+    wanted = flight_of_others + rejected_of_others * mean
+    full = (wanted >= limit) & (rejected_of_others > 0)
     return Replay(
-        observed=int(seconds["rejected"].sum()),
-        modelled=int(full["others_rejected"].sum()),
+        observed=int(rejected.sum()),
+        modelled=int(rejected_of_others[full].sum()),
         limit=limit,
-        peak=float(without["wanted"].max() or 0.0),  # type: ignore[arg-type]
+        peak=float(wanted.max(initial=0.0)),
         estimated=estimated,
     )
+
+
+def occupancy(requests: pl.DataFrame, edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean number of requests in flight between neighbouring edges, from columns at and took (seconds)."""
+    starts = np.sort(requests["at"].to_numpy())
+    ends = np.sort((requests["at"] + requests["took"]).to_numpy())
+    spent = _passed(starts, edges) - _passed(ends, edges)
+    return np.diff(spent) / np.diff(edges)
+
+
+def _passed(moments: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of the time since each moment, at each edge."""
+    before = np.searchsorted(moments, edges)
+    sums: NDArray[np.float64] = np.concatenate([[0.0], np.cumsum(moments)])
+    passed: NDArray[np.float64] = before * edges - sums[before]
+    return passed
+
+
+def _counts(requests: pl.DataFrame, edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.histogram(requests["at"].to_numpy(), edges)[0]
 
 
 def saving(model: Replay, agent: str) -> Saving:
     """The replay as a saving."""
     source = (
-        "the limit is not in the log: it is taken as the median in flight of the seconds with rejections"
+        "the limit is not in the log: it is taken as the most that was in flight in a second with rejections"
         if model.estimated
         else "the limit is as set"
     )
@@ -81,6 +100,6 @@ def saving(model: Replay, agent: str) -> Saving:
             f"Without {agent} {model.verdict}; {source} ({model.limit:.3g}). Others would have sent the same requests, "
             "and those of theirs that were rejected would have taken their mean latency."
         ),
-        formula="in flight per second = sum of the latencies of the requests received in it (Little's law); rejected "
+        formula="in flight = time that served requests spent in each second (Little's law); rejected "
         "requests of others count in those seconds only in which they alone reach the limit",
     )

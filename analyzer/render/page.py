@@ -274,7 +274,7 @@ def _table(table: EvidenceTable, budget: Budget, most: int) -> Table:
         numbers = [cell for cell in cells if isinstance(cell, int | float)]
         numeric = bool(numbers) and not any(isinstance(cell, str) for cell in cells)
         unit = "%" if numeric and column.unit == "fraction" else column.unit
-        headers.append((column.name, unit, numeric))
+        headers.append((column.name, "" if unit in column.name.split() else unit, numeric))
         columns.append(_aligned(cells, column.unit) if numeric else [_cell(cell) for cell in cells])
     texts = tuple(tuple(column[at] for column in columns) for at in range(len(rows.shown)))
     return Table(table.caption, tuple(headers), Cut(texts, rows.more))

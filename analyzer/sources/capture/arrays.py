@@ -20,7 +20,8 @@ PAD = 512
 def padded(*parts: bytes | U8) -> U8:
     """A private, writable copy of the parts, followed by PAD zero bytes."""
     size = sum(len(part) for part in parts)
-    out = np.zeros(size + PAD, np.uint8)
+    out = np.empty(size + PAD, np.uint8)
+    out[size:] = 0
     at = 0
     for part in parts:
         out[at : at + len(part)] = np.frombuffer(part, np.uint8) if isinstance(part, bytes) else part
@@ -33,6 +34,14 @@ def gather(data: U8, at: I64, count: int) -> U8:
     view: NDArray[Any] = np.ndarray((len(data) - count + 1,), f"V{count}", data, strides=(1,))
     # Not view.take(): it would first copy the overlapping view whole.
     return view[np.minimum(at, len(view) - 1)].view(np.uint8).reshape(-1, count)
+
+
+def half_at(data: U8, at: I64) -> NDArray[np.uint16]:
+    """The big-endian 16-bit field at each offset; quicker than `gather` because NumPy's gather of bytes is."""
+    at = np.minimum(at, len(data) - 2)
+    high: NDArray[np.uint16] = data[at].astype(np.uint16) << np.uint16(8)
+    high |= data[at + 1]
+    return high
 
 
 def halves(matrix: U8, column: int) -> NDArray[np.uint16]:

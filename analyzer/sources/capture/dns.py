@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyzer.sources.capture import dns_codes as codes
-from analyzer.sources.capture.arrays import I64, U8, Flags, fulls, gather, halves
+from analyzer.sources.capture.arrays import I64, U8, Flags, fulls, gather, half_at, halves
 from analyzer.sources.capture.dns_names import NAME_MOST, spell_labels
 
 HEADER = 12
@@ -96,7 +96,7 @@ def _questions(data: U8, after: I64, end: I64, whole: Flags, asked: I64, out: Me
     rows, stop = one[good], stop[good]
     out.name_at[rows] = after[rows]
     out.name_length[rows] = stop - after[rows] + 1
-    out.qtype[rows] = halves(gather(data, stop + 1, 2), 0)
+    out.qtype[rows] = half_at(data, stop + 1)
     after[rows] = stop + QUESTION_LEAST
 
 

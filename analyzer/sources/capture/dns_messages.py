@@ -78,7 +78,9 @@ class DnsReader:
             parts.append(self._rows(packets, data, inside))
             buffer, spanning = self._spanning(packets, rest, waiting)
             parts.append(self._rows(packets, buffer, spanning))
-        frame = pl.concat([part for part in parts if part.height] or parts[:1]).sort("number", maintain_order=True)
+        filled = [part for part in parts if part.height] or parts[:1]
+        # Datagrams alone are in file order already.
+        frame = parts[0] if filled[-1] is parts[0] else pl.concat(filled).sort("number", maintain_order=True)
         return frame, np.array(waiting, np.int64)
 
     def _datagrams(self, packets: Packets, claimed: I64) -> _Found:

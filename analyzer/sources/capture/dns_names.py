@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from analyzer.sources.capture.arrays import I64, U8, U64, gather
 from analyzer.sources.capture.texts import Interner, pick
@@ -71,12 +70,10 @@ def _spell(keys: U64) -> pl.Series:
 
 
 def _strings(data: U8, lengths: I64) -> pl.Series:
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data))]
-    array = pa.Array.from_buffers(pa.large_string(), len(lengths), buffers)
-    series = pl.Series(array)
-    return series.cast(pl.String)
+    ends = np.cumsum(lengths)
+    # A line break never stands in a spelled name: one text of all of them, split once.
+    lines = np.insert(data, ends[:-1], ord("\n")) if len(lengths) else data
+    return pl.Series([lines.tobytes().decode("ascii")]).str.split("\n").explode().head(len(lengths))
 
 
 class Names:

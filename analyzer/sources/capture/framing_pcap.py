@@ -63,7 +63,7 @@ class PcapFormat:
 
     def sizes(self, data: U8, at: I64) -> I64:
         captured = every_word(data, len(data), self.order)[at + 8].astype(np.int64)
-        return np.where(captured <= CAPTURED_MOST, captured + self.header, 0)
+        return (captured + self.header) * (captured <= CAPTURED_MOST)
 
     def size_at(self, data: memoryview, at: int) -> int:
         captured = int(self._sizes.unpack_from(data, at)[2])

@@ -78,29 +78,30 @@ def walk(chain: Chain, data: U8, start: int, size: int, lane_bytes: int = LANE_B
 
 def _lockstep(chain: Chain, data: U8, view: memoryview, starts: I64, size: int) -> tuple[I64, I64, I64]:
     """Offsets of all records met, the lane of each, and where each lane ended."""
-    limit = np.append(starts[1:], size)
     ends = starts.copy()
-    at, lane = starts.copy(), np.arange(len(starts))
+    at, lane, limit = starts.copy(), np.arange(len(starts)), np.append(starts[1:], size)
     steps: list[I64] = [no_offsets()]
     lanes: list[I64] = [no_offsets()]
     while len(at) >= LANES_LEAST:
-        size_here = chain.sizes(data, at)
-        after = at + size_here
-        good = (size_here > 0) & (after <= size)
-        if not good.all():
-            ends[lane[~good]] = at[~good]
-            at, after, lane = at[good], after[good], lane[good]
-        steps.append(at)
-        lanes.append(lane)
-        done = after >= limit[lane]
-        if done.any():
+        after = at + chain.sizes(data, at)
+        going = (after > at) & (after < limit)
+        if not going.all():
+            good = (after > at) & (after <= size)
+            if not good.all():
+                ends[lane[~good]] = at[~good]
+                at, after, lane, limit, going = at[good], after[good], lane[good], limit[good], going[good]
+            done = ~going
             ends[lane[done]] = after[done]
-            at, lane = after[~done], lane[~done]
+            steps.append(at)
+            lanes.append(lane)
+            at, lane, limit = after[going], lane[going], limit[going]
         else:
+            steps.append(at)
+            lanes.append(lane)
             at = after
-    for one, position in zip(lane.tolist(), at.tolist(), strict=True):
-        rest = walk_plain(chain, view, position, int(limit[one]))
-        rest = _last_step(chain, view, rest, int(limit[one]), size)
+    for one, position, last in zip(lane.tolist(), at.tolist(), limit.tolist(), strict=True):
+        rest = walk_plain(chain, view, position, last)
+        rest = _last_step(chain, view, rest, last, size)
         steps.append(rest.offsets)
         lanes.append(np.full(len(rest.offsets), one))
         ends[one] = rest.stop

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.sources.capture.arrays import I64, U8, Flags, fulls, gather, halves
+from analyzer.sources.capture.arrays import I64, U8, Flags, fulls, gather, half_at, halves
 from analyzer.sources.capture.reasons import CUT, DEEP_VLAN, EMPTY, FINE, UNKNOWN_TYPE, UNSUPPORTED
 from analyzer.sources.capture.window import Window
 
@@ -76,9 +76,9 @@ def _peel(window: Window, rows: I64, kind: int, interface: I64) -> tuple[int, I6
     """Length of the link header, and the EtherType of each row."""
     start = window.start[rows]
     if kind == ETHERNET:
-        return 14, halves(gather(window.data, start + 12, 2), 0).astype(np.int64)
+        return 14, half_at(window.data, start + 12).astype(np.int64)
     if kind == COOKED:
-        return 16, halves(gather(window.data, start + 14, 2), 0).astype(np.int64)
+        return 16, half_at(window.data, start + 14).astype(np.int64)
     if kind == COOKED2:
         head = gather(window.data, start, 8)
         interface[rows] = fulls(head, 4).astype(np.int64) & 0x7FFFFFFF
@@ -101,7 +101,7 @@ def _vlan(window: Window, network: I64, ethertype: I64, reason: U8) -> None:
         broken = tagged[~whole]
         reason[broken] = np.where(window.end[broken] - window.start[broken] < window.wire[broken], CUT, UNKNOWN_TYPE)
         tagged = tagged[whole]
-        ethertype[tagged] = halves(gather(window.data, network[tagged] + 2, 2), 0)
+        ethertype[tagged] = half_at(window.data, network[tagged] + 2)
         network[tagged] += 4
         tagged = tagged[_is_vlan(ethertype[tagged])]
     reason[tagged] = DEEP_VLAN

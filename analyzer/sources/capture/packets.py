@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from analyzer.frames import TIME
-from analyzer.sources.capture.arrays import I64, Flags, gather
+from analyzer.sources.capture.arrays import I64, Flags, half_at
 from analyzer.sources.capture.layers import ABSENT, Headers
 from analyzer.sources.capture.texts import pick
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
@@ -73,9 +72,9 @@ _NUMPY: dict[pl.DataType, Any] = {pl.Int16(): np.int16, pl.Int32(): np.int32, pl
 
 def numbers(values: NDArray[Any], dtype: pl.DataType, absent: int = -1) -> pl.Series:
     """Numbers of this type; null where they equal `absent`."""
-    mask = values == absent
-    plain = values.astype(_NUMPY[dtype], copy=False)
-    return pl.Series(pa.array(plain, mask=mask)) if mask.any() else pl.Series(plain)
+    known = values != absent
+    plain = pl.Series(values.astype(_NUMPY[dtype], copy=False))
+    return plain if known.all() else plain.zip_with(pl.Series(known), pl.Series([None], dtype=dtype))
 
 
 def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
@@ -105,9 +104,11 @@ def _tls_records(window: Window, head: Headers) -> I64:
     """The content type of the TLS record that each frame's TCP payload begins with; ABSENT for none."""
     found = np.full(len(window), ABSENT)
     at = np.flatnonzero((head.protocol == TCP) & (head.payload_bytes >= 5) & (head.payload + 3 <= window.end))
-    first = gather(window.data, head.payload[at], 3)
+    kind = window.data[head.payload[at]]
+    maybe = (kind >= CHANGE_CIPHER_SPEC) & (kind <= APPLICATION_DATA)
+    at, kind = at[maybe], kind[maybe]
+    version = half_at(window.data, head.payload[at] + 1)
     # every version since SSL 3.0 writes 3 and at most 4 here
-    tls = (first[:, 0] >= CHANGE_CIPHER_SPEC) & (first[:, 0] <= APPLICATION_DATA)
-    tls &= (first[:, 1] == 3) & (first[:, 2] <= 4)
-    found[at[tls]] = first[tls, 0]
+    tls = (version >= 0x0300) & (version <= 0x0304)
+    found[at[tls]] = kind[tls]
     return found

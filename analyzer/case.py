@@ -42,7 +42,10 @@ class Case:
 
 def is_case(path: Path) -> bool:
     """Whether the path is a folder that `save` wrote."""
-    return path.is_dir() and (path / FILE).is_file()
+    try:
+        return path.is_dir() and (path / FILE).is_file()
+    except PermissionError:
+        return False
 
 
 def save(case: Case, folder: Path) -> None:
@@ -53,7 +56,7 @@ def save(case: Case, folder: Path) -> None:
         for table, frame in case.tables.items():
             place = folder / table.name
             place.mkdir(parents=True, exist_ok=True)
-            frame.write_parquet(place / "part-0.parquet", compression="zstd")
+            frame.write_parquet(place / "part-0.parquet", compression="zstd", compression_level=1)
         for table in TABLES:  # what an earlier run left behind would be read as part of this case
             if table not in case.tables:
                 (folder / table.name / "part-0.parquet").unlink(missing_ok=True)

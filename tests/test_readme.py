@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from analyzer import detectors, sources
-from analyzer.cli import app
+from analyzer.cli.commands import app
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from analyzer import pipeline, settings
 from analyzer.cli.options import Kind
-from analyzer.cli.output import STDOUT, check, targets, write
+from analyzer.cli.output import STDOUT, check, check_inputs, targets, write
 from analyzer.cli.progress import shown
-from analyzer.cli.wording import plural, say, size, tell
+from analyzer.cli.wording import plural, say, size, storable, tell
 from analyzer.errors import UsageError
 from analyzer.model import InputReport, Result, Severity
 
@@ -73,12 +74,15 @@ def investigate(request: Request) -> int:
     wanted = targets(request.outputs, request.format, request.default_output)
     check(wanted, request.inputs, request.force)
     with shown(request.quiet, request.color) as progress:
-        result = pipeline.investigate(_options(request), progress)
+        places = tuple(Path(target.place) for target in wanted if target.place != STDOUT)
+        result = pipeline.investigate(_options(request, places), progress)
     if not request.quiet:
         _warn(result.inputs, request.verbose)
-    write(result, wanted, request.quiet)
+    written = write(result, wanted)
     if not request.quiet:
-        _sum_up(result)
+        _sum_up(result, request)
+        for line in written:
+            tell(line)
     return _code(result, request)
 
 
@@ -97,33 +101,35 @@ def ingested(request: Request, folder: Path) -> int:
 def _prepare(request: Request) -> None:
     if request.verbose > 1:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
-    for path in request.inputs:
-        if str(path) != STDOUT and not path.exists():
-            raise UsageError(f"{path}: no such file or directory; name what the outage left behind")
+    check_inputs(request.inputs)
 
 
-def _options(request: Request) -> pipeline.RunOptions:
+def _options(request: Request, outputs: tuple[Path, ...] = ()) -> pipeline.RunOptions:
     zone = _zone(request.tz)
-    config = request.config or (Path(settings.FILE_NAME) if Path(settings.FILE_NAME).is_file() else None)
+    config = request.config or (Path(settings.FILE_NAME) if os.access(settings.FILE_NAME, os.F_OK) else None)
+    start, end = _time(request.start, zone, "--from"), _time(request.end, zone, "--to")
+    if start and end and start >= end:
+        raise UsageError(f"--from {request.start} is not before --to {request.end}; nothing would be left")
     layers = [settings.from_file(config)] if config else []
     return pipeline.RunOptions(
         inputs=request.inputs,
         kind=request.kind,
-        start=_time(request.start, zone, "--from"),
-        end=_time(request.end, zone, "--to"),
+        outputs=outputs,
+        start=start,
+        end=end,
         tz=request.tz,
         year=request.year,
         only=request.only,
         skip=request.skip,
         overrides=(*layers, settings.from_options(request.set)),
-        title=request.title or canonical_title(request.inputs),
+        title=storable(request.title) or canonical_title(request.inputs),
         command=canonical(request),
     )
 
 
 def canonical(request: Request) -> str:
     """The command as a result stores it: inputs by name and sorted, nothing that cannot change the result."""
-    words = ["analyze", request.command, *sorted(_name(path) for path in request.inputs)]
+    words = ["analyze", request.command, *sorted({_name(path) for path in request.inputs})]
     pairs: list[tuple[str, str | None]] = [
         ("--as", request.kind if request.command == "postmortem" else None),
         ("--from", request.start),
@@ -138,33 +144,37 @@ def canonical(request: Request) -> str:
     for option, value in pairs:
         if value is not None:
             words += [option, value]
-    return shlex.join(words)
+    return storable(shlex.join(words))
 
 
 def _name(path: Path) -> str:
-    return STDOUT if str(path) == STDOUT else path.name or path.resolve().name or "/"
+    return STDOUT if str(path) == STDOUT else storable(path.name or path.resolve().name or "/")
 
 
 def canonical_title(inputs: Sequence[Path]) -> str:
-    names = sorted(_name(path) for path in inputs)
+    names = sorted({_name(path) for path in inputs})
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _zone(name: str) -> ZoneInfo:
+def _zone(name: str) -> tzinfo:
+    if name == "UTC":  # also where the machine has no zone data
+        return UTC
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        raise UsageError(f"--tz {name}: no such time zone; give a name such as Europe/Berlin or UTC") from error
+        raise UsageError(
+            f"--tz {name}: no such time zone on this machine; give a name such as Europe/Berlin or UTC"
+        ) from error
 
 
-def _time(text: str | None, zone: ZoneInfo, option: str) -> datetime | None:
+def _time(text: str | None, zone: tzinfo, option: str) -> datetime | None:
     if text is None:
         return None
     try:
         time = datetime.fromisoformat(text)
-    except ValueError as error:
+        return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"{option} {text}: not a time; write it as 2026-03-14T09:25:00Z") from error
-    return time if time.tzinfo else time.replace(tzinfo=zone)
 
 
 def _warn(inputs: Sequence[InputReport], verbose: int) -> None:
@@ -192,7 +202,7 @@ def _lost(report: InputReport) -> int:
     return sum(reason.count for reason in report.skipped_reasons if reason.reason not in HARMLESS)
 
 
-def _sum_up(result: Result) -> None:
+def _sum_up(result: Result, request: Request) -> None:
     findings = result.findings
     counts = {s.value: sum(f.severity is s for f in findings) for s in reversed(Severity)}
     by = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
@@ -202,13 +212,20 @@ def _sum_up(result: Result) -> None:
     read = [report for report in result.inputs if report.used]
     firsts = [report.first_time for report in read if report.first_time]
     lasts = [report.last_time for report in read if report.last_time]
-    span = f", {min(firsts):%Y-%m-%d %H:%M}\N{EN DASH}{max(lasts):%Y-%m-%d %H:%M} UTC" if firsts and lasts else ""
+    span = f", {_span(min(firsts), max(lasts))}" if firsts and lasts else ""
     rest = len(result.inputs) - len(read)
     total = size(sum(report.bytes for report in read))
-    tell(f"read {plural(len(read), 'file')}, {total}{span}; {rest or 'none'} not read")
+    tell(f"read {plural(len(read), 'file')}, {total}{span}{f'; {rest} not read' if rest else ''}")
+    if (request.start or request.end) and read and not any(table.rows for table in result.coverage):
+        say("warning: no record lies between --from and --to")
     failed = [run.detector for run in result.runs if run.status == "failed"]
     if failed:
         say(f"warning: these detectors failed, the others are whole: {', '.join(failed)}")
+
+
+def _span(first: datetime, last: datetime) -> str:
+    day = "" if first.date() == last.date() else "%Y-%m-%d "
+    return f"{first:%Y-%m-%d %H:%M}\N{EN DASH}{last:{day}%H:%M} UTC"
 
 
 def _code(result: Result, request: Request) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from analyzer.cli.options import Kind
 from analyzer.cli.wording import size, tell
@@ -52,14 +54,50 @@ def check(wanted: Sequence[Target], inputs: Sequence[Path], force: bool) -> None
     """Refuse an output that would destroy an input or a file of somebody else's. Nothing has been read yet."""
     for target in wanted:
         path = Path(target.place)
-        if target.place == STDOUT or not path.exists():
+        mode = _mode(path)
+        if target.place == STDOUT or _is_special(mode):
             continue
-        if path.is_dir():
+        if stat.S_ISDIR(mode):
             raise OutputError(f"{path} is a directory; name a file")
         if any(same_file(path, one) for one in inputs):
             raise OutputError(f"{path} is one of the inputs; choose another name")
-        if not force and not _ours(path):
-            raise OutputError(f"{path} was not written by this tool; give --force to overwrite it")
+        if mode and not _ours(path):
+            if not force:
+                raise OutputError(f"{path} was not written by this tool; give --force to overwrite it")
+            if any(one.is_dir() and path.resolve().is_relative_to(one.resolve()) for one in inputs):
+                raise OutputError(f"{path} lies in a directory of inputs; choose another name")
+        _check_folder(path)
+
+
+def check_inputs(inputs: Sequence[Path]) -> None:
+    """Refuse names that lead nowhere. Raises UsageError."""
+    for path in inputs:
+        try:
+            if str(path) != STDOUT:
+                path.stat()
+        except OSError as error:
+            why = (error.strerror or "cannot be found").lower()
+            raise UsageError(f"{path}: {why}; name what the outage left behind") from error
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse now what could not be written after an hour of reading."""
+    folder = next((one for one in path.parents if _mode(one)), path.parent)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: {folder} cannot be written to; choose another place with -o")
+
+
+def _mode(path: Path) -> int:
+    """The file mode; 0 where nothing can be found."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _is_special(mode: int) -> bool:
+    """Whether the mode is that of a device, a pipe or a socket: written into, never replaced."""
+    return bool(mode) and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def same_file(left: Path, right: Path) -> bool:
@@ -70,8 +108,11 @@ def same_file(left: Path, right: Path) -> bool:
 
 
 def _ours(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(4096)
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError:
+        return False
     return not head or any(mark in head for mark in MARKS)
 
 
@@ -90,33 +131,50 @@ def rendered(result: Result, kind: Kind) -> bytes:
     return render_html(result).encode()
 
 
-def write(result: Result, wanted: Sequence[Target], quiet: bool) -> None:
-    """Every output; files appear whole under their name or not at all."""
-    for target in wanted:
+def write(result: Result, wanted: Sequence[Target]) -> list[str]:
+    """Every output; files appear whole under their name or not at all. Answers with one sentence per file."""
+    told = []
+    for target in sorted(wanted, key=lambda target: target.place == STDOUT):  # its reader may end this process
         data = rendered(result, target.kind)
         if target.place == STDOUT:
             to_stdout(data)
         else:
             to_file(Path(target.place), data)
-            if not quiet:
-                tell(f"wrote {target.place} ({size(len(data))})")
+            told.append(f"wrote {target.place} ({size(len(data))})")
+    return told
 
 
 def to_stdout(data: bytes) -> None:
     """The bytes on standard output; a reader that has seen enough ends this process without words."""
+    stdout: TextIO | None = sys.stdout
+    if stdout is None:
+        raise OutputError("standard output is closed; name a file with -o")
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    try:
+        stdout.buffer.write(data)
+        stdout.buffer.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())  # else Python tries once more when it ends
+        raise OutputError(f"standard output: cannot be written: {error.strerror}; name a file with -o") from error
 
 
 def to_file(path: Path, data: bytes) -> None:
-    """Write beside the target, then rename over it."""
+    """Write beside the target, then rename over it; into it where it is a device or a pipe."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another place with -o") from error
+        if _is_special(_mode(path)):
+            with path.open("wb") as file:
+                file.write(data)
+        else:
+            _replace(path.resolve(), data)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
+        why = error.strerror if isinstance(error, OSError) else "too many symbolic links"
+        raise OutputError(f"{path}: cannot be written: {why}; choose another place with -o") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -125,8 +183,6 @@ def to_file(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         part.chmod(0o666 & ~_umask())
         part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another place with -o") from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -151,5 +207,6 @@ def rerender(path: Path, outputs: Sequence[str], kind: Kind | None, force: bool)
         raise UsageError(f"{path}: {error}") from error
     wanted = targets(outputs, kind, "report.html")
     check(wanted, [path], force)
-    write(result, wanted, quiet=False)
+    for line in write(result, wanted):
+        tell(line)
     return 0

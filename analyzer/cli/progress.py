@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from analyzer.cli.wording import safe
 from analyzer.pipeline.options import Progress
@@ -30,10 +30,14 @@ class _Bar(Progress):
         self._bar.advance(self._task, count)
 
 
+def _terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
 @contextmanager
 def shown(quiet: bool, color: str) -> Iterator[Progress]:
     """A bar on stderr if stdout and stderr are both terminals and neither -q nor CI says otherwise; else nothing."""
-    watched = sys.stdout.isatty() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    watched = _terminal(sys.stdout) and _terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
     if quiet or os.environ.get("CI") or not watched:
         yield Progress()
         return

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analyzer import detectors, pipeline
-from analyzer.cli.output import STDOUT, to_stdout
+from analyzer.cli.output import check_inputs, to_stdout
 from analyzer.cli.wording import safe
 from analyzer.detector import Detector, Needs
 from analyzer.errors import UsageError
@@ -20,9 +20,7 @@ NO_INPUT = 3
 
 def identified(inputs: Sequence[Path]) -> int:
     """One line per input: kind, confidence, name, reason."""
-    for path in inputs:
-        if str(path) != STDOUT and not path.exists():
-            raise UsageError(f"{path}: no such file or directory; name what the outage left behind")
+    check_inputs(inputs)
     known = pipeline.recognise(inputs)
     lines = []
     for one in known:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import unicodedata
+from typing import TextIO
 
 _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
@@ -22,12 +24,24 @@ def _escape(character: str) -> str:
 
 def say(text: str) -> None:
     """One line on stderr, headed by the command's name."""
-    sys.stderr.write(f"analyze: {safe(text)}\n")
+    tell(f"analyze: {text}")
 
 
 def tell(text: str) -> None:
-    """One plain line on stderr."""
-    sys.stderr.write(f"{safe(text)}\n")
+    """One plain line on stderr; that nobody listens there must not cost the report."""
+    stderr: TextIO | None = sys.stderr
+    if stderr is None:
+        return
+    try:
+        stderr.write(f"{safe(text)}\n")
+        stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stderr.fileno())  # else Python tries once more when it ends
+
+
+def storable(text: str) -> str:
+    """The text with bytes that are not UTF-8, which a file name may hold, written as `\\xff`."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def size(count: int) -> str:

@@ -74,12 +74,19 @@ def _turns(packets: pl.LazyFrame, clients: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _derive(frames: Frames) -> pl.LazyFrame:
-    clients = frames[METADATA_REQUESTS].filter(~pl.col("covered")).select("source", "client").unique()
+    metadata = frames[METADATA_REQUESTS].filter(~pl.col("covered"))
+    clients = metadata.select("source", "client").unique()
     if PACKETS in frames:
         found = _turns(frames[PACKETS], clients)
     else:
         found = frames[TCP_CONNECTIONS].join(clients, on=["source", "client"], how="semi").filter(_other_servers())
-    return found.select(list(APPLICATION.schema)).sort("time", "source", "number", "client")
+    # A proxy that stands in for the service has an address of its own.
+    servers = metadata.select("server", "server_port").unique()
+    return (
+        found.join(servers, on=["server", "server_port"], how="anti")
+        .select(list(APPLICATION.schema))
+        .sort("time", "source", "number", "client")
+    )
 
 
 APPLICATION_REQUESTS = Fact(

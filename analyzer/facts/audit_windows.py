@@ -39,6 +39,14 @@ def records(rows: pl.DataFrame, worst: int = 0, count: int = RECORDS) -> tuple[R
     return tuple(Record(source=source, number=number, time=time) for time, source, number in kept.rows())
 
 
+def once(events: pl.LazyFrame) -> pl.LazyFrame:
+    """The events without the copies that overlapping files hold of them; an event without an id is no copy."""
+    named = pl.col("audit_id").is_not_null()
+    key = ["audit_id", "stage", "time", "stage_time"]
+    first = events.filter(named).unique(key, keep="first", maintain_order=True)
+    return pl.concat([first, events.filter(~named)]).sort("time", "source", "number", nulls_last=True)
+
+
 def piped(source: str) -> str:
     """The start of a shell pipe that prints an input, compressed or not. The name is data: it is quoted."""
     inside = "!" in source or not source.isprintable()

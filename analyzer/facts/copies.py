@@ -21,15 +21,17 @@ TOLERANCE = pl.duration(seconds=5)
 """The farthest that two records of one query lie apart once the offset of their clocks is taken out."""
 
 
-def copies(queries: pl.DataFrame, key: Sequence[str] = QUERY) -> pl.Series:
+def copies(queries: pl.DataFrame, key: Sequence[str] = QUERY, packets: pl.LazyFrame | None = None) -> pl.Series:
     """True where another row tells of the same query and stands nearer to the client.
 
-    `queries` has source, time, origin, server, interface and the columns of the key. Captures stand before logs,
+    `queries` has source, number, time, origin, server, interface and the columns of the key; `packets` tell what was
+    forwarded where a capture does not name its interfaces. Captures stand before logs,
     inputs with times before those without, fuller before sparser inputs. Clocks may disagree: their offset is the
     median over the queries that each of two inputs holds exactly once, else over the first of each key.
     """
-    frame = queries.select("source", "time", "origin", "server", "interface", *key).with_row_index("row")
-    found = [_translated(frame, key)]
+    columns = ["source", "number", "time", "origin", "server", "interface", *key]
+    frame = queries.select(columns).with_row_index("row")
+    found = [_translated(frame, key, packets)]
     order = (
         frame.group_by("source")
         .agg(log=(pl.col("origin") == "log").any(), untimed=pl.col("time").is_null().all(), rows=pl.len())
@@ -42,17 +44,32 @@ def copies(queries: pl.DataFrame, key: Sequence[str] = QUERY) -> pl.Series:
     return frame.select(pl.col("row").is_in(rows.implode())).to_series()
 
 
-def _translated(frame: pl.DataFrame, same: Sequence[str]) -> pl.Series:
-    """The same query within one capture to another server at another interface a moment later."""
-    seen = frame.filter(pl.col("interface").is_not_null(), pl.col("time").is_not_null())
-    if seen["interface"].n_unique() < 2:
+def _translated(frame: pl.DataFrame, same: Sequence[str], packets: pl.LazyFrame | None) -> pl.Series:
+    """The same query within one capture to another server a moment later: at another interface, or one hop on."""
+    seen = frame.filter(pl.col("origin") == "capture", pl.col("time").is_not_null())
+    if seen["server"].n_unique() < 2:
         return pl.Series(dtype=pl.UInt32)
-    again = followers(seen, ["source", *same], ["time", "row"], ["time", "server", "interface"])
-    return again.filter(
-        pl.col("time") - pl.col("before_time") <= TRANSLATION,
-        pl.col("server") != pl.col("before_server"),
-        pl.col("interface") != pl.col("before_interface"),
-    )["row"]
+    place = ["time", "number", "server", "interface"]
+    again = followers(seen, ["source", *same], ["time", "row"], place).filter(
+        pl.col("time") - pl.col("before_time") <= TRANSLATION, pl.col("server") != pl.col("before_server")
+    )
+    named = pl.col("interface").is_not_null() & pl.col("before_interface").is_not_null()
+    elsewhere = again.filter(named, pl.col("interface") != pl.col("before_interface"))["row"]
+    unnamed = again.filter(~named)
+    if packets is None or not unnamed.height:
+        return elsewhere
+    return pl.concat([elsewhere, _forwarded(unnamed, packets)])
+
+
+def _forwarded(again: pl.DataFrame, packets: pl.LazyFrame) -> pl.Series:
+    """Rows whose packet is the one before it, a hop on: a client that asks two servers sends two with one TTL."""
+    wanted = again.select("source", number=pl.concat_list("number", "before_number")).explode("number").unique()
+    told = packets.select("source", "number", "ttl", "ip_id").join(wanted.lazy(), on=["source", "number"], how="semi")
+    heads = told.collect()
+    before = heads.select("source", before_number="number", before_ttl="ttl", before_ip_id="ip_id")
+    both = again.join(heads, on=["source", "number"]).join(before, on=["source", "before_number"])
+    one = pl.col("ip_id").eq_missing(pl.col("before_ip_id"))
+    return both.filter(pl.col("ttl") < pl.col("before_ttl"), one)["row"]
 
 
 def _between(frame: pl.DataFrame, order: list[str], key: Sequence[str]) -> list[pl.Series]:

@@ -186,7 +186,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     return (
         whole.with_columns(
             hop=pl.when(upstream).then(pl.lit("upstream")).otherwise(pl.lit("client")),
-            covered=copies(whole),
+            covered=copies(whole, packets=frames.get(PACKETS)),
         )
         .select(list(TRANSACTIONS.schema))
         .lazy()

@@ -16,7 +16,7 @@ engineering default: a resolver goes on at once, a loaded node may take some sch
 UNANSWERED_GAP = 10.25
 """The same after a query without an answer: two tries of 5 s (RES_DFLRETRY and RES_TIMEOUT, glibc resolv.h)."""
 
-_SCRATCH = ["group", "until", "burst", "starts", "opens", "closes", "after", "depth", "fresh"]
+_SCRATCH = ["group", "wait", "burst", "starts", "opens", "closes", "after", "depth", "fresh"]
 _SCRATCH += ["round", "place", "order", "at"]
 
 
@@ -69,9 +69,10 @@ def _narrow(tries: pl.DataFrame) -> pl.DataFrame:
 def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
     """Add `chain` and `last`, and put the queries in order, walk by walk.
 
-    Within one group (client, base and type) a pause ends all walks. Between pauses, the n-th query of each position
-    belongs to the n-th walk, which holds for lookups one after another and for lookups that overlap; where all open
-    walks have ended and a new one begins, counting starts again, so that a lost packet spoils no more than its
+    Within one group (client, base and type) a pause ends all walks. A resolver takes the next step when it has the
+    answers for all types, so whoever waits for a lost one pauses for none. Between pauses, the n-th query of each
+    position belongs to the n-th walk, which holds for lookups one after another and for lookups that overlap; where all
+    open walks have ended and a new one begins, counting starts again, so that a lost packet spoils no more than its
     neighbours.
     """
     timed = pl.col("time").is_not_null()
@@ -80,7 +81,7 @@ def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
     until = pl.col("clock") + pl.duration(microseconds=(patience * 1e6).cast(pl.Int64))
     # Rows of a group stand together, so that a neighbour of the same group is a shift: windows would cost far more.
     follows = pl.col("group") == pl.col("group").shift(1)
-    pause = follows & (pl.col("time") > pl.col("until").shift(1)).fill_null(False)
+    pause = follows & (pl.col("time") > pl.col("wait")).fill_null(False)
     closes = (pl.col("position") == ABSOLUTE) | pl.col("noerror")
     place = pl.col("round").cast(pl.UInt64) * (ABSOLUTE * 2) + pl.col("position").cast(pl.UInt64)
     lane = pl.when(timed).then(0).otherwise(pl.col("input") + 1)
@@ -88,10 +89,12 @@ def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
     begun = pl.when("starts").then(net.cum_sum() - net).forward_fill()
     ordered = (
         # By the answer, not by the query: a log line is written with the answer, and its number is the finer clock.
-        steps.with_columns(group=pl.struct("walk", "kind", lane.alias("lane")).hash())
+        steps.with_columns(group=pl.struct("walk", lane.alias("lane")).hash())
         .sort("group", "clock", "input", "number", nulls_last=True)
-        .with_columns(group=pl.struct("group", "walk", "kind").rle_id())
-        .with_columns(until=until.cum_max().over("group"), opens=pl.col("position") == 0, closes=closes)
+        .with_columns(group=pl.struct("group", "walk").rle_id())
+        .with_columns(wait=until.cum_max().over("group").shift(1), opens=pl.col("position") == 0, closes=closes)
+        .sort("group", "kind", maintain_order=True)
+        .with_columns(group=pl.struct("group", "kind").rle_id())
         .with_columns(burst=(~follows.fill_null(False) | pause).cum_sum().cast(pl.Int64))
         .with_columns(starts=(pl.col("burst") != pl.col("burst").shift(1)).fill_null(True))
         .with_columns(after=net.cum_sum() - begun)

@@ -11,10 +11,14 @@ from analyzer.settings import Overrides
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """`kind` forces a source by name. `start` and `end` keep only rows of that time. `command` is stored as given."""
+    """`kind` forces a source by name. `start` and `end` keep only rows of that time. `command` is stored as given.
+
+    `outputs` are files that this run replaces: where they lie among the inputs, they are no evidence.
+    """
 
     inputs: tuple[Path, ...]
     kind: str | None = None
+    outputs: tuple[Path, ...] = ()
     start: datetime | None = None
     end: datetime | None = None
     tz: str = "UTC"

@@ -39,10 +39,11 @@ class Known:
     report: InputReport | None = None
 
 
-def recognise(paths: Sequence[Path], kind: str | None = None) -> list[Known]:
+def recognise(paths: Sequence[Path], kind: str | None = None, outputs: Sequence[Path] = ()) -> list[Known]:
     """Every input below `paths`, in the order of ids, with its source. Raises UsageError for an unknown kind."""
     items, refused = discover([path for path in paths if not is_case(path)])
-    known = [_recognise(item, kind) for item in items]
+    replaced = {identity for path in outputs if (identity := _file(path))}
+    known = [_recognise(item, kind) for item in items if not replaced or _file(item.path) not in replaced]
     known += [Known(item=Item(id=name, path=Path(name)), report=_unread(name, REFUSED, why)) for name, why in refused]
     return sorted(known, key=lambda one: one.item.id)
 
@@ -50,7 +51,7 @@ def recognise(paths: Sequence[Path], kind: str | None = None) -> list[Known]:
 def read_all(options: RunOptions, progress: Progress) -> Case:
     """Read all inputs: files, and cases that were ingested before. Raises UsageError for an unknown kind."""
     cases = [load(path) for path in options.inputs if is_case(path)]
-    fresh = _read_files(recognise(options.inputs, options.kind), options, progress)
+    fresh = _read_files(recognise(options.inputs, options.kind, options.outputs), options, progress)
     whole = merged([*cases, fresh]) if cases else fresh
     whole.tables = {table: _window(frame, options) for table, frame in whole.tables.items()}
     return whole
@@ -147,6 +148,15 @@ def _size(item: Item) -> int:
         return item.path.stat().st_size
     except OSError:
         return 0
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """What tells a file from every other, whatever its name."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _name(table: Table) -> str:

@@ -237,10 +237,15 @@ def _signals(groups: Sequence[_Group], stacks: Sequence[int]) -> list[tuple[Pane
         known = at in stacks  # then its colour and peak stand in the legend of its stack
         trace = _trace(group, at, lane) if known else replace(_trace(group, at, lane), colour=_GREY)
         panel = Panel(trace.name, Kind.STRIP, group.start, group.step, (trace,), group.gaps)
-        name = f"{trace.name}, {group.series.title[:1].lower()}{group.series.title[1:]}"
+        name = f"{trace.name}, {_inside(group.series.title)}"
         key = Key(Markup(swatch(_GREY, False)), name, _peak_note(group.lanes[lane], group))
         out.append((panel, None if known else key))
     return out
+
+
+def _inside(title: str) -> str:
+    """A title within a sentence: its first letter is small unless it begins an acronym such as DNS."""
+    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
 def _source(at: int, group: _Group, windows: Sequence[Window]) -> Chart:

@@ -11,6 +11,8 @@ from analyzer.sources.contract import Match, Source
 UNSURE = 0.3
 """Below this confidence an input is listed as unknown rather than read as the wrong thing."""
 
+CERTAIN = 1.0
+
 
 @cache
 def load() -> tuple[Source, ...]:
@@ -21,6 +23,12 @@ def load() -> tuple[Source, ...]:
 
 def identify(head: bytes) -> tuple[Source, Match] | None:
     """The source that is surest of these first bytes, or None where none is sure enough."""
-    matches = [(source, match) for source in load() if (match := source.identify(head)) is not None]
+    matches: list[tuple[Source, Match]] = []
+    for source in sorted(load(), key=lambda one: not one.magic):
+        if (match := source.identify(head)) is None:
+            continue
+        if source.magic and match.confidence == CERTAIN:
+            return source, match
+        matches.append((source, match))
     best = max(matches, key=lambda pair: pair[1].confidence, default=None)
     return best if best and best[1].confidence >= UNSURE else None

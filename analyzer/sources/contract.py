@@ -129,7 +129,8 @@ class Source:
     `identify` sees the first 64 KiB of the decompressed bytes. `read` yields bounded batches of table rows and fills
     the ledger; it raises InputError only where nothing at all can be read. `quote` gives the text of the records of
     those numbers, at most 2 KiB each, from the same bytes. A source with `needs_dates` is read after the others, so
-    that it can take the year from their span.
+    that it can take the year from their span. One with `magic` is known by its first bytes and is asked first: where it
+    is certain, nobody looks for text in what is none.
     """
 
     name: str
@@ -139,3 +140,4 @@ class Source:
     read: Callable[[ByteStream, Item, ReadOptions, Ledger], Iterator[Batch]]
     quote: Callable[[ByteStream, frozenset[int]], dict[int, str]]
     needs_dates: bool = False
+    magic: bool = False

@@ -23,6 +23,7 @@ from analyzer.frames import COREDNS_ERRORS, COREDNS_QUERIES, Table
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.corednslines import ERROR_LINE, QUERY_LINE, Parsed, parse, parse_window
 from analyzer.sources.lines import quote_lines
+from analyzer.sources.secrets import scrub_column
 from analyzer.sources.wrappers import Kind, Unwrapper, head_texts, wrapped_windows
 from analyzer.sources.yearless import YearlessClock
 
@@ -83,6 +84,8 @@ def _batch(parsed: Parsed, item: Item, ledger: Ledger) -> Batch:
     for table, frame in ((COREDNS_QUERIES, parsed.queries), (COREDNS_ERRORS, parsed.errors)):
         if frame.height:
             rows = frame.with_columns(pl.lit(item.id).alias("source"))
+            if table is COREDNS_ERRORS:
+                rows = rows.with_columns(scrub_column(rows["error"]))
             made[table] = table.check(rows.lazy()).collect()
             ledger.use(frame.height)
             ledger.span(frame["time"].min(), frame["time"].max())  # type: ignore[arg-type]  # polars does not tell the type

@@ -302,10 +302,10 @@ def _clients(cells: pl.Series) -> tuple[pl.Series, pl.Series]:
         six = inside["host"].is_not_null()
         host = pl.select(pl.when(six).then(inside["host"]).otherwise(host)).to_series()
         port = pl.select(pl.when(six).then(inside["port"]).otherwise(port)).to_series()
-    distinct = host.unique()
-    if not distinct.str.contains(_IPV4).fill_null(False).all():
-        known = {text: _address(text) for text in distinct.drop_nulls().to_list()}
-        host = host.replace_strict(known, default=None, return_dtype=pl.String)
+    distinct = host.unique().drop_nulls()
+    odd = distinct.filter(~distinct.str.contains(_IPV4))
+    if odd.len():
+        host = host.replace({text: _address(text) for text in odd.to_list()})
     number = port.cast(pl.Int32, strict=False)
     return host, pl.select(pl.when(number.is_between(0, 65_535)).then(number)).to_series()
 

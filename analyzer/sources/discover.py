@@ -45,8 +45,8 @@ def discover(paths: Sequence[Path]) -> tuple[list[Item], list[Refusal]]:
             found.extend(inside)
         else:
             found.append((argument, argument.name, argument))
-    items = [Item(id=name, path=path) for name, path in _named(found)]
-    return sorted(items, key=lambda item: item.id), sorted(set(refused))
+    items = [Item(id=_text(name), path=path) for name, path in _named(found)]
+    return sorted(items, key=lambda item: item.id), sorted({(_text(name), why) for name, why in refused})
 
 
 def _named(found: list[tuple[Path, str, Path]]) -> Iterator[tuple[str, Path]]:
@@ -55,7 +55,11 @@ def _named(found: list[tuple[Path, str, Path]]) -> Iterator[tuple[str, Path]]:
     unique = []
     for argument, name, path in found:
         if path != STDIN:
-            status = path.stat()
+            try:
+                status = path.stat()
+            except OSError:  # gone, or not ours to see: opening it will say so
+                unique.append((argument, name, path))
+                continue
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
@@ -104,6 +108,11 @@ def _walk(directory: Path, refused: list[Refusal], root: Path) -> Iterator[Path]
 
 def _relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
+
+
+def _text(name: str) -> str:
+    """The name with bytes that are not UTF-8 written as `\\xff`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _unusable(path: Path, is_directory: bool) -> str | None:

@@ -29,15 +29,15 @@ _CLOCK = 13
 
 _BLOCK = r"=<\n((?:\t[^\n]*\n)*) ?>?"
 _HINTS = (
-    r"assw|ASSW|ecret|SECRET|oken|TOKEN|pi-key|pi_key|piKey|pikey|redential|REDENTIAL|uthoriz|UTHORIZ|ookie|OOKIE"
-    r"|earer |asic |eyJ|AKIA|ASIA|ABIA|ACCA|rivate|PRIVATE"
+    r"assw|ASSW|ecret|SECRET|oken|TOKEN|pi-key|pi_key|piKey|pikey|pi-Key|PI-KEY|PI_KEY|redential|REDENTIAL|uthoriz|UTHORIZ|ookie|OOKIE"
+    r"|earer |asic |eyJ|AKIA|ASIA|ABIA|ACCA|rivate|PRIVATE|://"
 )
 """Parts of what a credential's name or shape holds; only such lines are searched for credentials."""
 
 _CREDENTIAL = (
     r"(?i)(?:pass(?:word|wd)?|secret(?:_?access_?key|_?key)?|token|api[_-]?key|private[_-]?key|credential|authorization"
-    r"|cookie)[\"']?\s?[:=]\s?[\"']?[^\s\"'&,;}{\\]{6}|\b(?:bearer|basic)\s\S{8}|eyJ[a-z0-9_-]{8}"
-    r"|(?:AKIA|ASIA|ABIA|ACCA)[a-z0-9]{12}|PRIVATE KEY|[a-z0-9]{6}\.[a-z0-9]{16}"
+    r"|cookie)[\"']?\s?[:=]\s?\[?\s?[\"']?[^\s\"'&,;}{\\]{6}|\b(?:bearer|basic)\s\S{8}|eyJ[a-z0-9_-]{8}"
+    r"|(?:AKIA|ASIA|ABIA|ACCA)[a-z0-9]{12}|PRIVATE KEY|://[^/@\s]*@|[a-z0-9]{6}\.[a-z0-9]{16}"
 )
 """What `scrub` may find something in, so that few lines are handled one by one."""
 
@@ -92,10 +92,11 @@ def _message(text: pl.Series) -> pl.Series:
 
 def _until_quote(text: pl.Series) -> pl.Series:
     """The text up to the first quote that is not escaped, still escaped; null where there is none."""
-    end = text.str.find('"', literal=True)
-    found = text.str.slice(0, end)
-    if end.has_nulls():
-        found = pl.select(pl.when(end.is_not_null()).then(found)).to_series()
+    # not by find and slice: find counts bytes, slice counts characters
+    cut = text.str.splitn('"', 2).struct.unnest()
+    found = cut["field_0"]
+    if cut["field_1"].has_nulls():
+        found = pl.select(pl.when(cut["field_1"].is_not_null()).then(found)).to_series()
     odd = found.str.contains("\\", literal=True).fill_null(False)
     if odd.any():
         # anchored, so that it is matched in one pass

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+import polars as pl
+
 MASK = "[masked]"
 
 _PATTERNS = (
@@ -16,7 +18,7 @@ _PATTERNS = (
         r"""(?ix) (?P<keep> ["']? \b [\w.-]{0,40}? (?: pass(?:word|wd)? | secret(?:_?access_?key|_?key)? | token |
         api[_-]?key | private[_-]?key | client[_-]?secret | credential | authorization |
         cookie | x-aws-ec2-metadata-token )
-        ["']? \s? [:=] \s? ["']? (?: (?:bearer|basic|digest) \s )? ) (?P<hide> [^\s"'&,;}{\\]{6,} )"""
+        ["']? \s? [:=] \s? \[? \s? ["']? (?: (?:bearer|basic|digest) \s )? ) (?P<hide> [^\s"'&,;}{\\]{6,} )"""
     ),
     re.compile(r"(?i)(?P<keep>\b(?:bearer|basic)\s)(?P<hide>[A-Za-z0-9._~+/=-]{8,})"),
     # a JWT, also where its signature was cut off
@@ -24,9 +26,27 @@ _PATTERNS = (
     # AWS key ids (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html)
     re.compile(r"(?P<keep>)(?P<hide>\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,20}\b)"),
     re.compile(r"(?s)(?P<keep>-----BEGIN [A-Z ]*PRIVATE KEY-----)(?P<hide>.*?)(?=-----END|$)"),
+    # user information of a URL
+    re.compile(r"(?P<keep>://[^/@\s:]{0,80}:)(?P<hide>[^/@\s]+)(?=@)"),
     # a kubeadm bootstrap token: six, a point, sixteen
     re.compile(r"(?P<keep>)(?P<hide>\b[a-z0-9]{6}\.[a-z0-9]{16}\b)"),
 )
+
+
+_HINT = (
+    r"(?i)pass|secret|token|api[_-]?key|private[_-]?key|credential|authoriz|cookie|bearer|basic|eyJ|AKIA|ASIA|ABIA|ACCA"
+    r"|://[^/@\s]*@|[a-z0-9]{6}\.[a-z0-9]{16}"
+)
+"""What must stand in a text that `scrub` changes."""
+
+
+def scrub_column(texts: pl.Series) -> pl.Series:
+    """`scrub` for every text of a column; only the few that may hold something are handled one by one."""
+    suspect = texts.str.contains(_HINT).fill_null(False).arg_true()
+    if not suspect.len():
+        return texts
+    cleaned = [scrub(text) for text in texts.gather(suspect).to_list()]
+    return texts.clone().scatter(suspect, pl.Series(cleaned, dtype=pl.String))
 
 
 def scrub(text: str) -> str:

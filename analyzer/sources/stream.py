@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, TextIO
 
 from analyzer.errors import InputError
 from analyzer.sources.containers import expand
@@ -159,9 +159,12 @@ def _open(item: Item) -> IO[bytes]:
 def _spool() -> IO[bytes]:
     """Standard input, copied once to a file without a name, because every input is read at least twice."""
     if not _spooled:
+        stdin: TextIO | None = sys.stdin
+        if stdin is None:
+            raise InputError("standard input is closed")
         file = tempfile.TemporaryFile()  # noqa: SIM115  kept for the life of the process
         try:
-            shutil.copyfileobj(sys.stdin.buffer, file, _CHUNK)
+            shutil.copyfileobj(stdin.buffer, file, _CHUNK)
         except OSError as error:
             file.close()
             raise InputError(f"standard input cannot be kept in {tempfile.gettempdir()}: {error.strerror}") from error

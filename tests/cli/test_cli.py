@@ -50,7 +50,7 @@ def test_postmortem_writes_report_html_and_sums_up_on_stderr(evidence: Path, tmp
     assert done.stdout == b""
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
     told = done.stderr.decode()
-    assert told.startswith("wrote report.html")
+    assert told.splitlines()[-1].startswith("wrote report.html")
     assert "1 finding: 1 " in told
     assert "read 1 file" in told
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
+import pytest
 
 from analyzer.facts.copies import copies
-from analyzer.frames import TIME
-from tests.build import at
+from analyzer.frames import PACKETS, TIME
+from tests.build import at, rows
 
 Row = dict[str, Any]
 
@@ -17,6 +18,7 @@ Row = dict[str, Any]
 def query(source: str, time: float | None, dns_id: int | None = 1, **more: Any) -> Row:
     return {
         "source": source,
+        "number": 1,
         "time": None if time is None else at(time),
         "origin": "capture",
         "server": "10.96.0.10",
@@ -29,10 +31,10 @@ def query(source: str, time: float | None, dns_id: int | None = 1, **more: Any) 
     } | more
 
 
-def covered(found: Iterable[Row]) -> list[bool]:
+def covered(found: Iterable[Row], packets: pl.LazyFrame | None = None) -> list[bool]:
     strings = ("source", "origin", "server", "client", "name", "qtype")
     schema = {name: pl.String() for name in strings} | {"time": TIME, "interface": pl.Int32()}
-    return copies(pl.DataFrame(list(found), schema_overrides=schema)).to_list()
+    return copies(pl.DataFrame(list(found), schema_overrides=schema), packets=packets).to_list()
 
 
 def test_one_input_holds_no_copies() -> None:
@@ -82,6 +84,13 @@ def test_one_query_to_two_servers_at_one_interface_is_two() -> None:
     other = query("any", 5, 2, interface=2)
     both = [query("any", 0, interface=3), query("any", 0.0002, interface=3, server="10.96.0.11")]
     assert covered([*both, other]) == [False] * 3
+
+
+@pytest.mark.parametrize(("ttl", "ip_id", "same"), [(63, 9, True), (64, 9, False), (63, 10, False)])
+def test_a_capture_without_interfaces_shows_a_translated_query_one_hop_on(ttl: int, ip_id: int, same: bool) -> None:
+    both = [query("any", 0, number=1), query("any", 0.0002, number=2, server="10.0.0.53")]
+    packets = rows(PACKETS, {"ttl": 64, "ip_id": 9}, {"ttl": ttl, "ip_id": ip_id}, source="any")
+    assert covered(both, packets) == [False, same]
 
 
 def test_a_query_that_is_sent_again_elsewhere_is_no_copy() -> None:

@@ -155,6 +155,15 @@ def test_copies_empty_segments_names_and_metadata_are_no_requests() -> None:
         assert application({PACKETS: requests(1, **more)}) == []
 
 
+def test_what_a_proxy_of_the_service_is_asked_is_no_request_to_another_server() -> None:
+    proxied = {HTTP_MESSAGES: captured(refresh(0, server=SERVER))}
+    packets = requests(1).with_columns(
+        pl.when(pl.col(name) == 9000).then(80).otherwise(name).cast(pl.Int32).alias(name)
+        for name in ("src_port", "dst_port")
+    )
+    assert application({**proxied, PACKETS: packets}) == []
+
+
 def test_the_first_thing_on_a_tls_connection_is_its_handshake() -> None:
     packets = requests(1, 2, 3).with_columns(
         pl.when(pl.col(name) == 9000).then(443).otherwise(name).cast(pl.Int32).alias(name)

@@ -103,6 +103,15 @@ def test_a_step_that_was_sent_again_is_one_step() -> None:
     assert row["added_seconds"] == pytest.approx(5.008)
 
 
+def test_a_walk_waits_for_the_answer_that_the_other_type_lost() -> None:
+    """A resolver takes the next step when it has both answers."""
+    first, second = walk(0, "api.example.com")[:4], walk(5.002, "api.example.com")[4:]
+    lost = exchange(0, f"api.example.com.{LIST[0]}", None, dns_id=9)
+    again = exchange(5, f"api.example.com.{LIST[0]}", "NXDOMAIN", dns_id=9)
+    frame = chains(first[2:], lost, again, second)
+    assert frame.select("qtype", "lookup", "steps", "complete").rows() == [("AAAA", 1, 5, True), ("A", 1, 5, True)]
+
+
 @pytest.mark.parametrize("ends", ["SERVFAIL", "REFUSED"])
 def test_a_walk_that_ends_in_a_servers_failure_is_external(ends: str) -> None:
     assert set(chains(walk(0, "api.example.com", ends=ends))["kind"]) == {"external"}

@@ -17,6 +17,7 @@ import pytest
 
 from analyzer.model import Lane, Result, Run, Series, Status, Story
 from analyzer.model.codec import decode, encode
+from analyzer.render.charts import _inside
 from analyzer.render.html import HARD_BYTES, TARGET_BYTES, render_html
 from analyzer.render.page import MOST_ROWS
 from tests.render.reading import Reader, changed
@@ -89,6 +90,18 @@ def test_what_was_not_read_is_told_and_linked_from_the_head() -> None:
     assert "1,205 of 2,880,112 records skipped" in read().text
     assert [e for e in read().all("a", href="#coverage") if e.text == "what was not read"]
     assert sample().inputs[0].sha256 in read().text
+
+
+def test_the_head_counts_what_was_read_and_not_what_was_given() -> None:
+    given = sample().inputs
+    used = sum(1 for one in given if one.used)
+    (head,) = [dd.text for dd in read().all("dd") if "what was not read" in dd.text]
+    assert head.startswith(f"{used} of {len(given)} inputs, ")
+
+
+def test_an_acronym_keeps_its_case_within_a_sentence() -> None:
+    assert _inside("API server answers") == "API server answers"
+    assert _inside("Metadata requests") == "metadata requests"
 
 
 def test_savings_are_shown_one_by_one_with_their_assumption_and_never_summed() -> None:

@@ -207,6 +207,31 @@ def test_values_of_token_like_parameters_never_enter_the_table(name: str) -> Non
     assert row["uri"] == f"/api/v1/x?limit=5&{name}=&watch=true"
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "/x?a=1#id_token=hidden123",
+        "/x;apiKey=hidden123",
+        "/x?key=hidden123",
+        "/proxy/https://user:hidden123@example.com/",
+        "/x/PASSWORD:hidden123",
+        "/x/secretAccessKey=hidden123",
+        '/x/"token" : "hidden123"',
+        "/x/bearer hidden123",
+        "/x/AKIAHIDDEN123HIDDEN1",
+        "/keys/abc123.hidden123hidden1",
+    ],
+)
+def test_whatever_is_cleared_from_a_uri_never_enters_the_table(secret: str) -> None:
+    assert without_secrets(secret) != secret
+    assert one(requestURI=secret)["uri"] == without_secrets(secret)
+
+
+@pytest.mark.parametrize("name", ["secrets/web", "keys/a", "tokenreviews", "pods/keystone-1?watch=true"])
+def test_names_that_sound_like_secrets_stay(name: str) -> None:
+    assert one(requestURI=f"/api/v1/{name}")["uri"] == f"/api/v1/{name}"
+
+
 def test_other_parameters_stay() -> None:
     uri = "/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-1&continue=abc&resourceVersion=0&timeoutSeconds=344"
     assert without_secrets(uri) == uri

@@ -300,3 +300,11 @@ def test_a_window_with_one_odd_line_keeps_its_order() -> None:
     assert rows["number"].is_sorted()
     assert rows["dns_id"].to_list() == [number for number in range(2000) if number != 900]
     assert isinstance(rows, pl.DataFrame)
+
+
+def test_credentials_in_an_error_never_enter_the_table() -> None:
+    error = "[ERROR] plugin/errors: 2 a. A: Get https://user:hunter2hunter2@h/: Authorization: Bearer abcdefghijklmnop"
+    [text] = read(error, LINE).tables[COREDNS_ERRORS]["error"].to_list()
+    assert "hunter2" not in text
+    assert "abcdefgh" not in text
+    assert text.count("[masked]") == 2

@@ -98,6 +98,11 @@ def test_errors_are_unescaped(written: str, error: str | None) -> None:
     assert values("error", line(f'"m" {written} x="y"')) == [error]
 
 
+def test_quoted_texts_end_at_their_quote_whatever_letters_they_hold() -> None:
+    [row] = rows(line('"Größe" pod="a/b" err="é → x" more="y"'))
+    assert (row["message"], row["error"]) == ("Größe", "é → x")
+
+
 def test_a_quoted_value_cannot_imitate_another_key() -> None:
     forged = r'"Probe failed" pod="default/a" output="x\" pod=\"kube-system/etcd\" err=\"forged\""'
     [row] = rows(line(forged))
@@ -306,6 +311,8 @@ SECRETS = [
     '"headers" Authorization="Basic dXNlcjpwYXNzd29yZA=="',
     "token eyJhbGciOiJSUzI1NiIsImtpZCI6IiJ9.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dXJl",
     "password=hunter2hunter2",
+    "X-Api-Key: 0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+    "pulling https://user:hunter2hunter2hunter2hunter2@registry.example.com/v2",
     "AWS_SECRET_ACCESS_KEY: wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
     "key AKIAIOSFODNN7EXAMPLE of a user",
     "bootstrap token abcdef.0123456789abcdef was used",
@@ -315,7 +322,7 @@ SECRETS = [
 
 @pytest.mark.parametrize("secret", SECRETS)
 def test_credentials_never_enter_the_table(secret: str) -> None:
-    hidden = max(re.split(r'[\s"]|[=:](?!=)|-----', secret), key=len)
+    hidden = max(re.split(r'[\s"@]|[=:](?!=)|-----', secret), key=len)
     told = json.dumps(secret)[1:-1]
     for written in (line(secret), json.dumps(JSON_LINE | {"msg": secret}), line(f'"m" err="{told}"')):
         for row in rows(written):

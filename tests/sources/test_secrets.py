@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.sources.secrets import MASK, scrub
+from analyzer.sources.secrets import MASK, scrub, scrub_column
 
 JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dXJl"
 
@@ -26,11 +27,25 @@ JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dX
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END", "MIIEow"),
         ("kubeadm join --token abcdef.0123456789abcdef", "0123456789abcdef"),
         ("Basic dXNlcjpwYXNzd29yZA==", "dXNlcjpwYXNzd29yZA"),
+        ("X-Api-Key: 0a1b2c3d4e5f6071", "0a1b2c3d4e5f6071"),
+        ("Get https://user:hunter2hunter2@registry.example.com/v2/", "hunter2hunter2"),
     ],
 )
 def test_masks(text: str, secret: str) -> None:
     assert secret not in scrub(text)
     assert MASK in scrub(text)
+
+
+def test_a_column_is_masked_as_its_texts_are() -> None:
+    texts = ["nothing", None, f"Authorization: Bearer {JWT}", "x-api-key=0a1b2c3d4e5f6071"]
+    cleaned = scrub_column(pl.Series(texts, dtype=pl.String)).to_list()
+    assert cleaned == [scrub(text) if text else text for text in texts]
+    assert MASK in cleaned[2]
+
+
+@given(st.lists(st.from_regex(r"(?i)(pass|token|cookie|x)[:= ]{1,2}[a-z0-9./@]{0,30}")))
+def test_no_text_that_would_be_masked_is_passed_over_in_a_column(texts: list[str]) -> None:
+    assert scrub_column(pl.Series(texts, dtype=pl.String)).to_list() == [scrub(text) for text in texts]
 
 
 @pytest.mark.parametrize(
@@ -51,3 +66,7 @@ def test_leaves_evidence_alone(text: str) -> None:
 @given(st.text())
 def test_masking_again_changes_nothing(text: str) -> None:
     assert scrub(scrub(text)) == scrub(text)
+
+
+def test_a_value_in_a_list_is_masked() -> None:
+    assert scrub('"example.com/token": ["CkhpRWCH7jU3"]') == '"example.com/token": ["[masked]"]'

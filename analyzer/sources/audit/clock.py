@@ -120,6 +120,6 @@ def moment(text: str, zone: str) -> datetime | None:
     offset = "+00:00" if offset in ("Z", "z") else offset or ""
     try:
         read = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6]:0<6}{offset}")
-        return (read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+        return (read if read.tzinfo else read.replace(tzinfo=UTC if zone == "UTC" else ZoneInfo(zone))).astimezone(UTC)
     except (ValueError, OverflowError):
         return None

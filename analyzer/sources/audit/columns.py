@@ -38,8 +38,19 @@ _SECRET_NAME = re.compile(
 )
 _MAY_HOLD_SECRET = (
     r"(?i)token|secret|passw|pwd|bearer|authorization|key|signature|credential|jwt|assertion|eyJ|AKIA|ASIA"
-    r"|[?&;](?:code|sig|auth)=|[?&;][^=&;]*%[^=&;]*=|://[^/]*@"
+    r"|ABIA|ACCA|cookie|basic|[?&;](?:code|sig|auth)=|[?&;][^=&;]*%[^=&;]*=|://[^/]*@"
 )
+_CREDENTIAL = (
+    r"(?i)[?&;#][^=&;#]*(?:token|secret|passw|pwd|bearer|authorization|api[-_.]?key|signature|credential|jwt|assertion|%)"
+    r"[^=&;#]*=|[?&;#](?:code|sig|key|auth)\n?=|eyJ|AKIA|ASIA|ABIA|ACCA|://[^/]*@|PRIVATE KEY|[a-z0-9]{6}\.[a-z0-9]{16}"
+    r"|(?:pass(?:word|wd)?|secret(?:_?access_?key|_?key)?|token|(?:api|private)[_-]?key|credential|authorization|cookie)"
+    r"[\"']?[\s\x1c-\x1f]?[:=]|(?:bearer|basic)[\s\x1c-\x1f]"
+)
+"""What must stand in a text that `without_secrets` or `scrub` changes: dearer to look for, and far rarer."""
+
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"^(?:{_OCTET}\.){{3}}{_OCTET}$"
+
 _JWT = re.compile(r"eyJ[\w-]{8,}(?:(?:\.|%2[Ee])[\w-]*){0,2}")
 _PARAMETER = re.compile(r"([?&;#])([^=&;#]*)=([^&;#]*)")
 _CREDENTIALS_IN_URI = re.compile(r"://[^/@\s]*@")
@@ -105,9 +116,6 @@ def frame(rows: Rows, source: str, zone: str, tally: Tally) -> pl.DataFrame:
     read = clocks({name: raw.pop(name) for name in NAMES}, zone)
     tally.times(read)
     codes = raw.pop("code")
-    ips = raw.pop("source_ip")
-    known = {ip: _address(ip) for ip in set(ips) if ip is not None}
-    raw["source_ip"] = [known.get(ip) for ip in ips]
     table = pl.DataFrame(
         [pl.Series(name, values, dtype=pl.String) for name, values in raw.items()]
         + [
@@ -121,6 +129,7 @@ def frame(rows: Rows, source: str, zone: str, tally: Tally) -> pl.DataFrame:
         ]
     )
     table = _without_secrets(table).with_columns(
+        _addresses(table["source_ip"]),
         read.time.alias("time"),
         read.stage_time.alias("stage_time"),
         pl.lit(source).alias("source"),
@@ -189,8 +198,9 @@ def _without_secrets(table: pl.DataFrame) -> pl.DataFrame:
 def _mapped(column: pl.Series, clean: Callable[[str], str]) -> pl.Series:
     """The column with `clean` applied to those distinct values that may hold a secret."""
     values = column.unique().drop_nulls()
-    values = values.filter(values.str.contains(_MAY_HOLD_SECRET)).sort()
-    return column.replace({value: clean(value) for value in values})
+    values = values.filter(values.str.contains(_MAY_HOLD_SECRET))
+    values = values.filter(values.str.contains(_CREDENTIAL)).sort()
+    return column.replace({value: clean(value) for value in values}) if values.len() else column
 
 
 def _durations(column: pl.Series) -> pl.Series:
@@ -209,6 +219,13 @@ def without_secrets(uri: str) -> str:
         return f"{mark}{name}={'' if _SECRET_NAME.search(unquote(name)) else value}"
 
     return scrub(_JWT.sub("", _CREDENTIALS_IN_URI.sub("://", _PARAMETER.sub(cleared, uri))))
+
+
+def _addresses(column: pl.Series) -> pl.Series:
+    """Canonical addresses; only what is no IPv4 address as it is usually written needs a look."""
+    distinct = column.unique().drop_nulls()
+    odd = distinct.filter(~distinct.str.contains(_IPV4))
+    return column.replace({text: _address(text) for text in odd.to_list()}) if odd.len() else column
 
 
 def _address(text: str) -> str:

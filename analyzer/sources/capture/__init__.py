@@ -26,4 +26,5 @@ SOURCE = Source(
     identify=identify,
     read=read,
     quote=quote,
+    magic=True,
 )

@@ -72,5 +72,18 @@ def words_near(data: U8, at: I64, count: int, shifts: tuple[int, ...], order: st
     return [np.ndarray((len(at), count), f"{order}u4", rows, offset=shift, strides=(width, 1)) for shift in shifts]
 
 
+def distinct(values: NDArray[Any]) -> NDArray[Any]:
+    """The distinct values, sorted. np.unique hashes first, which is slower here."""
+    ordered = np.sort(values)
+    return ordered[run_starts(ordered)]
+
+
+def run_starts(ordered: NDArray[Any]) -> I64:
+    """Where each run of equal values starts."""
+    new = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    return np.flatnonzero(new)
+
+
 def no_offsets() -> I64:
     return np.empty(0, np.int64)

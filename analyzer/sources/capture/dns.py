@@ -19,6 +19,8 @@ HEADER = 12
 RECORDS_MOST = 64
 """Records of one message that are checked. A 63 kB message can hold 4,500 that each expand to 250 octets."""
 QUESTIONS_MOST = 64
+TIDIED = 8
+"""Labels after which the names that ended are taken out of the walk."""
 _FEW = 16
 """Below this many names a loop is cheaper than NumPy's calls."""
 RECORD_LEAST = 11
@@ -56,7 +58,9 @@ def decode(data: U8, start: I64, end: I64, whole: Flags) -> Messages:
     count = len(start)
     header = gather(data, start, HEADER)
     has_header = start + HEADER <= end
-    counts = np.stack([halves(header, column) for column in (4, 6, 8, 10)], axis=1).astype(np.int64)
+    # Column after column: sums along rows of three are slow.
+    counts = np.stack([halves(header, column) for column in (4, 6, 8, 10)]).astype(np.int64).T
+    records = counts[:, 1] + counts[:, 2] + counts[:, 3]
     bad = np.where(whole, MALFORMED, UNREAD).astype(np.uint8)
     state = np.where(has_header, GOOD, bad).astype(np.uint8)
     out = Messages(
@@ -72,14 +76,14 @@ def decode(data: U8, start: I64, end: I64, whole: Flags) -> Messages:
         unchecked=0,
     )
     room = end - start - HEADER
-    least = counts[:, 0] * QUESTION_LEAST + counts[:, 1:].sum(axis=1) * RECORD_LEAST
+    least = counts[:, 0] * QUESTION_LEAST + records * RECORD_LEAST
     # A truncated answer may count records that were left out of it.
     truncated = (out.flags & 0x0200) != 0
     state[has_header & whole & ~truncated & (least > room)] = MALFORMED
     after = start + HEADER
     _questions(data, after, end, whole, counts[:, 0], out)
     _several_questions(data, start, end, counts[:, 0], after, out)
-    rows = np.flatnonzero((state == GOOD) & whole & ~truncated & (counts[:, 1:].sum(axis=1) > 0))
+    rows = np.flatnonzero((state == GOOD) & whole & ~truncated & (records > 0))
     _records(data, rows, start, after, end, counts, out)
     return out
 
@@ -107,26 +111,31 @@ def plain_names(data: U8, start: I64, end: I64) -> tuple[I64, Flags, Flags]:
     """
     stop = np.full(len(start), ABSENT)
     broken, cut = np.zeros(len(start), bool), np.zeros(len(start), bool)
-    rows, at, limit = np.arange(len(start)), start, end
-    late = at >= limit
-    cut[rows[late]] = True
-    rows, at, limit = rows[~late], at[~late], limit[~late]
-    while len(rows):
+    cut |= start >= end
+    rows = np.flatnonzero(~cut)
+    at, limit = start[rows], end[rows]
+    for step in range(1, NAME_MOST):
         length = data[at]
-        after = at + length + 1
-        going = (length > 0) & (length < 64) & (after < limit)
-        if not going.all():
-            zero = length == 0
-            stop[rows[zero]] = at[zero]
-            wrong = length >= 64
+        going = length > 0
+        if not going.any():
+            break
+        # Names at their end stay there; to take them out at every step costs more than to look at them again.
+        after = at + length
+        after += going
+        wrong = length >= 64
+        over = going & (after >= limit) & ~wrong
+        if step * 64 >= NAME_MOST:
+            wrong |= after - start[rows] >= NAME_MOST
+            over &= ~wrong
+        at, failed = after, wrong | over
+        if failed.any() or step % TIDIED == 0:
             broken[rows[wrong]] = True
-            cut[rows[~(going | zero | wrong)]] = True
-            rows, after, limit = rows[going], after[going], limit[going]
-        at = after
-        if len(rows) and int((at - start[rows]).max()) >= NAME_MOST:
-            long = at - start[rows] >= NAME_MOST
-            broken[rows[long]] = True
-            rows, at, limit = rows[~long], at[~long], limit[~long]
+            cut[rows[over]] = True
+            done = ~(going | failed)
+            stop[rows[done]] = at[done]
+            left = going & ~failed
+            rows, at, limit = rows[left], at[left], limit[left]
+    stop[rows] = at
     return stop, broken, cut
 
 

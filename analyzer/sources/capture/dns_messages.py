@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from analyzer.frames import DNS_MESSAGES
 from analyzer.sources.capture import dns, dns_codes
 from analyzer.sources.capture.arrays import I64, U8, Flags, gather, halves, no_offsets, padded
 from analyzer.sources.capture.dns_names import Names
@@ -121,7 +120,7 @@ class DnsReader:
             "wire_bytes": pl.Series(packets.window.wire[frame], dtype=pl.Int64),
             "duplicate": pl.Series(packets.duplicate[frame]),
         }
-        return pl.DataFrame(columns, schema=DNS_MESSAGES.schema)
+        return pl.DataFrame(columns)
 
     def _spanning(self, packets: Packets, segments: I64, waiting: list[int]) -> tuple[U8, _Found]:
         """Put messages together that span segments. Python per segment: only those that hold a part of a message."""

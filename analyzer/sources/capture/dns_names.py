@@ -15,7 +15,7 @@ from analyzer.sources.capture.texts import Interner, pick
 
 NAME_MOST = 255
 """Octets of a name with its length bytes (RFC 1035 section 2.3.4)."""
-_SHORT = 64
+_SHORT, _LONG = 64, 256
 
 
 def _spelling() -> U8:
@@ -81,7 +81,7 @@ class Names:
 
     def __init__(self) -> None:
         self._short = Interner(_SHORT // 8, _spell)
-        self._long = Interner(256 // 8, _spell)
+        self._long = Interner(_LONG // 8, _spell)
 
     def texts(self, data: U8, at: I64, length: I64) -> pl.Series:
         """Texts of uncompressed names of `length` octets (with the final zero) at these places; null where `at` < 0."""
@@ -91,20 +91,20 @@ class Names:
         short, long = np.flatnonzero((at >= 0) & (length <= _SHORT)), np.flatnonzero((at >= 0) & (length > _SHORT))
         ids[short] = self._short.ids(_keys(data, at[short], length[short], _SHORT))
         if len(long):
-            ids[long] = self._long.ids(_keys(data, at[long], length[long], 256)) + len(self._short.texts)
+            ids[long] = self._long.ids(_keys(data, at[long], length[long], _LONG)) + len(self._short.texts)
         dictionary = pl.concat([self._short.texts, self._long.texts, pl.Series([None], dtype=pl.String)]).rechunk()
         return pick(dictionary, np.where(ids >= 0, ids, len(dictionary) - 1))
 
 
-_MASKS = np.zeros((9, 8), np.uint8)
-for _count in range(9):
-    _MASKS[_count, :_count] = 0xFF
-_WORD_MASKS = _MASKS.view(np.uint64)[:, 0]
+_MASKS = {
+    width: np.where(np.arange(width) < np.arange(width + 1)[:, None], 0xFF, 0).astype(np.uint8).view(np.uint64)
+    for width in (_SHORT, _LONG)
+}
+"""For each length of a name the mask of its octets."""
 
 
 def _keys(data: U8, at: I64, length: I64, width: int) -> U64:
     """The names' octets, zero behind their end, as rows of 64-bit words."""
     keys = gather(data, at, width).view(np.uint64)
-    for word in range(width // 8):
-        keys[:, word] &= _WORD_MASKS[np.clip(length - 8 * word, 0, 8)]
+    keys &= _MASKS[width].take(length, axis=0)
     return keys

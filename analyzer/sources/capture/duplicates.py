@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analyzer.sources.capture.arrays import I64, U64, Flags, gather, no_offsets
+from analyzer.sources.capture.arrays import I64, U8, U64, Flags, gather, no_offsets
 from analyzer.sources.capture.layers import ICMP, ICMP6, TCP, Headers
 from analyzer.sources.capture.texts import equal_rows, mixed
 from analyzer.sources.capture.window import NO_TIME, Window
@@ -29,8 +29,18 @@ CARRIED_MOST = 1 << 16
 _POSITION_BITS = 22
 
 
+_SHIFT = np.uint64(_POSITION_BITS)
+_POSITION = np.uint64((1 << _POSITION_BITS) - 1)
+_ODD = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5], np.uint64)
+_FIRST = np.where(np.arange(8) < np.arange(9)[:, None], 0xFF, 0).astype(np.uint8).view(np.uint64)[:, 0]
+"""For each count of octets the mask of a word that keeps them."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
+    """`hint` is a hash of a part of each key, which costs a third of the key."""
+
+    hint: U64
     keys: U64
     time: I64
     interface: I64
@@ -47,7 +57,10 @@ class Duplicates:
     forwarded: int = 0
     _carried: _Seen = field(
         default_factory=lambda: _Seen(
-            np.empty((0, 8), np.uint64), no_offsets(), no_offsets(), no_offsets(), np.empty(0, bool)
+            np.empty(0, np.uint64),
+            np.empty((0, 8), np.uint64),
+            *(no_offsets(), no_offsets(), no_offsets()),
+            np.empty(0, bool),
         )
     )
 
@@ -57,24 +70,33 @@ class Duplicates:
         rows = rows[window.time[rows] != NO_TIME]
         if not len(rows):
             return out
-        before = self._carried
-        seen = _Seen(
-            np.concatenate([before.keys, _keys(window, headers, rows)]),
-            np.concatenate([before.time, window.time[rows]]),
-            np.concatenate([before.interface, interface[rows]]),
-            np.concatenate([before.ttl, headers.ttl[rows]]),
-            np.concatenate([before.telling, _telling(headers, rows)]),
-        )
-        copy, exact = _copies(seen)
-        fresh = slice(len(before.time), None)
-        out[rows[copy[fresh]]] = True
-        self.exact += int(exact[fresh].sum())
-        self.forwarded += int((copy & ~exact)[fresh].sum())
+        before, time = self._carried, window.time[rows]
+        old = len(before.time)
+        hint = np.concatenate([before.hint, _hints(window, headers, rows)])
+
+        def seen(places: I64) -> _Seen:
+            """These of the carried and the fresh packets together."""
+            carried, fresh = places[places < old], rows[places[places >= old] - old]
+            return _Seen(
+                hint[places],
+                np.concatenate([before.keys[carried], _keys(window, headers, fresh)]),
+                np.concatenate([before.time[carried], window.time[fresh]]),
+                np.concatenate([before.interface[carried], interface[fresh]]),
+                np.concatenate([before.ttl[carried], headers.ttl[fresh]]),
+                np.concatenate([before.telling[carried], _telling(headers, fresh)]),
+            )
+
+        # Most packets share their hint with no other: they need no key.
+        places = _not_alone(hint)
+        copy, exact = _copies(seen(places))
+        fresh = places >= old
+        out[rows[places[copy & fresh] - old]] = True
+        self.exact += int((exact & fresh).sum())
+        self.forwarded += int((copy & ~exact & fresh).sum())
         # Copies follow within milliseconds, so the last of the file order are enough.
-        late = np.flatnonzero(seen.time >= seen.time[-1] - APART)[-CARRIED_MOST:]
-        self._carried = _Seen(
-            seen.keys[late], seen.time[late], seen.interface[late], seen.ttl[late], seen.telling[late]
-        )
+        edge = time[-1] - APART
+        late = np.concatenate([np.flatnonzero(before.time >= edge), np.flatnonzero(time >= edge) + old])
+        self._carried = seen(late[-CARRIED_MOST:])
         return out
 
     def close(self) -> None:
@@ -83,6 +105,43 @@ class Duplicates:
             self.ledger.note(f"{self.exact} exact duplicates within 1 ms were marked")
         if self.forwarded:
             self.ledger.note(f"{self.forwarded} packets seen again at another interface or hop were marked")
+
+
+def _bodies(window: Window, head: Headers, rows: I64, size: int) -> tuple[U8, I64]:
+    """The first octets of each payload, and how many of them belong to it."""
+    start, end = head.payload[rows], np.minimum(window.end[rows], head.payload_end[rows])
+    # What stands in an ICMP header differs from packet to packet.
+    icmp = (head.protocol[rows] == ICMP) | (head.protocol[rows] == ICMP6)
+    start = start - icmp * 8
+    return gather(window.data, start, size), end - start
+
+
+def _hints(window: Window, head: Headers, rows: I64) -> U64:
+    body, held = _bodies(window, head, rows, 8)
+    total = body.view(np.uint64)[:, 0] & _FIRST[np.clip(held, 0, 8)]
+    total += head.src_low[rows] * _ODD[0]
+    total ^= head.dst_low[rows] * _ODD[1]
+    total *= _ODD[2]
+    total ^= total >> np.uint64(29)
+    ports = (head.src_port[rows] << 16) ^ head.dst_port[rows]
+    total += ((ports << 32) ^ (head.ip_id[rows] << 16) ^ head.seq[rows]).view(np.uint64)
+    total *= _ODD[3]
+    return total
+
+
+def _not_alone(hint: U64) -> I64:
+    """Places whose hint another place has too, in order. Two hints that agree by chance cost a key, nothing else."""
+    order = _by_hash(hint)
+    same = (order[1:] ^ order[:-1]) >> _SHIFT == 0
+    inside = np.zeros(len(order), bool)
+    inside[1:] = same
+    inside[:-1] |= same
+    return np.sort((order[inside] & _POSITION).astype(np.int64))
+
+
+def _by_hash(hashes: U64) -> U64:
+    """Upper bits of the hashes with their places below them, sorted: one sort of plain words."""
+    return np.sort((hashes >> _SHIFT << _SHIFT) | np.arange(len(hashes), dtype=np.uint64))
 
 
 def _keys(window: Window, head: Headers, rows: I64) -> U64:
@@ -99,10 +158,8 @@ def _keys(window: Window, head: Headers, rows: I64) -> U64:
     keys[:, 4] = (word(head.seq) << np.uint64(32)) | (word(head.ack) & np.uint64(0xFFFFFFFF))
     keys[:, 5] = size << np.uint64(32) | (word(head.flags) & np.uint64(0xFFFF)) << np.uint64(8)
     keys[:, 5] |= head.protocol[rows].astype(np.uint64)
-    start, end = head.payload[rows], np.minimum(window.end[rows], head.payload_end[rows])
-    start = start - np.where((head.protocol[rows] == ICMP) | (head.protocol[rows] == ICMP6), 8, 0)
-    body = gather(window.data, start, 16)
-    body[np.arange(16)[None, :] >= (end - start)[:, None]] = 0
+    body, held = _bodies(window, head, rows, 16)
+    body[np.arange(16)[None, :] >= held[:, None]] = 0
     keys[:, 6:] = body.view(np.uint64)
     return keys
 
@@ -122,10 +179,10 @@ def _copies(seen: _Seen) -> tuple[Flags, Flags]:
     if not len(members):
         return copy, exact
     # At one interface: exact copies, and else the first, second ... packet of its kind there.
-    place = np.unique(np.column_stack([seen.interface[members], seen.ttl[members]]), axis=0, return_inverse=True)[1]
-    order = np.lexsort((members, place.reshape(-1), group))
+    place = (seen.interface[members] << 9) + seen.ttl[members]
+    order = np.lexsort((members, place, group))
     here, same = members[order], np.zeros(len(order), bool)
-    ordered_place, ordered_group = place.reshape(-1)[order], group[order]
+    ordered_place, ordered_group = place[order], group[order]
     same[1:] = (ordered_place[1:] == ordered_place[:-1]) & (ordered_group[1:] == ordered_group[:-1])
     close = np.zeros(len(order), bool)
     close[1:] = np.abs(seen.time[here[1:]] - seen.time[here[:-1]]) <= EXACT
@@ -145,11 +202,9 @@ def _copies(seen: _Seen) -> tuple[Flags, Flags]:
 
 def _groups(seen: _Seen) -> tuple[I64, I64]:
     """Frames with an equal neighbour in time, and the number of their group."""
-    shift = np.uint64(_POSITION_BITS)
-    # Sorted by hash, then position: one sort of plain words instead of eight columns.
-    order = np.sort((mixed(seen.keys) >> shift << shift) | np.arange(len(seen.time), dtype=np.uint64))
-    position = (order & ((np.uint64(1) << shift) - np.uint64(1))).astype(np.int64)
-    pairs = np.flatnonzero((order[1:] >> shift) == (order[:-1] >> shift))
+    order = _by_hash(mixed(seen.keys))
+    position = (order & _POSITION).astype(np.int64)
+    pairs = np.flatnonzero((order[1:] ^ order[:-1]) >> _SHIFT == 0)
     first, second = position[pairs], position[pairs + 1]
     same = equal_rows(seen.keys[first], seen.keys[second])
     same &= np.abs(seen.time[second] - seen.time[first]) <= APART

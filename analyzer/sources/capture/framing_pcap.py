@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analyzer.errors import InputError
-from analyzer.sources.capture.arrays import I64, U8, Flags, every_word, gather, no_offsets, padded, words_near
+from analyzer.sources.capture.arrays import (
+    I64,
+    U8,
+    Flags,
+    every_word,
+    gather,
+    no_offsets,
+    padded,
+    run_starts,
+    words_near,
+)
 from analyzer.sources.capture.lanes import walk
 from analyzer.sources.capture.window import NO_INTERFACE, SIZE, Losses, Window, read_full
 from analyzer.sources.contract import ByteStream, Ledger
@@ -59,7 +69,8 @@ class PcapFormat:
 
     def fields(self, data: U8, at: I64) -> I64:
         """Seconds, fraction, captured and original length of each record as an (N, 4) matrix."""
-        return gather(data, at, 16).view(f"{self.order}u4").astype(np.int64)
+        # Column after column: whoever asks works on columns.
+        return gather(data, at, 16).view(f"{self.order}u4").astype(np.int64, order="F")
 
     def sizes(self, data: U8, at: I64) -> I64:
         captured = every_word(data, len(data), self.order)[at + 8].astype(np.int64)
@@ -78,8 +89,9 @@ class PcapFormat:
             lane, place = np.divmod(np.flatnonzero(maybe), near)
             at = bounds[rows][lane] + place
             good = self.chained(data, size, at, final=False)
-            first, index = np.unique(lane[good], return_index=True)
-            found[rows[first]] = at[good][index]
+            lane, at = lane[good], at[good]
+            index = run_starts(lane)
+            found[rows[lane[index]]] = at[index]
         return found
 
     def odd(self, fields: I64, near: I64 | int) -> Flags:
@@ -163,6 +175,7 @@ class _Reader:
     long: int = 0
     carried: int = 0
     lost: bool = False
+    known: tuple[I64, I64] = field(default_factory=lambda: (no_offsets(), no_offsets()))
     losses: Losses = field(init=False)
 
     def __post_init__(self) -> None:
@@ -193,7 +206,7 @@ class _Reader:
                 break
         if final:
             self._finish(data, at, size, base)
-        return np.concatenate(parts) if parts else no_offsets(), at
+        return parts[0] if len(parts) == 1 else np.concatenate([no_offsets(), *parts]), at
 
     def _run(self, data: U8, at: int, size: int, fast: bool) -> tuple[I64, int]:
         """The chain from here until something stops it or a header cannot be one."""
@@ -205,6 +218,7 @@ class _Reader:
         if self.near is None:
             self.near = int(fields[0, 0])
         odd = self.form.odd(fields, self.near)
+        self.known = step.offsets, fields
         if odd.any():
             first = int(np.argmax(odd))
             return step.offsets[:first], int(step.offsets[first])
@@ -244,7 +258,10 @@ class _Reader:
         self.losses.close(tail=at >= size)
 
     def window(self, data: U8, offsets: I64) -> Window:
-        fields = self.form.fields(data, offsets)
+        # Without damage the walk of the window was one run, and its headers are at hand.
+        run, fields = self.known
+        if run is not offsets:
+            fields = self.form.fields(data, offsets)
         count = len(offsets)
         micros = fields[:, 1] // (self.form.fraction // 1_000_000)
         time = fields[:, 0] * 1_000_000 + micros

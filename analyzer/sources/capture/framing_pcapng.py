@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analyzer.errors import InputError
-from analyzer.sources.capture.arrays import I64, U8, every_word, gather, padded, words_near
+from analyzer.sources.capture.arrays import I64, U8, distinct, every_word, gather, padded, run_starts, words_near
 from analyzer.sources.capture.interfaces import Interfaces
 from analyzer.sources.capture.lanes import LANE_BYTES, walk
 from analyzer.sources.capture.window import SIZE, Losses, Window, joined, read_full
@@ -22,8 +22,8 @@ from analyzer.sources.contract import ByteStream, Ledger
 MAGIC = b"\x0a\x0d\x0d\x0a"
 SECTION, INTERFACE, OBSOLETE, SIMPLE, NAMES, STATISTICS, ENHANCED = 0x0A0D0D0A, 1, 2, 3, 4, 5, 6
 SECRETS = 0x0A
-TOLD = (SECTION, INTERFACE, NAMES, STATISTICS, SECRETS)
-"""Blocks that are looked at one by one; there are few."""
+TOLD = (INTERFACE, NAMES, STATISTICS, SECRETS)
+"""Blocks that are looked at one by one, like section headers; there are few."""
 BYTE_ORDER = 0x1A2B3C4D
 ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 
@@ -79,8 +79,9 @@ class BlockChain:
             at = bounds[rows][lane] + place
             length = self.sizes(data, at)
             good = (length >= 32) & (at + length <= size)
-            first, index = np.unique(lane[good], return_index=True)
-            found[rows[first]] = at[good][index]
+            lane, at = lane[good], at[good]
+            index = run_starts(lane)
+            found[rows[lane[index]]] = at[index]
         return found
 
     def trailer_lies(self, data: U8, at: int, size: int) -> int:
@@ -180,7 +181,7 @@ class _Reader:
         good = maybe[(length >= 16) & (maybe + length <= size)]
         section = np.flatnonzero(word == SECTION)
         real = [place for place in section.tolist() if section_order(data, place, size)]
-        return np.unique(np.concatenate([good, np.array(real, np.int64)]))
+        return distinct(np.concatenate([good, np.array(real, np.int64)]))
 
     def _section(self, body: bytes, offset: int, *, first: bool) -> None:
         """Begin a section. One of an unknown version cannot be trusted at all."""
@@ -201,41 +202,54 @@ class _Reader:
     def _frames(self, data: U8, blocks: I64, base: int) -> Window:
         """Packet blocks as frames; the other blocks update what is known of sections and interfaces."""
         order = self.chain.order
-        head = gather(data, blocks, 8).view(f"{order}u4").astype(np.int64).reshape(-1, 2)
+        # Column after column: all work below is on columns.
+        head = gather(data, blocks, 28).view(f"{order}u4").astype(np.int64, order="F")
         kind, ends = head[:, 0], blocks + head[:, 1] - 4
         packet = (kind == ENHANCED) | (kind == SIMPLE) | (kind == OBSOLETE)
         # Interfaces are counted through; those of a section start where its header stands.
         known = np.cumsum(kind == INTERFACE) + len(self.interfaces)
         first = np.maximum.accumulate(np.where(kind == SECTION, known, self.interfaces.first))
-        for index in np.flatnonzero(np.isin(kind, TOLD)).tolist():
+        told = kind == SECTION
+        for one in TOLD:
+            told |= kind == one
+        for index in np.flatnonzero(told).tolist():
             body = data[blocks[index] + 8 : ends[index]].tobytes()
             if kind[index] == SECTION:
                 nothing = not self.number and not packet[:index].any()
                 self._section(body, base + int(blocks[index]), first=nothing)
             else:
                 self.interfaces.take(int(kind[index]), body, order)
-        return self._packets(data, kind[packet], blocks[packet], ends[packet], first[packet], known[packet])
+        if packet.all():
+            return self._packets(data, head, blocks, ends, first, known)
+        return self._packets(data, head[packet], blocks[packet], ends[packet], first[packet], known[packet])
 
-    def _packets(self, data: U8, kind: I64, at: I64, ends: I64, section: I64, known: I64) -> Window:
-        order = self.chain.order
-        body = gather(data, at + 8, 20).view(f"{order}u4").astype(np.int64).reshape(-1, 5)
+    def _packets(self, data: U8, head: I64, at: I64, ends: I64, section: I64, known: I64) -> Window:
+        """`head`: the first seven words of each block."""
+        kind, body = head[:, 0], head[:, 2:]
         number = np.arange(self.number + 1, self.number + 1 + len(at))
         self.number += len(at)
         simple, old = kind == SIMPLE, kind == OBSOLETE
-        first = gather(data, at + 8, 2).view(f"{order}u2")[:, 0].astype(np.int64)
-        interface = np.where(simple, 0, np.where(old, first, body[:, 0]))
+        interface = np.where(simple, 0, body[:, 0])
+        if old.any():
+            # It has 16 bits for the interface, and 16 for a count of drops.
+            first = gather(data, at[old] + 8, 2).view(f"{self.chain.order}u2")[:, 0]
+            interface[old] = first
         start = at + np.where(simple, 12, 28)
         wire = np.where(simple, body[:, 0], body[:, 4])
         room = np.maximum(ends - start, 0)
         which = section + interface
         lost = which >= known
-        snaplen = self.interfaces.snaplens(np.where(lost, 0, which))
-        captured = np.where(simple, np.minimum(np.minimum(wire, snaplen), room), body[:, 3])
+        captured = body[:, 3]
+        if simple.any():
+            snaplen = self.interfaces.snaplens(np.where(lost, 0, which))
+            captured = np.where(simple, np.minimum(np.minimum(wire, snaplen), room), captured)
         self.ledger.skip("unknown interface", number[lost].tolist()[:3], int(lost.sum()))
         over = ~lost & ((captured > room) | (at + 28 > ends + 4) & ~simple)
         self.ledger.skip("captured length greater than its block", number[over].tolist()[:3], int(over.sum()))
         self.long += int(((captured > wire) & ~over & ~lost).sum())
         keep = ~lost & ~over
+        if keep.all():
+            keep = np.s_[:]
         ticks = (body[:, 1].astype(np.uint64) << np.uint64(32)) | body[:, 2].astype(np.uint64)
         time = self.interfaces.times(which[keep], ticks[keep], simple[keep])
         link = self.interfaces.links(which[keep])

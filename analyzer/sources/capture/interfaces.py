@@ -119,7 +119,8 @@ class Interfaces:
         index = {clock: place for place, clock in enumerate(clocks)}
         clock_of = np.array([index[one.resolution, one.offset] for one in self._list] or [0], np.int64)[interface]
         clock_of[without] = -1
-        order = np.argsort(clock_of, kind="stable")
+        one_clock = len(clocks) == 1 and not without.any()
+        order = np.arange(len(time)) if one_clock else np.argsort(clock_of, kind="stable")
         bounds = np.searchsorted(clock_of[order], np.arange(len(clocks) + 1))
         for place in np.flatnonzero(np.diff(bounds)).tolist():
             here = order[bounds[place] : bounds[place + 1]]
@@ -176,7 +177,7 @@ def micros_of(ticks: U64, resolution: int) -> tuple[I64, Flags]:
         fits = (seconds < np.uint64(LATEST // 1_000_000)) & (power <= 63)
         return np.where(fits, seconds * np.uint64(1_000_000) + fraction, 0).astype(np.int64), fits
     if power >= 6:
-        scaled = ticks // np.uint64(10 ** min(power - 6, 19))
+        scaled = ticks // np.uint64(10 ** min(power - 6, 19)) if power > 6 else ticks
         fits = scaled <= np.uint64(LATEST)
         return np.where(fits, scaled, 0).astype(np.int64), fits
     factor = np.uint64(10 ** (6 - power))

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from analyzer.sources.capture.arrays import I64, U8, no_offsets
+from analyzer.sources.capture.arrays import I64, U8, distinct, no_offsets
 
 LANE_BYTES = 12 << 10
 LANES_MOST = 1024
@@ -65,7 +65,7 @@ def walk(chain: Chain, data: U8, start: int, size: int, lane_bytes: int = LANE_B
         return walk_plain(chain, view, start, size)
     bounds = np.linspace(start, size, count + 1).astype(np.int64)[1:-1]
     hints = chain.sync(data, size, bounds)
-    starts = np.unique(np.concatenate([np.array([start], np.int64), hints[hints > start]]))
+    starts = distinct(np.append(hints[hints > start], start))
     if len(starts) < LANES_LEAST:
         return walk_plain(chain, view, start, size)
     offsets, lanes, ends = _lockstep(chain, data, view, starts, size)

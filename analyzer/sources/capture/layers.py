@@ -16,7 +16,8 @@ from analyzer.sources.capture.reasons import BAD_IP, BAD_TCP, BAD_UDP, CUT, DEEP
 from analyzer.sources.capture.window import Window
 
 ICMP, IPIP, TCP, UDP, IN6, FRAGMENT6, ICMP6 = 1, 4, 6, 17, 41, 44, 58
-EXTENSIONS = np.array([0, 43, FRAGMENT6, 51, 60, 135], np.int64)
+EXTENSIONS = np.zeros(256, bool)
+EXTENSIONS[[0, 43, FRAGMENT6, 51, 60, 135]] = True
 """Hop-by-hop, routing, fragment, authentication, destination options, mobility."""
 EXTENSIONS_MOST = 10
 TUNNELS_MOST = 4
@@ -90,20 +91,18 @@ def _network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Fl
     ip &= reason == FINE
     four &= ip
     six &= ip
-    addresses = np.ascontiguousarray(head[:, 8:40]).view(">u8").astype(np.uint64)
-    v4 = np.ascontiguousarray(head[:, 12:20]).view(">u4").astype(np.uint64)
+    src_high, src_low, dst_high, dst_low = _addresses(head, four, six)
     protocol = np.where(four, head[:, 9], np.where(six, head[:, 6], 0)).astype(np.uint8)
     fragment, fragment_id = _fragments(head, four)
     transport = at + header
-    zero = np.uint64(0)
     out = Headers(
         version=(four * 4 + six * 6).astype(np.uint8),
         reason=reason,
         protocol=protocol,
-        src_high=np.where(six, addresses[:, 0], zero),
-        src_low=np.where(four, v4[:, 0], addresses[:, 1]),
-        dst_high=np.where(six, addresses[:, 2], zero),
-        dst_low=np.where(four, v4[:, 1], addresses[:, 3]),
+        src_high=src_high,
+        src_low=src_low,
+        dst_high=dst_high,
+        dst_low=dst_low,
         src_port=np.full(len(at), ABSENT),
         dst_port=np.full(len(at), ABSENT),
         flags=np.full(len(at), ABSENT),
@@ -124,6 +123,21 @@ def _network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Fl
     return out
 
 
+def _addresses(head: U8, four: Flags, six: Flags) -> tuple[U64, U64, U64, U64]:
+    """Upper and lower words of source and destination, from the network headers."""
+    src, dst = fulls(head, 12).astype(np.uint64), fulls(head, 16).astype(np.uint64)
+    if not six.any():
+        return np.zeros(len(head), np.uint64), src, np.zeros(len(head), np.uint64), dst
+    words = head.view(">u8").astype(np.uint64)
+    zero = np.uint64(0)
+    return (
+        np.where(six, words[:, 1], zero),
+        np.where(four, src, words[:, 2]),
+        np.where(six, words[:, 3], zero),
+        np.where(four, dst, words[:, 4]),
+    )
+
+
 def _fragments(head: U8, four: Flags) -> tuple[U8, I64]:
     place = halves(head, 6)
     offset, more = place & 0x1FFF, (place & 0x2000) != 0
@@ -134,7 +148,7 @@ def _fragments(head: U8, four: Flags) -> tuple[U8, I64]:
 
 def _extensions(data: U8, end: I64, cut: Flags, out: Headers, rows: I64) -> None:
     """Walk the extension headers of IPv6 rows in lockstep."""
-    rows = rows[np.isin(out.protocol[rows], EXTENSIONS)]
+    rows = rows[EXTENSIONS[out.protocol[rows]]]
     for _ in range(EXTENSIONS_MOST):
         if not len(rows):
             return
@@ -159,7 +173,7 @@ def _extensions(data: U8, end: I64, cut: Flags, out: Headers, rows: I64) -> None
         out.fragment_id[split] = fulls(head, 4)[piece & (state != WHOLE)]
         out.protocol[rows] = head[:, 0]
         out.payload[rows] = at + length
-        rows = rows[np.isin(out.protocol[rows], EXTENSIONS) & (out.fragment[rows] != LATER)]
+        rows = rows[EXTENSIONS[out.protocol[rows]] & (out.fragment[rows] != LATER)]
     out.reason[rows] = DEEP_IPV6
     out.version[rows] = 0
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.sources.capture.arrays import I64, U8, Flags, fulls, gather, half_at, halves
+from analyzer.sources.capture.arrays import I64, U8, Flags, distinct, fulls, gather, half_at, halves
 from analyzer.sources.capture.reasons import CUT, DEEP_VLAN, EMPTY, FINE, UNKNOWN_TYPE, UNSUPPORTED
 from analyzer.sources.capture.window import Window
 
@@ -22,16 +22,19 @@ VLAN_MOST = 8
 """Stacked VLAN tags that are followed; 802.1ad uses two."""
 
 # fmt: off
-OTHER_TYPES = np.array([
+OTHER_TYPES = (
     0x0806, 0x8035, 0x809B, 0x80F3, 0x8137, 0x8808, 0x8809, 0x8847, 0x8848, 0x8863, 0x8864, 0x887B, 0x888E, 0x8892,
     0x88A4, 0x88B5, 0x88B6, 0x88B8, 0x88CA, 0x88CC, 0x88E1, 0x88E5, 0x88F7, 0x88FB, 0x8902, 0x8906, 0x8914, 0x893A,
     0x9000, 0x6003, 0x6558, 0x22F0, 0x22F3, 0x0842, 0x8999, 0x880B, 0x876B, 0x886F, 0x88A2, 0x88A7, 0x8903, 0x8926,
     0x8947,
-], np.int64)
+)
 # fmt: on
 """EtherTypes that are known not to be IP (ARP, LLDP, STP's relatives ...): such frames are understood, without a row.
 
 From the IEEE 802 numbers registered with IANA, https://www.iana.org/assignments/ieee-802-numbers."""
+
+_UNDERSTOOD = np.zeros(1 << 16, bool)
+_UNDERSTOOD[list(OTHER_TYPES)] = True
 
 LENGTH_MOST = 0x05FF
 """An EtherType field up to here is an 802.3 length (or, in cooked captures, a Linux pseudo protocol)."""
@@ -54,7 +57,7 @@ def link_layer(window: Window) -> Link:
     count = len(window)
     network, ethertype = window.start.copy(), np.zeros(count, np.int64)
     reason, interface = np.zeros(count, np.uint8), window.interface.copy()
-    for kind in np.unique(window.link).tolist():
+    for kind in distinct(window.link).tolist():
         here = window.link == kind
         rows = np.arange(count) if here.all() else np.flatnonzero(here)
         if kind not in SUPPORTED:
@@ -115,7 +118,7 @@ def _is_vlan(ethertype: I64) -> Flags:
 def _classify(ethertype: I64, reason: U8) -> None:
     """Frames that are not IP keep EtherType 0 if they are understood, and a reason if not."""
     other = np.flatnonzero((ethertype != IPV4) & (ethertype != IPV6) & (reason == FINE))
-    known = (ethertype[other] <= LENGTH_MOST) | np.isin(ethertype[other], OTHER_TYPES)
+    known = (ethertype[other] <= LENGTH_MOST) | _UNDERSTOOD[ethertype[other]]
     reason[other[~known]] = UNKNOWN_TYPE
     ethertype[other] = 0
     ethertype[reason != FINE] = 0

@@ -17,7 +17,7 @@ import polars as pl
 from analyzer.errors import InputError
 from analyzer.frames import DNS_MESSAGES, HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS, Table
 from analyzer.sources.capture import framing_pcap, framing_pcapng
-from analyzer.sources.capture.arrays import I64
+from analyzer.sources.capture.arrays import I64, distinct
 from analyzer.sources.capture.connections import Connections
 from analyzer.sources.capture.dns_messages import DnsReader
 from analyzer.sources.capture.duplicates import Duplicates
@@ -151,7 +151,7 @@ class _Reader:
         settled = np.ones(len(window), bool)
         settled[waiting] = False
         reason = np.where(settled, head.reason, FINE)
-        for code in np.unique(reason[reason != FINE]).tolist():
+        for code in distinct(reason[reason != FINE]).tolist():
             here = np.flatnonzero(reason == code)
             if code == UNSUPPORTED:
                 self._unsupported(window, here)
@@ -166,7 +166,7 @@ class _Reader:
             self.ledger.span(_moment(int(times.min())), _moment(int(times.max())))
 
     def _unsupported(self, window: Window, here: I64) -> None:
-        for kind in np.unique(window.link[here]).tolist():
+        for kind in distinct(window.link[here]).tolist():
             mine = here[window.link[here] == kind]
             self.unsupported[kind] = self.unsupported.get(kind, 0) + len(mine)
             self.ledger.skip(f"{WORDS[UNSUPPORTED]} {kind}", window.number[mine[:3]].tolist(), len(mine))

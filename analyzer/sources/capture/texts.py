@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analyzer.sources.capture.arrays import I64, U64, Flags
+from analyzer.sources.capture.arrays import I64, U64, Flags, run_starts
 
 _SLOT_BITS = 17
 _TEXTS_MOST = 1 << 18
@@ -99,7 +99,10 @@ class Interner:
 
 def _distinct(keys: U64, mix: U64) -> tuple[I64, I64]:
     """Place of the first of each distinct key, and the group of each row."""
-    _, first, group = np.unique(mix, return_index=True, return_inverse=True)
+    order = np.argsort(mix, kind="stable")
+    starts = run_starts(mix[order])
+    first, group = order[starts], np.empty(len(mix), np.int64)
+    group[order] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(mix)))
     if not equal_rows(keys[first[group]], keys).all():
         _, first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     return first, group.reshape(-1)

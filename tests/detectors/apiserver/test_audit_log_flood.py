@@ -58,6 +58,14 @@ QUIET = [
 FLOOD = written(LOOP, 15, 600, 720)
 
 
+def test_a_record_that_two_overlapping_files_hold_counts_once() -> None:
+    events = log(QUIET, FLOOD)[AUDIT_EVENTS].with_columns(audit_id=pl.format("id-{}", "number"))
+    again = events.filter(pl.col("time") >= at(660)).with_columns(source=pl.lit("u"))
+    [finding] = run(DETECTOR, {AUDIT_EVENTS: pl.concat([events, again])})
+    assert (finding.figure("records of the writer"), finding.figure("bytes of the writer")) == (1800, 9_000_000)
+    assert {record.source for record in finding.evidence.records} == {"t"}
+
+
 def test_fires_on_one_writer_that_multiplies_the_log() -> None:
     [finding] = run(DETECTOR, log(QUIET, FLOOD))
     assert finding.subject == WIDGET

@@ -193,6 +193,11 @@ def test_silent_on_a_command_line_tool_whatever_the_life() -> None:
     assert len(remarks(DETECTOR, rows)) == 1
 
 
+def test_a_library_that_is_named_like_a_command_line_tool_is_none() -> None:
+    [finding] = run(DETECTOR, given(storm(20, agent="gcloud-golang/0.1", life=200)))
+    assert (finding.subject, finding.confidence) == (POD, Confidence.HIGH)
+
+
 def test_silent_on_many_programs_behind_one_address() -> None:
     rows = [refresh(i, agent=f"Botocore/1.20.{i} Python/3.11") for i in range(50)]
     assert run(DETECTOR, given(*rows)) == []

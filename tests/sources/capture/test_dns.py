@@ -247,3 +247,15 @@ def test_a_message_whose_rest_never_came_is_counted() -> None:
 def test_multicast_dns_is_not_dns_of_the_cluster() -> None:
     frame = ethernet(ipv4(udp(query("printer.local"), 5353, 5353), 17, "10.0.0.7", "224.0.0.251"))
     assert read_all(pcap([frame]))[0]["dns_messages"].height == 0
+
+
+def test_names_of_unequal_length_are_walked_together_to_their_own_ends() -> None:
+    wires = [_wire(*[b"a"] * labels) for labels in (0, 1, 7, 8, 9, 126, 127)] + [_wire(b"a" * 63, b"b" * 63, b"c" * 63)]
+    wires += [b"\x40" + b"a" * 64 + b"\0", b"\x03abc"]
+    length = np.array([len(wire) for wire in wires], np.int64)
+    end = np.cumsum(length)
+    stop, broken, cut = decoder.plain_names(padded(*wires), end - length, end)
+    assert broken.tolist() == [False] * 6 + [len(_wire(*[b"a"] * 127)) > 255, False, True, False]
+    assert cut.tolist() == [False] * 9 + [True]
+    good = ~broken & ~cut
+    assert (stop[good] == end[good] - 1).all()

@@ -71,3 +71,10 @@ def test_the_dns_row_of_a_copy_is_marked_too() -> None:
     tables, ledger = read_all(pcap([(0.0, cooked2(packet, 2)), (0.0001, cooked2(packet, 3))], link=276))
     assert tables["dns_messages"]["duplicate"].to_list() == [False, True]
     assert ledger.notes == ["1 packets seen again at another interface or hop were marked"]
+
+
+def test_packets_alike_in_all_but_the_end_of_their_payload_are_no_copies() -> None:
+    frames = [
+        (index / 10_000, _data(5, seq=1, body=b"the same words," + end)) for index, end in enumerate((b"a", b"b"))
+    ]
+    assert _marked(*frames) == [False, False]

@@ -47,7 +47,7 @@ from analyzer.detectors.apiserver.audit_log_flood.remedy import (
     steady,
     verify,
 )
-from analyzer.facts.audit_windows import BIN_SECONDS, short
+from analyzer.facts.audit_windows import BIN_SECONDS, once, short
 from analyzer.facts.contract import Frames
 from analyzer.frames import AUDIT_EVENTS
 from analyzer.model import Confidence, Finding, Severity
@@ -88,8 +88,10 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         alone_bytes=settings.alone_bytes * BIN_SECONDS,
     )
     found = floods(minutes, limits)
+    several = bool(found) and events.select(pl.col("source").n_unique() > 1).collect().item()
     for flood in found:
-        yield _judged(events.filter(flood.rows), minutes, flood, settings)
+        rows = events.filter(flood.rows)
+        yield _judged(once(rows) if several else rows, minutes, flood, settings)
     if not found:
         yield from steady(events)
 

@@ -12,9 +12,13 @@ from analyzer.detector import Remark
 BIN = "1m"
 
 COMMAND_LINE = (
-    r"(?i)^(aws-cli|aws-internal|curl|wget|gsutil|google-cloud-sdk|gcloud|azsdk-cli|azurecli|kubectl|terraform|ansible)"
+    r"(?i)^(aws-cli|aws-internal|curl|wget|gsutil|google-cloud-sdk|gcloud(?:[/ ]|$)|azsdk-cli|azurecli|kubectl"
+    r"|terraform|ansible)"
 )
-"""Programs that end after one call."""
+"""Programs that end after one call. Google's library for Go calls itself `gcloud-golang/` and is none of them."""
+
+KNOWN = r"(?i)botocore/|^boto3/|aws-sdk-|google|gcloud-golang/|azsdk|azure-sdk|ruby"
+"""SDKs whose refresh window is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +46,7 @@ class Windows:
 
 
 def _known() -> pl.Expr:
-    return (
-        pl.col("user_agent").fill_null("").str.contains(r"(?i)botocore/|^boto3/|aws-sdk-|google|azsdk|azure-sdk|ruby")
-    )
+    return pl.col("user_agent").fill_null("").str.contains(KNOWN)
 
 
 def judge(

@@ -1,0 +1,140 @@
+"""Every command with its options; the work is done elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analyzer.cli import guarded
+from analyzer.cli import options as o
+
+app = typer.Typer(
+    name="analyze",
+    help="Read what a Kubernetes outage left behind and write one postmortem.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: no frames in a log, and a third of the start-up time
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 a finding at or above --fail-on, 2 usage, 3 no usable input, "
+    "4 evidence was lost (with --strict), 70 internal error, 130 interrupted.",
+)
+
+
+@app.callback()
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as of
+
+        typer.echo(f"analyze {of('kube-postmortem')}")
+        raise typer.Exit
+
+
+def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:
+    def command(
+        ctx: typer.Context,
+        inputs: o.Inputs,
+        outputs: o.Output = None,
+        format: o.Format = None,
+        as_: o.As = None,
+        start: o.From = None,
+        end: o.To = None,
+        tz: o.Tz = "UTC",
+        year: o.Year = None,
+        only: o.Only = None,
+        skip: o.Skip = None,
+        set: o.Set = None,
+        config: o.Config = None,
+        title: o.Title = "",
+        fail_on: o.FailOn = o.Threshold.never,
+        strict: o.Strict = False,
+        quiet: o.Quiet = False,
+        verbose: o.Verbose = 0,
+        color: o.Color = o.When.auto,
+        force: o.Force = False,
+    ) -> None:
+        def work() -> int:
+            from analyzer.cli.investigate import Request, investigate
+
+            return investigate(Request.of(name, kind or as_, default, ctx.params))
+
+        guarded(work, verbose)
+
+    command.__doc__ = doc
+    app.command(name)(command)
+
+
+_investigation("postmortem", None, "report.html", "Read everything, find failure patterns, write the postmortem page.")
+_investigation("pcap", "pcap", "-", "Read captures only (pcap, pcapng); print a summary.")
+_investigation("coredns-logs", "coredns", "-", "Read CoreDNS logs only; print a summary.")
+_investigation("apiserver-logs", "audit", "-", "Read kube-apiserver audit logs only; print a summary.")
+_investigation("kubelet-logs", "kubelet", "-", "Read kubelet and other klog logs only; print a summary.")
+
+
+@app.command()
+def identify(inputs: o.Inputs, verbose: o.Verbose = 0) -> None:
+    """Say what each input would be read as, and why; reads heads only."""
+
+    def work() -> int:
+        from analyzer.cli.show import identified
+
+        return identified(tuple(inputs))
+
+    guarded(work, verbose)
+
+
+@app.command()
+def ingest(
+    ctx: typer.Context,
+    inputs: o.Inputs,
+    case: Annotated[Path, typer.Option("--case", metavar="DIR", help="Where to keep the tables.")],
+    as_: o.As = None,
+    tz: o.Tz = "UTC",
+    year: o.Year = None,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = 0,
+    color: o.Color = o.When.auto,
+) -> None:
+    """Keep the tables only, as Parquet; the folder can then be given as an INPUT."""
+
+    def work() -> int:
+        from analyzer.cli.investigate import Request, ingested
+
+        return ingested(Request.of("ingest", as_, "-", ctx.params), case)
+
+    guarded(work, verbose)
+
+
+@app.command()
+def detectors(name: Annotated[str | None, typer.Argument(metavar="[ID]", help="One detector.")] = None) -> None:
+    """List the detectors, or explain one: what it finds, what it needs, its settings."""
+
+    def work() -> int:
+        from analyzer.cli.show import explained, listed
+
+        return explained(name) if name else listed()
+
+    guarded(work)
+
+
+@app.command()
+def render(
+    result: Annotated[Path, typer.Argument(metavar="RESULT.json", help="A result that -f json wrote.")],
+    output: o.Output = None,
+    format_: o.Format = None,
+    color: o.Color = o.When.auto,
+    force: o.Force = False,
+    verbose: o.Verbose = 0,
+) -> None:
+    """Render a saved result again, without the inputs."""
+
+    def work() -> int:
+        from analyzer.cli.output import rerender
+
+        return rerender(result, tuple(output or ()), format_, force)
+
+    guarded(work, verbose)

@@ -23,15 +23,21 @@ app = typer.Typer(
 )
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"analyze {version('kube-postmortem')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _top(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as of
-
-        typer.echo(f"analyze {of('kube-postmortem')}")
-        raise typer.Exit
+    """Options before the command."""
 
 
 def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:

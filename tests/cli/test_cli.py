@@ -177,6 +177,12 @@ def test_a_window_of_time_leaves_out_the_rest(evidence: Path, tmp_path: Path) ->
     assert all(not run["findings"] for run in json.loads(done.stdout)["runs"])
 
 
+def test_the_version_is_told_without_a_command(tmp_path: Path) -> None:
+    done = analyze("--version", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"analyze ")
+
+
 def test_identify_says_what_and_why(evidence: Path, tmp_path: Path) -> None:
     (evidence / "notes.txt").write_text("call me back\n")
     told = analyze("identify", "evidence", cwd=tmp_path).stdout.decode().splitlines()

@@ -1,0 +1,91 @@
+"""Credentials planted in every kind of log reach no page, no result, no summary and no table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from analyzer.model.codec import encode
+from analyzer.pipeline import RunOptions, ingest, investigate
+from analyzer.render.html import render_html
+from analyzer.render.text import render_text
+
+SECRETS = [f"CANARY{i:02d}x9Zq7Lm2Wv8" for i in range(24)]
+
+
+def kubelet(*texts: str) -> str:
+    return "".join(f"I0314 09:00:{i:02d}.500000    1234 kubelet.go:2406] {text}\n" for i, text in enumerate(texts))
+
+
+def event(number: int, **more: Any) -> str:
+    """An audit event that the server rejected, so that a finding quotes it."""
+    time = f"2026-03-14T09:00:{number % 60:02d}.000000Z"
+    plain = {
+        "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "RequestResponse", "auditID": f"id-{number}",
+        "stage": "ResponseComplete", "requestURI": "/api/v1/pods", "verb": "list", "user": {"username": "u"},
+        "sourceIPs": ["192.0.2.1"], "userAgent": "agent/1", "objectRef": {"resource": "pods", "apiVersion": "v1"},
+        "responseStatus": {"metadata": {}, "code": 429}, "requestReceivedTimestamp": time, "stageTimestamp": time,
+    }  # fmt: skip
+    return json.dumps(plain | more, separators=(",", ":")) + "\n"
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Path:
+    folder = tmp_path / "evidence"
+    folder.mkdir()
+    s = iter(SECRETS)
+    (folder / "kubelet.log").write_text(
+        kubelet(
+            f'"Request" headers="Authorization: Bearer {next(s)}"',
+            f"X-Api-Key: {next(s)}",
+            f"pulling https://user:{next(s)}@registry.example.com/v2",
+            f"GET /api?token={next(s)}",
+            f'"Failed" err="password={next(s)} refused"',
+            f"DB_PASSWORD={next(s)}",
+            f"Cookie: sid={next(s)}",
+            f"client_secret={next(s)}",
+            f"Authorization: Basic {next(s)}",
+        )
+    )
+    (folder / "coredns.log").write_text(
+        '2026-03-14T09:00:00.0Z [INFO] 10.0.0.1:4000 - 1 "A IN a.example.com. udp 40 false 512" NOERROR qr 60 0.001s\n'
+        f"2026-03-14T09:01:00.0Z [ERROR] plugin/errors: 2 a. A: https://u:{next(s)}@h Authorization: Bearer {next(s)}\n"
+    )
+    secret = {"kind": "Secret", "data": {"k": next(s)}}
+    applied = {"metadata": {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": next(s)}}}
+    (folder / "audit.log").write_text(
+        event(1, requestURI=f"/api/v1/watch?token={next(s)}&access_token={next(s)}")
+        + event(2, userAgent=f"agent/1 Authorization: Bearer {next(s)}")
+        + event(3, objectRef={"resource": "secrets"}, requestObject=secret, responseObject=applied)
+        + event(4, objectRef={"resource": "tokenreviews"}, requestObject={"spec": {"token": next(s)}})
+        + event(5, responseStatus={"code": 429, "message": f"password: {next(s)}"})
+        + event(6, userAgent=f"agent/1 cookie: {next(s)}")
+        + event(7, userAgent=f"agent/1 Basic {next(s)}")
+        + event(8, requestURI=f"https://u:{next(s)}@h/x")
+        + event(9, annotations={"example.com/token": next(s)})
+        + event(10, user={"username": "u", "extra": {"example.com/token": [next(s)]}})
+        + "".join(event(number) for number in range(11, 20))
+    )
+    assert next(s, None) == SECRETS[-1]  # all but the last were planted
+    return folder
+
+
+def held(text: str) -> list[str]:
+    return [secret for secret in SECRETS if secret[:10] in text or secret[-8:] in text]
+
+
+def test_no_output_holds_a_part_of_a_planted_secret(evidence: Path, tmp_path: Path) -> None:
+    result = investigate(RunOptions(inputs=(evidence,)))
+    assert {report.kind for report in result.inputs if report.used} == {"audit", "coredns", "kubelet"}
+    [storm] = result.findings
+    assert {record.number for record in storm.evidence.records} >= set(range(1, 11)), "the planted events are quoted"
+    assert held(encode(result).decode()) == []
+    assert held(render_html(result)) == []
+    assert held(render_text(result)) == []
+    ingest(RunOptions(inputs=(evidence,)), tmp_path / "case")
+    for path in sorted((tmp_path / "case").rglob("*.parquet")):
+        assert held("\n".join(map(str, pl.read_parquet(path).rows()))) == [], path.parent.name

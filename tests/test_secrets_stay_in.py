@@ -68,7 +68,7 @@ def evidence(tmp_path: Path) -> Path:
         + event(8, requestURI=f"https://u:{next(s)}@h/x")
         + event(9, annotations={"example.com/token": next(s)})
         + event(10, user={"username": "u", "extra": {"example.com/token": [next(s)]}})
-        + "".join(event(number) for number in range(11, 20))
+        + "".join(event(number) for number in range(11, 14))
     )
     assert next(s, None) == SECRETS[-1]  # all but the last were planted
     return folder

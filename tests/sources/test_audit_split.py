@@ -85,7 +85,8 @@ def test_random_bytes_do_not_break_it() -> None:
     for _ in range(300):
         data = bytes(rng.choice(b'{}[]"\\,:\n a1') for _ in range(rng.randrange(60)))
         for base in (0, 1, 2):
-            list(elements(iter(chunks(data, [rng.randrange(1, 20)])), Ledger(), base))
+            batches = elements(iter(chunks(data, [rng.randrange(1, 20)])), Ledger(), base)
+            assert all(one.data in data for batch in batches for one in batch)
 
 
 def test_pieces_are_the_values_of_one_line() -> None:

@@ -58,6 +58,7 @@ def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:
         title: o.Title = "",
         fail_on: o.FailOn = o.Threshold.never,
         strict: o.Strict = False,
+        max_memory: o.MaxMemory = None,
         quiet: o.Quiet = False,
         verbose: o.Verbose = 0,
         color: o.Color = o.When.auto,

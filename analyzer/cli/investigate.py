@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -54,6 +55,7 @@ class Request:
     title: str = ""
     fail_on: str = "never"
     strict: bool = False
+    max_memory: str | None = None
     quiet: bool = False
     verbose: int = 0
     color: str = "auto"
@@ -93,7 +95,7 @@ def ingested(request: Request, folder: Path) -> int:
         case = pipeline.ingest(_options(request), folder, progress)
     if not request.quiet:
         _warn(case.reports, request.verbose)
-        rows = sum(frame.height for frame in case.tables.values())
+        rows = sum(rows.height for rows in case.tables.values())
         tell(f"kept {plural(rows, 'row')} of {plural(len(case.tables), 'table')} in {folder}")
     return DONE if pipeline.usable(case.reports) else NO_INPUT
 
@@ -124,7 +126,21 @@ def _options(request: Request, outputs: tuple[Path, ...] = ()) -> pipeline.RunOp
         overrides=(*layers, settings.from_options(request.set)),
         title=storable(request.title) or canonical_title(request.inputs),
         command=canonical(request),
+        memory=memory_of(request.max_memory),
     )
+
+
+_SIZE = re.compile(r"([0-9]{1,9})([KMGT]?)(i?B)?", re.IGNORECASE)
+
+
+def memory_of(text: str | None) -> int:
+    """Bytes of `--max-memory`; without it a quarter of the machine's, since detection needs some beside the tables."""
+    if text is None:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    found = _SIZE.fullmatch(text)
+    if found is None or not int(found[1]):
+        raise UsageError(f"--max-memory {text}: not a size; write it as 512M or 8G")
+    return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
 
 
 def canonical(request: Request) -> str:

@@ -39,6 +39,7 @@ PACKETS = Table(
         Col("ip_id", pl.Int32(), "IPv4 identification; null for IPv6."),
         _DUPLICATE,
     ),
+    group="connection",
 )
 
 DNS_MESSAGES = Table(
@@ -61,6 +62,7 @@ DNS_MESSAGES = Table(
         Col("wire_bytes", pl.Int64(), "Length of the frame on the wire."),
         _DUPLICATE,
     ),
+    group="asker",
 )
 
 HTTP_MESSAGES = Table(
@@ -80,6 +82,7 @@ HTTP_MESSAGES = Table(
         Col("wire_bytes", pl.Int64(), "Length of the frame on the wire."),
         _DUPLICATE,
     ),
+    group="asker",
 )
 
 TCP_CONNECTIONS = Table(
@@ -95,4 +98,5 @@ TCP_CONNECTIONS = Table(
         Col("answered", pl.Boolean(), "True where a SYN-ACK came back."),
         Col("handshake_seconds", pl.Float64(), "First SYN to SYN-ACK; null if unanswered."),
     ),
+    group="client",
 )

@@ -13,7 +13,8 @@ from analyzer.settings import Overrides
 class RunOptions:
     """`kind` forces a source by name. `start` and `end` keep only rows of that time. `command` is stored as given.
 
-    `outputs` are files that this run replaces: where they lie among the inputs, they are no evidence.
+    `outputs` are files that this run replaces: where they lie among the inputs, they are no evidence. Tables that need
+    more than `memory` bytes lie in files (None: never).
     """
 
     inputs: tuple[Path, ...]
@@ -28,6 +29,7 @@ class RunOptions:
     overrides: tuple[Overrides, ...] = ()
     title: str = ""
     command: str = ""
+    memory: int | None = None
 
 
 class Progress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +11,11 @@ from pathlib import Path
 import polars as pl
 
 from analyzer import sources
-from analyzer.case import Case, Place, is_case, load, merged
+from analyzer.case import Case, Place, Rows, beside, is_case, load, merged
 from analyzer.errors import InputError, UsageError
-from analyzer.frames import Table, concat
 from analyzer.model import InputReport
 from analyzer.pipeline.options import Progress, RunOptions
+from analyzer.pipeline.sink import Sink
 from analyzer.sources.contract import Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.discover import discover
 from analyzer.sources.stream import Stream, open_stream
@@ -48,36 +48,60 @@ def recognise(paths: Sequence[Path], kind: str | None = None, outputs: Sequence[
     return sorted(known, key=lambda one: one.item.id)
 
 
-def read_all(options: RunOptions, progress: Progress) -> Case:
+def read_all(options: RunOptions, progress: Progress, sink: Sink) -> Case:
     """Read all inputs: files, and cases that were ingested before. Raises UsageError for an unknown kind."""
-    cases = [load(path) for path in options.inputs if is_case(path)]
-    fresh = _read_files(recognise(options.inputs, options.kind, options.outputs), options, progress)
-    whole = merged([*cases, fresh]) if cases else fresh
-    whole.tables = {table: _window(frame, options) for table, frame in whole.tables.items()}
+    cases = [load(path, options.memory) for path in options.inputs if is_case(path)]
+    known = recognise(options.inputs, options.kind, options.outputs)
+    if sink.keeps:
+        whole = _read_files(known, options, progress, sink, cases)
+    elif known or not cases:
+        whole = merged([*cases, _read_files(known, options, progress, sink)])
+    else:
+        whole = merged(cases)
+    if options.start is not None or options.end is not None:
+        whole.tables = {table: _window(rows, options) for table, rows in whole.tables.items()}
     return whole
 
 
-def _read_files(known: Sequence[Known], options: RunOptions, progress: Progress) -> Case:
-    case = Case()
-    parts: dict[Table, list[pl.DataFrame]] = {}
-    reports = {one.item.id: one.report for one in known if one.report is not None}
+def _read_files(
+    known: Sequence[Known], options: RunOptions, progress: Progress, sink: Sink, cases: Sequence[Case] = ()
+) -> Case:
+    """Read into the sink. One that keeps a case takes in the `cases` first."""
+    places: dict[str, Place] = {}
+    reports: dict[str, InputReport] = {}
+    for case in cases if sink.keeps else ():
+        whole = beside(case, reports)
+        sink.pour(whole)
+        places |= whole.places
+        reports |= {report.path: report for report in whole.reports}
+    known = [_apart(one, reports) for one in known]
+    reports |= {one.item.id: one.report for one in known if one.report is not None}
     ready = [(one.item, one.source) for one in known if one.source is not None]
     progress.total(sum(_size(item) for item, _ in ready))
     span: tuple[datetime, datetime] | None = None
     for item, source in sorted(ready, key=lambda pair: (pair[1].needs_dates, pair[0].id)):
         progress.phase(f"reading {item.id}")
-        case.places[item.id] = Place(item.path, source.name)
+        places[item.id] = Place(item.path, source.name)
         how = ReadOptions(tz=options.tz, year=options.year, dated_span=span)
-        report = _read_one(item, source, how, parts, progress)
+        report = _read_one(item, source, how, sink, progress)
         reports[item.id] = report
         if report.used:
             for table in source.tables:
-                parts.setdefault(table, [])
+                sink.add(table)
+        sink.end_input()
         if not source.needs_dates:
             span = _widen(span, report)
-    case.reports = tuple(reports[name] for name in sorted(reports))
-    case.tables = {table: concat(table, parts[table]) for table in sorted(parts, key=_name)}
-    return case
+    return sink.case(tuple(reports[name] for name in sorted(reports)), places)
+
+
+def _apart(one: Known, taken: Mapping[str, InputReport]) -> Known:
+    """The input under an id that no other has."""
+    name, number = one.item.id, 1
+    while name in taken:
+        number += 1
+        name = f"{one.item.id} ({number})"
+    report = replace(one.report, path=name) if one.report is not None else None
+    return replace(one, item=replace(one.item, id=name), report=report)
 
 
 def _recognise(item: Item, kind: str | None) -> Known:
@@ -106,9 +130,7 @@ def _forced(kind: str) -> Source:
     raise UsageError(f"there is no kind {kind}; there are {', '.join(source.name for source in sources.load())}")
 
 
-def _read_one(
-    item: Item, source: Source, how: ReadOptions, parts: dict[Table, list[pl.DataFrame]], progress: Progress
-) -> InputReport:
+def _read_one(item: Item, source: Source, how: ReadOptions, sink: Sink, progress: Progress) -> InputReport:
     ledger = Ledger()
     error, stream = "", None
     try:
@@ -116,7 +138,7 @@ def _read_one(
             done = 0
             for batch in source.read(stream, item, how, ledger):
                 for table, frame in batch.items():
-                    parts.setdefault(table, []).append(frame)
+                    sink.add(table, frame)
                 progress.advance(stream.size - done)
                 done = stream.size
             while stream.read(1 << 20):  # what the source did not want still belongs to the hash
@@ -159,10 +181,6 @@ def _file(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _name(table: Table) -> str:
-    return table.name
-
-
 def _widen(span: tuple[datetime, datetime] | None, report: InputReport) -> tuple[datetime, datetime] | None:
     if report.first_time is None or report.last_time is None:
         return span
@@ -171,12 +189,17 @@ def _widen(span: tuple[datetime, datetime] | None, report: InputReport) -> tuple
     return min(span[0], report.first_time), max(span[1], report.last_time)
 
 
-def _window(frame: pl.DataFrame, options: RunOptions) -> pl.DataFrame:
+def _window(rows: Rows, options: RunOptions) -> Rows:
+    wanted = pl.lit(True)
     if options.start is not None:
-        frame = frame.filter(pl.col("time") >= pl.lit(options.start.astimezone(UTC)))
+        wanted &= pl.col("time") >= pl.lit(options.start.astimezone(UTC))
     if options.end is not None:
-        frame = frame.filter(pl.col("time") < pl.lit(options.end.astimezone(UTC)))
-    return frame
+        wanted &= pl.col("time") < pl.lit(options.end.astimezone(UTC))
+    frame = rows.frame.filter(wanted)
+    if not rows.buckets:
+        frame = frame.collect().lazy()
+    height = frame.select(pl.len()).collect().item()
+    return Rows(frame, height, tuple(bucket.filter(wanted) for bucket in rows.buckets))
 
 
 def usable(reports: Iterable[InputReport]) -> bool:

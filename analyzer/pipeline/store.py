@@ -1,4 +1,8 @@
-"""The tables of one run, and the facts derived from them, each derived once."""
+"""The tables of one run, and the facts derived from them, each derived once.
+
+A fact that names a group is derived bucket by bucket where its tables lie in files, so that only one bucket is in
+memory at a time.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
+from analyzer.case import Rows
 from analyzer.facts.contract import Fact
 from analyzer.frames import Table
 
@@ -13,9 +18,10 @@ from analyzer.frames import Table
 class Store:
     """Tables by contract. A table is present when an input was read that gives it, even if it has no rows."""
 
-    def __init__(self, tables: Mapping[Table, pl.DataFrame]) -> None:
-        self._frames: dict[Table | Fact, pl.LazyFrame] = {table: frame.lazy() for table, frame in tables.items()}
-        self.rows: dict[Table, int] = {table: frame.height for table, frame in tables.items()}
+    def __init__(self, tables: Mapping[Table, Rows]) -> None:
+        self._tables = tables
+        self._frames: dict[Table | Fact, pl.LazyFrame] = {table: rows.frame for table, rows in tables.items()}
+        self.rows: dict[Table, int] = {table: rows.height for table, rows in tables.items()}
 
     def get(self, need: Table | Fact) -> pl.LazyFrame | None:
         """The table, or the fact if it can be derived; None where its inputs are missing."""
@@ -24,9 +30,21 @@ class Store:
         given = {one: frame for one in need.inputs if (frame := self.get(one)) is not None}
         if not any(all(one in given for one in alternative) for alternative in need.needs_any):
             return None
-        derived = need.table.check(need.derive(given)).collect()
+        derived = self._by_bucket(need, given) if need.grouped else need.table.check(need.derive(given)).collect()
         self._frames[need] = derived.lazy()
         return self._frames[need]
+
+    def _by_bucket(self, fact: Fact, given: Mapping[Table | Fact, pl.LazyFrame]) -> pl.DataFrame:
+        buckets = [self._tables[need].buckets for need in given if isinstance(need, Table)]
+        if len(buckets) < len(given) or not all(buckets):
+            return fact.table.check(fact.derive(given)).collect()
+        parts = []
+        for number in range(len(buckets[0])):
+            one: dict[Table | Fact, pl.LazyFrame] = {
+                need: self._tables[need].buckets[number] for need in given if isinstance(need, Table)
+            }
+            parts.append(fact.table.check(fact.derive(one)).collect())
+        return pl.concat(parts).sort("time", "source", "number", maintain_order=True)
 
     def select(self, needs: Iterable[Table | Fact]) -> dict[Table | Fact, pl.LazyFrame]:
         """Those of `needs` that exist."""

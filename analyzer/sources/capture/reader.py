@@ -20,7 +20,7 @@ from analyzer.sources.capture import framing_pcap, framing_pcapng
 from analyzer.sources.capture.arrays import I64, distinct
 from analyzer.sources.capture.connections import Connections
 from analyzer.sources.capture.dns_messages import DnsReader
-from analyzer.sources.capture.duplicates import Duplicates
+from analyzer.sources.capture.duplicates import Duplicates, candidates
 from analyzer.sources.capture.fragments import Fragments
 from analyzer.sources.capture.layers import Headers, headers
 from analyzer.sources.capture.links import link_layer
@@ -136,7 +136,8 @@ class _Reader:
         dst = self.addresses.texts(six, head.dst_high[rows], head.dst_low[rows])
         place = np.full(len(window), -1)
         place[rows] = np.arange(len(rows))
-        duplicate = self.duplicates.mark(window, head, interface, rows)
+        copies = self.duplicates.mark(candidates(window, head, interface, rows))
+        duplicate = np.isin(window.number, copies)
         return Packets(window, head, rows, place, interface, src, dst, duplicate)
 
     def _count(self, window: Window, head: Headers, waiting: I64, rows: I64) -> None:

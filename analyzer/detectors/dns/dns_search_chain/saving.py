@@ -112,11 +112,15 @@ def _node_local(walks: Walks, ttl_seconds: float, cap_seconds: float) -> Saving 
         .join(walks.suffixes.select("client", "suffix").unique(), on="client")
         .select("client", name=pl.concat_str("base", pl.lit("."), "suffix"))
     )
-    key = ["client", "name", "qtype"]
+    key, life = ["client", "name", "qtype"], pl.col("negative_ttl").cast(pl.Float64).fill_null(ttl_seconds)
     asked = (
         walks.asked.filter(pl.col("rcode").is_in(["NXDOMAIN", "NOERROR"]), pl.col("time").is_not_null())
         .join(names, on=["client", "name"], how="semi")
-        .select("time", life=pl.col("negative_ttl").cast(pl.Float64).fill_null(ttl_seconds), key=pl.struct(key).rank("dense"))
+        .select(
+            "time",
+            life=pl.col("negative_ttl").cast(pl.Float64).fill_null(ttl_seconds),
+            key=pl.struct(key).rank("dense"),
+        )
     )
     # Minima first, windows after: a formula inside each of many small groups costs several times as much.
     first = asked.group_by("key").agg(since=pl.col("time").min(), life=pl.col("life").min().clip(0.001, cap_seconds))

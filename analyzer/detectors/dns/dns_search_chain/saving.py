@@ -112,7 +112,7 @@ def _node_local(walks: Walks, ttl_seconds: float, cap_seconds: float) -> Saving 
         .join(walks.suffixes.select("client", "suffix").unique(), on="client")
         .select("client", name=pl.concat_str("base", pl.lit("."), "suffix"))
     )
-    key, life = ["client", "name", "qtype"], pl.col("negative_ttl").cast(pl.Float64).fill_null(ttl_seconds)
+    key = ["client", "name", "qtype"]
     asked = (
         walks.asked.filter(pl.col("rcode").is_in(["NXDOMAIN", "NOERROR"]), pl.col("time").is_not_null())
         .join(names, on=["client", "name"], how="semi")

@@ -80,7 +80,7 @@ def test_two_inputs_of_one_name_are_told_apart_and_one_input_given_twice_counts_
 def test_an_interrupted_run_leaves_no_case_and_can_be_repeated(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "kept")
     writer.add(PACKETS, rows(PACKETS, {"src": "10.0.0.1", "dst": "10.0.0.2"}).collect())
-    writer.flush()
+    writer.end_input()
     assert not is_case(tmp_path / "kept")
     Writer(tmp_path / "kept").finish((), {})
     assert load(tmp_path / "kept").tables == {}

@@ -50,7 +50,7 @@ class Sink:
     def end_input(self) -> None:
         """All rows of the input were added."""
         if self._writer is not None:
-            self._writer.flush()
+            self._writer.end_input()
 
     def pour(self, case: Case) -> None:
         """Take the rows of another case."""
@@ -70,7 +70,7 @@ class Sink:
             whole = concat(table, parts)
             for one in whole.partition_by("source", maintain_order=True) if whole.height else ():
                 self._writer.add(table, one)
-                self._writer.flush()
+                self._writer.end_input()
             parts.clear()
 
     def case(self, reports: tuple[InputReport, ...], places: Mapping[str, Place]) -> Case:

@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from analyzer.case.folder import FILE, Writer, is_case, load
 from analyzer.case.model import Case, Place, Rows, beside, merged
+from analyzer.case.parts import Parts
 
-__all__ = ["FILE", "Case", "Place", "Rows", "Writer", "beside", "is_case", "load", "merged"]
+__all__ = ["FILE", "Case", "Parts", "Place", "Rows", "Writer", "beside", "is_case", "load", "merged"]

@@ -37,7 +37,7 @@ def investigate(options: RunOptions, progress: Progress | None = None) -> Result
 
 
 def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, progress: Progress) -> Result:
-    store = Store(case.tables)
+    store = Store(case.tables, options.engine)
     progress.phase("looking for failure patterns")
     coverage = coverage_of(store, case.reports)
     runs = fill(run_all(picked, store, coverage), case)

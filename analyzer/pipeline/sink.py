@@ -52,6 +52,13 @@ class Sink:
         if self._writer is not None:
             self._writer.end_input()
 
+    def apart(self) -> Writer:
+        """The writer into files, for rows that other processes write beside it."""
+        if self._writer is None:
+            self._spill()
+        assert self._writer is not None
+        return self._writer
+
     def pour(self, case: Case) -> None:
         """Take the rows of another case."""
         for table, rows in case.tables.items():

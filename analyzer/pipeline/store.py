@@ -13,13 +13,15 @@ import polars as pl
 from analyzer.case import Rows
 from analyzer.facts.contract import Fact
 from analyzer.frames import Table
+from analyzer.pipeline.engine import Engine, Here
 
 
 class Store:
     """Tables by contract. A table is present when an input was read that gives it, even if it has no rows."""
 
-    def __init__(self, tables: Mapping[Table, Rows]) -> None:
+    def __init__(self, tables: Mapping[Table, Rows], engine: Engine | None = None) -> None:
         self._tables = tables
+        self._engine = engine or Here()
         self._frames: dict[Table | Fact, pl.LazyFrame] = {table: rows.frame for table, rows in tables.items()}
         self.rows: dict[Table, int] = {table: rows.height for table, rows in tables.items()}
 
@@ -38,13 +40,11 @@ class Store:
         buckets = [self._tables[need].buckets for need in given if isinstance(need, Table)]
         if len(buckets) < len(given) or not all(buckets):
             return fact.table.check(fact.derive(given)).collect()
-        parts = []
-        for number in range(len(buckets[0])):
-            one: dict[Table | Fact, pl.LazyFrame] = {
-                need: self._tables[need].buckets[number] for need in given if isinstance(need, Table)
-            }
-            parts.append(fact.table.check(fact.derive(one)).collect())
-        return pl.concat(parts).sort("time", "source", "number", maintain_order=True)
+        given_in = [
+            (fact, {need: self._tables[need].buckets[number] for need in given if isinstance(need, Table)})
+            for number in range(len(buckets[0]))
+        ]
+        return pl.concat(self._engine.map(_bucket, given_in)).sort("time", "source", "number", maintain_order=True)
 
     def select(self, needs: Iterable[Table | Fact]) -> dict[Table | Fact, pl.LazyFrame]:
         """Those of `needs` that exist."""
@@ -59,3 +59,10 @@ class Store:
             else:
                 found |= set(self.tables_behind(need.inputs))
         return sorted(found, key=lambda table: table.name)
+
+
+def _bucket(given: tuple[Fact, dict[Table, pl.LazyFrame]]) -> pl.DataFrame:
+    """A grouped fact of one bucket."""
+    fact, tables = given
+    frames: dict[Table | Fact, pl.LazyFrame] = dict(tables.items())
+    return fact.table.check(fact.derive(frames)).collect()

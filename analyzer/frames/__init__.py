@@ -5,7 +5,7 @@ lower case without the final dot, codes are text, addresses are canonical text. 
 """
 
 from analyzer.frames.audit import AUDIT_EVENTS
-from analyzer.frames.capture import DNS_MESSAGES, HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS
+from analyzer.frames.capture import DNS_MESSAGES, HTTP_MESSAGES, PACKETS
 from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
 from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_QUERIES, KLOG_LINES
 
@@ -13,7 +13,6 @@ TABLES: tuple[Table, ...] = (
     PACKETS,
     DNS_MESSAGES,
     HTTP_MESSAGES,
-    TCP_CONNECTIONS,
     COREDNS_QUERIES,
     COREDNS_ERRORS,
     AUDIT_EVENTS,
@@ -30,7 +29,6 @@ __all__ = [
     "NO_REPLY",
     "PACKETS",
     "TABLES",
-    "TCP_CONNECTIONS",
     "TIME",
     "Col",
     "Table",

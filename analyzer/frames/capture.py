@@ -35,6 +35,7 @@ PACKETS = Table(
         Col("tcp_flags", pl.Int16(), "TCP flag byte; null for other protocols."),
         Col("seq", pl.Int64(), "TCP sequence number; null for other protocols."),
         Col("ack", pl.Int64(), "TCP acknowledgement number; null for other protocols."),
+        Col("window", pl.Int32(), "TCP window as the header states it, not scaled; null for other protocols."),
         Col("ttl", pl.Int16(), "TTL or hop limit."),
         Col("ip_id", pl.Int32(), "IPv4 identification; null for IPv6."),
         _DUPLICATE,
@@ -83,20 +84,4 @@ HTTP_MESSAGES = Table(
         _DUPLICATE,
     ),
     group="asker",
-)
-
-TCP_CONNECTIONS = Table(
-    "tcp_connections",
-    "One row per TCP connection attempt seen in a capture: the first SYN of a client socket.",
-    (
-        *PLACE,
-        Col("client", pl.String(), "Address that sent the SYN."),
-        Col("client_port", pl.Int32(), "Port that sent the SYN."),
-        Col("server", pl.String(), "Address the SYN was sent to."),
-        Col("server_port", pl.Int32(), "Port the SYN was sent to."),
-        Col("syns", pl.Int32(), "SYN packets of this attempt, copies at other interfaces not counted."),
-        Col("answered", pl.Boolean(), "True where a SYN-ACK came back."),
-        Col("handshake_seconds", pl.Float64(), "First SYN to SYN-ACK; null if unanswered."),
-    ),
-    group="client",
 )

@@ -49,6 +49,7 @@ class Headers:
     flags: I64
     seq: I64
     ack: I64
+    window: I64
     ttl: I64
     ip_id: I64
     payload: I64
@@ -108,6 +109,7 @@ def _network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Fl
         flags=np.full(len(at), ABSENT),
         seq=np.full(len(at), ABSENT),
         ack=np.full(len(at), ABSENT),
+        window=np.full(len(at), ABSENT),
         ttl=np.where(four, head[:, 8], head[:, 7]).astype(np.int64),
         ip_id=np.where(four, halves(head, 4).astype(np.int64), ABSENT),
         payload=transport,
@@ -200,6 +202,7 @@ def _transport(data: U8, end: I64, cut: Flags, out: Headers) -> None:
     out.seq = np.where(tcp & (seen >= 8), fulls(head, 4).astype(np.int64), ABSENT)
     out.ack = np.where(tcp & (seen >= 12), fulls(head, 8).astype(np.int64), ABSENT)
     out.flags = np.where(tcp & (seen >= 14), head[:, 13].astype(np.int64), ABSENT)
+    out.window = np.where(tcp & (seen >= 16), halves(head, 14).astype(np.int64), ABSENT)
     # A header cut before its own length field is taken at its least size, so that nothing behind it is read.
     offset = np.where(seen >= 13, offset, np.maximum(seen, 20))
     icmp = has & ((out.protocol == ICMP) | (out.protocol == ICMP6))

@@ -93,6 +93,7 @@ def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
         "tcp_flags": numbers(head.flags[at], pl.Int16()),
         "seq": numbers(head.seq[at], pl.Int64()),
         "ack": numbers(head.ack[at], pl.Int64()),
+        "window": numbers(head.window[at], pl.Int32()),
         "ttl": numbers(head.ttl[at], pl.Int16()),
         "ip_id": numbers(head.ip_id[at], pl.Int32()),
         "duplicate": pl.Series(packets.duplicate[at]),

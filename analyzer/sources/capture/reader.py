@@ -1,4 +1,4 @@
-"""Reads a capture window by window into the four capture tables, and keeps the ledger.
+"""Reads a capture window by window into the capture tables, and keeps the ledger.
 
 The ledger counts frames. A frame is used if its headers were read, whether or not it holds IP, and skipped for the
 first thing in it that could not be read. A frame whose headers are good but whose DNS message is malformed, or never
@@ -15,10 +15,9 @@ import numpy as np
 import polars as pl
 
 from analyzer.errors import InputError
-from analyzer.frames import DNS_MESSAGES, HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS, Table
+from analyzer.frames import DNS_MESSAGES, HTTP_MESSAGES, PACKETS, Table
 from analyzer.sources.capture import framing_pcap, framing_pcapng
 from analyzer.sources.capture.arrays import I64, distinct
-from analyzer.sources.capture.connections import Connections
 from analyzer.sources.capture.dns_messages import DnsReader
 from analyzer.sources.capture.duplicates import Duplicates, candidates
 from analyzer.sources.capture.fragments import Fragments
@@ -93,7 +92,6 @@ class _Reader:
     addresses: Addresses = field(default_factory=Addresses)
     dns: DnsReader = field(init=False)
     metadata: MetadataReader = field(init=False)
-    connections: Connections = field(init=False)
     duplicates: Duplicates = field(init=False)
     fragments: Fragments = field(init=False)
     clock: Clock = field(init=False)
@@ -101,7 +99,6 @@ class _Reader:
     def __post_init__(self) -> None:
         self.dns = DnsReader(self.ledger, self.source)
         self.metadata = MetadataReader(self.source)
-        self.connections = Connections(self.source)
         self.duplicates = Duplicates(self.ledger)
         self.fragments = Fragments(self.ledger)
         self.clock = Clock(self.ledger)
@@ -118,14 +115,12 @@ class _Reader:
         waiting.append(open_frames)
         if (asked := self.metadata.read(packets)) is not None:
             out[HTTP_MESSAGES] = asked
-        if (opened := self.connections.add(packets)) is not None:
-            out[TCP_CONNECTIONS] = opened
         self._count(window, head, np.concatenate(waiting), rows)
         return out
 
     def rest(self) -> Batch:
         """Rows that had to wait for the end of the capture."""
-        out: dict[Table, pl.DataFrame] = {TCP_CONNECTIONS: self.connections.close()}
+        out: dict[Table, pl.DataFrame] = {}
         if (asked := self.metadata.close()) is not None:
             out[HTTP_MESSAGES] = asked
         return out

@@ -182,7 +182,11 @@ def _transport(data: U8, end: I64, cut: Flags, out: Headers) -> None:
     length = out.payload_end - at
     stated = halves(head, 4).astype(np.int64)
     offset = (head[:, 12] >> 4).astype(np.int64) * 4
-    seen = end - at
+    seen = np.minimum(end, out.payload_end) - at
+    # A first fragment may end within the transport header, like a packet that the snap length cut.
+    if (first := out.fragment == FIRST).any():
+        cut = cut | first
+        length[first] = 1 << 16
     bad_tcp = tcp & (((seen >= 13) & ((offset < 20) | (offset > length) | ((offset > seen) & ~cut))) | (length < 20))
     bad_tcp |= tcp & ~cut & (seen < 20)
     out.no_udp_length = udp & (stated == 0) & (seen >= 6)

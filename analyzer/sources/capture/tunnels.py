@@ -138,7 +138,7 @@ def _ordered(layers: list[Tunnels], out: Headers, unread: int, wireguard: int) -
 
 
 def _found(data: U8, end: I64, out: Headers, rows: I64) -> _Found:
-    """What looks like a tunnel among these rows."""
+    """What looks like a tunnel among these rows, in their order."""
     protocol = out.protocol[rows]
     parts = [
         _in_udp(data, end, out, rows[protocol == UDP]),
@@ -148,7 +148,8 @@ def _found(data: U8, end: I64, out: Headers, rows: I64) -> _Found:
     parts = [part for part in parts if len(part.rows)] or parts[:1]
     if len(parts) == 1:
         return parts[0]
-    return _Found(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(_Found)))
+    order = np.argsort(np.concatenate([part.rows for part in parts]), kind="stable")
+    return _Found(*(np.concatenate([getattr(part, one.name) for part in parts])[order] for one in fields(_Found)))
 
 
 def _in_ip(out: Headers, rows: I64) -> _Found:

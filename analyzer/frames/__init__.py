@@ -5,7 +5,13 @@ lower case without the final dot, codes are text, addresses are canonical text. 
 """
 
 from analyzer.frames.audit import AUDIT_EVENTS
-from analyzer.frames.capture import DNS_MESSAGES, HTTP_MESSAGES, PACKETS
+from analyzer.frames.capture import (
+    DNS_MESSAGES,
+    HTTP_MESSAGES,
+    ICMP_ERRORS,
+    PACKETS,
+    TUNNEL_HEADERS,
+)
 from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
 from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_QUERIES, KLOG_LINES
 
@@ -13,6 +19,8 @@ TABLES: tuple[Table, ...] = (
     PACKETS,
     DNS_MESSAGES,
     HTTP_MESSAGES,
+    TUNNEL_HEADERS,
+    ICMP_ERRORS,
     COREDNS_QUERIES,
     COREDNS_ERRORS,
     AUDIT_EVENTS,
@@ -25,11 +33,13 @@ __all__ = [
     "COREDNS_QUERIES",
     "DNS_MESSAGES",
     "HTTP_MESSAGES",
+    "ICMP_ERRORS",
     "KLOG_LINES",
     "NO_REPLY",
     "PACKETS",
     "TABLES",
     "TIME",
+    "TUNNEL_HEADERS",
     "Col",
     "Table",
     "concat",

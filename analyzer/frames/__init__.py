@@ -5,7 +5,14 @@ lower case without the final dot, codes are text, addresses are canonical text. 
 """
 
 from analyzer.frames.audit import AUDIT_EVENTS
-from analyzer.frames.capture import DNS_MESSAGES, HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS
+from analyzer.frames.capture import (
+    DNS_MESSAGES,
+    HTTP_MESSAGES,
+    MINING_MESSAGES,
+    PACKETS,
+    TCP_CONNECTIONS,
+    TLS_CLIENT_HELLOS,
+)
 from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
 from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_QUERIES, KLOG_LINES
 
@@ -13,6 +20,8 @@ TABLES: tuple[Table, ...] = (
     PACKETS,
     DNS_MESSAGES,
     HTTP_MESSAGES,
+    TLS_CLIENT_HELLOS,
+    MINING_MESSAGES,
     TCP_CONNECTIONS,
     COREDNS_QUERIES,
     COREDNS_ERRORS,
@@ -27,11 +36,13 @@ __all__ = [
     "DNS_MESSAGES",
     "HTTP_MESSAGES",
     "KLOG_LINES",
+    "MINING_MESSAGES",
     "NO_REPLY",
     "PACKETS",
     "TABLES",
     "TCP_CONNECTIONS",
     "TIME",
+    "TLS_CLIENT_HELLOS",
     "Col",
     "Table",
     "concat",

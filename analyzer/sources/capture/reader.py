@@ -1,4 +1,4 @@
-"""Reads a capture window by window into the four capture tables, and keeps the ledger.
+"""Reads a capture window by window into the capture tables, and keeps the ledger.
 
 The ledger counts frames. A frame is used if its headers were read, whether or not it holds IP, and skipped for the
 first thing in it that could not be read. A frame whose headers are good but whose DNS message is malformed, or never
@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from analyzer.errors import InputError
-from analyzer.frames import DNS_MESSAGES, HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS, Table
+from analyzer.frames import DNS_MESSAGES, PACKETS, TCP_CONNECTIONS, Table
 from analyzer.sources.capture import framing_pcap, framing_pcapng
 from analyzer.sources.capture.arrays import I64, distinct
 from analyzer.sources.capture.connections import Connections
@@ -24,9 +24,9 @@ from analyzer.sources.capture.duplicates import Duplicates
 from analyzer.sources.capture.fragments import Fragments
 from analyzer.sources.capture.layers import Headers, headers
 from analyzer.sources.capture.links import link_layer
-from analyzer.sources.capture.metadata import MetadataReader
 from analyzer.sources.capture.packets import Packets, packet_frame
 from analyzer.sources.capture.reasons import FINE, HEADERS_UNREAD, UNKNOWN_TYPE, UNSUPPORTED, WORDS
+from analyzer.sources.capture.recognise import Recognised, recognise
 from analyzer.sources.capture.texts import Addresses
 from analyzer.sources.capture.window import NO_TIME, SIZE, Clock, Window
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, ReadOptions
@@ -92,7 +92,7 @@ class _Reader:
     unknown: int = 0
     addresses: Addresses = field(default_factory=Addresses)
     dns: DnsReader = field(init=False)
-    metadata: MetadataReader = field(init=False)
+    recognised: Recognised = field(init=False)
     connections: Connections = field(init=False)
     duplicates: Duplicates = field(init=False)
     fragments: Fragments = field(init=False)
@@ -100,7 +100,7 @@ class _Reader:
 
     def __post_init__(self) -> None:
         self.dns = DnsReader(self.ledger, self.source)
-        self.metadata = MetadataReader(self.source)
+        self.recognised = Recognised(self.source, self.ledger)
         self.connections = Connections(self.source)
         self.duplicates = Duplicates(self.ledger)
         self.fragments = Fragments(self.ledger)
@@ -116,8 +116,7 @@ class _Reader:
         waiting = [self.fragments.take(window, head, rows)]
         out[DNS_MESSAGES], open_frames = self.dns.read(packets)
         waiting.append(open_frames)
-        if (asked := self.metadata.read(packets)) is not None:
-            out[HTTP_MESSAGES] = asked
+        out |= self.recognised.take(recognise(window, head, link.interface, rows), packets.duplicate)
         if (opened := self.connections.add(packets)) is not None:
             out[TCP_CONNECTIONS] = opened
         self._count(window, head, np.concatenate(waiting), rows)
@@ -125,10 +124,7 @@ class _Reader:
 
     def rest(self) -> Batch:
         """Rows that had to wait for the end of the capture."""
-        out: dict[Table, pl.DataFrame] = {TCP_CONNECTIONS: self.connections.close()}
-        if (asked := self.metadata.close()) is not None:
-            out[HTTP_MESSAGES] = asked
-        return out
+        return {TCP_CONNECTIONS: self.connections.close()} | self.recognised.close()
 
     def _packets(self, window: Window, head: Headers, interface: I64, rows: I64) -> Packets:
         six = head.version[rows] == 6

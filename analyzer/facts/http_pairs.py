@@ -16,7 +16,8 @@ _SOCKET = ["source", "client", "client_port", "server", "server_port"]
 def with_answers(messages: pl.LazyFrame) -> pl.DataFrame:
     """The requests among the messages, each with `answered`, `answer_number`, `status` and `duration_seconds` of its
     answer, null where none was seen. Copies at other interfaces and interim answers are left out."""
-    interim = (pl.col("status") < 200).fill_null(False)
+    # 101 is the last answer of its connection (RFC 9110, section 15.2.2).
+    interim = ((pl.col("status") < 200) & (pl.col("status") != 101)).fill_null(False)
     fresh = messages.filter(~pl.col("duplicate").fill_null(False), ~interim)
     turned = _turned(fresh.sort("time", "source", "number").collect())
     key = [*_SOCKET, "burst", "nth"]

@@ -101,7 +101,7 @@ TLS_CLIENT_HELLOS = Table(
         Col(
             "sni",
             pl.String(),
-            "Server name asked for (RFC 6066), lower case, no final dot; null if absent; of an encrypted one the outer.",
+            "Server name (RFC 6066), lower case, no final dot; of an encrypted one the outer; null if absent.",
         ),
         Col("alpn", pl.String(), "Application protocols offered (RFC 7301), joined by commas; null if absent."),
         Col("version", pl.String(), "Highest version offered as text (TLS 1.3); null if nobody knows it."),

@@ -11,6 +11,7 @@ from analyzer.story.series import Get
 MOST = 10
 
 _FRESH = ~pl.col("duplicate").fill_null(False) & ~pl.col("response")
+_METADATA = _FRESH & pl.col("metadata")
 
 _KINDS: tuple[tuple[str, str, Table, str, pl.Expr, pl.Expr], ...] = (
     ("DNS clients in captures", "queries", DNS_MESSAGES, "src", _FRESH, pl.lit(1, dtype=pl.Int64)),
@@ -20,7 +21,7 @@ _KINDS: tuple[tuple[str, str, Table, str, pl.Expr, pl.Expr], ...] = (
         "requests",
         HTTP_MESSAGES,
         "src",
-        _FRESH & pl.col("metadata"),
+        _METADATA,
         pl.lit(1, dtype=pl.Int64),
     ),
     (

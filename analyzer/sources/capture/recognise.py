@@ -156,7 +156,7 @@ class Recognised:
             rows = pl.concat(frames, how="diagonal_relaxed").sort("number", maintain_order=True)
             if kind == HTTP:
                 rows = rows.filter(~self._metadata.proxied(rows))
-            fresh = self._sequences[kind].fresh(rows)
+            fresh = rows.filter(pl.Series(self._sequences[kind].fresh(rows)))
             if fresh.height:
                 out[TABLES[kind]] = self._table(kind, fresh)
         return out

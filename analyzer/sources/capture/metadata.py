@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from analyzer.frames import HTTP_MESSAGES
-from analyzer.sources.capture.arrays import I64, U8, Flags, gather, padded
+from analyzer.sources.capture.arrays import I64, U8, U64, Flags, gather, padded
 from analyzer.sources.capture.extracts import Extract
 from analyzer.sources.capture.http_head import HEAD_MOST, Head, begins, expiry, looks_like_metadata, read_head
 from analyzer.sources.capture.layers import LATER, TCP, Headers
@@ -33,6 +33,16 @@ BODY_MOST = 16 << 10
 EARLY_MOST = 8
 """Segments that wait for an earlier one before that one counts as lost to the capture."""
 SYN = 0x02
+
+_SERVERS = {
+    version: [
+        (np.uint64(int(one) >> 64), np.uint64(int(one) & (1 << 64) - 1))
+        for one in map(ip_address, SERVERS)
+        if one.version == version
+    ]
+    for version in (4, 6)
+}
+"""Upper and lower word of each address, by IP version."""
 
 _Key = tuple[int, int, int, int, int, int, int]
 """IP version; address (two words) and port of the client; the same of the server."""
@@ -87,10 +97,9 @@ class MetadataReader:
 
     def read(self, got: Extract, duplicate: Flags) -> pl.DataFrame | None:
         """Rows of the messages that became whole; None if there are none."""
-        sockets = _sockets(got, np.flatnonzero(~duplicate))
-        wanted = self._wanted(got, sockets)
-        if len(wanted.rows):
-            self._segments(got, wanted)
+        self._proxied = {key for key in self._open if key[-1] == PROXY_PORT}
+        if len(got):
+            self._segments(got, self._wanted(got, _sockets(got, np.flatnonzero(~duplicate))))
         return self._take()
 
     def proxied(self, rows: pl.DataFrame) -> pl.Series:
@@ -117,9 +126,8 @@ class MetadataReader:
         asks = np.flatnonzero(to_proxy & ~server)
         if len(asks):
             server[asks] = _asks_metadata(padded(got.data), got.start[rows[asks]])
-        known = {key for key in self._open if key[-1] == PROXY_PORT}
+        known = self._proxied
         known |= {sockets.keys[place] for place in np.flatnonzero(server & ~sockets.served).tolist()}
-        self._proxied = known
         if known:
             for place in np.flatnonzero(~server).tolist():
                 server[place] = sockets.keys[place] in known
@@ -250,15 +258,14 @@ class MetadataReader:
         return frame
 
 
-def _is_server(six: Flags, high: Any, low: Any) -> Flags:
+def _is_server(six: Flags, high: U64, low: U64) -> Flags:
     out = np.zeros(len(six), bool)
-    for address in map(ip_address, SERVERS):
-        value = int(address)
-        out |= (
-            (six == (address.version == 6))
-            & (high == np.uint64(value >> 64))
-            & (low == np.uint64(value & (1 << 64) - 1))
-        )
+    for address in _SERVERS[4]:
+        out |= low == address[1]
+    if six.any():
+        out &= ~six
+        for address in _SERVERS[6]:
+            out |= six & (high == address[0]) & (low == address[1])
     return out
 
 

@@ -82,8 +82,8 @@ def _sure(data: U8, head: Headers, rows: I64, kind: U8) -> U8:
     at = head.payload[rows]
     out = np.zeros(len(rows), np.uint8)
     http, tls, rpc = (np.flatnonzero(kind == which) for which in (HTTP, TLS, RPC))
-    served = metadata.served(head, rows[http])
-    out[http] = np.where((http_plain.begins(data, at[http]) >= 0) & ~served, HTTP, 0)
+    http = http[http_plain.begins(data, at[http]) >= 0]
+    out[http[~metadata.served(head, rows[http])]] = HTTP
     out[tls] = np.where(tls_hello.begins(data, at[tls]), TLS, 0)
     out[rpc] = np.where(stratum.begins(data, at[rpc]), RPC, 0)
     return out

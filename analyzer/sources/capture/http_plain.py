@@ -34,7 +34,7 @@ _NAMES = (b"host:", b"user-agent:", b"content-length:", b"transfer-encoding:")
 _HOST, _AGENT, _LENGTH, _ENCODING = range(len(_NAMES))
 _METHOD_TEXTS = pl.Series([*METHODS, None], dtype=pl.String)
 _TARGETS = (b"/", b"*", b"http:", b"https:")
-_PLAIN_PATH = r"^(/(?:[^/?#;][^?#;]*)?)"
+_PLAIN_PATH = r"^(/(?:[^/?#;][^?#;]*)?)(?:[?#;]|$)"
 _KEPT = r"[?&](?:api-version|resource)=|/credentials/"
 
 

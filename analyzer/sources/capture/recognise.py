@@ -96,9 +96,9 @@ def _read(which: int, data: U8, start: I64, end: I64, final: Flags) -> tuple[pl.
         place = {"row": heads.row, "offset": heads.offset, "head": heads.head, "length": heads.length}
         return heads.content.with_columns(pl.Series(name, value) for name, value in place.items()), heads.open
     made = tls_hello.read(data, start, end, final) if which == TLS else stratum.read(data, start, end, final)
-    size = (end - start)[made.row]
-    zero = np.zeros(len(made.row), np.int64)
-    place = {"row": made.row, "offset": zero, "head": size, "length": size}
+    offset = made.offset if isinstance(made, stratum.Messages) else np.zeros(len(made.row), np.int64)
+    size = (end - start)[made.row] - offset
+    place = {"row": made.row, "offset": offset, "head": size, "length": size}
     return made.content.with_columns(pl.Series(name, value) for name, value in place.items()), made.open
 
 

@@ -51,9 +51,11 @@ _ACCOUNT_FIRST = frozenset({"mining.authorize", "mining.submit", "eth_submitLogi
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """One entry per message; `row` is the segment. `open` lists the segments that end inside a message."""
+    """One entry per message; `row` is the segment, `offset` where in it the message begins. `open` lists the segments
+    that end inside their first message."""
 
     row: I64
+    offset: I64
     content: pl.DataFrame
     open: I64
 
@@ -91,6 +93,7 @@ def begins(data: U8, at: I64) -> Flags:
 def read(data: U8, start: I64, end: I64, final: Flags) -> Messages:
     """The messages of segments that begin like JSON-RPC. Of a `final` segment nothing more will come."""
     rows: list[int] = []
+    offsets: list[int] = []
     told: list[_Told] = []
     unfinished: list[int] = []
     for row, (begin, stop) in enumerate(zip(start.tolist(), end.tolist(), strict=True)):
@@ -99,14 +102,17 @@ def read(data: U8, start: I64, end: I64, final: Flags) -> Messages:
             if b"\n" not in text and len(text) < 64 and not final[row]:
                 unfinished.append(row)
             continue
-        lines = text.split(b"\n")[:LINES_MOST]
-        found = [one for line in lines if (one := _message(line)) is not None]
-        told += found
-        rows += [row] * len(found)
-        if not found and len(lines) == 1 and not final[row] and len(text) < LINE_MOST:
+        lines, at, found = text.split(b"\n")[:LINES_MOST], 0, len(told)
+        for line in lines:
+            if (one := _message(line)) is not None:
+                told.append(one)
+                rows.append(row)
+                offsets.append(at)
+            at += len(line) + 1
+        if found == len(told) and len(lines) == 1 and not final[row] and len(text) < LINE_MOST:
             unfinished.append(row)
     content = pl.DataFrame([[getattr(one, name) for name in SCHEMA] for one in told], schema=SCHEMA, orient="row")
-    return Messages(np.array(rows, np.int64), content, np.array(unfinished, np.int64))
+    return Messages(np.array(rows, np.int64), np.array(offsets, np.int64), content, np.array(unfinished, np.int64))
 
 
 def masked(account: str) -> str:

@@ -199,13 +199,13 @@ def _versions(data: U8, walk: _Walk, rows: I64, body: I64, size: I64) -> None:
     """RFC 8446, section 4.2.1: the highest version of the list counts."""
     count = data[body].astype(np.int64) // 2
     good = (count > 0) & (1 + 2 * count <= size)
-    best = np.full(len(rows), -1)
+    best = np.zeros(len(rows), np.int64)
     for place in range(VERSIONS_MOST):
         here = np.flatnonzero(good & (place < count))
         if not len(here):
             break
         offered = half_at(data, body[here] + 1 + 2 * place).astype(np.int64)
-        better = _ranks(offered) > np.where(best[here] < 0, 0, _ranks(best[here]))
+        better = _ranks(offered) > _ranks(best[here])
         best[here[better]] = offered[better]
     walk.version[rows[good]] = best[good]
 

@@ -107,7 +107,8 @@ def reduced_path(target: bytes) -> str:
         query = parse_qsl(parts.query, max_num_fields=64)
     except ValueError:
         return printable(_CAPABILITY.sub(r"\1*", text.partition("?")[0]).encode("latin-1"))
-    path = _CAPABILITY.sub(r"\1*", parts.path or "/")
+    # Parameters of a path (RFC 3986, section 3.3) carry session ids.
+    path = _CAPABILITY.sub(r"\1*", parts.path.partition(";")[0] or "/")
     kept = "&".join(f"{name}={value}" for name, value in query if name in QUERY_KEPT)
     return printable((f"{path}?{kept}" if kept else path).encode("utf-8"))
 

@@ -229,7 +229,7 @@ def _paths(targets: pl.Series) -> pl.Series:
     at = odd.fill_null(False).arg_true()
     if not at.len():
         return out
-    return out.scatter(at, [reduced_path(text.partition(";")[0].encode()) for text in targets.gather(at).to_list()])
+    return out.scatter(at, [reduced_path(text.encode()) for text in targets.gather(at).to_list()])
 
 
 def _scrubbed(values: pl.Series) -> pl.Series:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analyzer.sources.capture import tls_hello
-from analyzer.sources.capture.arrays import I64, U8, U64, Flags
+from analyzer.sources.capture.arrays import I64, U8, U64, Flags, no_offsets
 from analyzer.sources.capture.extracts import Extract
 from analyzer.sources.capture.layers import Headers
 from analyzer.sources.capture.streams import Direction
@@ -76,11 +76,27 @@ def continuing(head: Headers, opened: I64, others: I64) -> I64:
     return others[chosen]
 
 
-def _ordered(head: Headers, rows: I64) -> U64:
-    """Direction in the upper half, sequence number in the lower; what meets by chance is sorted out by `Openings`."""
+def next_ones(head: Headers, opened: I64, others: I64) -> tuple[I64, I64]:
+    """The opened segments whose next one stands among the others, and that next one of each."""
+    if not len(opened) or not len(others):
+        return no_offsets(), no_offsets()
+    have = _ordered(head, others)
+    order = np.argsort(have, kind="stable")
+    want = _ordered(head, opened, head.payload_bytes[opened])
+    after = others[order[np.minimum(np.searchsorted(have[order], want), len(order) - 1)]]
+    same = (head.seq[opened] + head.payload_bytes[opened]) % _SEQUENCES == head.seq[after]
+    for name in _ENDS:
+        same &= getattr(head, name)[opened] == getattr(head, name)[after]
+    return opened[same], after[same]
+
+
+def _ordered(head: Headers, rows: I64, ahead: I64 | int = 0) -> U64:
+    """Direction in the upper half, sequence number in the lower; who asks must see that what meets belongs together."""
     ports = (head.src_port[rows] << 16 | head.dst_port[rows]).astype(np.uint64)
     words = [head.src_high[rows], head.src_low[rows], head.dst_high[rows], head.dst_low[rows], ports]
-    return (mixed(np.column_stack(words)) & ~np.uint64(_SEQUENCES - 1)) | head.seq[rows].astype(np.uint64)
+    return (mixed(np.column_stack(words)) & ~np.uint64(_SEQUENCES - 1)) | (
+        (head.seq[rows] + ahead) % _SEQUENCES
+    ).astype(np.uint64)
 
 
 @dataclass(slots=True)

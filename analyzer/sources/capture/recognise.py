@@ -16,8 +16,9 @@ from analyzer.sources.capture import http_plain, metadata, stratum, tls_hello
 from analyzer.sources.capture.arrays import I64, U8, Flags, padded
 from analyzer.sources.capture.extracts import Extract, extract
 from analyzer.sources.capture.layers import LATER, TCP, Headers
-from analyzer.sources.capture.openings import HTTP, OPENING_MOST, PLACE, RPC, TLS, Done, Openings, continuing
+from analyzer.sources.capture.openings import HTTP, OPENING_MOST, PLACE, RPC, TLS, Done, Openings, continuing, next_ones
 from analyzer.sources.capture.sequences import Sequences
+from analyzer.sources.capture.spans import places
 from analyzer.sources.capture.texts import Addresses
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
 from analyzer.sources.contract import Ledger
@@ -57,24 +58,35 @@ def recognise(window: Window, head: Headers, interface: I64, rows: I64) -> Found
     kind[end - head.payload[rows] < _LEAST[kind]] = 0
     some = np.flatnonzero(kind)
     kind[some] = _sure(window.data, head, rows[some], kind[some])
-    found: dict[int, pl.DataFrame] = {}
-    opened = np.zeros(len(rows), np.uint8)
-    for which in (HTTP, TLS, RPC):
-        mine = np.flatnonzero(kind == which)
-        if not len(mine):
-            continue
-        at = rows[mine]
-        cut = window.end[at] < head.payload_end[at]
-        told, still = _read(which, window.data, head.payload[at], end[mine], cut)
-        opened[mine[still]] = which
-        if told.height:
-            found[which] = _placed(told, _places(window, head, interface, at)[told["row"]])
-    started = np.flatnonzero(opened)
-    onward = continuing(head, rows[started], rows[kind == 0])
-    chosen = np.sort(np.concatenate([rows[started], onward]))
-    kinds = np.zeros(len(window), np.uint8)
-    kinds[rows] = opened
-    return Found(found, extract(window, head, interface, chosen, OPENING_MOST), kinds[chosen], served)
+    opened = np.zeros(len(window), np.uint8)
+    found: dict[int, list[pl.DataFrame]] = {which: [] for which in TABLES}
+    for which, parts in found.items():
+        at, stop = rows[kind == which], end[kind == which]
+        if len(at):
+            told, still = _read(which, window.data, head.payload[at], stop, window.end[at] < head.payload_end[at])
+            opened[at[still]] = which
+            parts.append(_placed(told, _places(window, head, interface, at)[told["row"]]))
+    onward = continuing(head, np.flatnonzero(opened), rows[kind == 0])
+    for which, parts in found.items():
+        first, second = next_ones(head, np.flatnonzero(opened == which), onward)
+        if len(first):
+            told, still = _read_pairs(which, window, head, first, second)
+            opened[np.delete(first, still)] = 0
+            parts.append(_placed(told, _places(window, head, interface, first)[told["row"]]))
+    chosen = np.sort(np.concatenate([np.flatnonzero(opened), onward]))
+    follow = extract(window, head, interface, chosen, OPENING_MOST)
+    whole = {which: pl.concat(parts) for which, parts in found.items() if parts}
+    return Found(whole, follow, opened[chosen], served)
+
+
+def _read_pairs(which: int, window: Window, head: Headers, first: I64, second: I64) -> tuple[pl.DataFrame, I64]:
+    """Messages that begin in one segment and go on in the next: most of those that span any."""
+    both = np.column_stack([first, second]).ravel()
+    start = head.payload[both]
+    size = np.minimum(np.minimum(head.payload_end[both], window.end[both]) - start, OPENING_MOST)
+    data = padded(window.data[places(start, size)])
+    ends = np.cumsum(size)[1::2]
+    return _read(which, data, ends - size[::2] - size[1::2], ends, window.end[second] < head.payload_end[second])
 
 
 def _sure(data: U8, head: Headers, rows: I64, kind: U8) -> U8:
@@ -108,9 +120,9 @@ def _places(window: Window, head: Headers, interface: I64, frames: I64) -> pl.Da
     return pl.DataFrame({"frame": frames} | {name: values[frames] for name, values in columns.items()})
 
 
-def _placed(told: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
+def _placed(told: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
     """Each message with the columns of its segment."""
-    whole = pl.concat([told.drop("row"), places], how="horizontal")
+    whole = pl.concat([told.drop("row"), segments], how="horizontal")
     return whole.with_columns(seq=(pl.col("seq").cast(pl.Int64) + pl.col("offset")) % (1 << 32)).drop("offset")
 
 
@@ -203,8 +215,8 @@ def _joined(kind: int, done: list[Done]) -> pl.DataFrame:
     end = np.cumsum(length)
     data = padded(b"".join(one.data for one in done))
     told, _ = _read(kind, data, end - length, end, np.ones(len(done), bool))
-    places = pl.DataFrame([one.place for one in done], schema=_SCHEMA, orient="row")
-    return _placed(told, places[told["row"]]).with_columns(duplicate=pl.lit(False))
+    segments = pl.DataFrame([one.place for one in done], schema=_SCHEMA, orient="row")
+    return _placed(told, segments[told["row"]]).with_columns(duplicate=pl.lit(False))
 
 
 _UNSIGNED = ("src_high", "src_low", "dst_high", "dst_low")

@@ -17,7 +17,6 @@ import polars as pl
 from analyzer.errors import InputError
 from analyzer.frames import (
     DNS_MESSAGES,
-    HTTP_MESSAGES,
     ICMP_ERRORS,
     PACKETS,
     TUNNEL_HEADERS,
@@ -31,10 +30,10 @@ from analyzer.sources.capture.fragments import Fragments
 from analyzer.sources.capture.icmp import icmp_errors
 from analyzer.sources.capture.layers import Headers, Tunnels, headers
 from analyzer.sources.capture.links import link_layer
-from analyzer.sources.capture.metadata import MetadataReader
 from analyzer.sources.capture.network import ESP
 from analyzer.sources.capture.packets import Packets, packet_frame
 from analyzer.sources.capture.reasons import FINE, HEADERS_UNREAD, UNKNOWN_TYPE, UNSUPPORTED, WORDS
+from analyzer.sources.capture.recognise import Recognised, recognise
 from analyzer.sources.capture.texts import Addresses
 from analyzer.sources.capture.tunnel_headers import tunnel_frame
 from analyzer.sources.capture.window import NO_TIME, SIZE, Clock, Window
@@ -104,14 +103,14 @@ class _Reader:
     unknown: int = 0
     addresses: Addresses = field(default_factory=Addresses)
     dns: DnsReader = field(init=False)
-    metadata: MetadataReader = field(init=False)
+    recognised: Recognised = field(init=False)
     duplicates: Duplicates = field(init=False)
     fragments: Fragments = field(init=False)
     clock: Clock = field(init=False)
 
     def __post_init__(self) -> None:
         self.dns = DnsReader(self.ledger, self.source)
-        self.metadata = MetadataReader(self.source)
+        self.recognised = Recognised(self.source, self.ledger)
         self.duplicates = Duplicates(self.ledger)
         self.fragments = Fragments(self.ledger)
         self.clock = Clock(self.ledger)
@@ -126,8 +125,7 @@ class _Reader:
         waiting = [self.fragments.take(window, head, rows)]
         out[DNS_MESSAGES], open_frames = self.dns.read(packets)
         waiting.append(open_frames)
-        if (asked := self.metadata.read(packets)) is not None:
-            out[HTTP_MESSAGES] = asked
+        out |= self.recognised.take(recognise(window, head, link.interface, rows), packets.duplicate)
         if (outer := tunnel_frame(window, tunnels, self.addresses, self.source)) is not None:
             out[TUNNEL_HEADERS] = outer
         if (errors := icmp_errors(packets, self.addresses, self.source)) is not None:
@@ -138,10 +136,7 @@ class _Reader:
 
     def rest(self) -> Batch:
         """Rows that had to wait for the end of the capture."""
-        out: dict[Table, pl.DataFrame] = {}
-        if (asked := self.metadata.close()) is not None:
-            out[HTTP_MESSAGES] = asked
-        return out
+        return dict(self.recognised.close())
 
     def _packets(self, window: Window, head: Headers, interface: I64, rows: I64) -> Packets:
         six = head.version[rows] == 6

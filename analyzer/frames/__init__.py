@@ -5,13 +5,14 @@ lower case without the final dot, codes are text, addresses are canonical text. 
 """
 
 from analyzer.frames.audit import AUDIT_EVENTS
-from analyzer.frames.capture import DNS_MESSAGES, HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS
+from analyzer.frames.capture import DNS_ANSWERS, DNS_MESSAGES, HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS
 from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
 from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_QUERIES, KLOG_LINES
 
 TABLES: tuple[Table, ...] = (
     PACKETS,
     DNS_MESSAGES,
+    DNS_ANSWERS,
     HTTP_MESSAGES,
     TCP_CONNECTIONS,
     COREDNS_QUERIES,
@@ -24,6 +25,7 @@ __all__ = [
     "AUDIT_EVENTS",
     "COREDNS_ERRORS",
     "COREDNS_QUERIES",
+    "DNS_ANSWERS",
     "DNS_MESSAGES",
     "HTTP_MESSAGES",
     "KLOG_LINES",

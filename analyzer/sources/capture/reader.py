@@ -1,4 +1,4 @@
-"""Reads a capture window by window into the four capture tables, and keeps the ledger.
+"""Reads a capture window by window into the capture tables, and keeps the ledger.
 
 The ledger counts frames. A frame is used if its headers were read, whether or not it holds IP, and skipped for the
 first thing in it that could not be read. A frame whose headers are good but whose DNS message is malformed, or never
@@ -15,18 +15,20 @@ import numpy as np
 import polars as pl
 
 from analyzer.errors import InputError
-from analyzer.frames import DNS_MESSAGES, HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS, Table
+from analyzer.frames import HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS, Table
 from analyzer.sources.capture import framing_pcap, framing_pcapng
 from analyzer.sources.capture.arrays import I64, distinct
 from analyzer.sources.capture.connections import Connections
-from analyzer.sources.capture.dns_messages import DnsReader
+from analyzer.sources.capture.dns_messages import window_dns
+from analyzer.sources.capture.dns_names import Names
+from analyzer.sources.capture.dns_reader import DnsReader
+from analyzer.sources.capture.dns_tables import Memo
 from analyzer.sources.capture.duplicates import Duplicates
-from analyzer.sources.capture.fragments import Fragments
 from analyzer.sources.capture.layers import Headers, headers
 from analyzer.sources.capture.links import link_layer
 from analyzer.sources.capture.metadata import MetadataReader
 from analyzer.sources.capture.packets import Packets, packet_frame
-from analyzer.sources.capture.reasons import FINE, HEADERS_UNREAD, UNKNOWN_TYPE, UNSUPPORTED, WORDS
+from analyzer.sources.capture.reasons import BAD_DNS, FINE, HEADERS_UNREAD, UNKNOWN_TYPE, UNSUPPORTED, WORDS
 from analyzer.sources.capture.texts import Addresses
 from analyzer.sources.capture.window import NO_TIME, SIZE, Clock, Window
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, ReadOptions
@@ -95,15 +97,13 @@ class _Reader:
     metadata: MetadataReader = field(init=False)
     connections: Connections = field(init=False)
     duplicates: Duplicates = field(init=False)
-    fragments: Fragments = field(init=False)
     clock: Clock = field(init=False)
 
     def __post_init__(self) -> None:
-        self.dns = DnsReader(self.ledger, self.source)
+        self.dns = DnsReader(self.ledger, self.source, Memo(Names(), self.addresses))
         self.metadata = MetadataReader(self.source)
         self.connections = Connections(self.source)
         self.duplicates = Duplicates(self.ledger)
-        self.fragments = Fragments(self.ledger)
         self.clock = Clock(self.ledger)
 
     def batch(self, window: Window) -> Batch:
@@ -113,19 +113,21 @@ class _Reader:
         rows = np.flatnonzero((head.version > 0) & (head.reason == FINE))
         packets = self._packets(window, head, link.interface, rows)
         out: dict[Table, pl.DataFrame] = {PACKETS: packet_frame(packets, self.source)}
-        waiting = [self.fragments.take(window, head, rows)]
-        out[DNS_MESSAGES], open_frames = self.dns.read(packets)
-        waiting.append(open_frames)
+        dns = window_dns(packets, self.source, self.dns.memo)
+        head.reason[dns.malformed] = BAD_DNS
+        told, waiting = self.dns.take(dns, packets.duplicate)
+        out |= told
         if (asked := self.metadata.read(packets)) is not None:
             out[HTTP_MESSAGES] = asked
         if (opened := self.connections.add(packets)) is not None:
             out[TCP_CONNECTIONS] = opened
-        self._count(window, head, np.concatenate(waiting), rows)
+        self._count(window, head, waiting, rows)
         return out
 
     def rest(self) -> Batch:
         """Rows that had to wait for the end of the capture."""
         out: dict[Table, pl.DataFrame] = {TCP_CONNECTIONS: self.connections.close()}
+        out |= self.dns.rest()
         if (asked := self.metadata.close()) is not None:
             out[HTTP_MESSAGES] = asked
         return out
@@ -174,7 +176,6 @@ class _Reader:
     def close(self) -> None:
         """Settle what was open and tell what concerns the whole capture."""
         self.dns.close()
-        self.fragments.close()
         self.duplicates.close()
         self.clock.close()
         note = self.ledger.note

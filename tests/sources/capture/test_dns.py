@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.sources.capture import dns as decoder
+from analyzer.sources.capture import dns_records
 from analyzer.sources.capture.arrays import padded
 from analyzer.sources.capture.dns_names import Names
 from tests.sources.capture.make import (
@@ -204,8 +205,8 @@ def test_the_two_ways_to_check_a_name_agree() -> None:
         data = padded(body)
         at = np.array([rng.randrange(12, len(body)) for _ in range(40)], np.int64)
         start, end = np.zeros(40, np.int64), np.full(40, len(body))
-        one = [decoder.name_end(data.data, place, 0, len(body)) for place in at.tolist()]
-        assert decoder.names_end(data, at, start, end).tolist() == one
+        one = [dns_records.name_end(data.data, place, 0, len(body)) for place in at.tolist()]
+        assert dns_records.names_end(data, at, start, end).tolist() == one
 
 
 def _segment(payload: bytes, seq: int, ident: int = 1) -> bytes:
@@ -242,11 +243,6 @@ def test_a_message_whose_rest_never_came_is_counted() -> None:
     assert tables["dns_messages"]["name"].to_list() == ["a.b"]
     report = ledger.report(path="", kind="", sha256="", size=0)
     assert [(r.reason, r.count) for r in report.skipped_reasons] == [("incomplete DNS message over TCP", 1)]
-
-
-def test_multicast_dns_is_not_dns_of_the_cluster() -> None:
-    frame = ethernet(ipv4(udp(query("printer.local"), 5353, 5353), 17, "10.0.0.7", "224.0.0.251"))
-    assert read_all(pcap([frame]))[0]["dns_messages"].height == 0
 
 
 def test_names_of_unequal_length_are_walked_together_to_their_own_ends() -> None:

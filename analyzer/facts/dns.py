@@ -15,6 +15,9 @@ FORWARDED_SHARE = 0.8
 """Share of a client's queries that must fall inside another client's wait for the same name. A forwarder's share is 1
 but for packets that the capture lost; a client comes near it only by chance."""
 
+RESOLUTION = "dns"
+"""The protocol that resolvers and servers speak; multicast DNS and LLMNR ask the neighbours instead."""
+
 LOOP_PROBE = r"^\d+\.\d+$"
 """Name of the HINFO query that CoreDNS's loop plugin sends to itself at its start."""
 
@@ -74,7 +77,7 @@ def _messages(frames: Frames) -> pl.DataFrame:
     }
     return (
         frames[DNS_MESSAGES]
-        .filter(~pl.col("duplicate").fill_null(False), pl.col("time").is_not_null())
+        .filter(pl.col("protocol") == RESOLUTION, ~pl.col("duplicate").fill_null(False), pl.col("time").is_not_null())
         .with_columns(**ends)
         .drop("src", "src_port", "dst", "dst_port", "duplicate")
         .sort("time", "source", "number")

@@ -84,6 +84,7 @@ class Datagrams:
             held = None
         if held is None:
             held = self._open[name] = _Datagram(time)
+        self._open.move_to_end(name)
         if held.parts.get(offset) == payload:
             return False
         if not held.fits(offset, payload) or (not pieces.more[row] and held.size >= 0) or offset < 0:

@@ -182,14 +182,15 @@ def _strings_fit(data: U8, at: I64, end: I64) -> Flags:
 def names_end(data: U8, at: I64, start: I64, end: I64) -> I64:
     """Where each name ends in its place, following pointers to check them; -1 where the name is malformed.
 
-    A pointer must point before the run of labels that it ends, so that every walk ends.
+    A pointer must point before the run of labels that it ends, and the labels there must end before that run: no octet
+    is read twice, so that every walk ends.
     """
     if len(at) < _FEW:
         view = data.data
         plain = [name_end(view, *place) for place in zip(at.tolist(), start.tolist(), end.tolist(), strict=True)]
         return np.array(plain, np.int64)
     out = np.full(len(at), ABSENT)
-    rows, here, run = np.arange(len(at)), at.copy(), at.copy()
+    rows, here, run, end = np.arange(len(at)), at.copy(), at.copy(), end.copy()
     length = np.zeros(len(at), np.int64)
     while len(rows):
         inside = (here[rows] < end[rows]) & (length[rows] < NAME_MOST)
@@ -208,6 +209,7 @@ def names_end(data: U8, at: I64, start: I64, end: I64) -> I64:
         fits = (target < run[jump]) & (target >= start[jump] + HEADER) & (source + 2 <= end[jump])
         out[jump[~fits]] = ABSENT - 1
         out[jump[fits]] = np.where(out[jump[fits]] == ABSENT, source[fits] + 2, out[jump[fits]])
+        end[jump[fits]] = run[jump[fits]]
         here[jump[fits]] = run[jump[fits]] = target[fits]
         rows = np.sort(np.concatenate([rows[label], jump[fits]]))
     out[out < 0] = ABSENT
@@ -231,5 +233,6 @@ def name_end(data: memoryview, at: int, start: int, end: int) -> int:
         if not start + HEADER <= target < run:
             return ABSENT
         out = here + 2 if out == ABSENT else out
+        end = run
         here = run = target
     return ABSENT

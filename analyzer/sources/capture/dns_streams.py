@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -67,6 +68,7 @@ class DnsStreams:
     _bytes: int = 0
     _lost: int = 0
     _done: list[Pieced] = field(default_factory=list)
+    _expected: dict[int, int] = field(default_factory=dict)
     _seen: U64 = field(default_factory=lambda: np.empty((0, 8), np.uint64))
 
     def take(self, segments: Segments, copies: Flags) -> tuple[list[Pieced], I64]:
@@ -79,7 +81,8 @@ class DnsStreams:
             telling.append(mixed(np.array([key[1:] for key in self._open], np.uint64)))
         wanted = np.isin(hints, np.concatenate(telling)) & ~copies
         rows = np.flatnonzero(wanted)
-        held = [self._segment(packets, row, bool(segments.read[row])) for row in rows.tolist()]
+        held = [self._segment(packets, row, bool(segments.read[row]), int(hints[row])) for row in rows.tolist()]
+        self._expect(segments, hints)
         return self._taken(), packets.frame[rows[np.array(held, bool)]]
 
     def repeated(self, segments: Segments, copies: Flags) -> I64:
@@ -96,6 +99,16 @@ class DnsStreams:
         self._seen = keys[-REMEMBERED_MOST:]
         return segments.packets.frame[mine[again[old:]]]
 
+    def _expect(self, segments: Segments, hints: U64) -> None:
+        """Remember how far each connection is where nothing has to be put together, for the day it has to."""
+        packets = segments.packets
+        syn = (packets.flags & SYN) != 0
+        plain = np.flatnonzero(syn | segments.read)
+        after = packets.seq[plain] + np.where(syn[plain], 1, packets.payload_bytes[plain])
+        self._expected.update(zip(hints[plain].tolist(), after.tolist(), strict=True))
+        if len(self._expected) > REMEMBERED_MOST:
+            self._expected = dict(islice(self._expected.items(), len(self._expected) // 2, None))
+
     def close(self) -> list[Pieced]:
         """The messages behind a gap that never closed; counts what never became whole."""
         while self._open:
@@ -108,7 +121,7 @@ class DnsStreams:
         done, self._done = self._done, []
         return done
 
-    def _segment(self, packets: Extract, row: int, read: bool) -> bool:
+    def _segment(self, packets: Extract, row: int, read: bool, hint: int) -> bool:
         """Take one segment; whether its ledger entry waits from now on."""
         key, payload = ends(packets, row), packets.payload(row)
         seq, side = int(packets.seq[row]), self._open.get(key)
@@ -126,7 +139,12 @@ class DnsStreams:
             # The capture cut it. What follows is behind a gap.
             self._lost += 1
             return False
-        side = self._open.setdefault(key, side or _Side(key))
+        if side is None:
+            side = self._open[key] = _Side(key)
+            expected = self._expected.get(hint, -1)
+            if expected >= 0 and 0 <= (seq - expected) % (1 << 32) < MESSAGE_MOST:
+                side.stream.begin(expected)
+                side.synced = True
         self._open.move_to_end(key)
         before = side.held
         self._put(side, _Segment(seq % (1 << 32), payload, carrier(packets, row), read))
@@ -158,11 +176,14 @@ class DnsStreams:
         early, side.early = side.early, []
         self._add(side, segment)
         for one in early:
-            if not side.synced or side.stream.distance(one.seq) < 0 or not self._add(side, one):
+            if not side.synced or side.stream.distance(one.seq) < 0 or not self._add(side, one, segment.carrier):
                 self._lose(one)
 
-    def _add(self, side: _Side, segment: _Segment) -> bool:
-        """Add a segment to a stream that is in step; False where it does not fit: the gap before it is too wide."""
+    def _add(self, side: _Side, segment: _Segment, last: Carrier | None = None) -> bool:
+        """Add a segment to a stream that is in step; False where it does not fit: the gap before it is too wide.
+
+        `last` is the packet that let it be added, if that is another one.
+        """
         if side.stream.distance(segment.seq) + len(segment.payload) <= 0:
             self._settle(segment)
             return True
@@ -171,7 +192,7 @@ class DnsStreams:
         if (old := side.known.get(segment.seq)) is not None:
             self._settle(old)
         side.known[segment.seq] = segment
-        self._drain(side, segment.carrier)
+        self._drain(side, last or segment.carrier)
         return True
 
     def _drain(self, side: _Side, last: Carrier) -> None:
@@ -197,7 +218,7 @@ class DnsStreams:
     def _passed(self, side: _Side) -> list[int]:
         """Frames of the segments that begin in front of what is left, which are settled with that."""
         front, out = side.stream.front, []
-        for seq in [seq for seq in side.known if (front - seq) % (1 << 32) - 1 < 1 << 31]:
+        for seq in [seq for seq in side.known if 0 < (front - seq) % (1 << 32) < 1 << 31]:
             one = side.known.pop(seq)
             if not one.read:
                 out.append(one.carrier.number)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analyzer.sources.capture.arrays import Flags
-from analyzer.sources.capture.dns_pieced import Ends, Pieced, carrier, ends
+from analyzer.sources.capture.dns_pieced import Ends, Pieced, carriers, ends
 from analyzer.sources.capture.fragments import Pieces, keys
 from analyzer.sources.capture.layers import FIRST
 from analyzer.sources.capture.window import NO_TIME
@@ -94,7 +94,7 @@ class Datagrams:
             self._overlaps += 1
             return False
         if packets.fragment[row] == FIRST:
-            held.ends, held.first = ends(packets, row), int(packets.number[row])
+            [held.ends], held.first = ends(packets, np.array([row])), int(packets.number[row])
         if not pieces.more[row]:
             held.size = offset + len(payload)
         held.parts[offset] = payload
@@ -112,7 +112,7 @@ class Datagrams:
             return None
         self._bytes -= held.held
         del self._open[name]
-        made = carrier(pieces.packets, row)
+        [made] = carriers(pieces.packets, np.array([row]))
         self.firsts[made.number] = held.first
         return Pieced(message, made, held.ends, False)
 

@@ -39,15 +39,14 @@ class Pieced:
     settles: tuple[int, ...] = ()
 
 
-def carrier(packets: Extract, row: int) -> Carrier:
-    return Carrier(
-        int(packets.number[row]), int(packets.time[row]), int(packets.interface[row]), int(packets.wire[row])
-    )
+def carriers(packets: Extract, rows: I64) -> list[Carrier]:
+    columns = (packets.number, packets.time, packets.interface, packets.wire)
+    return list(map(Carrier, *(column[rows].tolist() for column in columns)))
 
 
-def ends(packets: Extract, row: int) -> Ends:
+def ends(packets: Extract, rows: I64) -> list[Ends]:
     names = ("version", "src_high", "src_low", "dst_high", "dst_low", "src_port", "dst_port")
-    return tuple(int(getattr(packets, name)[row]) for name in names)
+    return list(zip(*(getattr(packets, name)[rows].tolist() for name in names), strict=True))
 
 
 def rows_of(found: list[Pieced], source: str, memo: Memo) -> Rows:
@@ -68,7 +67,7 @@ def rows_of(found: list[Pieced], source: str, memo: Memo) -> Rows:
         from_server=dns_ports.LISTENING[src_port],
     )
 
-    def carriers(some: I64) -> Columns:
+    def columns(some: I64) -> Columns:
         chosen = [found[place].carrier for place in some.tolist()]
         six, side = sides[some, 0] == 6, sides[some]
         time = np.array([one.time for one in chosen], np.int64)
@@ -84,4 +83,4 @@ def rows_of(found: list[Pieced], source: str, memo: Memo) -> Rows:
             "wire_bytes": pl.Series([one.wire for one in chosen], dtype=pl.Int64),
         }
 
-    return rows(where, carriers, memo)
+    return rows(where, columns, memo)

@@ -14,7 +14,7 @@ import numpy as np
 
 from analyzer.sources.capture.arrays import I64, U64, Flags
 from analyzer.sources.capture.dns_messages import SYN, Segments
-from analyzer.sources.capture.dns_pieced import Carrier, Ends, Pieced, carrier, ends
+from analyzer.sources.capture.dns_pieced import Carrier, Ends, Pieced, carriers, ends
 from analyzer.sources.capture.dns_records import HEADER
 from analyzer.sources.capture.extracts import Extract
 from analyzer.sources.capture.streams import Direction
@@ -30,6 +30,7 @@ EARLY_MOST = 8
 """Segments that wait for the one that begins a message, where the capture does not show how the connection began."""
 REMEMBERED_MOST = 1 << 16
 """Segments with whole messages that are remembered, to know them again when they are sent again."""
+_WHOLE = 1 << 32
 INCOMPLETE = "incomplete DNS message over TCP"
 
 
@@ -45,18 +46,25 @@ class _Segment:
 
 @dataclass(slots=True)
 class _Side:
-    """One direction of a connection. `known` holds segments that are not yet settled, by sequence number."""
+    """One direction of a connection in which a message waits. `known` holds segments that are not yet settled, by
+    sequence number; `begun` is where the first byte was expected."""
 
     ends: Ends
     stream: Direction = field(default_factory=lambda: Direction(2 * MESSAGE_MOST))
     synced: bool = False
-    isn: int = -1
+    begun: int = -1
     early: list[_Segment] = field(default_factory=list)
     known: dict[int, _Segment] = field(default_factory=dict)
 
     @property
     def held(self) -> int:
-        return self.stream.held + sum(len(one.payload) for one in self.early)
+        """Bytes that wait for others."""
+        return self.stream.held + (sum(len(one.payload) for one in self.early) if self.early else 0)
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that came was settled."""
+        return self.synced and not self.known and not self.stream.held
 
 
 @dataclass(slots=True)
@@ -81,8 +89,10 @@ class DnsStreams:
             telling.append(mixed(np.array([key[1:] for key in self._open], np.uint64)))
         wanted = np.isin(hints, np.concatenate(telling)) & ~copies
         rows = np.flatnonzero(wanted)
-        held = [self._segment(packets, row, bool(segments.read[row]), int(hints[row])) for row in rows.tolist()]
-        self._expect(segments, hints)
+        columns = (packets.flags[rows] & SYN != 0, packets.payload_bytes[rows], hints[rows])
+        arrived = zip(_arrived(segments, rows), ends(packets, rows), *(one.tolist() for one in columns), strict=True)
+        held = [self._take(*one) for one in arrived]
+        self._expect(segments, hints, ~wanted)
         return self._taken(), packets.frame[rows[np.array(held, bool)]]
 
     def repeated(self, segments: Segments, copies: Flags) -> I64:
@@ -99,11 +109,11 @@ class DnsStreams:
         self._seen = keys[-REMEMBERED_MOST:]
         return segments.packets.frame[mine[again[old:]]]
 
-    def _expect(self, segments: Segments, hints: U64) -> None:
+    def _expect(self, segments: Segments, hints: U64, others: Flags) -> None:
         """Remember how far each connection is where nothing has to be put together, for the day it has to."""
         packets = segments.packets
         syn = (packets.flags & SYN) != 0
-        plain = np.flatnonzero(syn | segments.read)
+        plain = np.flatnonzero((syn | segments.read) & others)
         after = packets.seq[plain] + np.where(syn[plain], 1, packets.payload_bytes[plain])
         self._expected.update(zip(hints[plain].tolist(), after.tolist(), strict=True))
         if len(self._expected) > REMEMBERED_MOST:
@@ -121,37 +131,40 @@ class DnsStreams:
         done, self._done = self._done, []
         return done
 
-    def _segment(self, packets: Extract, row: int, read: bool, hint: int) -> bool:
+    def _take(self, segment: _Segment, key: Ends, syn: bool, size: int, hint: int) -> bool:
         """Take one segment; whether its ledger entry waits from now on."""
-        key, payload = ends(packets, row), packets.payload(row)
-        seq, side = int(packets.seq[row]), self._open.get(key)
-        if int(packets.flags[row]) & SYN:
-            if side is None or side.isn != seq:
-                if side is not None:
-                    self._drop(self._open.pop(key))
-                side = _Side(key, synced=True, isn=seq)
-                side.stream.begin(seq + 1)
-                self._open[key] = side
-            seq += 1
-        if not packets.payload_bytes[row]:
+        side = self._open.get(key)
+        if syn and (side is None or side.begun != segment.seq):
+            if side is not None:
+                self._drop(self._open.pop(key))
+                side = None
+            self._expected[hint] = segment.seq
+        if not size:
             return False
-        if len(payload) < int(packets.payload_bytes[row]):
+        if len(segment.payload) < size:
             # The capture cut it. What follows is behind a gap.
             self._lost += 1
             return False
         if side is None:
-            side = self._open[key] = _Side(key)
-            expected = self._expected.get(hint, -1)
-            if expected >= 0 and 0 <= (seq - expected) % (1 << 32) < MESSAGE_MOST:
+            expected = self._expected.get(hint, segment.seq if segment.read else -1)
+            if segment.read and expected == segment.seq:
+                self._expected[hint] = (expected + size) % _WHOLE
+                return False
+            side = self._open[key] = _Side(key, begun=expected)
+            if expected >= 0 and (segment.seq - expected + MESSAGE_MOST) % _WHOLE < 2 * MESSAGE_MOST:
                 side.stream.begin(expected)
                 side.synced = True
-        self._open.move_to_end(key)
         before = side.held
-        self._put(side, _Segment(seq % (1 << 32), payload, carrier(packets, row), read))
+        self._put(side, segment)
         self._bytes += side.held - before
+        if side.idle:
+            self._expected[hint] = side.stream.front
+            del self._open[key]
+        else:
+            self._open.move_to_end(key)
         while self._bytes > BYTES_MOST or len(self._open) > OPEN_MOST:
             self._drop(self._open.popitem(last=False)[1])
-        return not read
+        return not segment.read
 
     def _put(self, side: _Side, segment: _Segment) -> None:
         if side.synced:
@@ -218,7 +231,7 @@ class DnsStreams:
     def _passed(self, side: _Side) -> list[int]:
         """Frames of the segments that begin in front of what is left, which are settled with that."""
         front, out = side.stream.front, []
-        for seq in [seq for seq in side.known if 0 < (front - seq) % (1 << 32) < 1 << 31]:
+        for seq in [seq for seq in side.known if 0 < (front - seq) % _WHOLE < 1 << 31]:
             one = side.known.pop(seq)
             if not one.read:
                 out.append(one.carrier.number)
@@ -263,6 +276,15 @@ class DnsStreams:
         self._incomplete(side)
         for one in side.early:
             self._lose(one)
+
+
+def _arrived(segments: Segments, rows: I64) -> list[_Segment]:
+    """These segments with their payloads; the number of the first byte of data follows that of a SYN."""
+    packets, data = segments.packets, segments.packets.data.data
+    seq = (packets.seq[rows] + (packets.flags[rows] & SYN != 0)) % _WHOLE
+    edges = zip(packets.start[rows].tolist(), packets.end[rows].tolist(), strict=True)
+    payloads = [data[start:end].tobytes() for start, end in edges]
+    return list(map(_Segment, seq.tolist(), payloads, carriers(packets, rows), segments.read[rows].tolist()))
 
 
 def _keys(packets: Extract) -> U64:

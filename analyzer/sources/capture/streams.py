@@ -33,7 +33,7 @@ class Direction:
     @property
     def held(self) -> int:
         """Bytes that are held, in order or not."""
-        return len(self.data) + sum(map(len, self._ahead.values()))
+        return len(self.data) + (sum(map(len, self._ahead.values())) if self._ahead else 0)
 
     def behind(self, seq: int, size: int) -> bool:
         """Whether these bytes were all taken before: a retransmission."""

@@ -6,7 +6,7 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.copies import copies
-from analyzer.facts.dns_pairs import ANSWER_WINDOW, FINAL, RETRY_WINDOW, pairs
+from analyzer.facts.dns_pairs import ANSWER_WINDOW, FINAL, RETRY_WINDOW, pairs, with_questions
 from analyzer.facts.neighbours import followers
 from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, NO_REPLY, PACKETS, TIME, Col, Table
 from analyzer.frames.contract import PLACE
@@ -75,7 +75,7 @@ def _messages(frames: Frames) -> pl.DataFrame:
         "server": pl.when(answer).then("src").otherwise("dst"),
         "server_port": pl.when(answer).then("src_port").otherwise("dst_port"),
     }
-    return (
+    messages = (
         frames[DNS_MESSAGES]
         .filter(pl.col("protocol") == RESOLUTION, ~pl.col("duplicate").fill_null(False), pl.col("time").is_not_null())
         .with_columns(**ends)
@@ -84,6 +84,7 @@ def _messages(frames: Frames) -> pl.DataFrame:
         .with_row_index("row")
         .collect()
     )
+    return with_questions(messages)
 
 
 def _ends(frames: Frames, messages: pl.DataFrame) -> pl.DataFrame:

@@ -6,6 +6,7 @@ lower case without the final dot, codes are text, addresses are canonical text. 
 
 from analyzer.frames.audit import AUDIT_EVENTS
 from analyzer.frames.capture import (
+    DNS_ANSWERS,
     DNS_MESSAGES,
     HTTP_MESSAGES,
     ICMP_ERRORS,
@@ -20,6 +21,7 @@ from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_QUERIES, KLOG_LINES
 TABLES: tuple[Table, ...] = (
     PACKETS,
     DNS_MESSAGES,
+    DNS_ANSWERS,
     HTTP_MESSAGES,
     TUNNEL_HEADERS,
     ICMP_ERRORS,
@@ -35,6 +37,7 @@ __all__ = [
     "AUDIT_EVENTS",
     "COREDNS_ERRORS",
     "COREDNS_QUERIES",
+    "DNS_ANSWERS",
     "DNS_MESSAGES",
     "HTTP_MESSAGES",
     "ICMP_ERRORS",

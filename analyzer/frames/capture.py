@@ -43,6 +43,16 @@ PACKETS = Table(
     group="connection",
 )
 
+_DNS_PROTOCOL = Col(
+    "protocol", pl.String(), "dns, mdns (multicast DNS) or llmnr; only dns tells of the resolution of cluster names."
+)
+_DNS_DUPLICATE = Col(
+    "duplicate",
+    pl.Boolean(),
+    "True where the same packet was already seen at another interface or a moment before, or TCP sent it again; "
+    "count such rows out.",
+)
+
 DNS_MESSAGES = Table(
     "dns_messages",
     "One row per DNS query or answer in a capture.",
@@ -50,6 +60,7 @@ DNS_MESSAGES = Table(
         *PLACE,
         *_ENDS,
         _INTERFACE,
+        _DNS_PROTOCOL,
         Col("transport", pl.String(), "udp or tcp."),
         Col("dns_id", pl.Int32(), "Transaction id."),
         Col("response", pl.Boolean(), "True for an answer, false for a query."),
@@ -61,7 +72,27 @@ DNS_MESSAGES = Table(
         Col("authoritative", pl.Boolean(), "AA bit."),
         Col("negative_ttl", pl.Int64(), "Seconds a negative answer may be cached (RFC 2308); null if not given."),
         Col("wire_bytes", pl.Int64(), "Length of the frame on the wire."),
-        _DUPLICATE,
+        _DNS_DUPLICATE,
+    ),
+)
+
+DNS_ANSWERS = Table(
+    "dns_answers",
+    "One row per record in the answer section of a DNS answer in a capture; at most 64 of one message.",
+    (
+        *PLACE,
+        _DNS_PROTOCOL,
+        Col("dns_id", pl.Int32(), "Transaction id of the message."),
+        Col("position", pl.Int32(), "Place in the answer section, from 1."),
+        Col("name", pl.String(), "Owner of the record, spelled as question names are."),
+        Col("rtype", pl.String(), "Record type as text (A, CNAME, TYPE65280)."),
+        Col("ttl", pl.Int64(), "Seconds the record may be cached, as it stands in the message."),
+        Col(
+            "value",
+            pl.String(),
+            "Address of A and AAAA; target of CNAME, DNAME, NS, PTR, SRV; exchange of MX; null for other types.",
+        ),
+        _DNS_DUPLICATE,
     ),
     group="asker",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analyzer.frames import (
+    DNS_ANSWERS,
     DNS_MESSAGES,
     HTTP_MESSAGES,
     ICMP_ERRORS,
@@ -30,7 +31,16 @@ def identify(head: bytes) -> Match | None:
 SOURCE = Source(
     name="pcap",
     title="Packet capture (pcap, pcapng)",
-    tables=(PACKETS, DNS_MESSAGES, HTTP_MESSAGES, TLS_CLIENT_HELLOS, MINING_MESSAGES, TUNNEL_HEADERS, ICMP_ERRORS),
+    tables=(
+        PACKETS,
+        DNS_MESSAGES,
+        DNS_ANSWERS,
+        HTTP_MESSAGES,
+        TLS_CLIENT_HELLOS,
+        MINING_MESSAGES,
+        TUNNEL_HEADERS,
+        ICMP_ERRORS,
+    ),
     identify=identify,
     read=read,
     quote=quote,

@@ -230,11 +230,11 @@ def _dns(message: bytes) -> Iterator[str]:
         yield "DNS, malformed or cut"
         return
     flags = int(made.flags[0])
-    name = made.odd_names.get(0, Names().texts(data, made.name_at, made.name_length)[0])
+    name = Names().texts(data, made.name_at, made.name_length)[0]
     kind = "answer" if flags & 0x8000 else "query"
     rcode = f" {dns_codes.RCODES[flags & 15]}" if flags & 0x8000 else ""
     asked = f" {dns_codes.type_text(int(made.qtype[0]))} {name or '.'}" if made.qtype[0] >= 0 else ""
-    yield f"DNS {kind} id={int(made.id[0])}{asked}{rcode} answers={int(made.answers[0])}"
+    yield f"DNS {kind} id={int(made.id[0])}{asked}{rcode} answers={int(made.counts[0, 1])}"
     yield from _answers(message)
 
 

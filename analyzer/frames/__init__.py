@@ -5,7 +5,14 @@ lower case without the final dot, codes are text, addresses are canonical text. 
 """
 
 from analyzer.frames.audit import AUDIT_EVENTS
-from analyzer.frames.capture import DNS_ANSWERS, DNS_MESSAGES, HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS
+from analyzer.frames.capture import (
+    DNS_ANSWERS,
+    DNS_MESSAGES,
+    HTTP_MESSAGES,
+    ICMP_ERRORS,
+    PACKETS,
+    TUNNEL_HEADERS,
+)
 from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
 from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_QUERIES, KLOG_LINES
 
@@ -14,7 +21,8 @@ TABLES: tuple[Table, ...] = (
     DNS_MESSAGES,
     DNS_ANSWERS,
     HTTP_MESSAGES,
-    TCP_CONNECTIONS,
+    TUNNEL_HEADERS,
+    ICMP_ERRORS,
     COREDNS_QUERIES,
     COREDNS_ERRORS,
     AUDIT_EVENTS,
@@ -28,12 +36,13 @@ __all__ = [
     "DNS_ANSWERS",
     "DNS_MESSAGES",
     "HTTP_MESSAGES",
+    "ICMP_ERRORS",
     "KLOG_LINES",
     "NO_REPLY",
     "PACKETS",
     "TABLES",
-    "TCP_CONNECTIONS",
     "TIME",
+    "TUNNEL_HEADERS",
     "Col",
     "Table",
     "concat",

@@ -23,22 +23,24 @@ _DUPLICATE = Col(
 
 PACKETS = Table(
     "packets",
-    "One row per frame that held IPv4 or IPv6.",
+    "One row per frame that held IPv4 or IPv6; of tunnelled frames it tells the innermost packet.",
     (
         *PLACE,
         *_ENDS,
         _INTERFACE,
-        Col("protocol", pl.String(), "TCP, UDP, ICMP, ICMPv6, SCTP or the IP protocol number as text."),
+        Col("protocol", pl.String(), "TCP, UDP, ICMP, ICMPv6, SCTP, GRE, ESP or the IP protocol number as text."),
         Col("wire_bytes", pl.Int64(), "Length of the frame on the wire."),
         Col("payload_bytes", pl.Int64(), "Length of the transport payload by the IP header; null if unknown."),
         Col("tls_record", pl.Int16(), "TLS content type that the TCP payload begins with (22, 23 ...); null if none."),
         Col("tcp_flags", pl.Int16(), "TCP flag byte; null for other protocols."),
         Col("seq", pl.Int64(), "TCP sequence number; null for other protocols."),
         Col("ack", pl.Int64(), "TCP acknowledgement number; null for other protocols."),
+        Col("window", pl.Int32(), "TCP window as the header states it, not scaled; null for other protocols."),
         Col("ttl", pl.Int16(), "TTL or hop limit."),
         Col("ip_id", pl.Int32(), "IPv4 identification; null for IPv6."),
         _DUPLICATE,
     ),
+    group="connection",
 )
 
 _DNS_PROTOCOL = Col(
@@ -92,6 +94,7 @@ DNS_ANSWERS = Table(
         ),
         _DNS_DUPLICATE,
     ),
+    group="asker",
 )
 
 HTTP_MESSAGES = Table(
@@ -111,19 +114,39 @@ HTTP_MESSAGES = Table(
         Col("wire_bytes", pl.Int64(), "Length of the frame on the wire."),
         _DUPLICATE,
     ),
+    group="asker",
 )
 
-TCP_CONNECTIONS = Table(
-    "tcp_connections",
-    "One row per TCP connection attempt seen in a capture: the first SYN of a client socket.",
+TUNNEL_HEADERS = Table(
+    "tunnel_headers",
+    "One row per tunnel that was opened around a packet: the addresses of the outer packet, which are mostly nodes'.",
     (
         *PLACE,
-        Col("client", pl.String(), "Address that sent the SYN."),
-        Col("client_port", pl.Int32(), "Port that sent the SYN."),
-        Col("server", pl.String(), "Address the SYN was sent to."),
-        Col("server_port", pl.Int32(), "Port the SYN was sent to."),
-        Col("syns", pl.Int32(), "SYN packets of this attempt, copies at other interfaces not counted."),
-        Col("answered", pl.Boolean(), "True where a SYN-ACK came back."),
-        Col("handshake_seconds", pl.Float64(), "First SYN to SYN-ACK; null if unanswered."),
+        Col("depth", pl.Int16(), "1 is the outermost tunnel of the frame."),
+        Col("kind", pl.String(), "vxlan, geneve, gre, erspan, ipip, 4in6, 6in4 or 6in6 (the inner IP version first)."),
+        *_ENDS,
+        Col("network_id", pl.Int64(), "VXLAN or Geneve network, GRE key, ERSPAN session; null if it has none."),
+    ),
+)
+
+ICMP_ERRORS = Table(
+    "icmp_errors",
+    "One row per ICMP or ICMPv6 error in a capture, with the packet that it is about.",
+    (
+        *PLACE,
+        Col("src", pl.String(), "Host or router that sent the error, canonical text."),
+        Col("dst", pl.String(), "Receiver of the error, who mostly sent the packet that it is about."),
+        _INTERFACE,
+        Col("icmp_type", pl.Int16(), "ICMP or ICMPv6 type."),
+        Col("icmp_code", pl.Int16(), "ICMP or ICMPv6 code."),
+        Col("error", pl.String(), "Meaning of type and code (port unreachable, fragmentation needed ...)."),
+        Col("mtu", pl.Int64(), "Bytes the next link takes (fragmentation needed, packet too big); null if not told."),
+        Col("quoted_protocol", pl.String(), "Protocol of the quoted packet, as in packets; null if it is unreadable."),
+        Col("quoted_src", pl.String(), "Sender of the quoted packet."),
+        Col("quoted_src_port", pl.Int32(), "Its port; null where the protocol has none or the quote is too short."),
+        Col("quoted_dst", pl.String(), "Receiver of the quoted packet."),
+        Col("quoted_dst_port", pl.Int32(), "Its port; null where the protocol has none or the quote is too short."),
+        Col("quoted_seq", pl.Int64(), "TCP sequence number of the quoted packet; null for other protocols."),
+        _DUPLICATE,
     ),
 )

@@ -62,9 +62,9 @@ def _from_input(name: str, numbers: set[int], case: Case) -> dict[int, str]:
 
 def _from_tables(name: str, numbers: Sequence[int], case: Case) -> dict[int, str]:
     found: dict[int, str] = {}
-    for table, frame in case.tables.items():
-        rows = frame.filter(pl.col("source") == name, pl.col("number").is_in(numbers)).unique("number", keep="first")
-        for row in rows.sort("number").iter_rows(named=True):
+    for table, rows in case.tables.items():
+        wanted = rows.frame.filter(pl.col("source") == name, pl.col("number").is_in(numbers)).collect()
+        for row in wanted.unique("number", keep="first").sort("number").iter_rows(named=True):
             values = ", ".join(f"{key}={value}" for key, value in row.items() if value is not None and key != "source")
             found.setdefault(row["number"], f"(the input cannot be opened again; its row in {table.name}) {values}")
     return found

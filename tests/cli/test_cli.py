@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.cli.investigate import memory_of
+from analyzer.errors import UsageError
+
 COREDNS = "".join(
     f"2026-03-14T09:00:{i:02d}.000000000Z [INFO] 10.244.0.5:4{i:04d} - {i} "
     f'"A IN api.shop.svc.cluster.local. udp 50 false 512" NOERROR qr,aa,rd 98 0.0001s\n'
@@ -170,6 +173,28 @@ def test_a_case_is_judged_again_without_the_inputs(evidence: Path, tmp_path: Pat
     assert figures[0] == figures[1] != [[]]
     [finding] = [f for run in again["runs"] for f in run["findings"]]
     assert "its row in coredns_queries" in finding["evidence"]["records"][0]["text"]
+
+
+def test_tables_in_temporary_files_give_the_same_result_and_leave_nothing_behind(
+    evidence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    first = analyze("postmortem", "evidence", "-f", "json", cwd=tmp_path)
+    second = analyze("postmortem", "evidence", "-f", "json", "--max-memory", "1", cwd=tmp_path)
+    assert first.stdout == second.stdout
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+@pytest.mark.parametrize(("text", "size"), [("1", 1), ("512M", 512 << 20), ("8G", 8 << 30), ("2GiB", 2 << 30)])
+def test_max_memory_is_a_size(text: str, size: int) -> None:
+    assert memory_of(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1G", "8 G", "lots", "1.5G"])
+def test_max_memory_that_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="write it as"):
+        memory_of(text)
 
 
 def test_a_window_of_time_leaves_out_the_rest(evidence: Path, tmp_path: Path) -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from analyzer.frames import DNS_ANSWERS, DNS_MESSAGES, HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS
+from analyzer.frames import (
+    DNS_ANSWERS,
+    DNS_MESSAGES,
+    HTTP_MESSAGES,
+    ICMP_ERRORS,
+    PACKETS,
+    TUNNEL_HEADERS,
+)
 from analyzer.sources.capture.framing_pcap import MAGICS
 from analyzer.sources.capture.framing_pcapng import MAGIC, ORDERS
 from analyzer.sources.capture.quote import quote
@@ -22,7 +29,7 @@ def identify(head: bytes) -> Match | None:
 SOURCE = Source(
     name="pcap",
     title="Packet capture (pcap, pcapng)",
-    tables=(PACKETS, DNS_MESSAGES, DNS_ANSWERS, HTTP_MESSAGES, TCP_CONNECTIONS),
+    tables=(PACKETS, DNS_MESSAGES, DNS_ANSWERS, HTTP_MESSAGES, TUNNEL_HEADERS, ICMP_ERRORS),
     identify=identify,
     read=read,
     quote=quote,

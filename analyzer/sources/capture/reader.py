@@ -15,21 +15,29 @@ import numpy as np
 import polars as pl
 
 from analyzer.errors import InputError
-from analyzer.frames import HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS, Table
+from analyzer.frames import (
+    HTTP_MESSAGES,
+    ICMP_ERRORS,
+    PACKETS,
+    TUNNEL_HEADERS,
+    Table,
+)
 from analyzer.sources.capture import framing_pcap, framing_pcapng
 from analyzer.sources.capture.arrays import I64, distinct
-from analyzer.sources.capture.connections import Connections
 from analyzer.sources.capture.dns_messages import window_dns
 from analyzer.sources.capture.dns_names import Names
 from analyzer.sources.capture.dns_reader import DnsReader
 from analyzer.sources.capture.dns_tables import Memo
-from analyzer.sources.capture.duplicates import Duplicates
-from analyzer.sources.capture.layers import Headers, headers
+from analyzer.sources.capture.duplicates import Duplicates, candidates
+from analyzer.sources.capture.icmp import icmp_errors
+from analyzer.sources.capture.layers import Headers, Tunnels, headers
 from analyzer.sources.capture.links import link_layer
 from analyzer.sources.capture.metadata import MetadataReader
+from analyzer.sources.capture.network import ESP
 from analyzer.sources.capture.packets import Packets, packet_frame
 from analyzer.sources.capture.reasons import BAD_DNS, FINE, HEADERS_UNREAD, UNKNOWN_TYPE, UNSUPPORTED, WORDS
 from analyzer.sources.capture.texts import Addresses
+from analyzer.sources.capture.tunnel_headers import tunnel_frame
 from analyzer.sources.capture.window import NO_TIME, SIZE, Clock, Window
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, ReadOptions
 
@@ -90,26 +98,27 @@ class _Reader:
     cut: int = 0
     longest: int = 0
     no_length: int = 0
+    inner_unread: int = 0
+    wireguard: int = 0
+    esp: int = 0
     unsupported: dict[int, int] = field(default_factory=dict)
     unknown: int = 0
     addresses: Addresses = field(default_factory=Addresses)
     dns: DnsReader = field(init=False)
     metadata: MetadataReader = field(init=False)
-    connections: Connections = field(init=False)
     duplicates: Duplicates = field(init=False)
     clock: Clock = field(init=False)
 
     def __post_init__(self) -> None:
         self.dns = DnsReader(self.ledger, self.source, Memo(Names(), self.addresses))
         self.metadata = MetadataReader(self.source)
-        self.connections = Connections(self.source)
         self.duplicates = Duplicates(self.ledger)
         self.clock = Clock(self.ledger)
 
     def batch(self, window: Window) -> Batch:
         """The rows of one window; counts every frame of it."""
         link = link_layer(window)
-        head = headers(window, link)
+        head, tunnels = headers(window, link)
         rows = np.flatnonzero((head.version > 0) & (head.reason == FINE))
         packets = self._packets(window, head, link.interface, rows)
         out: dict[Table, pl.DataFrame] = {PACKETS: packet_frame(packets, self.source)}
@@ -119,14 +128,17 @@ class _Reader:
         out |= told
         if (asked := self.metadata.read(packets)) is not None:
             out[HTTP_MESSAGES] = asked
-        if (opened := self.connections.add(packets)) is not None:
-            out[TCP_CONNECTIONS] = opened
+        if (outer := tunnel_frame(window, tunnels, self.addresses, self.source)) is not None:
+            out[TUNNEL_HEADERS] = outer
+        if (errors := icmp_errors(packets, self.addresses, self.source)) is not None:
+            out[ICMP_ERRORS] = errors
+        self._closed(head, tunnels, rows)
         self._count(window, head, waiting, rows)
         return out
 
     def rest(self) -> Batch:
         """Rows that had to wait for the end of the capture."""
-        out: dict[Table, pl.DataFrame] = {TCP_CONNECTIONS: self.connections.close()}
+        out: dict[Table, pl.DataFrame] = {}
         out |= self.dns.rest()
         if (asked := self.metadata.close()) is not None:
             out[HTTP_MESSAGES] = asked
@@ -138,8 +150,15 @@ class _Reader:
         dst = self.addresses.texts(six, head.dst_high[rows], head.dst_low[rows])
         place = np.full(len(window), -1)
         place[rows] = np.arange(len(rows))
-        duplicate = self.duplicates.mark(window, head, interface, rows)
+        copies = self.duplicates.mark(candidates(window, head, interface, rows))
+        duplicate = np.isin(window.number, copies)
         return Packets(window, head, rows, place, interface, src, dst, duplicate)
+
+    def _closed(self, head: Headers, tunnels: Tunnels, rows: I64) -> None:
+        """Count packets with something inside that was not read."""
+        self.inner_unread += tunnels.unread
+        self.wireguard += tunnels.wireguard
+        self.esp += int((head.protocol[rows] == ESP).sum())
 
     def _count(self, window: Window, head: Headers, waiting: I64, rows: I64) -> None:
         captured = window.end - window.start
@@ -186,6 +205,11 @@ class _Reader:
             )
         if self.no_length:
             note(f"{self.no_length} UDP datagrams state length 0; they were taken up to the end of their packet")
+        if self.inner_unread:
+            note(f"{self.inner_unread} packets inside tunnels are cut or malformed; the outer packets stand for them")
+        for count, kind in ((self.wireguard, "WireGuard"), (self.esp, "ESP")):
+            if count:
+                note(f"{count} {kind} packets (encrypted) were counted, not decoded")
         if self.frames and not self.ip and self.unknown:
             note(f"no IP packet found in {self.frames} frames; link type may be wrong")
 

@@ -18,7 +18,7 @@ from analyzer.sources.capture.extracts import Extract, extract
 from analyzer.sources.capture.layers import LATER, TCP, Headers
 from analyzer.sources.capture.openings import HTTP, OPENING_MOST, PLACE, RPC, TLS, Done, Openings, continuing, next_ones
 from analyzer.sources.capture.sequences import Sequences
-from analyzer.sources.capture.spans import places
+from analyzer.sources.capture.spans import copied
 from analyzer.sources.capture.texts import Addresses
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
 from analyzer.sources.contract import Ledger
@@ -84,7 +84,7 @@ def _read_pairs(which: int, window: Window, head: Headers, first: I64, second: I
     both = np.column_stack([first, second]).ravel()
     start = head.payload[both]
     size = np.minimum(np.minimum(head.payload_end[both], window.end[both]) - start, OPENING_MOST)
-    data = padded(window.data[places(start, size)])
+    data = copied(window.data, start, size)
     ends = np.cumsum(size)[1::2]
     return _read(which, data, ends - size[::2] - size[1::2], ends, window.end[second] < head.payload_end[second])
 

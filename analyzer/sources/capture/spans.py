@@ -10,6 +10,8 @@ from analyzer.sources.capture.http_head import TEXT_MOST, printable
 
 _ODD = np.ones(256, bool)
 _ODD[0x20:0x7F] = False
+LONG = 128
+"""Bytes of a span from which on it is copied by itself."""
 COMPACT_BELOW = 8
 """Spans that make up less than this part of a window are copied out before they are searched."""
 
@@ -21,13 +23,23 @@ def places(start: I64, length: I64) -> I64:
     return out
 
 
+def copied(data: U8, start: I64, length: I64) -> U8:
+    """The spans one behind the other, padded. An index of every byte costs more than Python per span where spans are
+    long."""
+    if len(start) and int(length.sum()) > LONG * len(start):
+        view = data.data
+        ends = (start + length).tolist()
+        return padded(b"".join(view[at:end] for at, end in zip(start.tolist(), ends, strict=True)))
+    return padded(data[places(start, length)])
+
+
 def compact(data: U8, start: I64, end: I64) -> tuple[U8, I64, I64]:
     """The spans in a buffer of their own where they are a small part of the window; else the window as it is."""
     length = end - start
     if not len(start) or int(length.sum()) * COMPACT_BELOW > len(data):
         return data, start, end
     ends = np.cumsum(length)
-    return padded(data[places(start, length)]), ends - length, ends
+    return copied(data, start, length), ends - length, ends
 
 
 def texts(data: U8, start: I64, length: I64, most: int = TEXT_MOST) -> pl.Series:

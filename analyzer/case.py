@@ -18,6 +18,7 @@ import polars as pl
 from analyzer.errors import InputError, OutputError
 from analyzer.frames import TABLES, Table, concat
 from analyzer.model import InputReport
+from analyzer.sources.contract import Member
 
 SCHEMA = "analyzer-case/1"
 FILE = "case.json"
@@ -25,10 +26,11 @@ FILE = "case.json"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an input lies and which source reads it."""
+    """Where an input lies, by file and, in an archive, by member, and which source reads it."""
 
     path: Path
     kind: str
+    member: Member | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,7 +67,7 @@ def save(case: Case, folder: Path) -> None:
             "schema": SCHEMA,
             "tables": sorted(table.name for table in case.tables),
             "inputs": msgspec.to_builtins(case.reports),
-            "places": {name: [str(p.path.resolve()), p.kind] for name, p in sorted(case.places.items())},
+            "places": {name: _plain(place) for name, place in sorted(case.places.items())},
         }
         (folder / FILE).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
@@ -81,7 +83,7 @@ def load(folder: Path) -> Case:
         by_name: Mapping[str, Table] = {table.name: table for table in TABLES}
         tables = {by_name[name]: _read(folder, by_name[name]) for name in plain["tables"]}
         reports = msgspec.convert(plain["inputs"], tuple[InputReport, ...])
-        places = {name: Place(Path(path), kind) for name, (path, kind) in plain["places"].items()}
+        places = {name: _place(*parts) for name, parts in plain["places"].items()}
     except (
         OSError,
         ValueError,
@@ -93,6 +95,15 @@ def load(folder: Path) -> Case:
     ) as error:
         raise InputError(f"{folder}: not a whole case ({type(error).__name__}: {error}); ingest it again") from error
     return Case(tables=tables, reports=reports, places=places)
+
+
+def _plain(place: Place) -> list[Any]:
+    member = [] if place.member is None else [msgspec.to_builtins(place.member)]
+    return [str(place.path.resolve()), place.kind, *member]
+
+
+def _place(path: str, kind: str, member: Any = None) -> Place:
+    return Place(Path(path), kind, None if member is None else msgspec.convert(member, Member))
 
 
 def _read(folder: Path, table: Table) -> pl.DataFrame:

@@ -74,6 +74,7 @@ class Archive:
         """The bytes of a member. Raises InputError where the archive is not the one that was listed."""
         if self.file.size != member.archive_bytes:
             raise InputError("the archive has changed since its members were listed: run it again")
+        self.spend(0)
         for note in member.notes:
             ledger.note(note)
         if member.kind == "zip":

@@ -31,6 +31,7 @@ _EXTENDED = b"LKxXg"
 _UNSIZED = b"123456"
 """Kinds that have no data, whatever their size field says."""
 
+_LOW = bytes(range(128))
 _SPARSE = "a sparse file, which is not read: unpack it by hand"
 _KINDS = {
     b"1": "a hard link, not followed: the member that it names is read by its own name",
@@ -251,7 +252,7 @@ def _header(block: bytes) -> _Header | None:
 
 def _high(block: bytes) -> int:
     """Bytes from 128 on, without those of the checksum."""
-    return sum(byte > 127 for byte in block[:_SUM_AT] + block[_SUM_END:])
+    return len((block[:_SUM_AT] + block[_SUM_END:]).translate(None, _LOW))
 
 
 def _number(text: bytes) -> int | None:

@@ -72,6 +72,7 @@ def test_the_outcome_is_as_expected(row: dict[str, str]) -> None:
         assert all(note.startswith("klog has no year") for note in told)
     if name in TOLD:
         assert any(TOLD[name] in text for text in told)
+    assert all(len(report.sha256) == 64 for report in reports if report.used)
     if row["outcome"] in ("REFUSED", "UNUSABLE"):
         assert all(report.error for report in reports)
     assert all(text.isprintable() for report in reports for text in (report.path, report.error, *report.notes))

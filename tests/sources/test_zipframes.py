@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.errors import InputError
+from analyzer.sources import containers
 from analyzer.sources.contract import Ledger
 from analyzer.sources.entries import DIRECTORY, Entry
 from analyzer.sources.zipframes import unpacked, zip_entries
@@ -134,8 +135,9 @@ def test_a_bomb_that_hides_its_size_is_stopped(tmp_path: Path) -> None:
     assert "bomb" in report.error
 
 
-def test_members_that_share_their_data_are_counted_together(tmp_path: Path) -> None:
-    data = zip_of([("k.log", klog(1) + b"\n" * (50 << 20))])
+def test_members_that_share_their_data_are_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "RATIO_FROM", 1 << 20)
+    data = zip_of([("k.log", klog(1) + b"\n" * (900 << 10))])
     at, end = data.find(b"PK\1\2"), data.find(b"PK\5\6")
     entry, count = data[at:end], 30
     record = struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, count, count, count * len(entry), at, 0)

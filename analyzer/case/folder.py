@@ -17,6 +17,7 @@ from analyzer.case.parts import Parts, Writing
 from analyzer.errors import InputError, OutputError
 from analyzer.frames import TABLES, Table, empty
 from analyzer.model import InputReport
+from analyzer.sources.contract import Member
 
 SCHEMA = "analyzer-case/2"
 FILE = "case.json"
@@ -66,7 +67,7 @@ class Writer(Parts):
             "tables": {table.name: self.heights[table] for table in sorted(self.heights, key=lambda one: one.name)},
             "memory": self.bytes,
             "inputs": msgspec.to_builtins(reports),
-            "places": {name: [str(p.path.resolve()), p.kind] for name, p in sorted(places.items())},
+            "places": {name: _plain(place) for name, place in sorted(places.items())},
         }
         with Writing(self.folder):
             new = self.folder / f".{FILE}.new"
@@ -85,7 +86,7 @@ def load(folder: Path, memory: int | None = None) -> Case:
         if plain.get("schema") != SCHEMA:
             raise InputError(f"{folder}: case of schema {plain.get('schema')!r}, wanted {SCHEMA!r}; ingest it again")
         reports = msgspec.convert(plain["inputs"], tuple[InputReport, ...])
-        places = {name: Place(Path(path), kind) for name, (path, kind) in plain["places"].items()}
+        places = {name: _place(*parts) for name, parts in plain["places"].items()}
         heights = {_BY_NAME[name]: int(height) for name, height in plain["tables"].items()}
         files = {table: _files(folder, table, int(plain["buckets"])) for table in heights}
         inside = memory is None or int(plain["memory"]) <= memory
@@ -97,6 +98,15 @@ def load(folder: Path, memory: int | None = None) -> Case:
     ) as error:
         raise InputError(f"{folder}: not a whole case ({type(error).__name__}: {error}); ingest it again") from error
     return Case(tables=tables, reports=reports, places=places)
+
+
+def _plain(place: Place) -> list[Any]:
+    member = [] if place.member is None else [msgspec.to_builtins(place.member)]
+    return [str(place.path.resolve()), place.kind, *member]
+
+
+def _place(path: str, kind: str, member: Any = None) -> Place:
+    return Place(Path(path), kind, None if member is None else msgspec.convert(member, Member))
 
 
 def _files(folder: Path, table: Table, buckets: int) -> tuple[tuple[Path, ...], ...]:

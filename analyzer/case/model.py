@@ -10,14 +10,16 @@ import polars as pl
 
 from analyzer.frames import Table
 from analyzer.model import InputReport
+from analyzer.sources.contract import Member
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an input lies and which source reads it."""
+    """Where an input lies, by file and, in an archive, by member, and which source reads it."""
 
     path: Path
     kind: str
+    member: Member | None = None
 
 
 @dataclass(frozen=True, slots=True)

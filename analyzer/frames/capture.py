@@ -74,6 +74,7 @@ DNS_MESSAGES = Table(
         Col("wire_bytes", pl.Int64(), "Length of the frame on the wire."),
         _DNS_DUPLICATE,
     ),
+    group="asker",
 )
 
 DNS_ANSWERS = Table(
@@ -94,7 +95,6 @@ DNS_ANSWERS = Table(
         ),
         _DNS_DUPLICATE,
     ),
-    group="asker",
 )
 
 HTTP_MESSAGES = Table(
@@ -143,6 +143,7 @@ TLS_CLIENT_HELLOS = Table(
         Col("wire_bytes", pl.Int64(), "Length of the frame on the wire."),
         _DUPLICATE,
     ),
+    group="client",
 )
 
 MINING_MESSAGES = Table(
@@ -166,6 +167,7 @@ MINING_MESSAGES = Table(
         Col("wire_bytes", pl.Int64(), "Length of the frame on the wire."),
         _DUPLICATE,
     ),
+    group="connection",
 )
 
 TUNNEL_HEADERS = Table(

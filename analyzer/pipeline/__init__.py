@@ -18,7 +18,8 @@ from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import run_all
 from analyzer.pipeline.options import Progress, RunOptions
 from analyzer.pipeline.quote import fill
-from analyzer.pipeline.read import Known, read_all, recognise, usable
+from analyzer.pipeline.read import read_all, usable
+from analyzer.pipeline.recognise import Known, recognise
 from analyzer.pipeline.sink import Sink
 from analyzer.pipeline.store import Store
 

@@ -1,4 +1,4 @@
-"""Open, recognise and read every input; one that breaks costs one sentence, never the run."""
+"""Read every input into tables; one that breaks costs one sentence, never the run."""
 
 from __future__ import annotations
 
@@ -11,44 +11,18 @@ from pathlib import Path
 
 import polars as pl
 
-from analyzer import sources
 from analyzer.case import Case, Parts, Place, Rows, Writer, beside, is_case, load, merged
-from analyzer.errors import InputError, OutputError, UsageError
+from analyzer.errors import InputError, OutputError
 from analyzer.frames import Table
 from analyzer.model import InputReport
 from analyzer.pipeline.engine import Engine
 from analyzer.pipeline.options import Progress, RunOptions
+from analyzer.pipeline.recognise import Known, recognise, sentence, size_of, source_of
 from analyzer.pipeline.sink import Sink
-from analyzer.sources.contract import Item, Ledger, Match, ReadOptions, Source
-from analyzer.sources.discover import discover
-from analyzer.sources.stream import Stream, open_stream
+from analyzer.sources.contract import Item, Ledger, ReadOptions
+from analyzer.sources.stream import Opener, Stream
 
 log = logging.getLogger(__name__)
-
-HEAD = 64 << 10
-"""Bytes that identification looks at."""
-
-UNKNOWN = "unknown"
-REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """An input and what it was recognised as; `report` stands instead where it cannot be read."""
-
-    item: Item
-    source: Source | None = None
-    match: Match | None = None
-    report: InputReport | None = None
-
-
-def recognise(paths: Sequence[Path], kind: str | None = None, outputs: Sequence[Path] = ()) -> list[Known]:
-    """Every input below `paths`, in the order of ids, with its source. Raises UsageError for an unknown kind."""
-    items, refused = discover([path for path in paths if not is_case(path)])
-    replaced = {identity for path in outputs if (identity := _file(path))}
-    known = [_recognise(item, kind) for item in items if not replaced or _file(item.path) not in replaced]
-    known += [Known(item=Item(id=name, path=Path(name)), report=_unread(name, REFUSED, why)) for name, why in refused]
-    return sorted(known, key=lambda one: one.item.id)
 
 
 def read_all(options: RunOptions, progress: Progress, sink: Sink) -> Case:
@@ -80,9 +54,9 @@ def _read_files(
     known = [_apart(one, reports) for one in known]
     reports |= {one.item.id: one.report for one in known if one.report is not None}
     ready = [(one.item, one.source) for one in known if one.source is not None]
-    progress.total(sum(_size(item) for item, _ in ready))
+    progress.total(sum(size_of(item) for item, _ in ready))
     span: tuple[datetime, datetime] | None = None
-    places |= {item.id: Place(item.path, source.name) for item, source in ready}
+    places |= {item.id: Place(item.path, source.name, item.member) for item, source in ready}
     # What has no year of its own takes it from the span of what has.
     for needs_dates in (False, True):
         how = ReadOptions(tz=options.tz, year=options.year, dated_span=span)
@@ -116,9 +90,11 @@ class _Done:
 
 def _read_here(jobs: Sequence[_Job], sink: Sink, progress: Progress) -> list[InputReport]:
     reports = []
-    for job in jobs:
-        progress.phase(f"reading {job.item.id}")
-        reports.append(_read_one(job, sink, progress))
+    with Opener() as opener:
+        # Members of an archive are read in its order, in one pass.
+        for job in sorted(jobs, key=lambda one: (str(one.item.path), one.item.member.start if one.item.member else 0)):
+            progress.phase(f"reading {job.item.id}")
+            reports.append(_read_one(job, sink, opener, progress))
     return reports
 
 
@@ -137,7 +113,8 @@ def _work(job: _Job) -> _Done:
     """Read one input on a worker: a pure function of the input, but for the files that it writes."""
     assert job.folder is not None
     parts = Parts(job.folder)
-    report = _read_one(job, parts, Progress())
+    with Opener() as opener:
+        report = _read_one(job, parts, opener, Progress())
     return _Done(report, parts.heights, parts.bytes)
 
 
@@ -151,50 +128,24 @@ def _apart(one: Known, taken: Mapping[str, InputReport]) -> Known:
     return replace(one, item=replace(one.item, id=name), report=report)
 
 
-def _recognise(item: Item, kind: str | None) -> Known:
-    ledger = Ledger()
-    try:
-        with open_stream(item, ledger) as stream:
-            head = stream.peek(HEAD)
-    except (InputError, OSError) as error:
-        return Known(item=item, report=_unread(item.id, REFUSED, _sentence(error), _size(item)))
-    if kind is not None:
-        return Known(item=item, source=_source_of(kind), match=Match(1.0, "as the command says"))
-    if not head:
-        return Known(item=item, report=_unread(item.id, UNKNOWN, "empty file", _size(item)))
-    best = sources.identify(head)
-    if best is None:
-        first = head[:8].hex(" ")
-        why = f"not a capture or a log that is known here (first bytes: {first}); force a kind with --as"
-        return Known(item=item, report=_unread(item.id, UNKNOWN, why, _size(item)))
-    return Known(item=item, source=best[0], match=best[1])
-
-
-def _source_of(kind: str) -> Source:
-    for source in sources.load():
-        if source.name == kind:
-            return source
-    raise UsageError(f"there is no kind {kind}; there are {', '.join(source.name for source in sources.load())}")
-
-
-def _read_one(job: _Job, rows: Parts | Sink, progress: Progress) -> InputReport:
-    source, item, ledger = _source_of(job.kind), job.item, Ledger()
+def _read_one(job: _Job, rows: Parts | Sink, opener: Opener, progress: Progress) -> InputReport:
+    source, item, ledger = source_of(job.kind), job.item, Ledger()
     error, stream = "", None
     try:
-        with open_stream(item, ledger) as stream:
+        with opener.open(item, ledger) as stream:
             done = 0
             for batch in source.read(stream, item, job.how, ledger):
                 for table, frame in batch.items():
                     rows.add(table, frame)
-                progress.advance(stream.size - done)
-                done = stream.size
+                progress.advance(stream.taken - done)
+                done = stream.taken
             while stream.read(1 << 20):  # what the source did not want still belongs to the hash
                 pass
-            progress.advance(stream.size - done)
+            progress.advance(stream.taken - done)
     except OutputError:
         raise
     except (InputError, OSError) as problem:
-        error = _sentence(problem)
+        error = sentence(problem)
     except Exception as problem:  # guard: one broken input must not cost the run
         log.debug("input %s failed", item.id, exc_info=True)
         error = f"could not be read further: {type(problem).__name__}: {problem}"[:400]
@@ -207,31 +158,7 @@ def _read_one(job: _Job, rows: Parts | Sink, progress: Progress) -> InputReport:
 
 
 def _identity(stream: Stream | None, item: Item) -> tuple[str, int]:
-    return (stream.sha256, stream.size) if stream is not None else ("", _size(item))
-
-
-def _sentence(error: InputError | OSError) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
-
-
-def _unread(name: str, kind: str, why: str, size: int = 0) -> InputReport:
-    return replace(Ledger().report(path=name, kind=kind, sha256="", size=size), error=why)
-
-
-def _size(item: Item) -> int:
-    try:
-        return item.path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _file(path: Path) -> tuple[int, int] | None:
-    """What tells a file from every other, whatever its name."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+    return (stream.sha256, stream.size) if stream is not None else ("", size_of(item))
 
 
 def _widen(span: tuple[datetime, datetime] | None, report: InputReport) -> tuple[datetime, datetime] | None:

@@ -21,7 +21,7 @@ class Sink:
 
     def __init__(self, memory: int | None, folder: Path | None = None) -> None:
         self._memory = memory
-        self._parts: dict[Table, list[pl.DataFrame]] = {}
+        self._parts: dict[Table, dict[str, list[pl.DataFrame]]] = {}
         self._bytes = 0
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._writer = Writer(folder) if folder is not None else None
@@ -39,10 +39,10 @@ class Sink:
         if self._writer is not None:
             self._writer.add(table, frame)
             return
-        parts = self._parts.setdefault(table, [])
+        parts = self._parts.setdefault(table, {})
         if frame is None or not frame.height:
             return
-        parts.append(frame)
+        parts.setdefault(str(frame["source"][0]), []).append(frame)
         self._bytes += int(frame.estimated_size())
         if self._memory is not None and self._bytes > self._memory:
             self._spill()
@@ -74,9 +74,8 @@ class Sink:
         self._writer = Writer(Path(self._temporary.name))
         for table, parts in self._parts.items():
             self._writer.add(table)
-            whole = concat(table, parts)
-            for one in whole.partition_by("source", maintain_order=True) if whole.height else ():
-                self._writer.add(table, one)
+            for frames in parts.values():
+                self._writer.add(table, concat(table, frames))
                 self._writer.end_input()
             parts.clear()
 
@@ -85,6 +84,10 @@ class Sink:
         if self._writer is not None:
             self._writer.finish(reports, places)
             return load(self._writer.folder, self._memory)
-        tables = {table: concat(table, self._parts[table]) for table in sorted(self._parts, key=lambda one: one.name)}
+        # In the order of ids, whatever the order of reading was.
+        tables = {
+            table: concat(table, [frame for source in sorted(parts) for frame in parts[source]])
+            for table, parts in sorted(self._parts.items(), key=lambda one: one[0].name)
+        }
         rows = {table: Rows(frame.lazy(), frame.height) for table, frame in tables.items()}
         return Case(tables=rows, reports=reports, places=dict(places))

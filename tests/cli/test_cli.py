@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from analyzer.cli.investigate import memory_of
 from analyzer.errors import UsageError
+from tests.sources.bundles import regular, special, tar
 
 COREDNS = "".join(
     f"2026-03-14T09:00:{i:02d}.000000000Z [INFO] 10.244.0.5:4{i:04d} - {i} "
@@ -228,3 +230,14 @@ def test_an_old_report_survives_a_failed_run(evidence: Path, tmp_path: Path) -> 
     assert analyze("postmortem", "nowhere", cwd=tmp_path).returncode == 2
     assert (tmp_path / "report.html").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evidence", "report.html"]
+
+
+def test_identify_lists_the_members_of_an_archive(tmp_path: Path) -> None:
+    (tmp_path / "bundle.tar").write_bytes(
+        tar(regular("dir/coredns.log", storm().encode()), special("link\x1b[2J", tarfile.SYMTYPE, "/etc/passwd"))
+    )
+    done = analyze("identify", "bundle.tar", cwd=tmp_path)
+    assert done.returncode == 0
+    first, second = done.stdout.decode().splitlines()
+    assert first.startswith("coredns   95%  bundle.tar!dir/coredns.log: ")
+    assert second == "refused     -  bundle.tar!link\\x1b[2J: a symbolic link, not followed"

@@ -26,18 +26,26 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     setting = Setting(partial(_ready, folder=folder, scale=wanted.scale), folder, Peers(wanted.python, folder))
     rows = [row for name in wanted.only for row in GROUPS[name](setting)]
-    measured: dict[Row, list[Pair]] = {row: [] for row in rows}
-    for command in {row.ours for row in rows if not row.ours.slow}:
-        measure(command)  # a first run compiles modules and is not counted
-    for number in range(wanted.runs):
-        turn = Round()
-        for row in rows:
-            _say(f"round {number + 1} of {wanted.runs}: {row.name}, {row.other.name}")
-            measured[row].append(turn.pair(row.ours, row.other))
-    for line in table(measured):
+    for line in table(_measure(rows, wanted.runs)):
         print(line)
     for name, why in setting.peers.left_out.items():
         print(f"\nLeft out: {name} ({why}).")
+
+
+def _measure(rows: list[Row], runs: int) -> dict[Row, list[Pair]]:
+    """The pairs of each row; whoever interrupts gets those that are complete."""
+    measured: dict[Row, list[Pair]] = {}
+    try:
+        for command in {row.ours for row in rows if not row.ours.slow}:
+            measure(command)  # a first run compiles modules and is not counted
+        for number in range(runs):
+            turn = Round()
+            for row in rows:
+                _say(f"round {number + 1} of {runs}: {row.name}, {row.other.name}")
+                measured.setdefault(row, []).append(turn.pair(row.ours, row.other))
+    except KeyboardInterrupt:
+        _say("stopped")
+    return measured
 
 
 def _options() -> argparse.Namespace:

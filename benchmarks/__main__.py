@@ -42,7 +42,8 @@ def _measure(rows: list[Row], runs: int) -> dict[Row, list[Pair]]:
             turn = Round()
             for row in rows:
                 _say(f"round {number + 1} of {runs}: {row.name}, {row.other.name}")
-                measured.setdefault(row, []).append(turn.pair(row.ours, row.other))
+                pair = turn.pair(row.ours, row.other)
+                measured.setdefault(row, []).append(pair)
     except KeyboardInterrupt:
         _say("stopped")
     return measured

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +88,3 @@ class Round:
         if command not in self._slow:
             self._slow[command] = measure(command)
         return self._slow[command]
-
-
-def median(pairs: Sequence[Pair], of: Callable[[Pair], float]) -> float:
-    return statistics.median(of(pair) for pair in pairs)

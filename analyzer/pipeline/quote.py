@@ -54,7 +54,7 @@ def _from_input(name: str, numbers: set[int], case: Case) -> dict[int, str]:
         item = Item(id=name, path=place.path)
         if report is None or (place.path.exists() and place.path.stat().st_size != report.bytes):
             return {}
-        with open_stream(item, Ledger()) as stream:
+        with open_stream(item, Ledger(), hashed=False) as stream:
             return source.quote(stream, frozenset(numbers))
     except (InputError, OSError):
         return {}

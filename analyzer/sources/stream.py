@@ -27,14 +27,16 @@ _spooled: list[IO[bytes]] = []
 
 
 @contextmanager
-def open_stream(item: Item, ledger: Ledger) -> Iterator[Stream]:
+def open_stream(item: Item, ledger: Ledger, *, hashed: bool = True) -> Iterator[Stream]:
     """Open one input for reading only. What changes under our hands is noted in the ledger.
+
+    Unless it is `hashed`, as for a second look at it, the stream has no sha256.
 
     Raises InputError where the file cannot be opened or is not regular; `peek` and `read` raise it where nothing can
     be made of its bytes.
     """
     file = _spool() if item.path == STDIN else _open(item)
-    stream = Stream(file, item, ledger)
+    stream = Stream(file, item, ledger, hashed=hashed)
     try:
         yield stream
     finally:
@@ -47,14 +49,14 @@ class Stream:
     `size`: bytes of the file as it was when opened; no more are read, however it grows.
     """
 
-    def __init__(self, file: IO[bytes], item: Item, ledger: Ledger) -> None:
+    def __init__(self, file: IO[bytes], item: Item, ledger: Ledger, *, hashed: bool = True) -> None:
         self._file = file
         self._item = item
         self._ledger = ledger
         self._before = os.fstat(file.fileno())
         self.size = self._before.st_size
         self._offset = 0
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256() if hashed else None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="sha256")
         self._hashing: deque[Future[None]] = deque()
         self._chunks = expand(self._read_raw, ledger)
@@ -86,7 +88,9 @@ class Stream:
 
     @property
     def sha256(self) -> str:
-        """Of the whole file, also of what nobody asked for."""
+        """Of the whole file, also of what nobody asked for; empty unless the stream is hashed."""
+        if self._hash is None:
+            return ""
         while self._read_raw(_CHUNK):
             pass
         while self._hashing:
@@ -117,8 +121,8 @@ class Stream:
             chunk = os.pread(self._file.fileno(), want, self._offset) if want > 0 else b""
         except OSError as error:
             raise InputError(f"cannot be read beyond byte {self._offset}: {error.strerror}") from error
-        if chunk:
-            self._offset += len(chunk)
+        self._offset += len(chunk)
+        if chunk and self._hash is not None:
             self._hashing.append(self._worker.submit(self._hash.update, chunk))
             if len(self._hashing) > _HASHES_AHEAD:
                 self._hashing.popleft().result()

@@ -52,7 +52,8 @@ def _records(walks: Walks) -> tuple[Record, ...]:
     places = {(row["source"], row["number"]) for row in (first, slowest, last, *spread)}
     places |= {(row["last_source"], row["last_number"]) for row in (slowest, last)}
     wanted = pl.DataFrame(sorted(places), schema={"source": pl.String, "number": pl.Int64}, orient="row")
-    marked = walks.asked.join(wanted, on=["source", "number"], how="semi").select("source", "number", "time")
+    near = walks.asked.filter(pl.col("number").is_in(wanted["number"].implode()))
+    marked = near.join(wanted, on=["source", "number"], how="semi").select("source", "number", "time")
     own = pl.concat([marked, _steps(walks, first)]).unique()
     # What another input tells of the same queries is evidence too, though it is not counted.
     again = (

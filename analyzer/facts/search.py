@@ -51,13 +51,20 @@ LOOKUP_SLACK = pl.duration(milliseconds=250)
 
 
 _SOCKET = ["source", "client", "client_port", "server", "dns_id", "name", "qtype"]
+_MEASURED = ["time", "number", "origin", "rcode", "answered", "answers", "duration_seconds", "wire_bytes", "retry"]
 
 
-def _tries(transactions: pl.LazyFrame) -> pl.DataFrame:
-    """Queries of clients, each once: repeated tries of one socket are one query that lasted until its answer."""
+def _tries(transactions: pl.LazyFrame, clients: pl.Series) -> pl.DataFrame:
+    """Queries of these clients, each once: repeated tries of one socket are one query that lasted until its answer.
+
+    Source, client, name and qtype are codes.
+    """
     mine = (
         transactions.filter(pl.col("hop") == "client", ~pl.col("covered"))
-        .drop("hop", "covered", "answer_number", "server_port", "transport", "negative_ttl")
+        .select(
+            *_MEASURED, *("client_port", "server", "dns_id"), pl.col("source", "client", "name", "qtype").cast(CODE)
+        )
+        .filter(pl.col("client").is_in(clients.implode()))
         .collect()
     )
     if not mine["retry"].any():
@@ -204,7 +211,8 @@ def _named(chains: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
     """The text and the places that the sums left behind, from the first and the last query."""
     first = tries.select("source", "number", "origin", "qtype")[chains["row"]]
     last = tries.select(last_number="number", last_source="source")[chains["last_row"]]
-    return pl.concat([chains, first, last], how="horizontal")
+    named = pl.concat([chains, first, last], how="horizontal")
+    return named.with_columns(pl.col("source", "qtype", "last_source").cast(pl.String))
 
 
 def _walks(bases: pl.DataFrame, suffixes: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
@@ -212,10 +220,10 @@ def _walks(bases: pl.DataFrame, suffixes: pl.DataFrame, tries: pl.DataFrame) -> 
     (it is a client of logs that hold no answer at all, by CoreDNS's `log . { class denial error }`)."""
     answered = (pl.col("rcode") == "NOERROR") | (pl.col("origin") == "capture")
     heard = tries.filter(answered)["client"].unique()
-    lists = suffixes.group_by("client").agg(suffixes=pl.col("position").n_unique().cast(pl.Int32))
+    lists = suffixes.group_by(pl.col("client").cast(CODE)).agg(suffixes=pl.col("position").n_unique().cast(pl.Int32))
     return (
-        bases.with_columns(pl.col("client", "base").cast(pl.String))
-        .join(lists.with_columns(unseen=~pl.col("client").is_in(heard.implode())), on="client")
+        bases.join(lists.with_columns(unseen=~pl.col("client").is_in(heard.implode())), on="client")
+        .with_columns(pl.col("client", "base").cast(pl.String))
         .with_columns(dots=pl.col("base").str.count_matches(".", literal=True).cast(pl.Int32))
     )
 
@@ -223,9 +231,7 @@ def _walks(bases: pl.DataFrame, suffixes: pl.DataFrame, tries: pl.DataFrame) -> 
 def _derive(frames: Frames) -> pl.LazyFrame:
     suffixes = frames[SEARCH_SUFFIXES].collect()
     bases = walked(frames[DNS_ASKED_NAMES], suffixes)
-    clients = suffixes.lazy().select("client").unique()
-    mine = frames[DNS_TRANSACTIONS].join(clients, on="client", how="semi", maintain_order="left")
-    tries = _tries(mine).with_row_index("row")
+    tries = _tries(frames[DNS_TRANSACTIONS], suffixes["client"].unique().cast(CODE)).with_row_index("row")
     chains = _lookups(_named(_summed(chained(tries, _candidates(bases, suffixes)), tries), tries))
     # Where a log leaves answers out, a name that was denied under every domain and not as it stands was found.
     to_the_end = (pl.col("first_place") == 0) & (pl.col("places") == pl.col("suffixes"))
@@ -243,8 +249,8 @@ def _derive(frames: Frames) -> pl.LazyFrame:
             added_seconds=pl.col("added_seconds").clip(lower_bound=0),
         )
         .filter(pl.col("wasted") > 0)
-        .sort("time", "source", "number", "qtype", nulls_last=True)
         .select(list(CHAINS.schema))
+        .sort("time", "source", "number", "qtype", nulls_last=True)
         .lazy()
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from analyzer.facts.codes import CODE, pair
+from analyzer.facts.codes import pair
 from analyzer.facts.neighbours import latest, nth
 from analyzer.frames import NO_REPLY
 
@@ -23,8 +23,8 @@ def chained(tries: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
     """The queries that belong to a walk, walk by walk: `row`, `walk` (client and base), `position`, `inside`, `chain`
     (one walk) and `last` (true for its last query).
 
-    `tries` are queries with `row`, `candidates` say what each name may mean to its client (key, walk, position,
-    inside).
+    `tries` are queries with `row` and text as CODE, `candidates` say what each name may mean to its client (key, walk,
+    position, inside).
     A name may be read in several ways: `payments.shop.svc.cluster.local` is where `payments`, `payments.shop` and
     `payments.shop.svc` end. The reading in the longest walk wins, then the one with the most labels in its suffix.
     """
@@ -56,8 +56,7 @@ def _ordered(tries: pl.DataFrame) -> pl.DataFrame:
     clock = pl.coalesce("answered", "asked")
     source = pl.col("source").to_physical().cast(pl.UInt64)
     return (
-        tries.with_columns(pl.col("client", "name", "source", "qtype").cast(CODE))
-        .select(
+        tries.select(
             *("row", "time", "number"),
             clock=clock,
             source=source,

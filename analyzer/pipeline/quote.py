@@ -62,7 +62,7 @@ def _from_input(name: str, numbers: set[int], case: Case, opener: Opener) -> dic
         size = place.member.archive_bytes if place.member is not None else report.bytes if report is not None else -1
         if report is None or (place.path.exists() and place.path.stat().st_size != size):
             return {}
-        with opener.open(item, Ledger()) as stream:
+        with opener.open(item, Ledger(), hashed=False) as stream:
             return source.quote(stream, frozenset(numbers))
     except (InputError, OSError):
         return {}

@@ -54,19 +54,20 @@ class Opener:
         return self._archive
 
     @contextmanager
-    def open(self, item: Item, ledger: Ledger) -> Iterator[Stream]:
+    def open(self, item: Item, ledger: Ledger, *, hashed: bool = True) -> Iterator[Stream]:
         """Open one input for reading only. What changes under our hands is noted in the ledger.
 
+        Unless it is `hashed`, as for a second look at it, the stream has no sha256.
         Raises InputError where the file cannot be opened or is not regular; `peek` and `read` raise it where nothing
         can be made of its bytes.
         """
         if item.member is None:
             file, what = File(item.path), "the file"
-            stream = Stream(Slice(file.read_at, 0, file.size), ledger)
+            stream = Stream(Slice(file.read_at, 0, file.size), ledger, hashed=hashed)
         else:
             archive = self.archive(item)
             file, what = archive.file, "the archive"
-            stream = Stream(archive.open(item.member, ledger), ledger, archive.spend)
+            stream = Stream(archive.open(item.member, ledger), ledger, archive.spend, hashed=hashed)
         try:
             yield stream
         finally:
@@ -88,13 +89,15 @@ class Raw(Protocol):
 class Stream:
     """The decompressed bytes of one input; a ByteStream. `spend` is told what they expand to, as it happens."""
 
-    def __init__(self, raw: Raw, ledger: Ledger, spend: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self, raw: Raw, ledger: Ledger, spend: Callable[[int], None] | None = None, *, hashed: bool = True
+    ) -> None:
         self._raw = raw
         self._spend = spend
         self._packed: bool | None = None
         self._expanded = 0
         self.taken = 0
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256() if hashed else None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="sha256")
         self._hashing: deque[Future[None]] = deque()
         self._chunks = expand(self._read_raw, ledger)
@@ -137,7 +140,10 @@ class Stream:
 
     @property
     def sha256(self) -> str:
-        """Of the whole input as it is stored, also of what nobody asked for; empty where that cannot be read."""
+        """Of the whole input as it is stored, also of what nobody asked for; empty where that cannot be read, and
+        unless the stream is hashed."""
+        if self._hash is None:
+            return ""
         try:
             while self._read_raw(_CHUNK):
                 pass
@@ -170,6 +176,7 @@ class Stream:
             if self._packed is None:
                 self._packed = compression_of(chunk) is not None
             self.taken += len(chunk)
+        if chunk and self._hash is not None:
             self._hashing.append(self._worker.submit(self._hash.update, chunk))
             if len(self._hashing) > _HASHES_AHEAD:
                 self._hashing.popleft().result()

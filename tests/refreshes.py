@@ -48,6 +48,7 @@ def exchange(
         "method": method,
         "path": path,
         "user_agent": agent,
+        "metadata": True,
         "wire_bytes": 300,
     } | more
     if status is None:
@@ -60,6 +61,7 @@ def exchange(
         "dst_port": own,
         "response": True,
         "status": status,
+        "metadata": True,
         "expires_at": None if life is None else time + after + life,
         "wire_bytes": 900,
     } | more

@@ -101,7 +101,7 @@ DNS_ANSWERS = Table(
 
 HTTP_MESSAGES = Table(
     "http_messages",
-    "One row per HTTP/1 request or answer on a connection to an instance metadata address. Bodies are never kept.",
+    "One row per plaintext HTTP/1 request or answer, at whatever port. Bodies are never kept.",
     (
         *PLACE,
         *_ENDS,
@@ -111,12 +111,63 @@ HTTP_MESSAGES = Table(
         Col("path", pl.String(), "Request path, its query cut to api-version and resource; null in an answer."),
         Col("status", pl.Int32(), "Answer status; null in a request."),
         Col("user_agent", pl.String(), "User-Agent of a request; null in an answer or if absent."),
-        Col("expires_at", TIME, "When the credential in an answer expires; null if the answer holds none."),
+        Col("host", pl.String(), "Host field of a request, its port included; null in an answer or if absent."),
+        Col(
+            "metadata",
+            pl.Boolean(),
+            "True on a connection to an instance metadata address, or to a proxy that stands in for it.",
+        ),
+        Col("expires_at", TIME, "When the credential in a metadata answer expires; null if it holds none."),
         Col("token_ttl_seconds", pl.Int64(), "Metadata token life asked for or granted; null if absent."),
         Col("wire_bytes", pl.Int64(), "Length of the frame on the wire."),
         _DUPLICATE,
     ),
     group="asker",
+)
+
+TLS_CLIENT_HELLOS = Table(
+    "tls_client_hellos",
+    "One row per TLS ClientHello over TCP, at whatever port: what a client says before anything is encrypted.",
+    (
+        *PLACE,
+        Col("client", pl.String(), "Address that sent the hello."),
+        Col("client_port", pl.Int32(), "Port that sent the hello."),
+        Col("server", pl.String(), "Address the hello was sent to."),
+        Col("server_port", pl.Int32(), "Port the hello was sent to."),
+        _INTERFACE,
+        Col(
+            "sni",
+            pl.String(),
+            "Server name (RFC 6066), lower case, no final dot; of an encrypted one the outer; null if absent.",
+        ),
+        Col("alpn", pl.String(), "Application protocols offered (RFC 7301), joined by commas; null if absent."),
+        Col("version", pl.String(), "Highest version offered as text (TLS 1.3); null if nobody knows it."),
+        Col("wire_bytes", pl.Int64(), "Length of the frame on the wire."),
+        _DUPLICATE,
+    ),
+)
+
+MINING_MESSAGES = Table(
+    "mining_messages",
+    "One row per message between a cryptocurrency miner and its pool over plain TCP, known by its content: Stratum, "
+    "its Ethereum forms and the dialect of XMRig. Of answers only those that are a pool's by themselves.",
+    (
+        *PLACE,
+        *_ENDS,
+        _INTERFACE,
+        Col("response", pl.Boolean(), "True for an answer; a job or notification that a pool sends unasked is none."),
+        Col("method", pl.String(), "Method (mining.subscribe, login, job); in an answer the method it answers."),
+        Col("agent", pl.String(), "Program that a miner names in its login or subscription; null in others."),
+        Col("algorithm", pl.String(), "Algorithm of a job (rx/0), or those a miner offers; null if not given."),
+        Col(
+            "account",
+            pl.String(),
+            "Wallet or account of a login, authorization or share: its first 6 and last 4 characters, of one up to 20 "
+            "characters the first 2; null in others.",
+        ),
+        Col("wire_bytes", pl.Int64(), "Length of the frame on the wire."),
+        _DUPLICATE,
+    ),
 )
 
 TUNNEL_HEADERS = Table(

@@ -80,7 +80,7 @@ CHARTS = (
         table=HTTP_MESSAGES,
         lane=pl.col("src"),
         weight=_ONE,
-        where=~pl.col("response") & ~pl.col("duplicate").fill_null(False),
+        where=pl.col("metadata") & ~pl.col("response") & ~pl.col("duplicate").fill_null(False),
     ),
     _Chart(
         id="api-answers",

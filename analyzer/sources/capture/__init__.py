@@ -7,7 +7,9 @@ from analyzer.frames import (
     DNS_MESSAGES,
     HTTP_MESSAGES,
     ICMP_ERRORS,
+    MINING_MESSAGES,
     PACKETS,
+    TLS_CLIENT_HELLOS,
     TUNNEL_HEADERS,
 )
 from analyzer.sources.capture.framing_pcap import MAGICS
@@ -29,7 +31,16 @@ def identify(head: bytes) -> Match | None:
 SOURCE = Source(
     name="pcap",
     title="Packet capture (pcap, pcapng)",
-    tables=(PACKETS, DNS_MESSAGES, DNS_ANSWERS, HTTP_MESSAGES, TUNNEL_HEADERS, ICMP_ERRORS),
+    tables=(
+        PACKETS,
+        DNS_MESSAGES,
+        DNS_ANSWERS,
+        HTTP_MESSAGES,
+        TLS_CLIENT_HELLOS,
+        MINING_MESSAGES,
+        TUNNEL_HEADERS,
+        ICMP_ERRORS,
+    ),
     identify=identify,
     read=read,
     quote=quote,

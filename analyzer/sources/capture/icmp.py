@@ -98,8 +98,8 @@ _LIST, _PLACES = _texts()
 _ERROR_TEXTS = pl.Series(_LIST)
 
 
-def icmp_errors(packets: Packets, addresses: Addresses, source: str) -> pl.DataFrame | None:
-    """The rows of one window; None if it has none."""
+def icmp_errors(packets: Packets, addresses: Addresses, source: str) -> tuple[pl.DataFrame, I64] | None:
+    """The rows of one window but for the column duplicate, and the frame of each; None if it has none."""
     window, head = packets.window, packets.headers
     at = packets.rows[_is_icmp(head, packets.rows)]
     at = at[head.payload[at] - _HEADER + 4 <= np.minimum(window.end[at], head.payload_end[at])]
@@ -121,8 +121,7 @@ def icmp_errors(packets: Packets, addresses: Addresses, source: str) -> pl.DataF
         "mtu": numbers(_mtu(start, four, window.end[at] - head.payload[at]), pl.Int64()),
     }
     columns |= _quoted(packets, at, four, addresses)
-    columns["duplicate"] = pl.Series(packets.duplicate[at])
-    return pl.DataFrame(columns)
+    return pl.DataFrame(columns), at
 
 
 def _is_icmp(head: Headers, rows: I64) -> Flags:

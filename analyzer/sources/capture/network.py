@@ -88,7 +88,6 @@ def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Fla
     src_high, src_low, dst_high, dst_low = _addresses(head, four, six)
     protocol = np.where(four, head[:, 9], np.where(six, head[:, 6], 0)).astype(np.uint8)
     fragment, fragment_id = _fragments(head, four)
-    transport = at + header
     out = Headers(
         version=(four * 4 + six * 6).astype(np.uint8),
         reason=reason,
@@ -105,7 +104,7 @@ def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Fla
         window=np.full(len(at), ABSENT),
         ttl=np.where(four, head[:, 8], head[:, 7]).astype(np.int64),
         ip_id=np.where(four, halves(head, 4).astype(np.int64), ABSENT),
-        payload=transport,
+        payload=at + header,
         payload_end=ip_end,
         payload_bytes=np.full(len(at), ABSENT),
         fragment=fragment,

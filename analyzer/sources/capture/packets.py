@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from analyzer.frames import TIME
-from analyzer.sources.capture.arrays import I64, Flags, half_at
+from analyzer.sources.capture.arrays import I64, half_at
 from analyzer.sources.capture.layers import ABSENT, Headers
 from analyzer.sources.capture.texts import pick
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
@@ -36,7 +36,6 @@ class Packets:
     interface: I64
     src: pl.Series
     dst: pl.Series
-    duplicate: Flags
 
     def ends(self, frames: I64) -> dict[str, pl.Series]:
         """Columns src, src_port, dst, dst_port of these frames."""
@@ -78,7 +77,7 @@ def numbers(values: NDArray[Any], dtype: pl.DataType, absent: int = -1) -> pl.Se
 
 
 def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
-    """Rows of the packets table, in file order."""
+    """Rows of the packets table but for the column duplicate, in file order."""
     at, head = packets.rows, packets.headers
     columns = packets.where(at, source) | {
         "src": packets.src,
@@ -96,7 +95,6 @@ def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
         "window": numbers(head.window[at], pl.Int32()),
         "ttl": numbers(head.ttl[at], pl.Int16()),
         "ip_id": numbers(head.ip_id[at], pl.Int32()),
-        "duplicate": pl.Series(packets.duplicate[at]),
     }
     return pl.DataFrame(columns)
 

@@ -118,8 +118,10 @@ def udp(payload: bytes, sport: int, dport: int) -> bytes:
     return struct.pack(">HHHH", sport, dport, 8 + len(payload), 0) + payload
 
 
-def tcp(payload: bytes, sport: int, dport: int, *, seq: int = 1, ack: int = 0, flags: int = 0x18) -> bytes:
-    return struct.pack(">HHIIBBHHH", sport, dport, seq, ack, 5 << 4, flags, 64240, 0, 0) + payload
+def tcp(
+    payload: bytes, sport: int, dport: int, *, seq: int = 1, ack: int = 0, flags: int = 0x18, window: int = 64240
+) -> bytes:
+    return struct.pack(">HHIIBBHHH", sport, dport, seq, ack, 5 << 4, flags, window, 0, 0) + payload
 
 
 def wire_name(name: str) -> bytes:

@@ -31,7 +31,7 @@ def test_ipv6_extension_headers_are_walked() -> None:
 
 def test_tcp_fields_are_read_and_other_protocols_have_none() -> None:
     frames = [
-        ethernet(ipv4(tcp(b"x" * 9, 1234, 443, seq=4_000_000_000, ack=7, flags=0x18), 6, A, B)),
+        ethernet(ipv4(tcp(b"x" * 9, 1234, 443, seq=4_000_000_000, ack=7, flags=0x18, window=513), 6, A, B)),
         ethernet(ipv4(bytes([8, 0, 0, 0, 0, 1, 0, 1]) + b"ping", 1, A, B)),
         ethernet(ipv4(b"whatever", 89, A, B)),
     ]
@@ -40,6 +40,7 @@ def test_tcp_fields_are_read_and_other_protocols_have_none() -> None:
     assert [r["seq"] for r in rows] == [4_000_000_000, None, None]
     assert [r["ack"] for r in rows] == [7, None, None]
     assert [r["tcp_flags"] for r in rows] == [0x18, None, None]
+    assert [r["window"] for r in rows] == [513, None, None]
     assert [r["src_port"] for r in rows] == [1234, None, None]
     assert [r["payload_bytes"] for r in rows] == [9, 4, None]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
 from itertools import pairwise
 from pathlib import Path
@@ -272,3 +273,20 @@ def test_addresses_and_ports_of_all_layers_equal_those_of_tshark(tmp_path: Path)
         told = vni or geneve_vni or key
         if told:
             assert outer["network_id"] == int(told, 0)
+
+
+def test_damaged_headers_are_read_alike_in_windows_of_any_size_and_all_counted() -> None:
+    rng = random.Random(6)
+    seeds = [frame for frame, *_ in TUNNELS.values()]
+    frames = []
+    for _ in range(3000):
+        frame = bytearray(rng.choice(seeds))
+        for _ in range(rng.randrange(1, 6)):
+            frame[rng.randrange(90)] = rng.choice((0, 1, 4, 8, 0x45, 0x60, 0xFF, rng.randrange(256)))
+        frames.append(bytes(frame[: rng.randrange(len(frame) + 1)] if rng.random() < 0.3 else frame))
+    tables, ledger = read_all(pcap(frames))
+    assert ledger.used + ledger.skipped == 3000
+    assert set(tables["tunnel_headers"]["number"]) <= set(tables["packets"]["number"])
+    again, _ = read_all(pcap(frames), size=5000)
+    for name in ("packets", "tunnel_headers", "icmp_errors", "dns_messages"):
+        assert again[name].equals(tables[name]), name

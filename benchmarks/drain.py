@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from analyzer import sources
-from analyzer.pipeline.read import HEAD
+from analyzer.pipeline.recognise import HEAD
 from analyzer.sources.contract import Item, Ledger, ReadOptions
 from analyzer.sources.stream import open_stream
 

@@ -112,7 +112,7 @@ def test_no_output_holds_a_part_of_a_planted_secret(evidence: Path, tmp_path: Pa
     assert held(render_html(result)) == []
     assert held(render_text(result)) == []
     ingest(RunOptions(inputs=(evidence,)), tmp_path / "case")
-    tables = {path.parent.name for path in (tmp_path / "case").rglob("*.parquet")}
+    tables = {path.parent.parent.name for path in (tmp_path / "case").rglob("*.parquet")}
     assert {"http_messages", "mining_messages"} <= tables, "what carried secrets was read"
     for path in sorted((tmp_path / "case").rglob("*.parquet")):
-        assert held("\n".join(map(str, pl.read_parquet(path).rows()))) == [], path.parent.name
+        assert held("\n".join(map(str, pl.read_parquet(path).rows()))) == [], path.parent.parent.name

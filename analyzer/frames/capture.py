@@ -82,6 +82,7 @@ DNS_ANSWERS = Table(
     "One row per record in the answer section of a DNS answer in a capture; at most 64 of one message.",
     (
         *PLACE,
+        Col("client", pl.String(), "Address that was answered, canonical text."),
         _DNS_PROTOCOL,
         Col("dns_id", pl.Int32(), "Transaction id of the message."),
         Col("position", pl.Int32(), "Place in the answer section, from 1."),
@@ -95,6 +96,7 @@ DNS_ANSWERS = Table(
         ),
         _DNS_DUPLICATE,
     ),
+    group="client",
 )
 
 HTTP_MESSAGES = Table(

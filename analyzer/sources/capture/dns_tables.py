@@ -93,7 +93,8 @@ def rows(found: Found, carriers: Carriers, memo: Memo) -> Rows:
     place[good] = np.arange(len(good))
     told = made.answers if len(good) == len(place) else made.answers.only(place[made.answers.row] >= 0)
     at = place[told.row]
-    same = {name: carried[name] for name in ("time", "source", "number")} | {"protocol": protocol, "dns_id": dns_id}
+    same = {name: carried[name] for name in ("time", "source", "number")}
+    same |= {"client": carried["dst"], "protocol": protocol, "dns_id": dns_id}
     answers = {name: column[pl.Series(at.astype(np.uint32))] for name, column in same.items()}
     answers |= {
         "position": pl.Series(told.position.astype(np.int32)),

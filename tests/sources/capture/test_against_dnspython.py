@@ -148,7 +148,7 @@ def _ours(messages: list[bytes]) -> list[Told | None]:
     )
 
     def carriers(some: I64) -> Columns:
-        return {name: pl.Series(some) for name in ("time", "source", "number")}
+        return {name: pl.Series(some) for name in ("time", "source", "number", "dst")}
 
     made = rows(found, carriers, Memo(Names(), Addresses()))
     records: dict[int, list[Record]] = {}

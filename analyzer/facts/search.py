@@ -147,8 +147,9 @@ def _lookups(chains: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _summed(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
-    """One row per walk of at least two queries, one of them denied under a search domain."""
+def _flagged(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
+    """The steps with what is summed. Flags first, plain sums after: a condition inside each of many small groups costs
+    several times as much."""
     rcode = pl.col("rcode")
     measured = tries.select(
         "time",
@@ -166,8 +167,7 @@ def _summed(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
     found = pl.col("noerror") & ~nodata
     settles = ~under | found | (nodata & pl.col("last"))
     size = pl.col("wire_bytes")
-    # Flags first, plain sums after: a condition inside each of many small groups costs several times as much.
-    flagged = steps.with_columns(
+    return steps.with_columns(
         denied_under=under & denied,
         nodata_under=under & nodata,
         denied_bytes=pl.when(under & denied).then(size).otherwise(0),
@@ -183,8 +183,13 @@ def _summed(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
         denied=~under & denied,
         ended=settles,
     )
+
+
+def _summed(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
+    """One row per walk of at least two queries, one of them denied under a search domain."""
     return (
-        flagged.group_by("chain", maintain_order=True)
+        _flagged(steps, tries)
+        .group_by("chain", maintain_order=True)
         .agg(
             pl.col("time", "row", "walk").first(),
             pl.col("denied_under", "nodata_under", "under").sum().cast(pl.Int32),

@@ -28,6 +28,7 @@ NAMES = Table(
 
 
 def _derive(frames: Frames) -> pl.LazyFrame:
+    # Transactions are in the order of time, source and number, so that the first row of a name is its first query.
     asked = (
         frames[DNS_TRANSACTIONS]
         .filter(pl.col("hop") == "client", ~pl.col("covered"))

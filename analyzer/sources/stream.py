@@ -23,9 +23,9 @@ _HASHES_AHEAD = 8
 
 
 @contextmanager
-def open_stream(item: Item, ledger: Ledger) -> Iterator[Stream]:
+def open_stream(item: Item, ledger: Ledger, *, hashed: bool = True) -> Iterator[Stream]:
     """Open one input as `Opener.open` does."""
-    with Opener() as opener, opener.open(item, ledger) as stream:
+    with Opener() as opener, opener.open(item, ledger, hashed=hashed) as stream:
         yield stream
 
 

@@ -45,6 +45,14 @@ def test_the_hash_is_of_the_raw_bytes_and_of_all_of_them(tmp_path: Path) -> None
         assert stream.read(8) == b"\na line\n"
 
 
+def test_a_second_look_gives_the_same_bytes_without_a_hash(tmp_path: Path) -> None:
+    path = tmp_path / "a.log.gz"
+    path.write_bytes(gzip.compress(b"a line\n" * 10))
+    with open_stream(item(path), Ledger(), hashed=False) as stream:
+        assert stream.read(100) == b"a line\n" * 10
+        assert stream.sha256 == ""
+
+
 def test_a_refused_input_has_a_hash_too(tmp_path: Path) -> None:
     path = tmp_path / "a.7z"
     path.write_bytes(b"7z\xbc\xaf\x27\x1c and so on")

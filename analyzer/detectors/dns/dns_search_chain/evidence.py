@@ -43,7 +43,7 @@ def evidence(walks: Walks) -> Evidence:
 
 
 def _records(walks: Walks) -> tuple[Record, ...]:
-    ordered = walks.external
+    ordered = walks.external  # as the fact gives them: in the order of time, source, number and type
     slowest = (
         ordered.filter(pl.col("added_seconds").eq_missing(pl.col("added_seconds").max()))
         .sort("wasted", "source", "number", descending=[True, False, False])

@@ -78,7 +78,7 @@ class Walks:
     def remarks(self) -> Iterator[Remark]:
         """Look-alikes, and what limits the answer."""
         for client in self.shared():
-            names = ", ".join(_namespaces(self.suffixes.filter(pl.col("client") == client))[:_NAMED])
+            names = ", ".join(_namespaces(self.suffixes.filter(client=client))[:_NAMED])
             yield Remark(
                 f"{client} asks for pods of several namespaces or is a cache on the node ({names}): no walk can be "
                 "laid to a pod, and what the cache answered was not seen, so its counts are lower bounds"
@@ -90,21 +90,20 @@ class Walks:
         ):
             rows = self.chains.filter(pl.col("kind") == kind)
             if rows.height:
-                name = (
-                    rows.group_by("base").agg(pl.col("wasted").sum()).sort("wasted", "base", descending=[True, False])
-                )
+                sums = rows.group_by("base").agg(pl.col("wasted").sum())
+                name = sums.sort("wasted", "base", descending=[True, False])
                 yield Remark(f"{rows['wasted'].sum():,} {text} {name['base'][0]}; they are not counted as waste")
 
 
 def measure(chains: pl.LazyFrame, transactions: pl.LazyFrame, suffixes: pl.LazyFrame) -> Walks:
     """The walks of all clients."""
     hop, covered = pl.col("hop") == "client", pl.col("covered")
-    columns = ["client", "source", "number", "time", "name", "qtype", "rcode", "negative_ttl"]
+    told = ["source", "number", "time", "rcode"]
     heard = (pl.col("rcode") == "NOERROR") | (pl.col("origin") == "capture")
     once = transactions.filter(hop, ~covered, ~pl.col("retry")).select(
-        *columns[1:3], "time", "rcode", "negative_ttl", pl.col("client", "name", "qtype").cast(CODE), heard=heard
+        *told, "negative_ttl", pl.col("client", "name", "qtype").cast(CODE), heard=heard
     )
-    again = transactions.filter(hop, covered).select(columns)
+    again = transactions.filter(hop, covered).select(*told, "client")
     asked, told_again, walked, lists = pl.collect_all([once, again, chains, suffixes])
     queries = asked.group_by("client").agg(queries=pl.len().cast(pl.Int64), unseen=~pl.col("heard").any())
     outside, inside = pl.col("kind") == "external", pl.col("kind") == "in-cluster-search"
@@ -132,15 +131,14 @@ def measure(chains: pl.LazyFrame, transactions: pl.LazyFrame, suffixes: pl.LazyF
         .with_columns(share=pl.col("wasted") / pl.col("queries"))
         .sort("wasted", "client", descending=[True, False])
     )
-    total = int(queries["queries"].sum())
-    named = clients["client"].implode()
+    mine = pl.col("client").is_in(clients["client"].implode())
     return Walks(
         clients=clients,
         chains=walked,
         suffixes=lists,
-        asked=asked.drop("heard").filter(pl.col("client").is_in(named)),
-        covered=told_again.filter(pl.col("client").is_in(named)),
-        evidence_queries=total,
+        asked=asked.drop("heard").filter(mine),
+        covered=told_again.filter(mine),
+        evidence_queries=int(queries["queries"].sum()),
     )
 
 

@@ -193,4 +193,4 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     )
 
 
-TCP_CONNECTIONS = Fact(table=CONNECTIONS, needs_any=((PACKETS,),), derive=_derive)
+TCP_CONNECTIONS = Fact(table=CONNECTIONS, needs_any=((PACKETS,),), derive=_derive, grouped=True)

@@ -105,4 +105,4 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     )
 
 
-TCP_SEGMENTS = Fact(table=SEGMENTS, needs_any=((PACKETS,),), derive=_derive)
+TCP_SEGMENTS = Fact(table=SEGMENTS, needs_any=((PACKETS,),), derive=_derive, grouped=True)

@@ -2,7 +2,7 @@
 
 The parent walks the records, which proves where each window begins and ends and costs a tenth of decoding, and settles
 what spans windows; workers decode. Bytes go to them through a file that is reused slot by slot (a container's /dev/shm
-may hold 64 MiB only), rows come back as Arrow.
+may hold 64 MiB only), rows come back in Arrow files that are mapped: through a pipe they would cost as much again.
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import fields
 from functools import cache
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.ipc
 from numpy.typing import NDArray
 
+from analyzer.errors import InputError
 from analyzer.sources.capture.arrays import PAD
 from analyzer.sources.capture.decode import Decoder, Piece
 from analyzer.sources.capture.window import Window
@@ -34,6 +38,9 @@ AHEAD = 2
 """Windows beyond one per worker that may be under way, so that no worker waits for the parent."""
 WINDOWS_LEAST = 6
 """A capture of fewer windows is decoded sooner than workers have started (half a second each)."""
+
+ROWS_BESIDE = 1024
+"""Frames of fewer rows travel inside the pickle."""
 
 _COLUMNS = [one.name for one in fields(Window) if one.name != "data"]
 _Packed = tuple[str, Any, int]
@@ -54,7 +61,7 @@ def pieces(frames: Iterator[Window], source: str, jobs: int) -> Iterator[Piece]:
 
 def _spread(frames: Iterator[Window], source: str, jobs: int) -> Iterator[Piece]:
     workers = _workers(jobs)
-    with tempfile.NamedTemporaryFile(prefix="analyze-") as file:
+    with tempfile.TemporaryDirectory(prefix="analyze-") as folder, (Path(folder) / "windows").open("w+b") as file:
         slots = deque(range(jobs + AHEAD))
         under_way: deque[tuple[int, Future[bytes]]] = deque()
         size = 0
@@ -68,7 +75,7 @@ def _spread(frames: Iterator[Window], source: str, jobs: int) -> Iterator[Piece]
             slot = slots.popleft()
             os.pwrite(file.fileno(), window.data.data, slot * size)
             columns = {name: _packed(getattr(window, name)) for name in _COLUMNS}
-            place = (file.name, slot * size, len(window.data))
+            place = (Path(file.name), slot * size, len(window.data))
             under_way.append((slot, workers.submit(_decode, source, place, columns)))
         yield from _finish(under_way, slots)
 
@@ -77,7 +84,13 @@ def _finish(under_way: deque[tuple[int, Future[bytes]]], slots: deque[int], most
     """The pieces of the windows that have waited longest."""
     for _ in range(len(under_way) if most is None else most):
         slot, future = under_way.popleft()
-        piece: Piece = pickle.loads(future.result())
+        try:
+            piece: Piece = pickle.loads(future.result())
+        except BrokenExecutor as error:
+            _workers.cache_clear()
+            raise InputError(
+                "a process that read it was ended from outside, perhaps for its memory; read it again with --jobs 1"
+            ) from error
         slots.append(slot)
         yield piece
 
@@ -107,16 +120,16 @@ def _decoder(source: str) -> Decoder:
     return Decoder(source)
 
 
-def _decode(source: str, place: tuple[str, int, int], columns: dict[str, _Packed]) -> bytes:
+def _decode(source: str, place: tuple[Path, int, int], columns: dict[str, _Packed]) -> bytes:
     """In a worker: read the window, decode it, and pack the piece."""
     path, offset, size = place
     data = np.empty(size, np.uint8)
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a plain descriptor is all that is needed
+    with path.open("rb", buffering=0) as file:
         os.preadv(file.fileno(), [data[: size - PAD].data], offset)
     data[size - PAD :] = 0
     window = Window(data, **{name: _unpacked(*packed) for name, packed in columns.items()})
     out = io.BytesIO()
-    _Pickler(out, protocol=5).dump(_decoder(source).decode(window))
+    _Pickler(out, path.parent).dump(_decoder(source).decode(window))
     return out.getvalue()
 
 
@@ -139,15 +152,33 @@ def _unpacked(kind: str, values: Any, count: int) -> NDArray[np.int64]:
 
 
 class _Pickler(pickle.Pickler):
-    """Frames travel as Arrow streams: polars' own pickles take twenty times as long."""
+    """Leaves frames of many rows beside the pickle. polars' own pickles take twenty times as long."""
+
+    def __init__(self, file: io.BytesIO, folder: Path) -> None:
+        super().__init__(file, protocol=5)
+        self._folder = folder
 
     def reducer_override(self, value: Any) -> Any:
-        if isinstance(value, pl.DataFrame):
+        if not isinstance(value, pl.DataFrame):
+            return NotImplemented
+        if value.height < ROWS_BESIDE:
             out = io.BytesIO()
             value.write_ipc_stream(out, compression="uncompressed")
             return _frame, (out.getvalue(),)
-        return NotImplemented
+        handle, path = tempfile.mkstemp(suffix=".arrow", dir=self._folder)
+        os.close(handle)
+        value.write_ipc(path, compression="uncompressed")
+        return _mapped, (Path(path),)
 
 
 def _frame(data: bytes) -> pl.DataFrame:
     return pl.read_ipc_stream(io.BytesIO(data))
+
+
+def _mapped(path: Path) -> pl.DataFrame:
+    """The frame of a file that nobody needs by its name any more: its pages live as long as the frame."""
+    with pa.memory_map(str(path)) as file:
+        path.unlink()
+        frame = pl.from_arrow(pa.ipc.open_file(file).read_all())
+    assert isinstance(frame, pl.DataFrame)
+    return frame

@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: demo test check lint types contracts unit format reports docs lock clean
+.PHONY: demo test check lint types contracts unit oracle format reports docs lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.run ## install into .venv and write the postmortem of the sample outage
@@ -22,6 +22,9 @@ test: $(VENV)/.dev ## every check: format, lint, types, layer contracts, tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	TZ=UTC $(BIN)/python -m pytest
+
+oracle: $(VENV)/.dev ## compare every capture of public test suites beside the checkout with capinfos and tshark
+	TZ=UTC $(BIN)/python -m tests.oracle
 
 format: $(VENV)/.dev ## rewrite the code in the one style
 	$(BIN)/ruff format .

@@ -12,8 +12,8 @@ from analyzer.frames import (
     TLS_CLIENT_HELLOS,
     TUNNEL_HEADERS,
 )
-from analyzer.sources.capture.framing_pcap import MAGICS
-from analyzer.sources.capture.framing_pcapng import MAGIC, ORDERS
+from analyzer.sources.capture.heads import ORDERS, SECTION_MAGIC
+from analyzer.sources.capture.pcap_format import MAGICS
 from analyzer.sources.capture.quote import quote
 from analyzer.sources.capture.reader import read
 from analyzer.sources.contract import Match, Source
@@ -23,7 +23,7 @@ def identify(head: bytes) -> Match | None:
     """Captures begin with a magic number; a pcapng file also states its byte order at offset 8."""
     if head[:4] in MAGICS:
         return Match(1.0, "magic number of pcap")
-    if head[:4] == MAGIC:
+    if head[:4] == SECTION_MAGIC:
         return Match(1.0 if head[8:12] in ORDERS else 0.8, "section header of pcapng")
     return None
 

@@ -1,38 +1,45 @@
 """pcapng: sections of blocks, each with its length on both sides. Sections may differ in byte order.
 
 Layout: https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-02.html. Packet blocks are the enhanced (6), the simple
-(3, which has no time) and the obsolete one (2). Frames are numbered through all sections, as Wireshark does.
+(3, which has no time) and the obsolete one (2). Frames are numbered through all sections as Wireshark numbers them: it
+shows journal entries and custom blocks as frames too. Blocks of any other type are skipped by their length and counted.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from analyzer.errors import InputError
-from analyzer.sources.capture.arrays import I64, U8, distinct, every_word, gather, padded, run_starts, words_near
-from analyzer.sources.capture.interfaces import Interfaces
+from analyzer.sources.capture.arrays import I64, U8, Flags, every_word, gather, run_starts, words_near
+from analyzer.sources.capture.heads import begins, next_head, section_order, stretches
+from analyzer.sources.capture.interfaces import (
+    CUSTOM,
+    DROPS_MOST,
+    INTERFACE,
+    JOURNAL,
+    OPTIONS_MOST,
+    STATISTICS,
+    Interfaces,
+)
 from analyzer.sources.capture.lanes import LANE_BYTES, walk
-from analyzer.sources.capture.window import SIZE, Losses, Window, joined, read_full
-from analyzer.sources.contract import ByteStream, Ledger
+from analyzer.sources.capture.window import KEPT, STOPS_MOST, Tally, Window
 
-MAGIC = b"\x0a\x0d\x0d\x0a"
-SECTION, INTERFACE, OBSOLETE, SIMPLE, NAMES, STATISTICS, ENHANCED = 0x0A0D0D0A, 1, 2, 3, 4, 5, 6
-SECRETS = 0x0A
-TOLD = (INTERFACE, NAMES, STATISTICS, SECRETS)
-"""Blocks that are looked at one by one, like section headers; there are few."""
+SECTION, OBSOLETE, SIMPLE, ENHANCED = 0x0A0D0D0A, 2, 3, 6
+STATISTICS_FEW = 64
+"""Statistics of one window that are all read; of more only the last of each interface."""
 BYTE_ORDER = 0x1A2B3C4D
-ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 
 BLOCK_MOST = 16 << 20
 """Longest block (libpcap's INITIAL_MAX_BLOCKSIZE); a longer one is damage."""
 SYNC_BYTES = (512, 4096)
 """How far behind a bound a block is looked for, first near, then for the lanes that found none further."""
-HEADS = {ENHANCED: 28, OBSOLETE: 28, SIMPLE: 12}
-"""Bytes before the packet data in each packet block."""
+DROP_COUNT = 4
+"""Option epb_dropcount: packets lost between this one and the one before."""
+UNKNOWN_DROPS = 0xFFFF
+"""Drops of an obsolete packet block whose writer did not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,98 +97,91 @@ class BlockChain:
         after = at + ((stated + 3) & ~3)
         if not 12 <= stated <= BLOCK_MOST or after + 12 > size:
             return 0
-        good = self.size_at(data.data, after) > 0 or section_order(data, after, size) != ""
+        length = self.size_at(data.data, after)
+        good = 0 < length <= size - after or section_order(data, after, size) != ""
         return int(after - at) if good else 0
 
 
-def section_order(data: U8, at: int, size: int) -> str:
-    """The byte order of the section header block at this place; '' if there is none."""
-    if at + 28 > size or data[at : at + 4].tobytes() != MAGIC:
-        return ""
-    return ORDERS.get(data[at + 8 : at + 12].tobytes(), "")
-
-
 @dataclass(slots=True)
-class _Reader:
-    ledger: Ledger
+class PcapngReader:
+    """The blocks of the sections that follow each other, window by window."""
+
+    tally: Tally
+    interfaces: Interfaces
     chain: BlockChain = field(default_factory=lambda: BlockChain("<"))
-    number: int = 0
     lost: bool = False
-    damaged_at: int = -1
-    long: int = 0
     mismatched: int = 0
-    losses: Losses = field(init=False)
-    interfaces: Interfaces = field(init=False)
     section_stated: int = -1
     section_from: int = 0
 
-    def __post_init__(self) -> None:
-        self.losses = Losses(self.ledger)
-        self.interfaces = Interfaces(self.ledger)
-
-    def windows(self, data: U8, size: int, base: int, *, final: bool) -> tuple[list[Window], int]:
-        """The frames of whole blocks in data[:size] by section, and from where the next window has to go on."""
+    def windows(self, data: U8, at: int, size: int, base: int, *, final: bool) -> tuple[list[Window], int]:
+        """The frames of data[at:size] by section, and from where to go on: a cut block, or another file."""
         parts: list[Window] = []
-        at, fast = 0, True
-        starts: I64 | None = None
         while True:
             if not self.lost:
-                lane_bytes = LANE_BYTES if fast else size + 1
-                step = walk(self.chain, data, at, size, lane_bytes)
-                fast = False
+                step = walk(self.chain, data, at, size, size + 1 if at or self.tally.stops else LANE_BYTES)
                 parts.append(self._frames(data, step.offsets, base))
                 at = step.stop
-                if (order := section_order(data, at, size)) not in ("", self.chain.order):
+                order = section_order(data, at, size) or self.chain.order
+                ended = begins(data, at, size) == "pcap" or not self._damaged(data, at, size, final)
+                if order == self.chain.order and (ended or (not final and size - at < KEPT)):
+                    break
+                self.tally.stops += 1
+                if order != self.chain.order and self.tally.stops <= STOPS_MOST:
                     self.chain = BlockChain(order)
                     continue
-                if not self._damaged(data, at, size, final):
-                    break
-                if skipped := self.chain.trailer_lies(data, at, size):
+                if self.tally.stops <= STOPS_MOST and (length := self._lies(data, at, size, final)):
                     self.mismatched += 1
                     parts.append(self._frames(data, np.array([at]), base))
-                    at += skipped
+                    at += length
                     continue
-            if self.damaged_at < 0:
-                self.damaged_at = base + at
-            if starts is None:
-                starts = self._starts(data, size)
-            index = int(np.searchsorted(starts, at + (not self.lost)))
-            self.lost = index >= len(starts)
-            resumed = int(starts[index]) if not self.lost else size if final else max(at, size - BLOCK_MOST)
-            self.losses.lose(base + at, data[at:resumed])
-            at = resumed
-            if self.lost:
+            at = self._resume(data, at, size, base, final)
+            if self.lost or begins(data, at, size) == "pcap":
                 break
-        if final:
-            if at < size:
-                self.ledger.tail()
-            self.losses.close(tail=at >= size)
         self.interfaces.forget_old_sections()
         return parts, at
 
+    def _resume(self, data: U8, at: int, size: int, base: int, final: bool) -> int:
+        """The next block or file behind damage; where there is none, from where to look on in the next window."""
+        if self.tally.corrupt < 0:
+            self.tally.corrupt = base + at
+        start = self._next(data, at + (not self.lost), size, final)
+        self.lost = start < 0 or self.tally.stops > STOPS_MOST
+        resumed = start if not self.lost else size if final else max(at, size - BLOCK_MOST)
+        self.tally.losses.lose(base + at, data[at:resumed])
+        return resumed
+
+    def _lies(self, data: U8, at: int, size: int, final: bool) -> int:
+        """The length of the block that stands here if only its second length is wrong; 0 if more is."""
+        length = self.chain.trailer_lies(data, at, size)
+        return length if length and next_head(data, at + 1, at + length, size, final=final) < 0 else 0
+
     def _damaged(self, data: U8, at: int, size: int, final: bool) -> bool:
         """Whether the walk stopped at damage rather than at a block that goes on behind the window."""
-        if at >= size:
-            return False
         if size - at < 12:
-            return final and not data[at:size].any()
+            return False
         kind, stated = struct.unpack_from(f"{self.chain.order}II", data.data, at)
         if kind == SECTION and (size - at < 28 or not section_order(data, at, size)):
             return size - at >= 28
         if not 12 <= stated <= BLOCK_MOST:
             return True
-        return at + ((stated + 3) & ~3) <= size or (final and len(self._starts(data[at + 1 :], size - at - 1)) > 0)
+        if at + ((stated + 3) & ~3) <= size:
+            return True
+        return final and self._next(data, at + 1, size, final) >= 0
 
-    def _starts(self, data: U8, size: int) -> I64:
-        """Every place where a packet, interface or section block starts, by its two lengths."""
+    def _next(self, data: U8, at: int, size: int, final: bool) -> int:
+        """The next place where a packet, interface or section block starts, or another file; -1 if there is none."""
         word = every_word(data, size, self.chain.order)
-        maybe = np.flatnonzero((word == ENHANCED) | (word == SIMPLE) | (word == OBSOLETE) | (word == INTERFACE))
-        maybe = maybe[maybe + 12 <= size]
-        length = self.chain.sizes(data, maybe)
-        good = maybe[(length >= 16) & (maybe + length <= size)]
-        section = np.flatnonzero(word == SECTION)
-        real = [place for place in section.tolist() if section_order(data, place, size)]
-        return distinct(np.concatenate([good, np.array(real, np.int64)]))
+        for first, last in stretches(at, len(word) - 8):
+            kind = word[first:last]
+            maybe = np.flatnonzero((kind == ENHANCED) | (kind == SIMPLE) | (kind == OBSOLETE) | (kind == INTERFACE))
+            maybe += first
+            length = self.chain.sizes(data, maybe)
+            found = maybe[(length >= 16) & (maybe + length <= size)]
+            nearest = int(found[0]) if len(found) else last
+            if (head := next_head(data, first, nearest, size, final=final)) >= 0 or len(found):
+                return head if head >= 0 else nearest
+        return -1
 
     def _section(self, body: bytes, offset: int, *, first: bool) -> None:
         """Begin a section. One of an unknown version cannot be trusted at all."""
@@ -189,7 +189,7 @@ class _Reader:
         if major != 1:
             if first:
                 raise InputError(f"unsupported pcapng version {major}.{minor}; save it as version 1 with editcap")
-            self.ledger.note(f"section of unsupported pcapng version {major}.{minor} at offset {offset}")
+            self.tally.ledger.note(f"section of unsupported pcapng version {major}.{minor} at offset {offset}")
         self._end_section(offset)
         self.section_stated, self.section_from = int(stated), offset + len(body) + 12
         self.interfaces.begin_section()
@@ -197,7 +197,9 @@ class _Reader:
     def _end_section(self, offset: int) -> None:
         found = offset - self.section_from
         if self.section_stated >= 0 and self.section_from and self.section_stated != found:
-            self.ledger.note(f"a section states {self.section_stated} bytes but has {found}; its blocks were read")
+            self.tally.ledger.note(
+                f"a section states {self.section_stated} bytes but has {found}; its blocks were read"
+            )
 
     def _frames(self, data: U8, blocks: I64, base: int) -> Window:
         """Packet blocks as frames; the other blocks update what is known of sections and interfaces."""
@@ -207,33 +209,33 @@ class _Reader:
         kind, ends = head[:, 0], blocks + head[:, 1] - 4
         packet = (kind == ENHANCED) | (kind == SIMPLE) | (kind == OBSOLETE)
         # Interfaces are counted through; those of a section start where its header stands.
-        known = np.cumsum(kind == INTERFACE) + len(self.interfaces)
+        described = self.interfaces.admitted(kind == INTERFACE, kind == SECTION)
+        known = np.cumsum(described) + len(self.interfaces)
         first = np.maximum.accumulate(np.where(kind == SECTION, known, self.interfaces.first))
-        told = kind == SECTION
-        for one in TOLD:
-            told |= kind == one
-        for index in np.flatnonzero(told).tolist():
+        if packet.all():
+            return self._packets(data, head, blocks, ends, first, known, self.tally.numbers(len(blocks)))
+        for index in _told(head, described).tolist():
             body = data[blocks[index] + 8 : ends[index]].tobytes()
             if kind[index] == SECTION:
-                nothing = not self.number and not packet[:index].any()
+                nothing = not self.tally.number and not packet[:index].any()
                 self._section(body, base + int(blocks[index]), first=nothing)
             else:
                 self.interfaces.take(int(kind[index]), body, order)
-        if packet.all():
-            return self._packets(data, head, blocks, ends, first, known)
-        return self._packets(data, head[packet], blocks[packet], ends[packet], first[packet], known[packet])
+        self.interfaces.count(kind[~packet])
+        shown = packet | (kind == JOURNAL) | (kind == CUSTOM[0]) | (kind == CUSTOM[1])
+        number = self.tally.numbers(int(shown.sum()))[packet[shown]]
+        return self._packets(data, head[packet], blocks[packet], ends[packet], first[packet], known[packet], number)
 
-    def _packets(self, data: U8, head: I64, at: I64, ends: I64, section: I64, known: I64) -> Window:
+    def _packets(self, data: U8, head: I64, at: I64, ends: I64, section: I64, known: I64, number: I64) -> Window:
         """`head`: the first seven words of each block."""
-        kind, body = head[:, 0], head[:, 2:]
-        number = np.arange(self.number + 1, self.number + 1 + len(at))
-        self.number += len(at)
+        kind, body, ledger = head[:, 0], head[:, 2:], self.tally.ledger
         simple, old = kind == SIMPLE, kind == OBSOLETE
         interface = np.where(simple, 0, body[:, 0])
         if old.any():
             # It has 16 bits for the interface, and 16 for a count of drops.
-            first = gather(data, at[old] + 8, 2).view(f"{self.chain.order}u2")[:, 0]
-            interface[old] = first
+            pair = gather(data, at[old] + 8, 4).view(f"{self.chain.order}u2").astype(np.int64)
+            interface[old] = pair[:, 0]
+            self.interfaces.dropped += int(pair[pair[:, 1] != UNKNOWN_DROPS, 1].sum())
         start = at + np.where(simple, 12, 28)
         wire = np.where(simple, body[:, 0], body[:, 4])
         room = np.maximum(ends - start, 0)
@@ -243,10 +245,14 @@ class _Reader:
         if simple.any():
             snaplen = self.interfaces.snaplens(np.where(lost, 0, which))
             captured = np.where(simple, np.minimum(np.minimum(wire, snaplen), room), captured)
-        self.ledger.skip("unknown interface", number[lost].tolist()[:3], int(lost.sum()))
+        ledger.skip("unknown interface", number[lost].tolist()[:3], int(lost.sum()))
         over = ~lost & ((captured > room) | (at + 28 > ends + 4) & ~simple)
-        self.ledger.skip("captured length greater than its block", number[over].tolist()[:3], int(over.sum()))
-        self.long += int(((captured > wire) & ~over & ~lost).sum())
+        ledger.skip("captured length greater than its block", number[over].tolist()[:3], int(over.sum()))
+        self.tally.long += int(((captured > wire) & ~over & ~lost).sum())
+        spare = room - captured
+        if (spare >= 12).any():
+            more = np.flatnonzero((spare >= 12) & (kind == ENHANCED) & ~over)
+            self.interfaces.dropped += _drops(data, (start + ((captured + 3) & ~3))[more], ends[more], self.chain.order)
         keep = ~lost & ~over
         if keep.all():
             keep = np.s_[:]
@@ -257,38 +263,36 @@ class _Reader:
         return Window(data, start, start + captured[keep], wire[keep], time, link, interface[keep], number[keep])
 
     def close(self, offset: int) -> None:
-        """Tell what concerns the whole input; raises InputError where damage left no packet at all."""
-        if not self.number and self.damaged_at >= 0:
-            raise InputError(f"corrupt block at offset {self.damaged_at}; no packet could be read")
+        """Its last section ends at this offset of the input."""
         self._end_section(offset)
-        self.interfaces.close()
         if self.mismatched:
-            self.ledger.note(f"{self.mismatched} blocks whose two lengths differ were read by the first length")
-        if self.long:
-            self.ledger.note(f"captured length greater than original length in {self.long} packets")
+            self.tally.ledger.note(f"{self.mismatched} blocks whose two lengths differ were read by the first length")
 
 
-def windows(stream: ByteStream, ledger: Ledger, size: int = SIZE) -> Iterator[Window]:
-    """All frames of a pcapng stream. Damage is skipped to the next plausible block and told with its place."""
-    reader = _Reader(ledger)
-    offset, carry = 0, np.empty(0, np.uint8)
-    final = False
-    while not final:
-        chunk = read_full(stream, size)
-        final = len(chunk) < size
-        data = padded(carry, chunk)
-        length = len(carry) + len(chunk)
-        if offset == 0 and not carry.size:
-            _check_head(data, length)
-        parts, stop = reader.windows(data, length, offset, final=final)
-        yield from joined(parts, data)
-        carry = data[stop:length].copy()
-        offset += stop
-    reader.close(offset + len(carry))
+def _told(head: I64, described: Flags) -> I64:
+    """Blocks to be looked at one by one. Statistics count from the start, so that of many the last ones say it all."""
+    kind = head[:, 0]
+    told: Flags = described | (kind == SECTION) | (kind == STATISTICS)
+    statistics = np.flatnonzero(kind == STATISTICS)
+    if len(statistics) > STATISTICS_FEW:
+        section = np.cumsum(kind == SECTION)[statistics]
+        order = np.lexsort((statistics, head[statistics, 2], section))
+        same = (np.diff(section[order]) == 0) & (np.diff(head[statistics[order], 2]) == 0)
+        told[statistics[order][:-1][same]] = False
+    return np.flatnonzero(told)
 
 
-def _check_head(data: U8, size: int) -> None:
-    if size < 28:
-        raise InputError(f"pcapng section header cut at {size} of 28 bytes; look for a whole copy")
-    if not section_order(data, 0, size):
-        raise InputError(f"bad pcapng byte-order magic {data[8:12].tobytes().hex()}")
+def _drops(data: U8, at: I64, end: I64, order: str) -> int:
+    """Sum of the drop counts among these packets' options: one step moves all packets by one option."""
+    total = 0
+    for _ in range(OPTIONS_MOST):
+        at, end = at[at + 4 <= end], end[at + 4 <= end]
+        if not len(at):
+            break
+        code, length = gather(data, at, 4).view(f"{order}u2").astype(np.int64).T
+        counts = at[(code == DROP_COUNT) & (length == 8) & (at + 12 <= end)]
+        values = gather(data, counts + 4, 8).view(f"{order}u8")[:, 0]
+        total += int(values[values < DROPS_MOST].sum())
+        going = code != 0
+        at, end = (at + 4 + ((length + 3) & ~3))[going], end[going]
+    return total

@@ -9,14 +9,33 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analyzer.sources.capture.arrays import I64, U64, Flags
+from analyzer.sources.capture.http_head import printable
 from analyzer.sources.capture.window import LATEST, NO_TIME
 from analyzer.sources.contract import Ledger
 
-INTERFACE, NAMES, STATISTICS, SECRETS = 1, 4, 5, 10
-RESOLUTION, OFFSET = 9, 14
-INTERFACE_DROPS, SYSTEM_DROPS = 5, 7
+INTERFACE, STATISTICS, JOURNAL = 1, 5, 9
+UNUSED = {
+    4: "name resolution",
+    JOURNAL: "systemd journal entries",
+    10: "decryption secrets",
+}
+"""Blocks without packets whose content is left alone, and told."""
+CUSTOM = (0x00000BAD, 0x40000BAD)
+PACKETS = (2, 3, 6)
+SECTION = 0x0A0D0D0A
+NAME, RESOLUTION, OFFSET = 2, 9, 14
+RECEIVED, INTERFACE_DROPS, SYSTEM_DROPS = 4, 5, 7
 OPTIONS_MOST = 256
 """Options read of one block; real ones have a dozen."""
+DROPS_MOST = 1 << 48
+"""A single count of drops from here on is garbage."""
+INTERFACES_MOST = 1 << 16
+"""Interfaces of one section; the obsolete packet block cannot name more."""
+INTERFACES_TOLD = 8
+"""Interfaces whose drops are told one by one, those that lost most."""
+LABELS_MOST = 4096
+"""Interfaces whose drops are counted apart through all sections."""
+NAME_MOST = 64
 UNLIMITED = 1 << 32
 
 
@@ -28,17 +47,23 @@ class Interface:
     snaplen: int
     resolution: int = 6
     offset: int = 0
+    name: str = ""
 
 
 @dataclass(slots=True)
 class Interfaces:
-    """The interfaces of the sections in hand, counted through, and what all sections lost."""
+    """The interfaces of the sections in hand, counted through, and what all sections lost.
+
+    `dropped` counts losses told beside single packets.
+    """
 
     ledger: Ledger
     _list: list[Interface] = field(default_factory=list)
-    _drops: dict[tuple[int, int], int | None] = field(default_factory=dict)
+    dropped: int = 0
+    _statistics: dict[int, tuple[int, int | None]] = field(default_factory=dict)
+    _lost: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _silent: bool = False
     _counted: dict[str, int] = field(default_factory=dict)
-    _section: int = 0
     _first: int = 0
     _simple: int = 0
     _unusable: int = 0
@@ -52,13 +77,23 @@ class Interfaces:
         return self._first
 
     def begin_section(self) -> None:
+        self._settle()
         self._first = len(self._list)
-        self._section += 1
 
     def forget_old_sections(self) -> None:
         """Drop the interfaces of sections that are over; positions given before are void."""
         del self._list[: self._first]
         self._first = 0
+
+    def admitted(self, described: Flags, section: Flags) -> Flags:
+        """Which of these descriptions are taken: of each section the first INTERFACES_MOST."""
+        held = len(self) - self._first
+        if held + int(described.sum()) <= INTERFACES_MOST:
+            return described
+        through = np.cumsum(described)
+        before = np.maximum.accumulate(np.where(section, through, -held))
+        taken: Flags = described & (through - before <= INTERFACES_MOST)
+        return taken
 
     def snaplens(self, position: I64) -> I64:
         """Snap length of each interface by its position; UNLIMITED where it states none."""
@@ -72,17 +107,43 @@ class Interfaces:
         elif kind == INTERFACE:
             self._list.append(Interface(-1, 0))
         elif kind == STATISTICS and len(body) >= 12:
-            found = dict(options(body[12:], order))
-            counts = [
-                struct.unpack(f"{order}Q", found[code])[0]
-                for code in (INTERFACE_DROPS, SYSTEM_DROPS)
-                if len(found.get(code, b"")) == 8
+            which = int(struct.unpack_from(f"{order}I", body)[0])
+            if which >= len(self._list) - self._first:
+                return
+            found = {
+                code: int(struct.unpack(f"{order}Q", value)[0])
+                for code, value in options(body[12:], order)
+                if code in (RECEIVED, INTERFACE_DROPS, SYSTEM_DROPS) and len(value) == 8
+            }
+            drops = [
+                found[code] for code in (INTERFACE_DROPS, SYSTEM_DROPS) if found.get(code, DROPS_MOST) < DROPS_MOST
             ]
             # Counters run from the start of the capture, so that the last block of an interface says it all.
-            self._drops[self._section, struct.unpack_from(f"{order}I", body)[0]] = sum(counts) if counts else None
-        elif kind in (NAMES, SECRETS):
-            what = "name resolution" if kind == NAMES else "decryption secrets"
-            self._counted[what] = self._counted.get(what, 0) + 1
+            self._statistics[which] = found.get(RECEIVED, -1), sum(drops) if drops else None
+
+    def count(self, kinds: I64) -> None:
+        """Count blocks that hold no packet and are skipped by their length."""
+        rest = len(kinds) - int(np.isin(kinds, (SECTION, INTERFACE, STATISTICS)).sum())
+        for code, what in (*UNUSED.items(), *((code, "custom content") for code in CUSTOM)) if rest else ():
+            if here := int((kinds == code).sum()):
+                self._counted[what] = self._counted.get(what, 0) + here
+                rest -= here
+        if rest:
+            self._counted["unknown type"] = self._counted.get("unknown type", 0) + rest
+
+    def _settle(self) -> None:
+        """Add up what the interfaces of this section lost."""
+        for which, (received, lost) in self._statistics.items():
+            if lost is None:
+                self._silent = True
+                continue
+            label = self._list[self._first + which].name or str(which)
+            if label not in self._lost and len(self._lost) >= LABELS_MOST:
+                label = "others"
+            before = self._lost.get(label, (0, 0))
+            known = received >= 0 and before[0] >= 0
+            self._lost[label] = (before[0] + received if known else -1, before[1] + lost)
+        self._statistics.clear()
 
     def _described(self, body: bytes, order: str) -> Interface:
         link, snaplen = struct.unpack_from(f"{order}HxxI", body)
@@ -103,7 +164,8 @@ class Interfaces:
                 self.ledger.note(
                     f"if_tsoffset of interface {len(self) - self._first} has length {len(found[OFFSET])}; it is ignored"
                 )
-        return Interface(link, snaplen, resolution, offset)
+        name = printable(found.get(NAME, b"").rstrip(b"\0"))[:NAME_MOST]
+        return Interface(link, snaplen, resolution, offset, name)
 
     def links(self, position: I64) -> I64:
         """Link type of each interface by its position."""
@@ -136,19 +198,28 @@ class Interfaces:
             time[here[fits]] = micros[fits]
         return time
 
-    def close(self) -> None:
-        """Tell what was lost."""
+    def close(self, *, whole: bool) -> None:
+        """Tell what was lost; blocks of unknown types only where not all is `whole`, as they may be damage."""
+        self._settle()
+        note = self.ledger.note
         if self._simple:
-            self.ledger.note(f"{self._simple} packets have no timestamps: time detectors are off for them")
+            note(f"{self._simple} packets have no timestamps: time detectors are off for them")
         if self._unusable:
-            self.ledger.note(f"{self._unusable} timestamps are outside 1970 to 9999 and count as unknown")
+            note(f"{self._unusable} timestamps are outside 1970 to 9999 and count as unknown")
         for what, count in sorted(self._counted.items()):
-            self.ledger.note(f"{count} blocks of {what} were not used")
-        known = [count for count in self._drops.values() if count is not None]
-        if total := sum(known):
-            self.ledger.note(f"{total} packets were dropped at capture time")
-        if len(known) < len(self._drops):
-            self.ledger.note("how many packets were dropped at capture time is unknown: statistics without counters")
+            if what in UNUSED.values() or not whole:
+                note(f"{count} blocks of {what} were not used")
+        if total := sum(lost for _, lost in self._lost.values()):
+            note(f"{total} packets were dropped at capture time")
+        worst = sorted(self._lost.items(), key=lambda item: (-item[1][1], item[0]))
+        for label, (received, lost) in worst[:INTERFACES_TOLD]:
+            if lost:
+                of = f" of {received:,}" if received >= lost else ""
+                note(f"interface {label}: {lost:,}{of} packets dropped at capture time")
+        if self._silent:
+            note("how many packets were dropped at capture time is unknown: statistics without counters")
+        if self.dropped:
+            note(f"{self.dropped} packets were dropped between captured ones, by the counts in their blocks")
 
 
 def options(body: bytes, order: str) -> Iterator[tuple[int, bytes]]:

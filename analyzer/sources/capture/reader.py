@@ -16,7 +16,7 @@ import polars as pl
 
 from analyzer.errors import InputError
 from analyzer.frames import Table
-from analyzer.sources.capture import framing_pcap, framing_pcapng
+from analyzer.sources.capture import framing
 from analyzer.sources.capture.arrays import I64, distinct
 from analyzer.sources.capture.decode import Piece, Tally
 from analyzer.sources.capture.dns_names import Names
@@ -33,31 +33,12 @@ from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, ReadOptio
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
-class Rewound:
-    """A stream whose first bytes were already read."""
-
-    def __init__(self, head: bytes, stream: ByteStream) -> None:
-        self._head, self._stream = head, stream
-
-    def read(self, size: int) -> bytes:
-        if self._head:
-            part, self._head = self._head[:size], self._head[size:]
-            return part
-        return self._stream.read(size)
-
-
 def frames_of(stream: ByteStream, ledger: Ledger, size: int = SIZE) -> Iterator[Window]:
     """The frames of a pcap or pcapng stream, told apart by magic; raises InputError for anything else.
 
     `size` is the bytes read at a time; the rows do not depend on it.
     """
-    head = b""
-    while len(head) < 4 and (more := stream.read(4 - len(head))):
-        head += more
-    whole = Rewound(head, stream)
-    if head == framing_pcapng.MAGIC:
-        return framing_pcapng.windows(whole, ledger, size)
-    return framing_pcap.windows(whole, ledger, size)
+    return framing.windows(stream, ledger, size)
 
 
 def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -> Iterator[Batch]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from analyzer.errors import InputError
 from analyzer.sources.capture.arrays import I64, U8
 from analyzer.sources.contract import ByteStream, Ledger
 
@@ -23,6 +24,15 @@ STEP = 1_000_000
 """Microseconds; an earlier frame by less than this is disorder between queues, not a step of the clock."""
 
 STEPS_TOLD = 3
+
+STOPS_MOST = 1000
+"""Damaged places of one window that are mended; then its rest is given up, so that garbage cannot hold us up."""
+
+KEPT = (1 << 20) + (1 << 12)
+"""Bytes behind damage, or at the end of a window, that are waited for: what stands there must be decidable."""
+
+REGIONS_TOLD = 8
+"""Damaged places that are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,9 @@ class Losses:
     _from: int = -1
     _to: int = -1
     _zero: bool = True
+    _told: int = 0
+    _more: int = 0
+    _more_bytes: int = 0
 
     def lose(self, offset: int, data: U8) -> None:
         """These bytes at this offset of the input belong to no record."""
@@ -81,14 +94,60 @@ class Losses:
         if self._from < 0:
             return
         count = self._to - self._from
-        if self._zero:
-            self.ledger.note(
-                f"zero-filled tail of {count} bytes" if tail else f"{count} zero bytes at offset {self._from}"
-            )
-        else:
+        text = f"{count} bytes at offset {self._from} could not be read"
+        if not self._zero:
             self.ledger.skip("damaged record", [f"offset {self._from}"])
-            self.ledger.note(f"{count} bytes at offset {self._from} could not be read")
+        else:
+            text = f"zero-filled tail of {count} bytes" if tail else f"{count} zero bytes at offset {self._from}"
+        if self._told < REGIONS_TOLD or tail:
+            self._told += 1
+            self.ledger.note(text)
+        else:
+            self._more += 1
+            self._more_bytes += count
         self._from = self._to = -1
+
+    def total(self) -> None:
+        """Tell of the regions that were not told one by one."""
+        if self._more:
+            self.ledger.note(f"{self._more_bytes} bytes at {self._more} further places could not be read or are zero")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is counted through all files of one input.
+
+    `corrupt` is where the first damage of a pcapng file begins, `stops` counts the places of this window at which a
+    walk had to be begun anew.
+    """
+
+    ledger: Ledger
+    number: int = 0
+    long: int = 0
+    carried: int = 0
+    corrupt: int = -1
+    stops: int = 0
+    losses: Losses = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.losses = Losses(self.ledger)
+
+    def numbers(self, count: int) -> I64:
+        """The numbers of the next frames."""
+        self.number += count
+        return np.arange(self.number - count + 1, self.number + 1)
+
+    def close(self) -> None:
+        """Tell what concerns the whole input; raises InputError where damage left no packet at all."""
+        if not self.number and self.corrupt >= 0:
+            raise InputError(f"corrupt block at offset {self.corrupt}; no packet could be read")
+        self.losses.total()
+        if self.carried:
+            self.ledger.note(
+                f"{self.carried} packets state a fraction of a whole second or more; it was carried into the seconds"
+            )
+        if self.long:
+            self.ledger.note(f"captured length greater than original length in {self.long} packets")
 
 
 @dataclass(slots=True)
@@ -126,6 +185,9 @@ def _seconds(micros: int) -> str:
 
 def joined(parts: list[Window], data: U8) -> Iterator[Window]:
     """The parts of one buffer as one window; nothing if they hold no frame."""
-    if any(len(part) for part in parts):
+    filled = [part for part in parts if len(part)]
+    if len(filled) == 1:
+        yield filled[0]
+    elif filled:
         fields = ("start", "end", "wire", "time", "link", "interface", "number")
-        yield Window(data, *(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
+        yield Window(data, *(np.concatenate([getattr(part, name) for part in filled]) for name in fields))

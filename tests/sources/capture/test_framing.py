@@ -95,7 +95,10 @@ def test_simple_packet_blocks_have_no_time_rather_than_an_invented_one() -> None
 def test_drop_counters_are_told_and_an_absent_counter_is_not_zero() -> None:
     drops = option(5, struct.pack("<Q", 12345)) + option(7, struct.pack("<Q", 77))
     _, told = read_all(_ng(enhanced(FRAMES[0], TICKS), block(5, struct.pack("<III", 0, 0, 0) + drops)))
-    assert told.notes == ["12422 packets were dropped at capture time"]
+    assert told.notes == [
+        "12422 packets were dropped at capture time",
+        "interface 0: 12,422 packets dropped at capture time",
+    ]
     _, silent = read_all(_ng(enhanced(FRAMES[0], TICKS), block(5, struct.pack("<III", 0, 0, 0))))
     assert len(silent.notes) == 1
     assert "unknown" in silent.notes[0]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from analyzer.sources.capture.arrays import padded
-from analyzer.sources.capture.framing_pcap import PcapFormat
 from analyzer.sources.capture.framing_pcapng import BlockChain
 from analyzer.sources.capture.lanes import Chain, walk, walk_plain
+from analyzer.sources.capture.pcap_format import PcapFormat
 from tests.sources.capture.make import enhanced, pcap
 
 

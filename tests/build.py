@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from analyzer.case import Rows
 from analyzer.detector import Detector, Remark
 from analyzer.facts.contract import Fact, Frames
 from analyzer.frames import Table
@@ -36,6 +37,12 @@ def rows(table: Table, *data: Mapping[str, Any], source: str = "t", **same: Any)
     if unknown := {key for row in full for key in row} - set(table.schema):
         raise KeyError(f"{table.name} has no column {sorted(unknown)}")
     return table.check(pl.LazyFrame(full, schema=table.schema))
+
+
+def held(frame: pl.LazyFrame | pl.DataFrame) -> Rows:
+    """The frame as the rows of a case in memory."""
+    whole = frame.lazy().collect()
+    return Rows(whole.lazy(), whole.height)
 
 
 def frames_for(needs: Iterable[Table | Fact], given: Mapping[Table, pl.LazyFrame]) -> dict[Table | Fact, pl.LazyFrame]:

@@ -35,7 +35,14 @@ def exchange(
 ) -> list[Row]:
     """A query and, unless rcode is None, its answer so many seconds later; NOERROR has one record unless told."""
     number = next(_ids) % 65536 if dns_id is None else dns_id
-    same = {"dns_id": number, "name": name, "qtype": qtype, "transport": "udp", "wire_bytes": 100} | more
+    same = {
+        "dns_id": number,
+        "name": name,
+        "qtype": qtype,
+        "protocol": "dns",
+        "transport": "udp",
+        "wire_bytes": 100,
+    } | more
     query = {"time": time, "src": client, "src_port": port, "dst": server, "dst_port": 53, "response": False} | same
     if rcode is None:
         return [query]

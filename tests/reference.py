@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib import import_module
 from typing import Any
 
-from analyzer import detectors, sources
+from analyzer import detectors, facts, sources
 from analyzer.detector import Detector, Needs
 from analyzer.facts.contract import Fact
 from analyzer.frames import TABLES, Table
@@ -62,16 +64,8 @@ def _tables() -> str:
 
 
 def _facts() -> set[Fact]:
-    found: set[Fact] = set()
-    open_: list[Table | Fact] = []
-    for detector in detectors.load():
-        open_ += [*(need for needs in detector.needs_any for need in needs), *detector.uses]
-    while open_:
-        need = open_.pop()
-        if isinstance(need, Fact) and need not in found:
-            found.add(need)
-            open_ += need.inputs
-    return found
+    modules = [import_module(f"{facts.__name__}.{found.name}") for found in pkgutil.iter_modules(facts.__path__)]
+    return {value for module in modules for value in vars(module).values() if isinstance(value, Fact)}
 
 
 def _table(table: Table, origin: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from analyzer.frames import HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS
+from analyzer.frames import HTTP_MESSAGES, PACKETS
 from tests.build import rows
 
 POD, METADATA, SERVER = "10.0.0.7", "169.254.169.254", "192.0.2.80"
@@ -48,6 +48,7 @@ def exchange(
         "method": method,
         "path": path,
         "user_agent": agent,
+        "metadata": True,
         "wire_bytes": 300,
     } | more
     if status is None:
@@ -60,6 +61,7 @@ def exchange(
         "dst_port": own,
         "response": True,
         "status": status,
+        "metadata": True,
         "expires_at": None if life is None else time + after + life,
         "wire_bytes": 900,
     } | more
@@ -88,10 +90,3 @@ def requests(*times: float, client: str = POD, source: str = "node.pcap", **more
     common = {"protocol": "TCP", "payload_bytes": 100} | more
     made = [pair for time in times for pair in ({"time": time} | ends, {"time": time + 0.005} | back)]
     return rows(PACKETS, *({"number": 1001 + i} | row | common for i, row in enumerate(made)), source=source)
-
-
-def connections(*times: float, client: str = POD, source: str = "node.pcap") -> pl.LazyFrame:
-    """One connection to a server at each time; numbers from 1001."""
-    ends = {"client": client, "server": SERVER, "server_port": 443, "syns": 1, "answered": True}
-    made = [{"time": time, "number": 1001 + i, "client_port": 50000 + i} | ends for i, time in enumerate(times)]
-    return rows(TCP_CONNECTIONS, *made, source=source)

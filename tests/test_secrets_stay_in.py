@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from analyzer.model.codec import encode
 from analyzer.pipeline import RunOptions, ingest, investigate
 from analyzer.render.html import render_html
 from analyzer.render.text import render_text
+from tests.sources.capture.make import ethernet, ipv4, pcap, tcp
 
-SECRETS = [f"CANARY{i:02d}x9Zq7Lm2Wv8" for i in range(24)]
+SECRETS = [f"CANARY{i:02d}x9Zq7Lm2Wv8" for i in range(35)]
 
 
 def kubelet(*texts: str) -> str:
@@ -31,6 +33,28 @@ def event(number: int, **more: Any) -> str:
         "responseStatus": {"metadata": {}, "code": 429}, "requestReceivedTimestamp": time, "stageTimestamp": time,
     }  # fmt: skip
     return json.dumps(plain | more, separators=(",", ":")) + "\n"
+
+
+def spoken(s: Iterator[str]) -> list[bytes]:
+    """Plaintext HTTP at an ordinary port and a miner's login, with a secret wherever one may stand."""
+    asks = (
+        f"GET /orders?access_token={next(s)} HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer {next(s)}\r\n"
+        f"Cookie: sid={next(s)}\r\nX-Api-Key: {next(s)}\r\nContent-Length: 40\r\n\r\npassword={next(s)}"
+        "|"
+        f"POST http://u:{next(s)}@shop/login;jsessionid={next(s)} HTTP/1.1\r\n"
+        f"User-Agent: job Authorization: Basic {next(s)}\r\n\r\n"
+        "|"
+        # this head never becomes whole
+        f"GET /late?sig={next(s)} HTTP/1.1\r\nAuthorization: Bearer {next(s)}"
+    ).split("|")
+    answer = f"HTTP/1.1 200 OK\r\nSet-Cookie: sid={next(s)}\r\nContent-Length: 9\r\n\r\ntoken={SECRETS[0]}"
+    login = {"id": 1, "method": "login", "params": {"login": "4" + "x" * 90 + "abcd", "pass": SECRETS[0], "agent": "a"}}
+    frames = [
+        ethernet(ipv4(tcp(text.encode(), 40000 + i, 8080), 6, "10.0.0.7", "10.96.3.4")) for i, text in enumerate(asks)
+    ]
+    frames.append(ethernet(ipv4(tcp(answer.encode(), 8080, 40000), 6, "10.96.3.4", "10.0.0.7")))
+    frames.append(ethernet(ipv4(tcp(json.dumps(login).encode(), 41000, 3333), 6, "10.0.0.7", "192.0.2.80")))
+    return frames
 
 
 @pytest.fixture
@@ -70,6 +94,7 @@ def evidence(tmp_path: Path) -> Path:
         + event(10, user={"username": "u", "extra": {"example.com/token": [next(s)]}})
         + "".join(event(number) for number in range(11, 14))
     )
+    (folder / "node.pcap").write_bytes(pcap(spoken(s)))
     assert next(s, None) == SECRETS[-1]  # all but the last were planted
     return folder
 
@@ -80,12 +105,14 @@ def held(text: str) -> list[str]:
 
 def test_no_output_holds_a_part_of_a_planted_secret(evidence: Path, tmp_path: Path) -> None:
     result = investigate(RunOptions(inputs=(evidence,)))
-    assert {report.kind for report in result.inputs if report.used} == {"audit", "coredns", "kubelet"}
+    assert {report.kind for report in result.inputs if report.used} == {"audit", "coredns", "kubelet", "pcap"}
     [storm] = result.findings
     assert {record.number for record in storm.evidence.records} >= set(range(1, 11)), "the planted events are quoted"
     assert held(encode(result).decode()) == []
     assert held(render_html(result)) == []
     assert held(render_text(result)) == []
     ingest(RunOptions(inputs=(evidence,)), tmp_path / "case")
+    tables = {path.parent.parent.name for path in (tmp_path / "case").rglob("*.parquet")}
+    assert {"http_messages", "mining_messages"} <= tables, "what carried secrets was read"
     for path in sorted((tmp_path / "case").rglob("*.parquet")):
-        assert held("\n".join(map(str, pl.read_parquet(path).rows()))) == [], path.parent.name
+        assert held("\n".join(map(str, pl.read_parquet(path).rows()))) == [], path.parent.parent.name

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,15 @@ from analyzer.cli.progress import shown
 from analyzer.cli.wording import plural, say, size, storable, tell
 from analyzer.errors import UsageError
 from analyzer.model import InputReport, Result, Severity
+from analyzer.pipeline.engine import Dask, Engine, Here
 
 DONE, FOUND, NO_INPUT, LOST = 0, 1, 3, 4
 
 HARMLESS = {"not-a-record"}
 """Reasons for skipping that lose no evidence: banners and headers."""
+
+JOBS_MOST = 8
+"""Processes without --jobs: the one that hands out the windows and collects the rows keeps no more busy."""
 
 WARNINGS_SHOWN = 10
 STRANGERS_SHOWN = 4
@@ -54,6 +60,9 @@ class Request:
     title: str = ""
     fail_on: str = "never"
     strict: bool = False
+    max_memory: str | None = None
+    jobs: int | None = None
+    scheduler: str | None = None
     quiet: bool = False
     verbose: int = 0
     color: str = "auto"
@@ -75,7 +84,8 @@ def investigate(request: Request) -> int:
     check(wanted, request.inputs, request.force)
     with shown(request.quiet, request.color) as progress:
         places = tuple(Path(target.place) for target in wanted if target.place != STDOUT)
-        result = pipeline.investigate(_options(request, places), progress)
+        with _engine(request) as engine:
+            result = pipeline.investigate(replace(_options(request, places), engine=engine), progress)
     if not request.quiet:
         _warn(result.inputs, request.verbose)
     written = write(result, wanted)
@@ -89,11 +99,11 @@ def investigate(request: Request) -> int:
 def ingested(request: Request, folder: Path) -> int:
     """`analyze ingest`: read, keep the tables, say what was not read."""
     _prepare(request)
-    with shown(request.quiet, request.color) as progress:
-        case = pipeline.ingest(_options(request), folder, progress)
+    with shown(request.quiet, request.color) as progress, _engine(request) as engine:
+        case = pipeline.ingest(replace(_options(request), engine=engine), folder, progress)
     if not request.quiet:
         _warn(case.reports, request.verbose)
-        rows = sum(frame.height for frame in case.tables.values())
+        rows = sum(rows.height for rows in case.tables.values())
         tell(f"kept {plural(rows, 'row')} of {plural(len(case.tables), 'table')} in {folder}")
     return DONE if pipeline.usable(case.reports) else NO_INPUT
 
@@ -102,6 +112,10 @@ def _prepare(request: Request) -> None:
     if request.verbose > 1:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
     check_inputs(request.inputs)
+
+
+def _engine(request: Request) -> AbstractContextManager[Engine]:
+    return nullcontext(Here()) if request.scheduler is None else Dask(request.scheduler)
 
 
 def _options(request: Request, outputs: tuple[Path, ...] = ()) -> pipeline.RunOptions:
@@ -124,7 +138,22 @@ def _options(request: Request, outputs: tuple[Path, ...] = ()) -> pipeline.RunOp
         overrides=(*layers, settings.from_options(request.set)),
         title=storable(request.title) or canonical_title(request.inputs),
         command=canonical(request),
+        memory=memory_of(request.max_memory),
+        jobs=request.jobs or min(os.cpu_count() or 1, JOBS_MOST),
     )
+
+
+_SIZE = re.compile(r"([0-9]{1,9})([KMGT]?)(i?B)?", re.IGNORECASE)
+
+
+def memory_of(text: str | None) -> int:
+    """Bytes of `--max-memory`; without it a quarter of the machine's, since detection needs some beside the tables."""
+    if text is None:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    found = _SIZE.fullmatch(text)
+    if found is None or not int(found[1]):
+        raise UsageError(f"--max-memory {text}: not a size; write it as 512M or 8G")
+    return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
 
 
 def canonical(request: Request) -> str:

@@ -67,5 +67,21 @@ Config = Annotated[
 ]
 FailOn = Annotated[Threshold, typer.Option("--fail-on", help="Exit 1 when a finding is this severe.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 4 when evidence was lost.")]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        help="Tables that need more (512M, 8G) lie in temporary files; else a quarter of this machine's memory.",
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, max=64, metavar="N", help="Processes that read a large capture; else one per core."),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="Let the workers of this Dask scheduler read."),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only on stderr.")]
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More on stderr.")]

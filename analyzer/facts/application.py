@@ -7,7 +7,7 @@ import polars as pl
 from analyzer.facts.addresses import is_metadata
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.metadata_requests import METADATA_REQUESTS
-from analyzer.frames import PACKETS, TCP_CONNECTIONS, Col, Table
+from analyzer.frames import PACKETS, Col, Table
 from analyzer.frames.contract import PLACE
 
 TLS_PORTS = (443, 6443, 8443)
@@ -18,8 +18,7 @@ _HANDSHAKE, _APPLICATION_DATA = 22, 23
 
 APPLICATION = Table(
     "application_requests",
-    "One row per request of a metadata client to another server over TCP: what it sends first or after an answer. "
-    "Without packets, one row per connection.",
+    "One row per request of a metadata client to another server over TCP: what it sends first or after an answer.",
     (
         *PLACE,
         Col("client", pl.String(), "Address that asked."),
@@ -76,10 +75,7 @@ def _turns(packets: pl.LazyFrame, clients: pl.LazyFrame) -> pl.LazyFrame:
 def _derive(frames: Frames) -> pl.LazyFrame:
     metadata = frames[METADATA_REQUESTS].filter(~pl.col("covered"))
     clients = metadata.select("source", "client").unique()
-    if PACKETS in frames:
-        found = _turns(frames[PACKETS], clients)
-    else:
-        found = frames[TCP_CONNECTIONS].join(clients, on=["source", "client"], how="semi").filter(_other_servers())
+    found = _turns(frames[PACKETS], clients)
     # A proxy that stands in for the service has an address of its own.
     servers = metadata.select("server", "server_port").unique()
     return (
@@ -89,6 +85,4 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     )
 
 
-APPLICATION_REQUESTS = Fact(
-    table=APPLICATION, needs_any=((METADATA_REQUESTS, PACKETS), (METADATA_REQUESTS, TCP_CONNECTIONS)), derive=_derive
-)
+APPLICATION_REQUESTS = Fact(table=APPLICATION, needs_any=((METADATA_REQUESTS, PACKETS),), derive=_derive)

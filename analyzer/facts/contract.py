@@ -16,13 +16,15 @@ Frames = Mapping["Table | Fact", pl.LazyFrame]
 class Fact:
     """`derive` is given those of `needs` and `uses` that exist, as soon as one alternative of `needs_any` is whole.
 
-    Its result must fit `table`. Facts state; they never judge.
+    Its result must fit `table`. Facts state; they never judge. A fact that is `grouped` needs tables of one group only
+    and gives the same rows, in the order of time, source and number, from some whole groups after the others.
     """
 
     table: Table
     needs_any: tuple[tuple[Table | Fact, ...], ...]
     derive: Callable[[Frames], pl.LazyFrame]
     uses: tuple[Table | Fact, ...] = ()
+    grouped: bool = False
 
     @property
     def name(self) -> str:

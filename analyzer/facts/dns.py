@@ -6,7 +6,7 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.copies import copies
-from analyzer.facts.dns_pairs import ANSWER_WINDOW, FINAL, RETRY_WINDOW, pairs
+from analyzer.facts.dns_pairs import ANSWER_WINDOW, FINAL, RETRY_WINDOW, pairs, with_questions
 from analyzer.facts.neighbours import followers
 from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, NO_REPLY, PACKETS, TIME, Col, Table
 from analyzer.frames.contract import PLACE
@@ -14,6 +14,9 @@ from analyzer.frames.contract import PLACE
 FORWARDED_SHARE = 0.8
 """Share of a client's queries that must fall inside another client's wait for the same name. A forwarder's share is 1
 but for packets that the capture lost; a client comes near it only by chance."""
+
+RESOLUTION = "dns"
+"""The protocol that resolvers and servers speak; multicast DNS and LLMNR ask the neighbours instead."""
 
 LOOP_PROBE = r"^\d+\.\d+$"
 """Name of the HINFO query that CoreDNS's loop plugin sends to itself at its start."""
@@ -72,15 +75,16 @@ def _messages(frames: Frames) -> pl.DataFrame:
         "server": pl.when(answer).then("src").otherwise("dst"),
         "server_port": pl.when(answer).then("src_port").otherwise("dst_port"),
     }
-    return (
+    messages = (
         frames[DNS_MESSAGES]
-        .filter(~pl.col("duplicate").fill_null(False), pl.col("time").is_not_null())
+        .filter(pl.col("protocol") == RESOLUTION, ~pl.col("duplicate").fill_null(False), pl.col("time").is_not_null())
         .with_columns(**ends)
         .drop("src", "src_port", "dst", "dst_port", "duplicate")
         .sort("time", "source", "number")
         .with_row_index("row")
         .collect()
     )
+    return with_questions(messages)
 
 
 def _ends(frames: Frames, messages: pl.DataFrame) -> pl.DataFrame:

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import polars as pl
 
-TUPLE = ["client", "client_port", "server", "server_port", "dns_id", "name", "qtype"]
+SOCKET = ["client", "client_port", "server", "server_port", "transport", "dns_id"]
+TUPLE = [*SOCKET, "name", "qtype"]
 """What an answer has in common with its query."""
 
 ANSWER_WINDOW = timedelta(seconds=5)
@@ -40,12 +41,38 @@ def pairs(messages: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
     return pl.concat([near, _left(messages, near)]), ordered.filter(again.fill_null(False))["row"]
 
 
+def with_questions(messages: pl.DataFrame) -> pl.DataFrame:
+    """The messages, each answer without a question having that of the query it answers: a server that cannot read a
+    query may send back no more than a header (RFC 6891 section 7)."""
+    bare = messages.filter("response", pl.col("name").is_null()).select("row", "source", "time", *SOCKET)
+    if not bare.height:
+        return messages
+    asks = messages.filter(~pl.col("response")).select("source", "time", *SOCKET, "name", "qtype")
+    met = bare.sort("time", "row").join_asof(
+        asks.sort("time"),
+        on="time",
+        by=["source", *SOCKET],
+        strategy="backward",
+        tolerance=ANSWER_WINDOW,
+        check_sortedness=False,
+    )
+    told = met.select("row", asked="name", asked_type="qtype")
+    return (
+        messages.join(told, on="row", how="left", maintain_order="left")
+        .with_columns(name=pl.coalesce("name", "asked"), qtype=pl.coalesce("qtype", "asked_type"))
+        .drop("asked", "asked_type")
+    )
+
+
+_TEXTS = ("client", "server", "transport", "name", "qtype")
+
+
 def _ordered(messages: pl.DataFrame) -> pl.DataFrame:
     """The messages with those of one input and tuple side by side; `starts` is true at the first of each tuple.
 
     Sorted by a hash, because text is slow to sort, and told apart by the values, so that a collision joins nothing.
     """
-    text = {name: pl.col(name).cast(pl.Categorical).to_physical() for name in ("client", "server", "name", "qtype")}
+    text = {name: pl.col(name).cast(pl.Categorical).to_physical() for name in _TEXTS}
     number = {name: pl.col(name) for name in ("client_port", "server_port", "dns_id")}
     keys = messages.select(
         "row",

@@ -6,11 +6,9 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.copies import copies
+from analyzer.facts.http_pairs import KEY, with_answers
 from analyzer.frames import HTTP_MESSAGES, TIME, Col, Table
 from analyzer.frames.contract import PLACE
-
-SILENCE = pl.duration(seconds=60)
-"""After so long a pause a socket's next request is no longer waiting behind an unanswered one: the port was reused."""
 
 TOKEN_LIFE = pl.duration(seconds=21600)
 """Life that SDKs ask for a metadata session token (botocore utils.py)."""
@@ -40,9 +38,6 @@ REQUESTS = Table(
         Col("covered", pl.Boolean(), "Another capture, or the same at another interface, tells of it: count it out."),
     ),
 )
-
-_SOCKET = ["source", "client", "client_port", "server", "server_port"]
-_KEY = ["client", "client_port", "method", "path"]
 
 _TOKEN = r"^/latest/api/token$"
 _ROLES = r"^/[^/]+/meta-data/iam/security-credentials/?$"
@@ -90,44 +85,13 @@ def _provider() -> pl.Expr:
     )
 
 
-def _turned(messages: pl.DataFrame) -> pl.DataFrame:
-    """Requests and answers with client and server, numbered within their socket: `burst` ends where a request follows
-    an answer or a long pause, `nth` counts each direction within it. HTTP/1 answers in the order of the requests."""
-    answer = pl.col("response")
-    ends = {
-        "client": pl.when(answer).then("dst").otherwise("src"),
-        "client_port": pl.when(answer).then("dst_port").otherwise("src_port"),
-        "server": pl.when(answer).then("src").otherwise("dst"),
-        "server_port": pl.when(answer).then("src_port").otherwise("dst_port"),
-    }
-    follows_answer = pl.col("response").shift(1).over(_SOCKET).fill_null(True)
-    pause = (pl.col("time") - pl.col("time").shift(1).over(_SOCKET) > SILENCE).fill_null(False)
-    return (
-        messages.with_columns(**ends)
-        .with_columns(burst=(~answer & (follows_answer | pause)).cum_sum().over(_SOCKET))
-        .with_columns(nth=pl.int_range(pl.len()).over(*_SOCKET, "burst", "response"))
-    )
-
-
 def _derive(frames: Frames) -> pl.LazyFrame:
-    interim = (pl.col("status") < 200).fill_null(False)
-    messages = frames[HTTP_MESSAGES].filter(~pl.col("duplicate").fill_null(False), ~interim)
-    turned = _turned(messages.sort("time", "source", "number").collect())
-    key = [*_SOCKET, "burst", "nth"]
-    answers = turned.filter("response").select(*key, "status", "expires_at", answered="time", answer_number="number")
-    requests = (
-        turned.filter(~pl.col("response"))
-        .drop("status", "expires_at")
-        .join(answers, on=key, how="left")
-        .sort("time", "source", "number")
-        .with_columns(kind=_kind(), origin=pl.lit("capture"))
-        .with_columns(provider=_provider())
-    )
+    requests = with_answers(frames[HTTP_MESSAGES].filter("metadata"))
+    requests = requests.with_columns(kind=_kind()).with_columns(provider=_provider())
     return (
         requests.with_columns(
-            duration_seconds=(pl.col("answered") - pl.col("time")).dt.total_microseconds() / 1e6,
             remaining_seconds=(pl.col("expires_at") - pl.col("answered")).dt.total_microseconds() / 1e6,
-            covered=copies(requests, _KEY),
+            covered=copies(requests, KEY),
         )
         .select(list(REQUESTS.schema))
         .lazy()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
+from analyzer.facts.codes import CODE, pair
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
-from analyzer.facts.search_list import SEARCH_SUFFIXES, SERVICE_NAME, asked_names, walked
+from analyzer.facts.neighbours import latest, nth
+from analyzer.facts.search_list import SEARCH_SUFFIXES, walked
+from analyzer.facts.search_names import DNS_ASKED_NAMES
 from analyzer.facts.search_steps import ABSOLUTE, chained
 from analyzer.frames import NO_REPLY, TIME, Col, Table
 from analyzer.frames.contract import PLACE
@@ -47,105 +50,124 @@ LOOKUP_SLACK = pl.duration(milliseconds=250)
 """A and AAAA of one lookup start at most so far apart where they are asked one after the other."""
 
 
-def _tries(transactions: pl.LazyFrame) -> pl.LazyFrame:
-    """Queries of clients, each once: repeated tries of one socket are one query that lasted until its answer."""
-    mine = transactions.filter(pl.col("hop") == "client", ~pl.col("covered"))
-    socket = ["source", "client", "client_port", "server", "dns_id", "name", "qtype"]
-    tried = mine.filter("retry").select(socket).unique()
-    once = mine.join(tried, on=socket, how="anti", nulls_equal=True).with_columns(asked="time")
-    again = mine.join(tried, on=socket, how="semi", nulls_equal=True, maintain_order="left")
-    attempt = (~pl.col("retry")).cum_sum().over(socket)
+_SOCKET = ["source", "client", "client_port", "server", "dns_id", "name", "qtype"]
+_MEASURED = ["time", "number", "origin", "rcode", "answered", "answers", "duration_seconds", "wire_bytes", "retry"]
+
+
+def _tries(transactions: pl.LazyFrame, clients: pl.Series) -> pl.DataFrame:
+    """Queries of these clients, each once: repeated tries of one socket are one query that lasted until its answer.
+
+    Source, client, name and qtype are codes.
+    """
+    mine = (
+        transactions.filter(pl.col("hop") == "client", ~pl.col("covered"))
+        .select(
+            *_MEASURED, *("client_port", "server", "dns_id"), pl.col("source", "client", "name", "qtype").cast(CODE)
+        )
+        .filter(pl.col("client").is_in(clients.implode()))
+        .collect()
+    )
+    if not mine["retry"].any():
+        return mine.with_columns(asked="time").drop("retry", "client_port", "server", "dns_id")
+    # By a hash, because text of seven columns is slow to join; a query that it picks by chance is folded alone.
+    hashed = mine.with_columns(socket=pl.struct(_SOCKET).hash())
+    folded = pl.col("socket").is_in(hashed.filter("retry")["socket"].implode())
+    once = hashed.filter(~folded).with_columns(asked="time").drop("socket")
+    return pl.concat([once, _folded(hashed.filter(folded).drop("socket"))]).drop("retry")
+
+
+def _folded(again: pl.DataFrame) -> pl.DataFrame:
+    """The queries of these sockets, all tries of one query in one row."""
+    attempt = (~pl.col("retry")).cum_sum().over(_SOCKET)
     settled = pl.col("rcode").is_not_null() & (pl.col("rcode") != NO_REPLY)
     keep = {"answered", "rcode", "answers"}
-    rest = [name for name in DNS_TRANSACTIONS.table.schema if name not in {*socket, *keep, "time"}]
-    folded = (
+    rest = [name for name in again.columns if name not in {*_SOCKET, *keep, "time"}]
+    return (
         again.with_columns(attempt=attempt)
-        .group_by(*socket, "attempt", maintain_order=True)
+        .group_by(*_SOCKET, "attempt", maintain_order=True)
         .agg(
             asked=pl.col("time").last(),
             time=pl.col("time").first(),
             **{name: pl.coalesce(pl.col(name).filter(settled).last(), pl.col(name).last()) for name in keep},
             **{name: pl.col(name).first() for name in rest},
         )
-        .drop("attempt")
+        .select(*again.columns, "asked")
     )
-    return pl.concat([once, folded.select(once.collect_schema().names())])
 
 
-def _candidates(asked: pl.DataFrame, suffixes: pl.DataFrame, bases: pl.DataFrame) -> pl.DataFrame:
-    """Every way to read a name as a walked base and one of the client's domains, or as it stands.
+def _candidates(bases: pl.DataFrame, suffixes: pl.DataFrame) -> pl.DataFrame:
+    """What each walk may ask: its base under every domain of the client's list, and as it stands.
 
-    Columns client, name, walk, position, inside (the name lies in the cluster's own domain).
+    Columns key (client and name), walk, position, inside (the name lies in the cluster's own domain).
     """
-    parts = pl.col("name").str.extract_groups(SERVICE_NAME).struct
-    own = suffixes.filter(pl.col("kind") == "namespace")
-    domains = suffixes.filter(pl.col("kind") != "namespace").with_columns(tail=pl.concat_str(pl.lit("."), "suffix"))
-    columns = ["client", "name", "base", "position", "inside"]
-    under_own = (
-        asked.with_columns(base=parts["1"], namespace=parts["2"], cluster_domain=parts["3"])
-        .join(own, on=["client", "namespace", "cluster_domain"])
-        .with_columns(inside=True)
+    columns = [pair("client", "name").alias("key"), "walk", "position", "inside"]
+    base = pl.col("base").cast(pl.String)
+    domains = suffixes.select(pl.col("client").cast(CODE), "suffix", "position", inside=pl.col("kind") != "host")
+    under = (
+        bases.join(domains, on="client")
+        .with_columns(name=pl.format("{}.{}", base, "suffix").cast(CODE))
         .select(columns)
     )
-    under_domain = (
-        asked.join(domains.select("client", "tail", "position", "kind"), on="client")
-        .filter(pl.col("name").str.ends_with(pl.col("tail")))
-        .with_columns(base=pl.col("name").str.strip_suffix(pl.col("tail")), inside=pl.col("kind") != "host")
-        .select(columns)
+    zones = suffixes.filter(pl.col("kind") == "namespace").select(
+        pl.col("client").cast(CODE), zone=pl.concat_str(pl.lit("."), "cluster_domain")
     )
-    zones = own.select("client", zone=pl.concat_str(pl.lit("."), "cluster_domain")).unique()
-    absolute = (
-        asked.join(bases, left_on=["client", "name"], right_on=["client", "base"], how="semi")
-        .join(zones, on="client")
-        .with_columns(within=pl.col("name").str.ends_with(pl.col("zone")))
-        .group_by("client", "name")
-        .agg(inside=pl.col("within").any())
-        .with_columns(base="name", position=pl.lit(ABSOLUTE, pl.Int32))
-        .select(columns)
-    )
-    every = pl.concat([under_own, under_domain, absolute])
-    return every.join(bases, on=["client", "base"]).select("client", "name", "walk", "position", "inside")
+    within = bases.join(zones.unique(), on="client").filter(base.str.ends_with(pl.col("zone")))["walk"]
+    absolute = bases.with_columns(
+        name="base", position=pl.lit(ABSOLUTE, pl.Int32), inside=pl.col("walk").is_in(within.implode())
+    ).select(columns)
+    return pl.concat([under, absolute])
+
+
+_VERDICTS = {"in_cluster": "in-cluster-search", "in_host": "host-search", "outside": "external", "denied": "typo-walk"}
+"""What a walk was for by what was seen of it; of several the first one counts."""
 
 
 def _kind() -> pl.Expr:
     """What a walk was for, by where any walk of its lookup was answered, else by what became of its name elsewhere."""
-    verdicts = (
-        ("in-cluster-search", "in_cluster"),
-        ("host-search", "in_host"),
-        ("external", "outside"),
-        ("typo-walk", "denied"),
-    )
-    kind: pl.Expr = pl.lit("open")
-    for scope in ("walk", "lookup"):
-        for name, flag in reversed(verdicts):
-            kind = pl.when(pl.col(flag).any().over(scope)).then(pl.lit(name)).otherwise(kind)
-    return kind
+    verdict: pl.Expr = pl.lit(None, pl.UInt8)
+    for rank, flag in reversed(list(enumerate(_VERDICTS))):
+        verdict = pl.when(pl.col(flag)).then(pl.lit(rank, pl.UInt8)).otherwise(verdict)
+    found = pl.coalesce(verdict.min().over("lookup"), verdict.min().over("walk"))
+    return found.replace_strict(dict(enumerate(_VERDICTS.values())), default="open", return_dtype=pl.String)
 
 
 def _lookups(chains: pl.DataFrame) -> pl.DataFrame:
     """Number the lookups: walks of one base that overlap in time, the n-th of each type together."""
     order = ["walk", "time", "source", "number", "qtype"]
     same = pl.col("walk") == pl.col("walk").shift(1)
-    apart = (same & (pl.col("time") > pl.col("latest").shift(1) + LOOKUP_SLACK)).fill_null(False)
+    apart = (pl.col("time") > pl.col("latest").shift(1) + LOOKUP_SLACK).fill_null(False)
+    kind = pl.col("qtype").cast(CODE).to_physical()
     return (
         chains.sort(order, nulls_last=True)
-        .with_columns(latest=pl.col("end").cum_max().over("walk"))
-        .with_columns(cluster=apart.cum_sum().over("walk"))
-        .with_columns(turn=pl.int_range(pl.len()).over("walk", "cluster", "qtype"))
-        .with_columns(lookup=pl.struct("walk", "cluster", "turn").rank("dense").cast(pl.Int64))
+        .with_columns(latest=latest("end", "walk"))
+        .with_columns(cluster=(~same.fill_null(False) | apart).cum_sum().cast(pl.UInt64) * (1 << 32))
+        .with_columns(same_type=pl.col("cluster") + kind)
+        .sort("same_type", maintain_order=True)
+        .with_columns(lookup=(pl.col("cluster") + nth("same_type")).rank("dense").cast(pl.Int64))
     )
 
 
-def _summed(steps: pl.DataFrame) -> pl.DataFrame:
-    """One row per walk of at least two queries, one of them denied under a search domain."""
+def _flagged(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
+    """The steps with what is summed. Flags first, plain sums after: a condition inside each of many small groups costs
+    several times as much."""
+    rcode = pl.col("rcode")
+    measured = tries.select(
+        "time",
+        "duration_seconds",
+        "wire_bytes",
+        "answers",
+        denied=(rcode == "NXDOMAIN").fill_null(False),
+        noerror=(rcode == "NOERROR").fill_null(False),
+        told=rcode.is_not_null(),
+    )
+    steps = steps.hstack(measured[steps["row"]])
     under = pl.col("position") != ABSOLUTE
     denied, told = pl.col("denied"), pl.col("told")
     nodata = (pl.col("noerror") & (pl.col("answers") == 0)).fill_null(False)
     found = pl.col("noerror") & ~nodata
     settles = ~under | found | (nodata & pl.col("last"))
     size = pl.col("wire_bytes")
-    # Flags first, plain sums after: a condition inside each of many small groups costs several times as much.
-    flagged = steps.with_columns(
+    return steps.with_columns(
         denied_under=under & denied,
         nodata_under=under & nodata,
         denied_bytes=pl.when(under & denied).then(size).otherwise(0),
@@ -161,13 +183,18 @@ def _summed(steps: pl.DataFrame) -> pl.DataFrame:
         denied=~under & denied,
         ended=settles,
     )
+
+
+def _summed(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
+    """One row per walk of at least two queries, one of them denied under a search domain."""
     return (
-        flagged.group_by("chain", maintain_order=True)
+        _flagged(steps, tries)
+        .group_by("chain", maintain_order=True)
         .agg(
             pl.col("time", "row", "walk").first(),
             pl.col("denied_under", "nodata_under", "under").sum().cast(pl.Int32),
             pl.col("denied_bytes", "nodata_bytes", "wasted_seconds").sum(),
-            pl.col("in_cluster", "in_host", "outside", "denied", "ended").max(),
+            pl.col("in_cluster", "in_host", "outside", "denied", "ended").any(),
             end=pl.col("time").last(),
             last_row=pl.col("row").last(),
             steps=pl.len().cast(pl.Int32),
@@ -187,51 +214,50 @@ def _summed(steps: pl.DataFrame) -> pl.DataFrame:
 
 def _named(chains: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
     """The text and the places that the sums left behind, from the first and the last query."""
-    last = tries.select(last_row="row", last_number="number", last_source="source")
-    return chains.join(tries.select("row", "source", "number", "origin", "client", "qtype"), on="row").join(
-        last, on="last_row"
+    first = tries.select("source", "number", "origin", "qtype")[chains["row"]]
+    last = tries.select(last_number="number", last_source="source")[chains["last_row"]]
+    named = pl.concat([chains, first, last], how="horizontal")
+    return named.with_columns(pl.col("source", "qtype", "last_source").cast(pl.String))
+
+
+def _walks(bases: pl.DataFrame, suffixes: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
+    """What is known of each client and base: walk, client, base, dots, suffixes (domains of the client's list), unseen
+    (it is a client of logs that hold no answer at all, by CoreDNS's `log . { class denial error }`)."""
+    answered = (pl.col("rcode") == "NOERROR") | (pl.col("origin") == "capture")
+    heard = tries.filter(answered)["client"].unique()
+    lists = suffixes.group_by(pl.col("client").cast(CODE)).agg(suffixes=pl.col("position").n_unique().cast(pl.Int32))
+    return (
+        bases.join(lists.with_columns(unseen=~pl.col("client").is_in(heard.implode())), on="client")
+        .with_columns(pl.col("client", "base").cast(pl.String))
+        .with_columns(dots=pl.col("base").str.count_matches(".", literal=True).cast(pl.Int32))
     )
 
 
-def _denials_only(tries: pl.DataFrame) -> pl.DataFrame:
-    """Clients of logs that hold no answer at all (CoreDNS's `log . { class denial error }`)."""
-    answered = (pl.col("rcode") == "NOERROR").any() | (pl.col("origin") == "capture").any()
-    return tries.group_by("client").agg(unseen=~answered)
-
-
 def _derive(frames: Frames) -> pl.LazyFrame:
-    asked = asked_names(frames[DNS_TRANSACTIONS])
     suffixes = frames[SEARCH_SUFFIXES].collect()
-    bases = walked(asked, suffixes)
-    lists = suffixes.group_by("client").agg(suffixes=pl.col("position").n_unique().cast(pl.Int32))
-    candidates = _candidates(asked, suffixes, bases)
-    clients = lists.lazy().select("client")
-    mine = frames[DNS_TRANSACTIONS].join(clients, on="client", how="semi", maintain_order="left")
-    tries = _tries(mine).with_row_index("row").collect()
-    chains = _lookups(_named(_summed(chained(tries, candidates)), tries))
+    bases = walked(frames[DNS_ASKED_NAMES], suffixes)
+    tries = _tries(frames[DNS_TRANSACTIONS], suffixes["client"].unique().cast(CODE)).with_row_index("row")
+    chains = _lookups(_named(_summed(chained(tries, _candidates(bases, suffixes)), tries), tries))
     # Where a log leaves answers out, a name that was denied under every domain and not as it stands was found.
     to_the_end = (pl.col("first_place") == 0) & (pl.col("places") == pl.col("suffixes"))
     found_unseen = pl.col("unseen") & to_the_end & ~pl.col("denied").any().over("walk")
     both = pl.col("kind").is_in(["external", "typo-walk"])
     whole = (pl.col("first_place") == 0) & (pl.col("places") == pl.col("last_place") + 1) & pl.col("ended")
     return (
-        chains.join(bases.select("walk", "base"), on="walk")
-        .join(lists, on="client")
-        .join(_denials_only(tries), on="client")
+        chains.join(_walks(bases, suffixes, tries), on="walk")
         .with_columns(outside=pl.col("outside") | found_unseen, ended=pl.col("ended") | found_unseen)
         .with_columns(kind=_kind())
         .with_columns(
             complete=whole & (~both | to_the_end),
-            dots=pl.col("base").str.count_matches(".", literal=True).cast(pl.Int32),
             wasted=pl.col("denied_under") + pl.when(both).then("nodata_under").otherwise(0),
             wasted_bytes=pl.col("denied_bytes") + pl.when(both).then("nodata_bytes").otherwise(0),
             added_seconds=pl.col("added_seconds").clip(lower_bound=0),
         )
         .filter(pl.col("wasted") > 0)
-        .sort("time", "source", "number", "qtype", nulls_last=True)
         .select(list(CHAINS.schema))
+        .sort("time", "source", "number", "qtype", nulls_last=True)
         .lazy()
     )
 
 
-SEARCH_CHAINS = Fact(table=CHAINS, needs_any=((DNS_TRANSACTIONS, SEARCH_SUFFIXES),), derive=_derive)
+SEARCH_CHAINS = Fact(table=CHAINS, needs_any=((DNS_TRANSACTIONS, DNS_ASKED_NAMES, SEARCH_SUFFIXES),), derive=_derive)

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import polars as pl
 
+from analyzer.facts.codes import CODE, pair
 from analyzer.facts.contract import Fact, Frames
-from analyzer.facts.dns import DNS_TRANSACTIONS
+from analyzer.facts.search_names import DNS_ASKED_NAMES
 from analyzer.frames import Col, Table
 from analyzer.frames.contract import PLACE
-
-SERVICE_NAME = r"^(.+)\.([^.]+)\.svc\.([^.].*)$"
-"""NAME, namespace and cluster domain; the domain need not be cluster.local. Of several `svc` the last one counts."""
 
 HOST_LABELS = 6
 """Labels of the longest host domain that is looked for, as in us-west-2.compute.internal or a company's own."""
@@ -41,98 +39,82 @@ SUFFIXES = Table(
 _KINDS = {"namespace": 0, "services": 1, "cluster": 2, "host": 3}
 
 
-def asked_names(transactions: pl.LazyFrame) -> pl.DataFrame:
-    """One row per client and name in the order of the first sighting: ask, client, name, time, source, number."""
-    order = ["time", "source", "number"]
+_OWN = ["client", "namespace", "cluster_domain"]
+
+
+def walked(asked: pl.LazyFrame, suffixes: pl.DataFrame) -> pl.DataFrame:
+    """One row per client and base that was tried under the client's own namespace: walk, client, base."""
+    own = suffixes.lazy().filter(pl.col("kind") == "namespace").select(pl.col(_OWN).cast(CODE)).unique()
     return (
-        transactions.filter(pl.col("hop") == "client", ~pl.col("covered"))
-        .select("client", "name", *order)
-        .sort(*order, nulls_last=True)
-        .unique(["client", "name"], keep="first", maintain_order=True)
-        .with_row_index("ask")
+        asked.join(own, on=_OWN, how="semi")
+        .select("client", "base")
+        .filter(pair("client", "base").is_first_distinct())
+        .sort("client", "base")
+        .with_row_index("walk")
         .collect()
     )
 
 
-def walked(asked: pl.DataFrame, suffixes: pl.DataFrame) -> pl.DataFrame:
-    """One row per client and base that was tried under the client's own namespace: walk, client, base."""
-    own = suffixes.filter(pl.col("kind") == "namespace").select("client", "namespace", "cluster_domain").unique()
-    return (
-        _service_names(asked)
-        .join(own, on=["client", "namespace", "cluster_domain"], how="semi")
-        .select("client", "base")
-        .unique()
-        .sort("client", "base")
-        .with_row_index("walk")
-    )
-
-
-def _service_names(asked: pl.DataFrame) -> pl.DataFrame:
-    """The names that read as NAME.ns.svc.DOMAIN, with base, namespace and cluster_domain."""
-    parts = pl.col("name").str.extract_groups(SERVICE_NAME).struct
-    return (
-        asked.filter(pl.col("name").str.contains(".svc.", literal=True))
-        .with_columns(base=parts["1"], namespace=parts["2"], cluster_domain=parts["3"])
-        .filter(pl.col("base").is_not_null())
-    )
-
-
-def _namespaces(asked: pl.DataFrame) -> pl.DataFrame:
+def _namespaces(served: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
     """The namespaces that each client's own search list holds: the one that explains most names, and others that
     come near it, where many pods ask through one address."""
-    said = _service_names(asked)
-    after = pl.format("{}.svc.{}", "base", "cluster_domain")
-    names = asked.select("client", "name")
-    goes_on = [
-        said.with_columns(name=next_name).join(names, on=["client", "name"], how="semi").select("ask")
-        for next_name in (after, pl.col("base"))
-    ]
-    own = ["client", "namespace", "cluster_domain"]
+    known = asked["key"].implode()
+    goes_on = pair("client", "services").is_in(known) | pair("client", "base").is_in(known)
     score = pl.col("names")
     best = score.max().over("client")
     return (
-        said.join(pl.concat(goes_on).unique(), on="ask", how="semi")
-        .group_by(own)
+        served.filter(goes_on)
+        .group_by(_OWN)
         .agg(pl.len().cast(pl.Int64).alias("names"), pl.col("ask").min())
         .sort("client", "names", "namespace", "cluster_domain", descending=[False, True, False, False])
         .filter((pl.int_range(pl.len()).over("client") == 0) | ((score >= 2) & (score >= best * OTHER_NAMESPACE_SHARE)))
     )
 
 
-def _tried(asked: pl.DataFrame, bases: pl.DataFrame, suffix: pl.Expr) -> pl.DataFrame:
-    """How many of the bases (client, base, cluster_domain) were also asked under the suffix."""
-    keys = ["client", "name"]
+def _tried(asked: pl.DataFrame, bases: pl.DataFrame, name: str, suffix: pl.Expr) -> pl.DataFrame:
+    """How many of the bases (each once per client and cluster domain) were also asked as `name`, under the suffix."""
     return (
-        bases.with_columns(suffix=suffix, name=pl.concat_str("base", pl.lit("."), suffix))
-        .join(asked.select("ask", *keys), on=keys)
-        .group_by("client", "suffix", "cluster_domain")
-        .agg(pl.col("base").n_unique().cast(pl.Int64).alias("names"), pl.col("ask").min())
+        bases.select("client", "cluster_domain", key=pair("client", name))
+        .join(asked.select("ask", "key"), on="key")
+        .group_by("client", "cluster_domain")
+        .agg(pl.len().cast(pl.Int64).alias("names"), pl.col("ask").min())
+        .with_columns(suffix=suffix)
     )
 
 
 def _through(asked: pl.DataFrame, bases: pl.DataFrame) -> pl.DataFrame:
     """Bases (client, base) that no domain of the cluster resolved: only these go on to the host's domains."""
-    names = pl.format("{}.{}", "base", "cluster_domain")
-    last = bases.with_columns(name=names).join(asked, on=["client", "name"], how="semi").select("client", "base")
+    last = bases.filter(pair("client", "cluster").is_in(asked["key"].implode())).select("client", "base")
     without = bases.join(last, on="client", how="anti").select("client", "base")
     return pl.concat([last, without]).unique()
+
+
+def _cuts(names: pl.DataFrame, through: pl.DataFrame) -> pl.DataFrame:
+    """Every way to read a name as one of the bases and a suffix of few labels: name, base, suffix."""
+    text = pl.col("name").cast(pl.String)
+    bases = through.select(pl.col("base").unique().cast(pl.String))
+    cuts = [
+        names.select(
+            "name",
+            base=text.str.extract(rf"^(.+?)(?:\.[^.]+){{{labels}}}$"),
+            suffix=text.str.extract(rf"((?:[^.]+\.){{{labels - 1}}}[^.]+)$"),
+        ).join(bases, on="base", how="semi")
+        for labels in range(1, HOST_LABELS + 1)
+    ]
+    return pl.concat(cuts).with_columns(pl.col("base").cast(CODE))
 
 
 def _hosts(asked: pl.DataFrame, bases: pl.DataFrame) -> pl.DataFrame:
     """What else was appended to at least half of the names that got through the cluster's own domains."""
     through = _through(asked, bases)
-    zones = bases.select("client", zone=pl.concat_str(pl.lit("."), "cluster_domain")).unique()
-    within = asked.join(zones, on="client").filter(pl.col("name").str.ends_with(pl.col("zone"))).select("ask")
-    outside = asked.join(through.select("client").unique(), on="client", how="semi").join(within, on="ask", how="anti")
-    cuts = [
-        outside.with_columns(
-            base=pl.col("name").str.extract(rf"^(.+?)(?:\.[^.]+){{{labels}}}$"),
-            suffix=pl.col("name").str.extract(rf"((?:[^.]+\.){{{labels - 1}}}[^.]+)$"),
-        ).join(through, on=["client", "base"], how="semi")
-        for labels in range(1, HOST_LABELS + 1)
-    ]
+    zones = bases.select("client", "cluster_domain").unique()
+    zone = pl.concat_str(pl.lit("."), pl.col("cluster_domain").cast(pl.String))
+    names = asked.select("ask", "client", "name").join(through.select("client").unique(), on="client", how="semi")
+    within = names.join(zones, on="client").filter(pl.col("name").cast(pl.String).str.ends_with(zone)).select("ask")
+    outside = names.join(within, on="ask", how="anti")
     return (
-        pl.concat(cuts)
+        outside.join(_cuts(outside.select(pl.col("name").unique()), through), on="name")
+        .filter(pair("client", "base").is_in(through.select(pair("client", "base")).to_series().implode()))
         .group_by("client", "suffix")
         .agg(pl.col("base").n_unique().cast(pl.Int64).alias("names"), pl.col("ask").min())
         .join(through.group_by("client").len("through"), on="client")
@@ -142,19 +124,20 @@ def _hosts(asked: pl.DataFrame, bases: pl.DataFrame) -> pl.DataFrame:
 
 
 def _derive(frames: Frames) -> pl.LazyFrame:
-    asked = asked_names(frames[DNS_TRANSACTIONS])
-    own = _namespaces(asked)
+    asked = frames[DNS_ASKED_NAMES].with_row_index("ask").with_columns(key=pair("client", "name")).collect()
+    services, cluster = "{}.svc.{}", "{}.{}"
+    served = asked.filter(pl.col("base").is_not_null()).with_columns(services=_named(services, "base"))
+    own = _namespaces(served, asked)
     bases = (
-        _service_names(asked)
-        .join(own, on=["client", "namespace", "cluster_domain"], how="semi")
-        .select("client", "base", "cluster_domain")
-        .unique()
+        served.join(own, on=_OWN, how="semi")
+        .unique(["client", "base", "cluster_domain"])
+        .select("client", "base", "cluster_domain", "services", cluster=_named(cluster, "base"))
     )
-    suffix = pl.format("{}.svc.{}", "namespace", "cluster_domain")
+    domain = pl.col("cluster_domain").cast(pl.String)
     parts = {
-        "namespace": own.with_columns(suffix=suffix),
-        "services": _tried(asked, bases, pl.format("svc.{}", "cluster_domain")),
-        "cluster": _tried(asked, bases, pl.col("cluster_domain")),
+        "namespace": own.with_columns(suffix=pl.format(services, "namespace", "cluster_domain")),
+        "services": _tried(asked, bases, "services", pl.format("svc.{}", domain)),
+        "cluster": _tried(asked, bases, "cluster", domain),
         "host": _hosts(asked, bases),
     }
     rank = pl.col("kind").replace_strict(_KINDS, return_dtype=pl.Int32())
@@ -163,10 +146,16 @@ def _derive(frames: Frames) -> pl.LazyFrame:
         pl.concat([part.with_columns(kind=pl.lit(kind)) for kind, part in parts.items()], how="diagonal")
         .join(asked.select("ask", "time", "source", "number"), on="ask")
         .with_columns(position=place.rank("dense").over("client").cast(pl.Int32) - 1)
+        .with_columns(pl.col(_OWN).cast(pl.String))
         .sort("client", "position", "suffix", "cluster_domain")
         .select(list(SUFFIXES.schema))
         .lazy()
     )
 
 
-SEARCH_SUFFIXES = Fact(table=SUFFIXES, needs_any=((DNS_TRANSACTIONS,),), derive=_derive)
+def _named(form: str, first: str) -> pl.Expr:
+    """The name of that form, of a column and the cluster domain."""
+    return pl.format(form, pl.col(first).cast(pl.String), pl.col("cluster_domain").cast(pl.String)).cast(CODE)
+
+
+SEARCH_SUFFIXES = Fact(table=SUFFIXES, needs_any=((DNS_ASKED_NAMES,),), derive=_derive)

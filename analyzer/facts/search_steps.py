@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from analyzer.facts.codes import pair
+from analyzer.facts.neighbours import latest, nth
 from analyzer.frames import NO_REPLY
 
 ABSOLUTE = 1 << 20
@@ -16,58 +18,61 @@ engineering default: a resolver goes on at once, a loaded node may take some sch
 UNANSWERED_GAP = 10.25
 """The same after a query without an answer: two tries of 5 s (RES_DFLRETRY and RES_TIMEOUT, glibc resolv.h)."""
 
-_SCRATCH = ["group", "wait", "burst", "starts", "opens", "closes", "after", "depth", "fresh"]
-_SCRATCH += ["round", "place", "order", "at"]
-
 
 def chained(tries: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
-    """The queries that belong to a walk, walk by walk, with `walk` (client and base), `position`,
-    `inside`, `chain` (one walk) and `last` (true for its last query).
+    """The queries that belong to a walk, walk by walk: `row`, `walk` (client and base), `position`, `inside`, `chain`
+    (one walk) and `last` (true for its last query).
 
-    `tries` are queries with `row`, `candidates` say what each name may mean to its client (client, name, walk,
+    `tries` are queries with `row` and text as CODE, `candidates` say what each name may mean to its client (key, walk,
     position, inside).
     A name may be read in several ways: `payments.shop.svc.cluster.local` is where `payments`, `payments.shop` and
     `payments.shop.svc` end. The reading in the longest walk wins, then the one with the most labels in its suffix.
     """
-    steps = _numbered(_narrow(tries).join(candidates, on=["client", "name"]).drop("client", "name"))
-    if steps["row"].is_duplicated().any():
+    read = _ordered(tries).join(candidates, on="key", maintain_order="left").drop("key")
+    steps = _numbered(read)
+    if read["row"].n_unique() < read.height:
         size = pl.len().over("chain")
-        steps = (
+        best = (
             steps.with_columns(size=size)
             .sort("row", "size", "position", "walk", descending=[False, True, False, False])
             .unique("row", keep="first", maintain_order=True)
         )
-        steps = _numbered(steps.drop("size", "chain", "last"))
+        reading = ["row", "walk", "position"]
+        steps = _numbered(read.join(best.select(reading), on=reading, how="semi", maintain_order="left"))
     return steps
 
 
-def _narrow(tries: pl.DataFrame) -> pl.DataFrame:
-    """The queries without text beside client and name: sorting wide rows would take most of the time.
+def _ordered(tries: pl.DataFrame) -> pl.DataFrame:
+    """The queries in order, with what their place in a walk depends on: sorting wide rows would take most of the time.
 
-    `input` and `kind` stand for source and type; denied, noerror, silent and told (an answer code is known) for rcode.
+    By the answer, not by the query: a log line is written with the answer, and its number is the finer clock.
+    `key` stands for client and name, `lane` for the input of a query without a time, `kind` for its type; from `until`
+    on a next query is another walk's.
     """
     rcode = pl.col("rcode")
-    return tries.select(
-        "row",
-        "client",
-        "name",
-        "number",
-        "time",
-        "duration_seconds",
-        "wire_bytes",
-        "answers",
-        clock=pl.coalesce("answered", "asked"),
-        input=pl.col("source").cast(pl.Categorical).to_physical().cast(pl.UInt64),
-        kind=pl.col("qtype").cast(pl.Categorical).to_physical().cast(pl.UInt64),
-        denied=(rcode == "NXDOMAIN").fill_null(False),
-        noerror=(rcode == "NOERROR").fill_null(False),
-        silent=(rcode == NO_REPLY).fill_null(True),
-        told=rcode.is_not_null(),
+    lasted = pl.col("duration_seconds").fill_null(0)
+    silent = (rcode == NO_REPLY).fill_null(True)
+    patience = pl.when(silent).then(UNANSWERED_GAP).otherwise(pl.max_horizontal(STEP_GAP, 3 * lasted))
+    clock = pl.coalesce("answered", "asked")
+    source = pl.col("source").to_physical().cast(pl.UInt64)
+    return (
+        tries.select(
+            *("row", "time", "number"),
+            clock=clock,
+            source=source,
+            key=pair("client", "name"),
+            lane=pl.when(pl.col("time").is_not_null()).then(0).otherwise(source + 1),
+            kind=pl.col("qtype").to_physical(),
+            noerror=(rcode == "NOERROR").fill_null(False),
+            until=clock + pl.duration(microseconds=(patience * 1e6).cast(pl.Int64)),
+        )
+        .sort("clock", "source", "number", nulls_last=True)
+        .drop("clock", "source", "number")
     )
 
 
 def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
-    """Add `chain` and `last`, and put the queries in order, walk by walk.
+    """Tell the walks apart, and put their queries in order, walk by walk.
 
     Within one group (client, base and type) a pause ends all walks. A resolver takes the next step when it has the
     answers for all types, so whoever waits for a lost one pauses for none. Between pauses, the n-th query of each
@@ -75,26 +80,21 @@ def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
     open walks have ended and a new one begins, counting starts again, so that a lost packet spoils no more than its
     neighbours.
     """
-    timed = pl.col("time").is_not_null()
-    lasted = pl.col("duration_seconds").fill_null(0)
-    patience = pl.when("silent").then(UNANSWERED_GAP).otherwise(pl.max_horizontal(STEP_GAP, 3 * lasted))
-    until = pl.col("clock") + pl.duration(microseconds=(patience * 1e6).cast(pl.Int64))
     # Rows of a group stand together, so that a neighbour of the same group is a shift: windows would cost far more.
     follows = pl.col("group") == pl.col("group").shift(1)
     pause = follows & (pl.col("time") > pl.col("wait")).fill_null(False)
     closes = (pl.col("position") == ABSOLUTE) | pl.col("noerror")
-    place = pl.col("round").cast(pl.UInt64) * (ABSOLUTE * 2) + pl.col("position").cast(pl.UInt64)
-    lane = pl.when(timed).then(0).otherwise(pl.col("input") + 1)
     net = pl.col("opens").cast(pl.Int64) - pl.col("closes").cast(pl.Int64)
     begun = pl.when("starts").then(net.cum_sum() - net).forward_fill()
+    place = pl.col("round").cast(pl.UInt64) * (ABSOLUTE * 2) + pl.col("position").cast(pl.UInt64)
     ordered = (
-        # By the answer, not by the query: a log line is written with the answer, and its number is the finer clock.
-        steps.with_columns(group=pl.struct("walk", lane.alias("lane")).hash())
-        .sort("group", "clock", "input", "number", nulls_last=True)
-        .with_columns(group=pl.struct("group", "walk").rle_id())
-        .with_columns(wait=until.cum_max().over("group").shift(1), opens=pl.col("position") == 0, closes=closes)
-        .sort("group", "kind", maintain_order=True)
-        .with_columns(group=pl.struct("group", "kind").rle_id())
+        steps.with_columns(group=pl.col("walk").cast(pl.UInt64) * (1 << 32) + pl.col("lane"))
+        .sort("group", maintain_order=True)
+        .with_columns(group=pl.col("group").rle_id())
+        .with_columns(wait=latest("until", "group").shift(1), opens=pl.col("position") == 0, closes=closes)
+        .with_columns(group=pl.col("group").cast(pl.UInt64) * (1 << 32) + pl.col("kind"))
+        .drop("lane", "kind", "until", "noerror")
+        .sort("group", maintain_order=True)
         .with_columns(burst=(~follows.fill_null(False) | pause).cum_sum().cast(pl.Int64))
         .with_columns(starts=(pl.col("burst") != pl.col("burst").shift(1)).fill_null(True))
         .with_columns(after=net.cum_sum() - begun)
@@ -103,17 +103,18 @@ def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
             fresh=pl.col("opens") & pl.col("closes").shift(1) & ~pl.col("starts"),
         )
         .with_columns(round=(_begins() | pl.col("starts")).cum_sum())
-        .with_columns(place=place)
+        .select("row", "walk", "position", "inside", "round", place=place)
         .with_row_index("order")
-        .sort("place", "order")
+        .sort("place", maintain_order=True)
     )
-    first = pl.when((pl.col("place") != pl.col("place").shift(1)).fill_null(True)).then(pl.col("at")).forward_fill()
     return (
-        ordered.with_row_index("at")
-        .with_columns(chain=pl.col("round").cast(pl.UInt64) * (1 << 32) + (pl.col("at") - first).cast(pl.UInt64))
+        ordered.with_columns(chain=pl.col("round").cast(pl.UInt64) * (1 << 32) + nth("place"))
         .sort("chain", "order")
-        .with_columns(last=(pl.col("chain") != pl.col("chain").shift(-1)).fill_null(True))
-        .drop(_SCRATCH)
+        .select(
+            *("row", "walk", "position", "inside"),
+            chain=pl.col("chain").rle_id(),
+            last=(pl.col("chain") != pl.col("chain").shift(-1)).fill_null(True),
+        )
     )
 
 

@@ -5,15 +5,28 @@ lower case without the final dot, codes are text, addresses are canonical text. 
 """
 
 from analyzer.frames.audit import AUDIT_EVENTS
-from analyzer.frames.capture import DNS_MESSAGES, HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS
+from analyzer.frames.capture import (
+    DNS_ANSWERS,
+    DNS_MESSAGES,
+    HTTP_MESSAGES,
+    ICMP_ERRORS,
+    MINING_MESSAGES,
+    PACKETS,
+    TLS_CLIENT_HELLOS,
+    TUNNEL_HEADERS,
+)
 from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
 from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_QUERIES, KLOG_LINES
 
 TABLES: tuple[Table, ...] = (
     PACKETS,
     DNS_MESSAGES,
+    DNS_ANSWERS,
     HTTP_MESSAGES,
-    TCP_CONNECTIONS,
+    TUNNEL_HEADERS,
+    ICMP_ERRORS,
+    TLS_CLIENT_HELLOS,
+    MINING_MESSAGES,
     COREDNS_QUERIES,
     COREDNS_ERRORS,
     AUDIT_EVENTS,
@@ -24,14 +37,18 @@ __all__ = [
     "AUDIT_EVENTS",
     "COREDNS_ERRORS",
     "COREDNS_QUERIES",
+    "DNS_ANSWERS",
     "DNS_MESSAGES",
     "HTTP_MESSAGES",
+    "ICMP_ERRORS",
     "KLOG_LINES",
+    "MINING_MESSAGES",
     "NO_REPLY",
     "PACKETS",
     "TABLES",
-    "TCP_CONNECTIONS",
     "TIME",
+    "TLS_CLIENT_HELLOS",
+    "TUNNEL_HEADERS",
     "Col",
     "Table",
     "concat",

@@ -40,4 +40,5 @@ AUDIT_EVENTS = Table(
         Col("request_body_bytes", pl.Int64(), "Length of requestObject with its key; 0 if absent."),
         Col("response_body_bytes", pl.Int64(), "Length of responseObject with its key; 0 if absent."),
     ),
+    group="user_agent",
 )

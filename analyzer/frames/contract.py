@@ -24,11 +24,16 @@ class Col:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The contract of one table or fact."""
+    """The contract of one table or fact.
+
+    `group` says which rows belong together when a table is too large for memory: a column, `connection` (both ends and
+    ports, whoever sent), `asker` (the sender of a query, the receiver of an answer), or '' where any rows do.
+    """
 
     name: str
     doc: str
     cols: tuple[Col, ...]
+    group: str = ""
 
     @property
     def schema(self) -> pl.Schema:

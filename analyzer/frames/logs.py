@@ -28,6 +28,7 @@ COREDNS_QUERIES = Table(
         Col("line_bytes", pl.Int64(), "Length of the physical line with its newline."),
         _STREAM,
     ),
+    group="client",
 )
 
 COREDNS_ERRORS = Table(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analyzer import detectors, settings, story
-from analyzer.case import Case, save
+from analyzer.case import Case
 from analyzer.detector import Detector
 from analyzer.errors import UsageError
 from analyzer.model import Result, Tool
@@ -18,7 +18,9 @@ from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import run_all
 from analyzer.pipeline.options import Progress, RunOptions
 from analyzer.pipeline.quote import fill
-from analyzer.pipeline.read import Known, read_all, recognise, usable
+from analyzer.pipeline.read import read_all, usable
+from analyzer.pipeline.recognise import Known, recognise
+from analyzer.pipeline.sink import Sink
 from analyzer.pipeline.store import Store
 
 __all__ = ["Known", "Progress", "RunOptions", "chosen", "ingest", "investigate", "recognise", "tool", "usable"]
@@ -31,8 +33,12 @@ def investigate(options: RunOptions, progress: Progress | None = None) -> Result
     progress = progress or Progress()
     picked = chosen(options)
     progress.phase("looking at the inputs")
-    case = read_all(options, progress)
-    store = Store(case.tables)
+    with Sink(options.memory) as sink:
+        return _judged(read_all(options, progress, sink), picked, options, progress)
+
+
+def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, progress: Progress) -> Result:
+    store = Store(case.tables, options.engine)
     progress.phase("looking for failure patterns")
     coverage = coverage_of(store, case.reports)
     runs = fill(run_all(picked, store, coverage), case)
@@ -57,10 +63,9 @@ def investigate(options: RunOptions, progress: Progress | None = None) -> Result
 
 
 def ingest(options: RunOptions, folder: Path, progress: Progress | None = None) -> Case:
-    """Read all inputs and keep their tables in `folder`."""
-    whole = read_all(options, progress or Progress())
-    save(whole, folder)
-    return whole
+    """Read all inputs and keep their tables in `folder`; rows go there as they are read."""
+    with Sink(0, folder) as sink:
+        return read_all(options, progress or Progress(), sink)
 
 
 def chosen(options: RunOptions) -> Sequence[Detector[Any]]:

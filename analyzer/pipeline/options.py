@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from analyzer.pipeline.engine import Engine, Here
 from analyzer.settings import Overrides
 
 
@@ -13,7 +14,9 @@ from analyzer.settings import Overrides
 class RunOptions:
     """`kind` forces a source by name. `start` and `end` keep only rows of that time. `command` is stored as given.
 
-    `outputs` are files that this run replaces: where they lie among the inputs, they are no evidence.
+    `outputs` are files that this run replaces: where they lie among the inputs, they are no evidence. Tables that need
+    more than `memory` bytes lie in files (None: never). `jobs` processes read one large
+    input; `engine` runs what can run elsewhere.
     """
 
     inputs: tuple[Path, ...]
@@ -28,6 +31,9 @@ class RunOptions:
     overrides: tuple[Overrides, ...] = ()
     title: str = ""
     command: str = ""
+    memory: int | None = None
+    jobs: int = 1
+    engine: Engine = field(default_factory=Here)
 
 
 class Progress:

@@ -13,7 +13,7 @@ from analyzer.errors import InputError
 from analyzer.model import Finding, Record, Run
 from analyzer.sources.contract import Item, Ledger
 from analyzer.sources.secrets import scrub
-from analyzer.sources.stream import open_stream
+from analyzer.sources.stream import Opener
 
 TEXT_LIMIT = 2048
 """Characters of one quoted record, so that no evidence outweighs the page."""
@@ -36,25 +36,33 @@ def _texts(records: Iterable[Record], case: Case) -> Texts:
         if not record.text:
             wanted.setdefault(record.source, set()).add(record.number)
     texts: Texts = {}
-    for name, numbers in sorted(wanted.items()):
-        found = _from_input(name, numbers, case)
-        missing = sorted(numbers - found.keys())
-        found |= _from_tables(name, missing, case) if missing else {}
-        texts |= {(name, number): scrub(text)[:TEXT_LIMIT] for number, text in found.items()}
+    with Opener() as opener:
+        for name, numbers in sorted(wanted.items(), key=lambda one: _order(one[0], case)):
+            found = _from_input(name, numbers, case, opener)
+            missing = sorted(numbers - found.keys())
+            found |= _from_tables(name, missing, case) if missing else {}
+            texts |= {(name, number): scrub(text)[:TEXT_LIMIT] for number, text in found.items()}
     return texts
 
 
-def _from_input(name: str, numbers: set[int], case: Case) -> dict[int, str]:
+def _order(name: str, case: Case) -> tuple[str, int, str]:
+    """Members of an archive in its order, so that it is read once."""
+    place = case.places.get(name)
+    return (str(place.path), place.member.start if place.member else 0, name) if place else ("", 0, name)
+
+
+def _from_input(name: str, numbers: set[int], case: Case, opener: Opener) -> dict[int, str]:
     place = case.places.get(name)
     source = next((one for one in sources.load() if place is not None and one.name == place.kind), None)
     if place is None or source is None:
         return {}
     report = next((one for one in case.reports if one.path == name), None)
     try:
-        item = Item(id=name, path=place.path)
-        if report is None or (place.path.exists() and place.path.stat().st_size != report.bytes):
+        item = Item(id=name, path=place.path, member=place.member)
+        size = place.member.archive_bytes if place.member is not None else report.bytes if report is not None else -1
+        if report is None or (place.path.exists() and place.path.stat().st_size != size):
             return {}
-        with open_stream(item, Ledger()) as stream:
+        with opener.open(item, Ledger(), hashed=False) as stream:
             return source.quote(stream, frozenset(numbers))
     except (InputError, OSError):
         return {}
@@ -62,9 +70,9 @@ def _from_input(name: str, numbers: set[int], case: Case) -> dict[int, str]:
 
 def _from_tables(name: str, numbers: Sequence[int], case: Case) -> dict[int, str]:
     found: dict[int, str] = {}
-    for table, frame in case.tables.items():
-        rows = frame.filter(pl.col("source") == name, pl.col("number").is_in(numbers)).unique("number", keep="first")
-        for row in rows.sort("number").iter_rows(named=True):
+    for table, rows in case.tables.items():
+        wanted = rows.frame.filter(pl.col("source") == name, pl.col("number").is_in(numbers)).collect()
+        for row in wanted.unique("number", keep="first").sort("number").iter_rows(named=True):
             values = ", ".join(f"{key}={value}" for key, value in row.items() if value is not None and key != "source")
             found.setdefault(row["number"], f"(the input cannot be opened again; its row in {table.name}) {values}")
     return found

@@ -1,4 +1,8 @@
-"""The tables of one run, and the facts derived from them, each derived once."""
+"""The tables of one run, and the facts derived from them, each derived once.
+
+A fact that names a group is derived bucket by bucket where its tables lie in files, so that only one bucket is in
+memory at a time.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,20 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
+from analyzer.case import Rows
 from analyzer.facts.contract import Fact
 from analyzer.frames import Table
+from analyzer.pipeline.engine import Engine, Here
 
 
 class Store:
     """Tables by contract. A table is present when an input was read that gives it, even if it has no rows."""
 
-    def __init__(self, tables: Mapping[Table, pl.DataFrame]) -> None:
-        self._frames: dict[Table | Fact, pl.LazyFrame] = {table: frame.lazy() for table, frame in tables.items()}
-        self.rows: dict[Table, int] = {table: frame.height for table, frame in tables.items()}
+    def __init__(self, tables: Mapping[Table, Rows], engine: Engine | None = None) -> None:
+        self._tables = tables
+        self._engine = engine or Here()
+        self._frames: dict[Table | Fact, pl.LazyFrame] = {table: rows.frame for table, rows in tables.items()}
+        self.rows: dict[Table, int] = {table: rows.height for table, rows in tables.items()}
 
     def get(self, need: Table | Fact) -> pl.LazyFrame | None:
         """The table, or the fact if it can be derived; None where its inputs are missing."""
@@ -24,9 +32,21 @@ class Store:
         given = {one: frame for one in need.inputs if (frame := self.get(one)) is not None}
         if not any(all(one in given for one in alternative) for alternative in need.needs_any):
             return None
-        derived = need.table.check(need.derive(given)).collect()
+        derived = self._by_bucket(need, given) if need.grouped else need.table.check(need.derive(given)).collect()
         self._frames[need] = derived.lazy()
         return self._frames[need]
+
+    def _by_bucket(self, fact: Fact, given: Mapping[Table | Fact, pl.LazyFrame]) -> pl.DataFrame:
+        buckets = [self._tables[need].buckets for need in given if isinstance(need, Table)]
+        if len(buckets) < len(given) or not all(buckets):
+            return fact.table.check(fact.derive(given)).collect()
+        given_in = [
+            (fact, {need: self._tables[need].buckets[number] for need in given if isinstance(need, Table)})
+            for number in range(len(buckets[0]))
+        ]
+        return pl.concat(self._engine.map(_bucket, given_in)).sort(
+            "time", "source", "number", maintain_order=True, nulls_last=True
+        )
 
     def select(self, needs: Iterable[Table | Fact]) -> dict[Table | Fact, pl.LazyFrame]:
         """Those of `needs` that exist."""
@@ -41,3 +61,10 @@ class Store:
             else:
                 found |= set(self.tables_behind(need.inputs))
         return sorted(found, key=lambda table: table.name)
+
+
+def _bucket(given: tuple[Fact, dict[Table, pl.LazyFrame]]) -> pl.DataFrame:
+    """A grouped fact of one bucket."""
+    fact, tables = given
+    frames: dict[Table | Fact, pl.LazyFrame] = dict(tables.items())
+    return fact.table.check(fact.derive(frames)).collect()

@@ -24,18 +24,21 @@ RATIO_LIMIT = 1000
 RATIO_FROM = 64 << 20
 """Expanded bytes before the ratio counts."""
 
+BOMB = (
+    f"a decompression bomb: it expands more than {RATIO_LIMIT}-fold, the limit beyond {RATIO_FROM >> 20} MiB; "
+    "if it is honest, unpack it by hand"
+)
+
 XZ_MEMORY = 256 << 20
 """Bytes of memory that an xz stream may ask for; `xz -9` needs 65 MiB to decompress."""
 
 _GZ_FIELD_LIMIT = 64 << 10
 """Bytes of a name or comment in a gzip header; a file name has 255."""
 
-_ARCHIVE = "archives are not opened: unpack it and name the directory"
+_ARCHIVE = "not opened: unpack it and name the directory"
 _SENTENCES = (
-    (b"PK\x03\x04", f"a zip archive; {_ARCHIVE}"),
-    (b"PK\x05\x06", f"a zip archive; {_ARCHIVE}"),
-    (b"7z\xbc\xaf\x27\x1c", f"a 7z archive; {_ARCHIVE}"),
-    (b"Rar!\x1a\x07", f"a rar archive; {_ARCHIVE}"),
+    (b"7z\xbc\xaf\x27\x1c", f"a 7z archive, {_ARCHIVE}"),
+    (b"Rar!\x1a\x07", f"a rar archive, {_ARCHIVE}"),
     (b"\x04\x22\x4d\x18", "lz4 is not supported: run `lz4 -d` on it first"),
     (b"\x02\x21\x4c\x18", "lz4 is not supported: run `lz4 -d` on it first"),
     (b"\x1f\x9d", "compress (.Z) is not supported: run `uncompress` on it first"),
@@ -43,50 +46,66 @@ _SENTENCES = (
     (b"LZIP", "lzip is not supported: run `lzip -d` on it first"),
     (b"\xff\x06\x00\x00sNaPpY", "snappy is not supported: decompress it first"),
 )
-_TAR_AT = 257
-_LOOK = _TAR_AT + 5
+_LOOK = 16
 
 
 def expand(read: Callable[[int], bytes], ledger: Ledger) -> Iterator[bytes]:
     """The bytes of an input in steps, decompressed if they are gz, zst, bz2 or xz. One layer is opened.
 
-    Raises InputError for archives, for compressions that are not read here, for a second layer, for bombs, and where
+    Raises InputError for compressions and archives that are not read here, for a second layer, for bombs, and where
     not a single byte could be had.
     """
     source = ByteSource(read)
     head = source.peek(_LOOK)
     _refuse(head)
-    name = _compression(head)
+    name = compression_of(head)
     if name is None:
         while chunk := source.some():
             yield chunk
         return
-    yield from _guard(_OPENERS[name](source, ledger), source, name)
+    yield from _one_layer(bounded(_OPENERS[name](source, ledger), source), name)
 
 
-def _guard(chunks: Iterator[bytes], source: ByteSource, name: str) -> Iterator[bytes]:
-    """Stop bombs and second layers."""
+def bounded(chunks: Iterator[bytes], source: ByteSource) -> Iterator[bytes]:
+    """What a source expands to, as long as it is no bomb; raises InputError where it is one."""
     expanded = 0
-    head: bytes | None = b""
     for chunk in chunks:
         expanded += len(chunk)
         if expanded > EXPANDED_LIMIT:
             raise InputError(f"expands beyond {EXPANDED_LIMIT >> 30} GiB, the limit: unpack it by hand")
-        if expanded > RATIO_FROM and expanded > RATIO_LIMIT * source.taken:
-            raise InputError(
-                f"a decompression bomb: it expands more than {RATIO_LIMIT}-fold, the limit beyond "
-                f"{RATIO_FROM >> 20} MiB; if it is honest, unpack it by hand"
-            )
+        if is_bomb(expanded, source.taken):
+            raise InputError(BOMB)
+        yield chunk
+
+
+def is_bomb(expanded: int, packed: int) -> bool:
+    """Whether so many bytes come from too few."""
+    return expanded > RATIO_FROM and expanded > RATIO_LIMIT * packed
+
+
+def compression_of(head: bytes) -> str | None:
+    """What an input with these first bytes is compressed with, if it is read here; else None."""
+    for magic, name in _MAGICS.items():
+        if head.startswith(magic):
+            return name
+    # a zstd file may begin with a frame that holds no data: 0x184D2A50 to 5F, little-endian (RFC 8878, 3.1.2)
+    return "zst" if len(head) >= 4 and head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5 else None
+
+
+def _one_layer(chunks: Iterator[bytes], outer: str) -> Iterator[bytes]:
+    """The same bytes, if they are not compressed once more."""
+    head: bytes | None = b""
+    for chunk in chunks:
         if head is None:
             yield chunk
         elif len(head) + len(chunk) >= _LOOK:
-            _refuse_inner(head + chunk, name)
+            _refuse_inner(head + chunk, outer)
             yield head + chunk
             head = None
         else:
             head += chunk
     if head:
-        _refuse_inner(head, name)
+        _refuse_inner(head, outer)
         yield head
 
 
@@ -94,22 +113,12 @@ def _refuse(head: bytes) -> None:
     for magic, sentence in _SENTENCES:
         if head.startswith(magic):
             raise InputError(sentence)
-    if head[_TAR_AT:_LOOK] == b"ustar":
-        raise InputError(f"a tar archive; {_ARCHIVE}")
 
 
 def _refuse_inner(head: bytes, outer: str) -> None:
     _refuse(head[:_LOOK])
-    if (name := _compression(head)) is not None:
+    if (name := compression_of(head)) is not None:
         raise InputError(f"nested compression ({name} in {outer}): unpack the outer one first")
-
-
-def _compression(head: bytes) -> str | None:
-    for magic, name in _MAGICS.items():
-        if head.startswith(magic):
-            return name
-    # a zstd file may begin with a frame that holds no data: 0x184D2A50 to 5F, little-endian (RFC 8878, 3.1.2)
-    return "zst" if len(head) >= 4 and head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5 else None
 
 
 def _gz(source: ByteSource, ledger: Ledger) -> Iterator[bytes]:

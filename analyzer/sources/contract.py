@@ -20,20 +20,60 @@ Batch = Mapping[Table, pl.DataFrame]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """Where a file lies in an archive.
+
+    `start` and `stored`: its bytes in the archive, which for a tar is the decompressed one. `size`: how many they are
+    once unpacked, by the archive's own word for a zip. `missing`: bytes that the archive ends too soon for. `method`
+    and `check` are those of a zip. `modified`: seconds since 1970, as the archive says. `archive_bytes`: size of the
+    archive itself, by which a changed one is told. `notes`: what is known of it beside its bytes.
+    """
+
+    kind: str  # tar or zip
+    start: int
+    stored: int
+    size: int
+    missing: int = 0
+    method: int = 0
+    check: int | None = None
+    modified: float | None = None
+    archive_bytes: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One input: `id` is how results name it (the path relative to what the user gave), `path` where it lies."""
+    """One input: `id` is how results name it (the path relative to what the user gave), `path` where it lies.
+
+    A `member` of an archive is an input of its own: its id is that of the archive, `!` and the member's name.
+    """
 
     id: str
     path: Path
+    member: Member | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the name."""
+        name = self.id.rsplit("/", 1)[-1]
+        return name.rsplit("!", 1)[-1] if self.member else name
+
+    def modified(self) -> float:
+        """When it was last changed, in seconds since 1970. Raises OSError where nothing tells."""
+        if self.member is not None and self.member.modified is not None:
+            return self.member.modified
+        return self.path.stat().st_mtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
-    """`tz` is for times without a zone, `year` for times without a year; `dated_span` is what dated inputs cover."""
+    """`tz` is for times without a zone, `year` for times without a year; `dated_span` is what dated inputs cover; a
+    large input may be read by so many processes (`jobs`), which never changes the rows."""
 
     tz: str = "UTC"
     year: int | None = None
     dated_span: tuple[datetime, datetime] | None = None
+    jobs: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class Writers:
     """Names the writer of entries; what the content told once holds for the rest of the input."""
 
     def __init__(self, item: Item) -> None:
-        self._name = item.id.rsplit("/", 1)[-1]
+        self._name = item.file_name
         self._told: str | None = None
 
     def name(self, prefix: pl.Series, fields: pl.DataFrame) -> pl.Series:

@@ -225,16 +225,16 @@ class YearlessClock:
         if self._hint is not None:
             first, last, source = self._hint
             return _nearest(moments, years, first, last, leap), source
-        if (named := _name_date(self._item.id)) is not None:
+        if (named := _name_date(self._item.file_name)) is not None:
             return _nearest(moments, years, named, named + timedelta(days=1), leap), "the file name"
         if options.year is not None:
             return options.year, "--year"
         if options.dated_span is not None:
             first, last = map(utc, options.dated_span)
             return _nearest(moments, years, first, last, leap), "the span of the other inputs"
-        if self._item.path != STDIN:
+        if self._item.path != STDIN or self._item.member is not None:
             try:
-                changed = datetime.fromtimestamp(self._item.path.stat().st_mtime, UTC)
+                changed = datetime.fromtimestamp(self._item.modified(), UTC)
             except (OSError, ValueError, OverflowError):
                 return None, ""
             # written before the file was last changed: a month after that means the year before
@@ -302,7 +302,7 @@ def _micros(moment: datetime) -> int:
 
 def _name_date(name: str) -> datetime | None:
     """A date in a file name, as klog (`log.INFO.20190820-202826`), logrotate and people write it."""
-    for year, month, day in _NAME_DATE.findall(name.rsplit("/", 1)[-1]):
+    for year, month, day in _NAME_DATE.findall(name):
         try:
             return datetime(int(year), int(month), int(day), tzinfo=UTC)
         except ValueError:

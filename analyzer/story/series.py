@@ -62,7 +62,7 @@ CHARTS = (
         table=DNS_MESSAGES,
         lane=pl.col("rcode"),
         weight=_ONE,
-        where=pl.col("response") & ~pl.col("duplicate").fill_null(False),
+        where=pl.col("response") & (pl.col("protocol") == "dns") & ~pl.col("duplicate").fill_null(False),
     ),
     _Chart(
         id="dns-log",
@@ -80,7 +80,7 @@ CHARTS = (
         table=HTTP_MESSAGES,
         lane=pl.col("src"),
         weight=_ONE,
-        where=~pl.col("response") & ~pl.col("duplicate").fill_null(False),
+        where=pl.col("metadata") & ~pl.col("response") & ~pl.col("duplicate").fill_null(False),
     ),
     _Chart(
         id="api-answers",

@@ -11,11 +11,20 @@ from analyzer.story.series import Get
 MOST = 10
 
 _FRESH = ~pl.col("duplicate").fill_null(False) & ~pl.col("response")
+_METADATA = _FRESH & pl.col("metadata")
+_ASKED = _FRESH & (pl.col("protocol") == "dns")
 
 _KINDS: tuple[tuple[str, str, Table, str, pl.Expr, pl.Expr], ...] = (
-    ("DNS clients in captures", "queries", DNS_MESSAGES, "src", _FRESH, pl.lit(1, dtype=pl.Int64)),
+    ("DNS clients in captures", "queries", DNS_MESSAGES, "src", _ASKED, pl.lit(1, dtype=pl.Int64)),
     ("DNS clients in CoreDNS logs", "queries", COREDNS_QUERIES, "client", pl.lit(True), pl.lit(1, dtype=pl.Int64)),
-    ("Instance metadata clients", "requests", HTTP_MESSAGES, "src", _FRESH, pl.lit(1, dtype=pl.Int64)),
+    (
+        "Instance metadata clients",
+        "requests",
+        HTTP_MESSAGES,
+        "src",
+        _METADATA,
+        pl.lit(1, dtype=pl.Int64),
+    ),
     (
         "API server user agents",
         "requests",

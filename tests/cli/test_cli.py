@@ -6,9 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
+
+from analyzer.cli.investigate import memory_of
+from analyzer.errors import UsageError
+from tests.sources.bundles import regular, special, tar
 
 COREDNS = "".join(
     f"2026-03-14T09:00:{i:02d}.000000000Z [INFO] 10.244.0.5:4{i:04d} - {i} "
@@ -172,6 +177,28 @@ def test_a_case_is_judged_again_without_the_inputs(evidence: Path, tmp_path: Pat
     assert "its row in coredns_queries" in finding["evidence"]["records"][0]["text"]
 
 
+def test_tables_in_temporary_files_give_the_same_result_and_leave_nothing_behind(
+    evidence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    first = analyze("postmortem", "evidence", "-f", "json", cwd=tmp_path)
+    second = analyze("postmortem", "evidence", "-f", "json", "--max-memory", "1", cwd=tmp_path)
+    assert first.stdout == second.stdout
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+@pytest.mark.parametrize(("text", "size"), [("1", 1), ("512M", 512 << 20), ("8G", 8 << 30), ("2GiB", 2 << 30)])
+def test_max_memory_is_a_size(text: str, size: int) -> None:
+    assert memory_of(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1G", "8 G", "lots", "1.5G"])
+def test_max_memory_that_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="write it as"):
+        memory_of(text)
+
+
 def test_a_window_of_time_leaves_out_the_rest(evidence: Path, tmp_path: Path) -> None:
     done = analyze("postmortem", "evidence", "-f", "json", "--to", "2026-03-14T09:00:00Z", cwd=tmp_path)
     assert all(not run["findings"] for run in json.loads(done.stdout)["runs"])
@@ -203,3 +230,14 @@ def test_an_old_report_survives_a_failed_run(evidence: Path, tmp_path: Path) -> 
     assert analyze("postmortem", "nowhere", cwd=tmp_path).returncode == 2
     assert (tmp_path / "report.html").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evidence", "report.html"]
+
+
+def test_identify_lists_the_members_of_an_archive(tmp_path: Path) -> None:
+    (tmp_path / "bundle.tar").write_bytes(
+        tar(regular("dir/coredns.log", storm().encode()), special("link\x1b[2J", tarfile.SYMTYPE, "/etc/passwd"))
+    )
+    done = analyze("identify", "bundle.tar", cwd=tmp_path)
+    assert done.returncode == 0
+    first, second = done.stdout.decode().splitlines()
+    assert first.startswith("coredns   95%  bundle.tar!dir/coredns.log: ")
+    assert second == "refused     -  bundle.tar!link\\x1b[2J: a symbolic link, not followed"

@@ -62,6 +62,7 @@ def test_the_answer_of_another_id_name_type_or_socket_is_not_its_answer() -> Non
         {"qtype": "AAAA"},
         {"dst_port": 40001},
         {"src": "10.96.0.11"},
+        {"transport": "tcp"},
     ]
     answer = exchange(0, NAME, "NOERROR", dns_id=7)[1]
     frame = transactions(query, [answer | one for one in wrong], LATER)
@@ -159,6 +160,25 @@ def test_answers_without_a_query_are_orphans() -> None:
     orphans = frames_for([DNS_ORPHAN_ANSWERS], given)[DNS_ORPHAN_ANSWERS].collect()
     assert orphans["number"].to_list() == [1, 4]
     assert orphans["name"].to_list() == ["lost.example.com", NAME]
+
+
+def test_an_answer_without_a_question_belongs_to_the_query_of_its_socket_and_id() -> None:
+    query, answer = exchange(0, NAME, "FORMERR", dns_id=7)
+    other = exchange(0.0005, "other.example.com", None, dns_id=8)
+    bare = answer | {"name": None, "qtype": None}
+    frame = transactions([query, bare], other, [bare | {"time": 20.0}], LATER)
+    told = dict(frame.select("name", "rcode").iter_rows())
+    assert (told[NAME], told["other.example.com"]) == ("FORMERR", "NO_REPLY")
+    given = {DNS_MESSAGES: capture([query, bare], [bare | {"time": 20.0}])}
+    assert frames_for([DNS_ORPHAN_ANSWERS], given)[DNS_ORPHAN_ANSWERS].collect()["number"].to_list() == [3]
+
+
+@pytest.mark.parametrize("protocol", ["mdns", "llmnr"])
+def test_questions_to_the_neighbours_are_no_transactions(protocol: str) -> None:
+    asked = exchange(0, "printer.local", "NOERROR", protocol=protocol)
+    given = {DNS_MESSAGES: capture(asked, asked[1:], LATER)}
+    assert made(given)["name"].to_list() == ["last.example.com"]
+    assert frames_for([DNS_ORPHAN_ANSWERS], given)[DNS_ORPHAN_ANSWERS].collect().height == 0
 
 
 def test_no_rows_give_no_transactions() -> None:

@@ -10,7 +10,7 @@ import pytest
 from analyzer.facts.application import APPLICATION_REQUESTS
 from analyzer.facts.metadata import CREDENTIAL_REFRESHES
 from analyzer.facts.metadata_requests import METADATA_REQUESTS
-from analyzer.frames import HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS, Table, empty
+from analyzer.frames import HTTP_MESSAGES, PACKETS, Table, empty
 from tests.build import at, frames_for
 from tests.refreshes import (
     BOTOCORE,
@@ -20,7 +20,6 @@ from tests.refreshes import (
     SERVER,
     TOKEN,
     Row,
-    connections,
     exchange,
     refresh,
     requests,
@@ -206,11 +205,7 @@ def test_requests_of_others_do_not_count() -> None:
     assert application({PACKETS: requests(1, client="10.0.0.9")}) == []
 
 
-def test_without_packets_connections_count() -> None:
-    assert application({TCP_CONNECTIONS: connections(1, 2)}) == [1001, 1002]
-
-
 def test_no_rows_give_no_facts() -> None:
-    given = {table: empty(table).lazy() for table in (HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS)}
+    given = {table: empty(table).lazy() for table in (HTTP_MESSAGES, PACKETS)}
     facts = [METADATA_REQUESTS, APPLICATION_REQUESTS, CREDENTIAL_REFRESHES]
     assert [frame.collect().height for frame in frames_for(facts, given).values()] == [0, 0, 0]

@@ -13,7 +13,7 @@ from analyzer.model import Confidence, Evidence, Finding, Record, Severity, Stat
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import run_one
 from analyzer.pipeline.store import Store
-from tests.build import at, rows
+from tests.build import at, held, rows
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def detector(*outcome: Finding | Remark | Exception, **changed: Any) -> Detector
 
 
 seen: list[set[str]] = []
-LINES = Store({KLOG_LINES: rows(KLOG_LINES, {"severity": "E"}, {"severity": "W"}).collect()})
+LINES = Store({KLOG_LINES: held(rows(KLOG_LINES, {"severity": "E"}, {"severity": "W"}))})
 NOTHING = Store({})
 
 
@@ -91,7 +91,7 @@ def test_failed_keeps_the_error() -> None:
 
 
 def test_a_detector_sees_only_what_it_declared() -> None:
-    store = Store({KLOG_LINES: rows(KLOG_LINES).collect(), AUDIT_EVENTS: rows(AUDIT_EVENTS).collect()})
+    store = Store({KLOG_LINES: held(rows(KLOG_LINES)), AUDIT_EVENTS: held(rows(AUDIT_EVENTS))})
     run_one(detector(), store, ())
     assert seen == [{"klog_lines"}]
     run_one(detector(uses=(AUDIT_EVENTS, COREDNS_QUERIES)), store, ())
@@ -106,7 +106,7 @@ def test_a_fact_is_derived_once_for_all() -> None:
         return frames[KLOG_LINES]
 
     fact = Fact(table=KLOG_LINES, needs_any=((KLOG_LINES,),), derive=derive)
-    store = Store({KLOG_LINES: rows(KLOG_LINES, {}).collect()})
+    store = Store({KLOG_LINES: held(rows(KLOG_LINES, {}))})
     for _ in range(2):
         assert run_one(detector(needs_any=((fact,),)), store, ()).status is Status.QUIET
     assert len(calls) == 1

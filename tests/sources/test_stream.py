@@ -11,7 +11,7 @@ from typing import IO
 import pytest
 
 from analyzer.errors import InputError
-from analyzer.sources import stream as module
+from analyzer.sources import files as module
 from analyzer.sources.contract import Item, Ledger
 from analyzer.sources.stream import open_stream
 
@@ -45,13 +45,36 @@ def test_the_hash_is_of_the_raw_bytes_and_of_all_of_them(tmp_path: Path) -> None
         assert stream.read(8) == b"\na line\n"
 
 
+def test_a_second_look_gives_the_same_bytes_without_a_hash(tmp_path: Path) -> None:
+    path = tmp_path / "a.log.gz"
+    path.write_bytes(gzip.compress(b"a line\n" * 10))
+    with open_stream(item(path), Ledger(), hashed=False) as stream:
+        assert stream.read(100) == b"a line\n" * 10
+        assert stream.sha256 == ""
+
+
 def test_a_refused_input_has_a_hash_too(tmp_path: Path) -> None:
-    path = tmp_path / "a.zip"
-    path.write_bytes(b"PK\x03\x04 and so on")
+    path = tmp_path / "a.7z"
+    path.write_bytes(b"7z\xbc\xaf\x27\x1c and so on")
     with open_stream(item(path), Ledger()) as stream:
-        with pytest.raises(InputError, match="zip archive"):
+        with pytest.raises(InputError, match="7z archive"):
             stream.peek(10)
         assert stream.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_what_cannot_be_read_to_its_end_has_no_hash(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"one\n")
+    with open_stream(item(path), Ledger()) as stream:
+        stream._raw = Broken()
+        assert stream.sha256 == ""
+
+
+class Broken:
+    size = 4
+
+    def read(self, size: int) -> bytes:
+        raise InputError("cannot be read beyond byte 0: Input/output error")
 
 
 def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from analyzer.frames import AUDIT_EVENTS, KLOG_LINES, Table
 from analyzer.model import Confidence, Coverage, Evidence, Finding, Record, Run, Severity, Status
 from analyzer.pipeline.store import Store
 from analyzer.story import Told, tell
-from tests.build import at, rows
+from tests.build import at, held, rows
 
 STORM = Finding(
     detector="apiserver-throttle-storm",
@@ -44,7 +44,7 @@ COVERED = Coverage(table="audit_events", rows=9, first_time=at(0), last_time=at(
 
 def told(*findings: Finding, tables: dict[Table, pl.LazyFrame] | None = None) -> Told:
     runs = [Run(detector="apiserver-throttle-storm", title="t", status=Status.FIRED, findings=findings)]
-    store = Store({table: frame.collect() for table, frame in (tables or {}).items()})
+    store = Store({table: held(frame) for table, frame in (tables or {}).items()})
     return tell(store.get, runs, (COVERED,))
 
 

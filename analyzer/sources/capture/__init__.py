@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from analyzer.frames import DNS_MESSAGES, HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS
+from analyzer.frames import (
+    DNS_ANSWERS,
+    DNS_MESSAGES,
+    HTTP_MESSAGES,
+    ICMP_ERRORS,
+    MINING_MESSAGES,
+    PACKETS,
+    TLS_CLIENT_HELLOS,
+    TUNNEL_HEADERS,
+)
 from analyzer.sources.capture.heads import ORDERS, SECTION_MAGIC
 from analyzer.sources.capture.pcap_format import MAGICS
 from analyzer.sources.capture.quote import quote
@@ -22,7 +31,16 @@ def identify(head: bytes) -> Match | None:
 SOURCE = Source(
     name="pcap",
     title="Packet capture (pcap, pcapng)",
-    tables=(PACKETS, DNS_MESSAGES, HTTP_MESSAGES, TCP_CONNECTIONS),
+    tables=(
+        PACKETS,
+        DNS_MESSAGES,
+        DNS_ANSWERS,
+        HTTP_MESSAGES,
+        TLS_CLIENT_HELLOS,
+        MINING_MESSAGES,
+        TUNNEL_HEADERS,
+        ICMP_ERRORS,
+    ),
     identify=identify,
     read=read,
     quote=quote,

@@ -6,16 +6,24 @@ Case folds in ASCII only (RFC 4343). A dot or backslash inside a label is escape
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from analyzer.sources.capture.arrays import I64, U8, U64, gather
+from analyzer.sources.capture.arrays import I64, U8, U64, gather, half_at
 from analyzer.sources.capture.texts import Interner, pick
 
 NAME_MOST = 255
 """Octets of a name with its length bytes (RFC 1035 section 2.3.4)."""
 _SHORT, _LONG = 64, 256
+_LABEL = 64
+"""Octets of the longest label with its length byte."""
+_UNPACKED = _LONG + _LABEL
+"""Width of a row for one name without compression, and for a label copied whole at its end."""
+_TOGETHER = 1 << 14
+"""Names that are unpacked at a time: a message of thousands of names costs no more memory."""
 
 
 def _spelling() -> U8:
@@ -94,6 +102,38 @@ class Names:
             ids[long] = self._long.ids(_keys(data, at[long], length[long], _LONG)) + len(self._short.texts)
         dictionary = pl.concat([self._short.texts, self._long.texts, pl.Series([None], dtype=pl.String)]).rechunk()
         return pick(dictionary, np.where(ids >= 0, ids, len(dictionary) - 1))
+
+    def packed(self, data: U8, at: I64, start: I64) -> pl.Series:
+        """Texts of names at these places that may be compressed; `start` is where the message of each begins.
+
+        The names must have been checked: every pointer leads backwards, no name is too long.
+        """
+        parts = []
+        for first in range(0, len(at), _TOGETHER):
+            some = slice(first, first + _TOGETHER)
+            wire, length = _unpacked(data, at[some], start[some])
+            parts.append(self.texts(wire.reshape(-1), np.arange(len(length)) * _UNPACKED, length))
+        return pl.concat(parts) if parts else pl.Series([], dtype=pl.String)
+
+
+def _unpacked(data: U8, at: I64, start: I64) -> tuple[U8, I64]:
+    """Names without compression, one in a row, and their lengths with the final zero."""
+    wire = np.zeros((len(at), _UNPACKED), np.uint8)
+    places: NDArray[Any] = np.ndarray((wire.size - _LABEL + 1,), f"V{_LABEL}", wire, strides=(1,))
+    rows, here, length = np.arange(len(at)), at.copy(), np.zeros(len(at), np.int64)
+    while len(rows):
+        place = here[rows]
+        byte = data[place].astype(np.int64)
+        pointer = byte >= 192
+        jump = rows[pointer]
+        here[jump] = start[jump] + (half_at(data, place[pointer]) & 0x3FFF)
+        label = rows[~pointer]
+        # A label is copied with what follows it; the next one overwrites that.
+        places[label * _UNPACKED + length[label]] = gather(data, place[~pointer], _LABEL).view(places.dtype)[:, 0]
+        here[label] += byte[~pointer] + 1
+        length[label] += byte[~pointer] + 1
+        rows = rows[byte > 0]
+    return wire, length
 
 
 _MASKS = {

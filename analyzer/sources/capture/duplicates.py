@@ -9,7 +9,7 @@ address translation changed cannot be matched. Frames without time are never mar
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -37,15 +37,53 @@ _FIRST = np.where(np.arange(8) < np.arange(9)[:, None], 0xFF, 0).astype(np.uint8
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """`hint` is a hash of a part of each key, which costs a third of the key."""
+class Candidates:
+    """Packets of a window that may be copies or have some: those that are not alone, and those near its borders."""
 
-    hint: U64
     keys: U64
+    number: I64
     time: I64
     interface: I64
     ttl: I64
     telling: Flags
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def take(self, places: I64 | Flags) -> Candidates:
+        return Candidates(*(getattr(self, one.name)[places] for one in fields(self)))
+
+    def beside(self, other: Candidates) -> Candidates:
+        """These and then the others."""
+        if not len(self):
+            return other
+        both = ((getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
+        return Candidates(*(np.concatenate(pair) for pair in both))
+
+
+NOBODY = Candidates(
+    np.empty((0, 8), np.uint64), no_offsets(), no_offsets(), no_offsets(), no_offsets(), np.empty(0, bool)
+)
+
+
+def candidates(window: Window, head: Headers, interface: I64, rows: I64) -> Candidates:
+    """The candidates among `rows`, the window's IP packets. A pure function of the window."""
+    rows = rows[window.time[rows] != NO_TIME]
+    if not len(rows):
+        return NOBODY
+    time = window.time[rows]
+    wanted = (time <= time[0] + APART) | (time >= time[-1] - APART)
+    # Most other packets share their hint with no one: they need no key.
+    wanted[_not_alone(_hints(window, head, rows))] = True
+    rows = rows[wanted]
+    return Candidates(
+        _keys(window, head, rows),
+        window.number[rows],
+        window.time[rows],
+        interface[rows],
+        head.ttl[rows],
+        _telling(head, rows),
+    )
 
 
 @dataclass(slots=True)
@@ -55,49 +93,21 @@ class Duplicates:
     ledger: Ledger
     exact: int = 0
     forwarded: int = 0
-    _carried: _Seen = field(
-        default_factory=lambda: _Seen(
-            np.empty(0, np.uint64),
-            np.empty((0, 8), np.uint64),
-            *(no_offsets(), no_offsets(), no_offsets()),
-            np.empty(0, bool),
-        )
-    )
+    _carried: Candidates = NOBODY
 
-    def mark(self, window: Window, headers: Headers, interface: I64, rows: I64) -> Flags:
-        """Which frames of the window are copies of an earlier one; `rows` are its IP packets."""
-        out = np.zeros(len(window), bool)
-        rows = rows[window.time[rows] != NO_TIME]
-        if not len(rows):
-            return out
-        before, time = self._carried, window.time[rows]
-        old = len(before.time)
-        hint = np.concatenate([before.hint, _hints(window, headers, rows)])
-
-        def seen(places: I64) -> _Seen:
-            """These of the carried and the fresh packets together."""
-            carried, fresh = places[places < old], rows[places[places >= old] - old]
-            return _Seen(
-                hint[places],
-                np.concatenate([before.keys[carried], _keys(window, headers, fresh)]),
-                np.concatenate([before.time[carried], window.time[fresh]]),
-                np.concatenate([before.interface[carried], interface[fresh]]),
-                np.concatenate([before.ttl[carried], headers.ttl[fresh]]),
-                np.concatenate([before.telling[carried], _telling(headers, fresh)]),
-            )
-
-        # Most packets share their hint with no other: they need no key.
-        places = _not_alone(hint)
-        copy, exact = _copies(seen(places))
-        fresh = places >= old
-        out[rows[places[copy & fresh] - old]] = True
-        self.exact += int((exact & fresh).sum())
-        self.forwarded += int((copy & ~exact & fresh).sum())
+    def mark(self, fresh: Candidates) -> I64:
+        """The numbers of those frames of the next window that are copies of an earlier one."""
+        if not len(fresh):
+            return no_offsets()
+        old, seen = len(self._carried), self._carried.beside(fresh)
+        copy, exact = _copies(seen)
+        self.exact += int(exact[old:].sum())
+        self.forwarded += int((copy & ~exact)[old:].sum())
         # Copies follow within milliseconds, so the last of the file order are enough.
-        edge = time[-1] - APART
-        late = np.concatenate([np.flatnonzero(before.time >= edge), np.flatnonzero(time >= edge) + old])
-        self._carried = seen(late[-CARRIED_MOST:])
-        return out
+        late = np.flatnonzero(seen.time >= fresh.time[-1] - APART)
+        self._carried = seen.take(late[-CARRIED_MOST:])
+        marked: I64 = fresh.number[copy[old:]]
+        return marked
 
     def close(self) -> None:
         """Tell how many copies were marked."""
@@ -130,13 +140,13 @@ def _hints(window: Window, head: Headers, rows: I64) -> U64:
 
 
 def _not_alone(hint: U64) -> I64:
-    """Places whose hint another place has too, in order. Two hints that agree by chance cost a key, nothing else."""
+    """Places whose hint another place has too. Two hints that agree by chance cost a key, nothing else."""
     order = _by_hash(hint)
     same = (order[1:] ^ order[:-1]) >> _SHIFT == 0
     inside = np.zeros(len(order), bool)
     inside[1:] = same
     inside[:-1] |= same
-    return np.sort((order[inside] & _POSITION).astype(np.int64))
+    return (order[inside] & _POSITION).astype(np.int64)
 
 
 def _by_hash(hashes: U64) -> U64:
@@ -172,7 +182,7 @@ def _telling(head: Headers, rows: I64) -> Flags:
     return telling
 
 
-def _copies(seen: _Seen) -> tuple[Flags, Flags]:
+def _copies(seen: Candidates) -> tuple[Flags, Flags]:
     """Which frames are copies of an earlier one, and which of those are exact."""
     copy, exact = np.zeros(len(seen.time), bool), np.zeros(len(seen.time), bool)
     members, group = _groups(seen)
@@ -200,7 +210,7 @@ def _copies(seen: _Seen) -> tuple[Flags, Flags]:
     return copy, exact
 
 
-def _groups(seen: _Seen) -> tuple[I64, I64]:
+def _groups(seen: Candidates) -> tuple[I64, I64]:
     """Frames with an equal neighbour in time, and the number of their group."""
     order = _by_hash(mixed(seen.keys))
     position = (order & _POSITION).astype(np.int64)

@@ -51,7 +51,7 @@ class Extract:
         return self.data[int(self.start[row]) : int(self.end[row])].tobytes()
 
 
-def extract(window: Window, head: Headers, interface: I64, rows: I64, most: int | None = None) -> Extract:
+def extract(window: Window, head: Headers, interface: I64, rows: I64, most: int | I64 | None = None) -> Extract:
     """These frames of the window, with at most `most` bytes of each payload."""
     begin = head.payload[rows]
     stop = np.maximum(np.minimum(head.payload_end[rows], window.end[rows]), begin)

@@ -1,4 +1,4 @@
-"""What may be kept of an HTTP/1 message to a metadata service: never a body, never a token, never a credential."""
+"""What may be kept of an HTTP/1 message: never a body, never a token, never a credential."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 HEAD_MOST = 16 << 10
 TEXT_MOST = 512
 """Characters kept of a path or a user agent."""
+HOST_MOST = 255
+"""Characters kept of a Host field: no name of DNS is longer."""
 QUERY_KEPT = ("api-version", "resource")
 
 _REQUEST = re.compile(rb"(GET|PUT|POST|HEAD|DELETE|PATCH|OPTIONS) ([^ \r\n]{1,8192}) HTTP/1\.[01]\r?\n")
@@ -30,6 +32,7 @@ class Head:
     path: str | None
     status: int | None
     user_agent: str | None
+    host: str | None
     token_ttl: int | None
     body: int | None
     chunked: bool
@@ -53,13 +56,14 @@ def read_head(data: bytes, *, response: bool) -> Head | None:
     length, chunked = _whole(kept.get(b"content-length")), b"chunked" in kept.get(b"transfer-encoding", b"").lower()
     ttl = _whole(kept.get(b"x-aws-ec2-metadata-token-ttl-seconds"))
     if not response:
-        agent = kept.get(b"user-agent")
+        agent, host = kept.get(b"user-agent"), kept.get(b"host")
         return Head(
             response=False,
             method=start[1].decode(),
             path=reduced_path(start[2]),
             status=None,
             user_agent=printable(agent) if agent is not None else None,
+            host=printable(host)[:HOST_MOST] if host is not None else None,
             token_ttl=ttl,
             body=length or 0,
             chunked=chunked,
@@ -72,13 +76,14 @@ def read_head(data: bytes, *, response: bool) -> Head | None:
         path=None,
         status=status,
         user_agent=None,
+        host=None,
         token_ttl=ttl,
         body=0 if bodiless else None if chunked else length,
         chunked=chunked and not bodiless,
     )
 
 
-_ALLOWED = (b"content-length", b"transfer-encoding", b"user-agent", b"x-aws-ec2-metadata-token-ttl-seconds")
+_ALLOWED = (b"host", b"content-length", b"transfer-encoding", b"user-agent", b"x-aws-ec2-metadata-token-ttl-seconds")
 
 
 def _headers(data: bytes) -> dict[bytes, bytes]:
@@ -102,7 +107,8 @@ def reduced_path(target: bytes) -> str:
         query = parse_qsl(parts.query, max_num_fields=64)
     except ValueError:
         return printable(_CAPABILITY.sub(r"\1*", text.partition("?")[0]).encode("latin-1"))
-    path = _CAPABILITY.sub(r"\1*", parts.path or "/")
+    # Parameters of a path (RFC 3986, section 3.3) carry session ids.
+    path = _CAPABILITY.sub(r"\1*", parts.path.partition(";")[0] or "/")
     kept = "&".join(f"{name}={value}" for name, value in query if name in QUERY_KEPT)
     return printable((f"{path}?{kept}" if kept else path).encode("utf-8"))
 

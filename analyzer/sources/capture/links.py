@@ -5,41 +5,33 @@ Link types are those of https://www.tcpdump.org/linktypes.html.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.sources.capture.arrays import I64, U8, Flags, distinct, fulls, gather, half_at, halves
-from analyzer.sources.capture.reasons import CUT, DEEP_VLAN, EMPTY, FINE, UNKNOWN_TYPE, UNSUPPORTED
+from analyzer.sources.capture import shims
+from analyzer.sources.capture.arrays import I64, U8, distinct, fulls, gather, half_at, halves
+from analyzer.sources.capture.reasons import CUT, EMPTY, FINE, UNKNOWN_TYPE, UNSUPPORTED, WIRELESS
+from analyzer.sources.capture.shims import IPV4, IPV6, NOT_IP, PPP, PPPOE
 from analyzer.sources.capture.window import Window
 
 NULL, ETHERNET, RAW_DLT, RAW, LOOP, COOKED, RAW4, RAW6, COOKED2 = 0, 1, 12, 101, 108, 113, 228, 229, 276
-SUPPORTED = (NULL, ETHERNET, RAW_DLT, RAW, LOOP, COOKED, RAW4, RAW6, COOKED2)
+PPP_PLAIN, PPP_HDLC, PPP_PPPOE, CISCO_HDLC, PPP_PPPD, PPP_DIRECTION = 9, 50, 51, 104, 166, 204
+IPNET, NFLOG = 226, 239
+WIRELESS_LINKS = (105, 119, 127, 163, 192)
+"""IEEE 802.11, bare and with Prism, radiotap, AVS and PPI headers: counted only, mostly encrypted anyway."""
 
-IPV4, IPV6 = 0x0800, 0x86DD
-VLAN_TYPES = (0x8100, 0x88A8, 0x9100)
-VLAN_MOST = 8
-"""Stacked VLAN tags that are followed; 802.1ad uses two."""
-
-# fmt: off
-OTHER_TYPES = (
-    0x0806, 0x8035, 0x809B, 0x80F3, 0x8137, 0x8808, 0x8809, 0x8847, 0x8848, 0x8863, 0x8864, 0x887B, 0x888E, 0x8892,
-    0x88A4, 0x88B5, 0x88B6, 0x88B8, 0x88CA, 0x88CC, 0x88E1, 0x88E5, 0x88F7, 0x88FB, 0x8902, 0x8906, 0x8914, 0x893A,
-    0x9000, 0x6003, 0x6558, 0x22F0, 0x22F3, 0x0842, 0x8999, 0x880B, 0x876B, 0x886F, 0x88A2, 0x88A7, 0x8903, 0x8926,
-    0x8947,
-)
-# fmt: on
-"""EtherTypes that are known not to be IP (ARP, LLDP, STP's relatives ...): such frames are understood, without a row.
-
-From the IEEE 802 numbers registered with IANA, https://www.iana.org/assignments/ieee-802-numbers."""
-
-_UNDERSTOOD = np.zeros(1 << 16, bool)
-_UNDERSTOOD[list(OTHER_TYPES)] = True
-
-LENGTH_MOST = 0x05FF
-"""An EtherType field up to here is an 802.3 length (or, in cooked captures, a Linux pseudo protocol)."""
-
-_V6_FAMILIES = (10, 23, 24, 28, 30)
+_V6_FAMILIES = (10, 23, 24, 26, 28, 30)
+"""AF_INET6 of Linux, Windows, the BSDs, Solaris and macOS."""
+_UNKNOWN = 0xFFFF
+"""An EtherType that is reserved, so that nothing is taken for it."""
+_CISCO_OTHER = (0x2000, 0xFEFE)
+"""CDP and OSI, which have no EtherType but stand in the field of Cisco HDLC."""
+_NFLOG_PAYLOAD = 9
+"""NFULA_PAYLOAD of linux/netfilter/nfnetlink_log.h."""
+_NFLOG_ATTRIBUTES_MOST = 32
+"""The kernel knows 21 attributes and writes each once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,72 +45,138 @@ class Link:
 
 
 def link_layer(window: Window) -> Link:
-    """Peel the link header and VLAN tags of every frame."""
+    """Peel the link header of every frame, and what stands between it and IP."""
     count = len(window)
     network, ethertype = window.start.copy(), np.zeros(count, np.int64)
     reason, interface = np.zeros(count, np.uint8), window.interface.copy()
     for kind in distinct(window.link).tolist():
         here = window.link == kind
         rows = np.arange(count) if here.all() else np.flatnonzero(here)
-        if kind not in SUPPORTED:
-            reason[rows] = UNSUPPORTED
+        if kind not in _HEADS:
+            reason[rows] = WIRELESS if kind in WIRELESS_LINKS else UNSUPPORTED
             continue
-        length, types = _peel(window, rows, kind, interface)
+        length, types = _HEADS[kind](window, rows)
         network[rows] += length
         ethertype[rows] = types
+        if kind == COOKED2:
+            interface[rows] = fulls(gather(window.data, window.start[rows], 8), 4).astype(np.int64) & 0x7FFFFFFF
     captured = window.end - window.start
+    cut = captured < window.wire
     reason[(captured <= 0) & (reason == FINE)] = EMPTY
     short = (reason == FINE) & (network > window.end)
-    reason[short] = np.where(captured[short] < window.wire[short], CUT, UNKNOWN_TYPE)
-    _vlan(window, network, ethertype, reason)
-    _classify(ethertype, reason)
+    reason[short] = np.where(cut[short], CUT, UNKNOWN_TYPE)
+    shims.peel(window.data, network, window.end, cut, ethertype, reason)
+    shims.classify(ethertype, reason)
     return Link(network, ethertype, reason, interface)
 
 
-def _peel(window: Window, rows: I64, kind: int, interface: I64) -> tuple[int, I64]:
-    """Length of the link header, and the EtherType of each row."""
-    start = window.start[rows]
-    if kind == ETHERNET:
-        return 14, half_at(window.data, start + 12).astype(np.int64)
-    if kind == COOKED:
-        return 16, half_at(window.data, start + 14).astype(np.int64)
-    if kind == COOKED2:
-        head = gather(window.data, start, 8)
-        interface[rows] = fulls(head, 4).astype(np.int64) & 0x7FFFFFFF
-        return 20, halves(head, 0).astype(np.int64)
-    if kind in (NULL, LOOP):
-        head = gather(window.data, start, 4)
-        # The family is in the byte order of the capturing machine; it is small, so the smaller reading is right.
-        family = np.minimum(fulls(head, 0), head.view("<u4")[:, 0])
-        return 4, np.where(family == 2, IPV4, np.where(np.isin(family, _V6_FAMILIES), IPV6, LENGTH_MOST))
-    version = window.data[start] >> 4
-    return 0, np.where(version == 4, IPV4, np.where(version == 6, IPV6, 0xFFFF))
+_Head = tuple[I64 | int, I64 | int]
+"""Length of the link header, and the EtherType of each row."""
 
 
-def _vlan(window: Window, network: I64, ethertype: I64, reason: U8) -> None:
-    tagged = np.flatnonzero(_is_vlan(ethertype) & (reason == FINE))
-    for _ in range(VLAN_MOST):
-        if not len(tagged):
-            return
-        whole = network[tagged] + 4 <= window.end[tagged]
-        broken = tagged[~whole]
-        reason[broken] = np.where(window.end[broken] - window.start[broken] < window.wire[broken], CUT, UNKNOWN_TYPE)
-        tagged = tagged[whole]
-        ethertype[tagged] = half_at(window.data, network[tagged] + 2)
-        network[tagged] += 4
-        tagged = tagged[_is_vlan(ethertype[tagged])]
-    reason[tagged] = DEEP_VLAN
+def _typed(length: int) -> Callable[[Window, I64], _Head]:
+    """A header that ends in an EtherType."""
+
+    def head(window: Window, rows: I64) -> _Head:
+        return length, half_at(window.data, window.start[rows] + (length - 2)).astype(np.int64)
+
+    return head
 
 
-def _is_vlan(ethertype: I64) -> Flags:
-    tagged: Flags = (ethertype == VLAN_TYPES[0]) | (ethertype == VLAN_TYPES[1]) | (ethertype == VLAN_TYPES[2])
-    return tagged
+def _cooked2(window: Window, rows: I64) -> _Head:
+    return 20, half_at(window.data, window.start[rows]).astype(np.int64)
 
 
-def _classify(ethertype: I64, reason: U8) -> None:
-    """Frames that are not IP keep EtherType 0 if they are understood, and a reason if not."""
-    other = np.flatnonzero((ethertype != IPV4) & (ethertype != IPV6) & (reason == FINE))
-    known = (ethertype[other] <= LENGTH_MOST) | _UNDERSTOOD[ethertype[other]]
-    reason[other[~known]] = UNKNOWN_TYPE
-    ethertype[other] = 0
-    ethertype[reason != FINE] = 0
+def _loopback(window: Window, rows: I64) -> _Head:
+    head = gather(window.data, window.start[rows], 4)
+    # The family is in the byte order of the capturing machine; it is small, so the smaller reading is right.
+    return 4, _family(np.minimum(fulls(head, 0), head.view("<u4")[:, 0]).astype(np.int64))
+
+
+def _family(family: I64) -> I64:
+    return np.where(family == 2, IPV4, np.where(np.isin(family, _V6_FAMILIES), IPV6, NOT_IP))
+
+
+def _raw(window: Window, rows: I64) -> _Head:
+    version = window.data[window.start[rows]] >> 4
+    return 0, np.where(version == 4, IPV4, np.where(version == 6, IPV6, _UNKNOWN))
+
+
+def _ppp_plain(window: Window, rows: I64) -> _Head:
+    del window, rows
+    return 0, PPP
+
+
+def _ppp_hdlc(window: Window, rows: I64) -> _Head:
+    """PPP, or Cisco HDLC by its address of unicast or broadcast."""
+    first = window.data[window.start[rows]]
+    cisco = (first == 0x0F) | (first == 0x8F)
+    length, types = _cisco_hdlc(window, rows)
+    return np.where(cisco, length, 0), np.where(cisco, types, PPP)
+
+
+def _ppp_pppoe(window: Window, rows: I64) -> _Head:
+    del window, rows
+    return 0, PPPOE
+
+
+def _ppp_pppd(window: Window, rows: I64) -> _Head:
+    """The direction stands in place of the address."""
+    return np.where(window.data[window.start[rows] + 1] == 3, 2, 0), PPP
+
+
+def _ppp_direction(window: Window, rows: I64) -> _Head:
+    del window, rows
+    return 1, PPP
+
+
+def _cisco_hdlc(window: Window, rows: I64) -> _Head:
+    types = half_at(window.data, window.start[rows] + 2).astype(np.int64)
+    return 4, np.where(np.isin(types, _CISCO_OTHER), NOT_IP, types)
+
+
+def _ipnet(window: Window, rows: I64) -> _Head:
+    return 24, _family(window.data[window.start[rows] + 1].astype(np.int64))
+
+
+def _nflog(window: Window, rows: I64) -> _Head:
+    """Netfilter's log: attributes in the byte order of the capturing machine, one of which is the packet."""
+    start, end = window.start[rows], window.end[rows]
+    # Where no packet is found, the header is taken to be longer than the frame.
+    length = end - start + 1
+    at, left = start + 4, np.arange(len(rows))
+    for _ in range(_NFLOG_ATTRIBUTES_MOST):
+        left = left[at[left] + 4 <= end[left]]
+        if not len(left):
+            break
+        head = gather(window.data, at[left], 4)
+        # Types are small and not 0, which tells the byte order of the length.
+        big = head[:, 2] == 0
+        size = np.where(big, halves(head, 0), head.view("<u2")[:, 0]).astype(np.int64)
+        kind = np.where(big, head[:, 3], head[:, 2])
+        packet = kind == _NFLOG_PAYLOAD
+        length[left[packet]] = at[left[packet]] + 4 - start[left[packet]]
+        at[left] += (size + 3) & ~3
+        left = left[~packet & (size >= 4)]
+    return length, _family(window.data[start].astype(np.int64))
+
+
+_HEADS: dict[int, Callable[[Window, I64], _Head]] = {
+    NULL: _loopback,
+    ETHERNET: _typed(14),
+    RAW_DLT: _raw,
+    RAW: _raw,
+    LOOP: _loopback,
+    COOKED: _typed(16),
+    RAW4: _raw,
+    RAW6: _raw,
+    COOKED2: _cooked2,
+    PPP_PLAIN: _ppp_plain,
+    PPP_HDLC: _ppp_hdlc,
+    PPP_PPPOE: _ppp_pppoe,
+    CISCO_HDLC: _cisco_hdlc,
+    PPP_PPPD: _ppp_pppd,
+    PPP_DIRECTION: _ppp_direction,
+    IPNET: _ipnet,
+    NFLOG: _nflog,
+}

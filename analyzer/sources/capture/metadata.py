@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from ipaddress import ip_address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from analyzer.frames import HTTP_MESSAGES
-from analyzer.sources.capture.arrays import I64, U8, Flags, gather
+from analyzer.sources.capture.arrays import I64, U8, U64, Flags, gather, padded
+from analyzer.sources.capture.extracts import Extract
 from analyzer.sources.capture.http_head import HEAD_MOST, Head, begins, expiry, looks_like_metadata, read_head
-from analyzer.sources.capture.layers import LATER, TCP
-from analyzer.sources.capture.packets import Packets
+from analyzer.sources.capture.layers import LATER, TCP, Headers
 from analyzer.sources.capture.streams import Direction
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME
 
@@ -32,6 +33,19 @@ BODY_MOST = 16 << 10
 EARLY_MOST = 8
 """Segments that wait for an earlier one before that one counts as lost to the capture."""
 SYN = 0x02
+
+_SERVERS = {
+    version: [
+        (np.uint64(int(one) >> 64), np.uint64(int(one) & (1 << 64) - 1))
+        for one in map(ip_address, SERVERS)
+        if one.version == version
+    ]
+    for version in (4, 6)
+}
+"""Upper and lower word of each address, by IP version."""
+
+_Key = tuple[int, int, int, int, int, int, int]
+"""IP version; address (two words) and port of the client; the same of the server."""
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _PREFIXES = tuple(
@@ -53,20 +67,51 @@ class _Side:
     early: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
+def served(head: Headers, rows: I64) -> Flags:
+    """Which of these frames go to or come from a metadata address; DNS to it is none of its service."""
+    six = head.version[rows] == 6
+    out = _is_server(six, head.src_high[rows], head.src_low[rows])
+    out |= _is_server(six, head.dst_high[rows], head.dst_low[rows])
+    out &= (head.src_port[rows] != DNS_PORT) & (head.dst_port[rows] != DNS_PORT)
+    return out
+
+
+def choose(head: Headers, rows: I64) -> I64:
+    """Those of the frames that `MetadataReader` needs: segments with payload, and SYNs, of metadata services and of the
+    port where a proxy may stand in for them."""
+    tcp = (head.protocol[rows] == TCP) & (head.fragment[rows] != LATER) & (head.flags[rows] >= 0)
+    at = rows[tcp & ((head.payload_bytes[rows] > 0) | ((head.flags[rows] & SYN) != 0))]
+    proxy = (head.src_port[at] == PROXY_PORT) | (head.dst_port[at] == PROXY_PORT)
+    wanted: I64 = at[proxy | served(head, at)]
+    return wanted
+
+
 @dataclass(slots=True)
 class MetadataReader:
     """Goes from window to window."""
 
     source: str
-    _open: OrderedDict[tuple[str, int, str, int], tuple[_Side, _Side]] = field(default_factory=OrderedDict)
+    _open: OrderedDict[_Key, tuple[_Side, _Side]] = field(default_factory=OrderedDict)
     _done: list[dict[str, Any]] = field(default_factory=list)
+    _proxied: set[_Key] = field(default_factory=set)
 
-    def read(self, packets: Packets) -> pl.DataFrame | None:
+    def read(self, got: Extract, duplicate: Flags) -> pl.DataFrame | None:
         """Rows of the messages that became whole; None if there are none."""
-        rows = self._wanted(packets)
-        if len(rows):
-            self._segments(packets, rows)
+        self._proxied = {key for key in self._open if key[-1] == PROXY_PORT}
+        if len(got):
+            self._segments(got, self._wanted(got, _sockets(got, np.flatnonzero(~duplicate))))
         return self._take()
+
+    def proxied(self, rows: pl.DataFrame) -> pl.Series:
+        """Which of these messages belong to connections whose proxy was asked for metadata: they are told here."""
+        known = self._proxied
+        maybe = (rows["src_port"] == PROXY_PORT) | (rows["dst_port"] == PROXY_PORT)
+        if not known or not maybe.any():
+            return maybe & False
+        there = ["version", "src_high", "src_low", "src_port", "dst_high", "dst_low", "dst_port"]
+        back = ["version", "dst_high", "dst_low", "dst_port", "src_high", "src_low", "src_port"]
+        either = zip(rows.select(there).iter_rows(), rows.select(back).iter_rows(), strict=True)
+        return pl.Series([one in known or other in known for one, other in either], dtype=pl.Boolean)
 
     def close(self) -> pl.DataFrame | None:
         """Rows of messages whose body never became whole."""
@@ -74,55 +119,40 @@ class MetadataReader:
             self._drop(key)
         return self._take()
 
-    def _wanted(self, packets: Packets) -> I64:
+    def _wanted(self, got: Extract, sockets: _Sockets) -> _Sockets:
         """Segments with payload, and SYNs, of metadata connections."""
-        head, at = packets.headers, packets.rows
-        tcp = (head.protocol[at] == TCP) & (head.fragment[at] != LATER) & ~packets.duplicate[at]
-        at = at[tcp & (head.flags[at] >= 0)]
-        at = at[(head.payload_bytes[at] > 0) | ((head.flags[at] & SYN) != 0)]
-        six = head.version[at] == 6
-        server = _is_server(six, head.src_high[at], head.src_low[at])
-        server |= _is_server(six, head.dst_high[at], head.dst_low[at])
-        server &= (head.src_port[at] != DNS_PORT) & (head.dst_port[at] != DNS_PORT)
-        to_proxy = (head.dst_port[at] == PROXY_PORT) & (head.payload_bytes[at] > 0)
+        rows, server = sockets.rows, sockets.served.copy()
+        to_proxy = (got.dst_port[rows] == PROXY_PORT) & (got.payload_bytes[rows] > 0)
         asks = np.flatnonzero(to_proxy & ~server)
-        server[asks] = _asks_metadata(packets.window.data, head.payload[at[asks]])
-        known = {key for key in self._open if key[3] == PROXY_PORT}
-        if server[asks].any() or known:
-            either = (head.dst_port[at] == PROXY_PORT) | (head.src_port[at] == PROXY_PORT)
-            server |= self._of_proxy(packets, at, either & ~server, known, server)
-        wanted: I64 = at[server]
-        return wanted
+        if len(asks):
+            server[asks] = _asks_metadata(padded(got.data), got.start[rows[asks]])
+        known = self._proxied
+        known |= {sockets.keys[place] for place in np.flatnonzero(server & ~sockets.served).tolist()}
+        if known:
+            for place in np.flatnonzero(~server).tolist():
+                server[place] = sockets.keys[place] in known
+        at = np.flatnonzero(server)
+        return _Sockets(
+            rows[at], sockets.served[at], sockets.answer[at], [sockets.keys[place] for place in at.tolist()]
+        )
 
-    def _of_proxy(
-        self, packets: Packets, at: I64, maybe: Flags, known: set[tuple[str, int, str, int]], chosen: Flags
-    ) -> Flags:
-        """Segments of proxy connections that already asked for metadata or do so in this window."""
-        known = known | {_key(packets, frame) for frame in at[chosen].tolist()}
-        out = np.zeros(len(at), bool)
-        for place in np.flatnonzero(maybe).tolist():
-            out[place] = _key(packets, int(at[place])) in known
-        return out
-
-    def _segments(self, packets: Packets, rows: I64) -> None:
-        head, window = packets.headers, packets.window
-        for frame in rows.tolist():
-            key = _key(packets, frame)
-            if int(head.flags[frame]) & SYN and int(head.payload_bytes[frame]) == 0:
-                if int(head.flags[frame]) & 0x10 == 0:
+    def _segments(self, got: Extract, wanted: _Sockets) -> None:
+        for row, served, key, answer in zip(
+            wanted.rows.tolist(), wanted.served.tolist(), wanted.keys, wanted.answer.tolist(), strict=True
+        ):
+            flags = int(got.flags[row])
+            if flags & SYN and int(got.payload_bytes[row]) == 0:
+                if flags & 0x10 == 0:
                     self._drop(key)
                 continue
             if key not in self._open:
                 self._open[key] = (_Side(response=False), _Side(response=True))
                 if len(self._open) > CONNECTIONS_MOST:
                     self._drop(next(iter(self._open)))
-            answer = int(head.src_port[frame]) == key[3] and packets.src[int(packets.place[frame])] == key[2]
             side = self._open[key][1 if answer else 0]
-            end = min(int(head.payload_end[frame]), int(window.end[frame]))
-            payload = window.data[int(head.payload[frame]) : max(end, int(head.payload[frame]))].tobytes()
-            self._feed(side, _place(packets, frame, self.source), int(head.seq[frame]), payload)
+            self._feed(side, _place(got, row, self.source, proxied=not served), int(got.seq[row]), got.payload(row))
 
-    def _drop(self, key: tuple[str, int, str, int]) -> None:
+    def _drop(self, key: _Key) -> None:
         for side in self._open.pop(key, ()):
             self._resume(side)
             self._finish(side)
@@ -214,6 +244,7 @@ class MetadataReader:
                 "path": head.path,
                 "status": head.status,
                 "user_agent": head.user_agent,
+                "host": head.host,
                 "expires_at": expires,
                 "token_ttl_seconds": head.token_ttl,
             }
@@ -227,15 +258,14 @@ class MetadataReader:
         return frame
 
 
-def _is_server(six: Flags, high: Any, low: Any) -> Flags:
+def _is_server(six: Flags, high: U64, low: U64) -> Flags:
     out = np.zeros(len(six), bool)
-    for address in map(ip_address, SERVERS):
-        value = int(address)
-        out |= (
-            (six == (address.version == 6))
-            & (high == np.uint64(value >> 64))
-            & (low == np.uint64(value & (1 << 64) - 1))
-        )
+    for address in _SERVERS[4]:
+        out |= low == address[1]
+    if six.any():
+        out &= ~six
+        for address in _SERVERS[6]:
+            out |= six & (high == address[0]) & (low == address[1])
     return out
 
 
@@ -247,29 +277,49 @@ def _asks_metadata(data: U8, payload: I64) -> Flags:
     return out
 
 
-def _key(packets: Packets, frame: int) -> tuple[str, int, str, int]:
-    """Client, its port, server, its port."""
-    at = int(packets.place[frame])
-    src, dst = packets.src[at], packets.dst[at]
-    src_port, dst_port = int(packets.headers.src_port[frame]), int(packets.headers.dst_port[frame])
-    if dst in SERVERS or (src not in SERVERS and dst_port == PROXY_PORT):
-        return src, src_port, dst, dst_port
-    return dst, dst_port, src, src_port
+@dataclass(frozen=True, slots=True)
+class _Sockets:
+    """Rows of an extract with the connection of each: whether it is to a metadata address, and who speaks."""
+
+    rows: I64
+    served: Flags
+    answer: Flags
+    keys: list[_Key]
 
 
-def _place(packets: Packets, frame: int, source: str) -> dict[str, Any]:
-    at, window = int(packets.place[frame]), packets.window
-    micros, interface = int(window.time[frame]), int(packets.interface[frame])
+def _sockets(got: Extract, rows: I64) -> _Sockets:
+    six = got.version[rows] == 6
+    ends = [
+        _is_server(six, got.src_high[rows], got.src_low[rows]),
+        _is_server(six, got.dst_high[rows], got.dst_low[rows]),
+    ]
+    src = [got.src_high[rows], got.src_low[rows], got.src_port[rows]]
+    dst = [got.dst_high[rows], got.dst_low[rows], got.dst_port[rows]]
+    asks = ends[1] | (~ends[0] & (got.dst_port[rows] == PROXY_PORT))
+    client = [np.where(asks, one, other).tolist() for one, other in zip(src, dst, strict=True)]
+    server = [np.where(asks, other, one).tolist() for one, other in zip(src, dst, strict=True)]
+    keys = list(zip(got.version[rows].tolist(), *client, *server, strict=True))
+    return _Sockets(rows, ends[0] | ends[1], ~asks, keys)
+
+
+@lru_cache(maxsize=1 << 14)
+def _text(version: int, high: int, low: int) -> str:
+    return str(IPv6Address(high << 64 | low) if version == 6 else IPv4Address(low))
+
+
+def _place(got: Extract, row: int, source: str, *, proxied: bool) -> dict[str, Any]:
+    micros, interface, version = int(got.time[row]), int(got.interface[row]), int(got.version[row])
     return {
         "time": None if micros == NO_TIME else _EPOCH + timedelta(microseconds=micros),
         "source": source,
-        "number": int(window.number[frame]),
-        "src": packets.src[at],
-        "src_port": int(packets.headers.src_port[frame]),
-        "dst": packets.dst[at],
-        "dst_port": int(packets.headers.dst_port[frame]),
+        "number": int(got.number[row]),
+        "src": _text(version, int(got.src_high[row]), int(got.src_low[row])),
+        "src_port": int(got.src_port[row]),
+        "dst": _text(version, int(got.dst_high[row]), int(got.dst_low[row])),
+        "dst_port": int(got.dst_port[row]),
         "interface": None if interface == NO_INTERFACE else interface,
-        "wire_bytes": int(window.wire[frame]),
+        "wire_bytes": int(got.wire[row]),
         "duplicate": False,
-        "proxied": packets.src[at] not in SERVERS and packets.dst[at] not in SERVERS,
+        "metadata": True,
+        "proxied": proxied,
     }

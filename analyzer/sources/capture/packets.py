@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from analyzer.frames import TIME
-from analyzer.sources.capture.arrays import I64, Flags, half_at
+from analyzer.sources.capture.arrays import I64, half_at
 from analyzer.sources.capture.layers import ABSENT, Headers
 from analyzer.sources.capture.texts import pick
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
@@ -20,8 +20,8 @@ TCP = 6
 CHANGE_CIPHER_SPEC, APPLICATION_DATA = 20, 23
 """First and last content type of a TLS record (RFC 8446, section 5.1)."""
 
-PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", 132: "SCTP"}
-_PROTOCOL_TEXTS = pl.Series([PROTOCOLS.get(code, str(code)) for code in range(256)])
+PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 47: "GRE", 50: "ESP", 58: "ICMPv6", 132: "SCTP"}
+PROTOCOL_TEXTS = pl.Series([PROTOCOLS.get(code, str(code)) for code in range(256)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,6 @@ class Packets:
     interface: I64
     src: pl.Series
     dst: pl.Series
-    duplicate: Flags
 
     def ends(self, frames: I64) -> dict[str, pl.Series]:
         """Columns src, src_port, dst, dst_port of these frames."""
@@ -78,7 +77,7 @@ def numbers(values: NDArray[Any], dtype: pl.DataType, absent: int = -1) -> pl.Se
 
 
 def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
-    """Rows of the packets table, in file order."""
+    """Rows of the packets table but for the column duplicate, in file order."""
     at, head = packets.rows, packets.headers
     columns = packets.where(at, source) | {
         "src": packets.src,
@@ -86,16 +85,16 @@ def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
         "dst": packets.dst,
         "dst_port": numbers(head.dst_port[at], pl.Int32()),
         "interface": numbers(packets.interface[at], pl.Int32(), absent=NO_INTERFACE),
-        "protocol": pick(_PROTOCOL_TEXTS, head.protocol[at]),
+        "protocol": pick(PROTOCOL_TEXTS, head.protocol[at]),
         "wire_bytes": pl.Series(packets.window.wire[at], dtype=pl.Int64),
         "payload_bytes": numbers(head.payload_bytes[at], pl.Int64()),
         "tls_record": numbers(_tls_records(packets.window, head)[at], pl.Int16()),
         "tcp_flags": numbers(head.flags[at], pl.Int16()),
         "seq": numbers(head.seq[at], pl.Int64()),
         "ack": numbers(head.ack[at], pl.Int64()),
+        "window": numbers(head.window[at], pl.Int32()),
         "ttl": numbers(head.ttl[at], pl.Int16()),
         "ip_id": numbers(head.ip_id[at], pl.Int32()),
-        "duplicate": pl.Series(packets.duplicate[at]),
     }
     return pl.DataFrame(columns)
 

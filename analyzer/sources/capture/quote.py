@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,10 @@ import numpy as np
 from analyzer.sources.capture import dns, dns_codes, links
 from analyzer.sources.capture.dns_names import Names
 from analyzer.sources.capture.http_head import printable, reduced_path
+from analyzer.sources.capture.layers import ABSENT, headers
 from analyzer.sources.capture.reader import frames_of
+from analyzer.sources.capture.reasons import FINE
+from analyzer.sources.capture.tunnels import KINDS
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
 from analyzer.sources.contract import ByteStream, Ledger
 from analyzer.sources.secrets import scrub
@@ -41,8 +45,16 @@ _SHOWN = {
     "TCP": ("sport", "dport", "flags", "seq", "ack", "window"),
     "ICMP": ("type", "code"),
     "VXLAN": ("vni",),
+    "IPerror": ("src", "dst", "id", "ttl", "len"),
+    "IPerror6": ("src", "dst", "hlim", "plen"),
+    "UDPerror": ("sport", "dport", "len"),
+    "TCPerror": ("sport", "dport", "seq"),
+    "ICMPv6PacketTooBig": ("code", "mtu"),
+    "ICMPv6DestUnreach": ("code",),
+    "ICMPv6TimeExceeded": ("code",),
 }
 """Fields shown of each layer; of any other layer only the name."""
+_OUTER = ("Ether", "CookedLinux", "CookedLinuxV2", "Loopback", "Dot1Q", "Dot1AD", "IP", "IPv6", "UDP")
 
 
 def quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
@@ -67,7 +79,7 @@ def quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
 def _text(window: Window, place: int) -> str:
     frame = window.data[window.start[place] : window.end[place]].tobytes()
     lines = [_first_line(window, place, len(frame))]
-    lines += _dissected(frame, int(window.link[place]))
+    lines += _dissected(frame, int(window.link[place]), _opened(window, place))
     text = scrub("\n".join(printable(line.encode("utf-8", "replace")) for line in lines))
     return text if len(text) <= TEXT_MOST else text[: TEXT_MOST - 4] + " ..."
 
@@ -82,16 +94,46 @@ def _first_line(window: Window, place: int, captured: int) -> str:
     return f"frame {int(window.number[place])}, {when}, {int(window.wire[place])} bytes, {captured} captured{where}"
 
 
-def _dissected(frame: bytes, link: int) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """Where the headers of a frame are by our own decoding: its first IP header (-1 if it has none), and the tunnels
+    with the offset of the IP header inside."""
+
+    network: int
+    tunnels: tuple[tuple[str, int], ...]
+
+
+def _opened(window: Window, place: int) -> _Opened:
+    one = Window(window.data, *(getattr(window, column.name)[place : place + 1] for column in fields(Window)[1:]))
+    link = links.link_layer(one)
+    _, tunnels = headers(one, link)
+    start = int(one.start[0])
+    network = int(link.network[0]) - start if link.ethertype[0] and link.reason[0] == FINE else -1
+    told = [
+        f"{KINDS[kind]}" if number == ABSENT else f"{KINDS[kind]} network_id={number}"
+        for kind, number in zip(tunnels.kind.tolist(), tunnels.network_id.tolist(), strict=True)
+    ]
+    return _Opened(network, tuple(zip(told, (tunnels.inside - start).tolist(), strict=True)))
+
+
+def _dissected(frame: bytes, link: int, opened: _Opened) -> list[str]:
     """One line per layer; what scapy cannot take apart is said to be so."""
     from scapy.error import Scapy_Exception
 
     kind = _layer_of(link, frame)
-    if kind is None:
-        return [f"link type {link}, not dissected"]
     lines: list[str] = []
+    at = 0
+    if kind is None:
+        lines.append(f"link type {link}, not dissected")
+        if opened.network < 0:
+            return lines
+        at = opened.network
     try:
-        lines.extend(_layers(kind(frame[:FRAME_MOST])))
+        for told, inside in opened.tunnels:
+            lines.extend(_layers((kind or _ip(frame[at:]))(frame[at:inside]), outer=True))
+            lines.append(told)
+            at, kind = inside, None
+        lines.extend(_layers((kind or _ip(frame[at:]))(frame[at : at + FRAME_MOST])))
     except (
         *(struct.error, AttributeError, ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError),
         Scapy_Exception,
@@ -100,27 +142,37 @@ def _dissected(frame: bytes, link: int) -> list[str]:
     return lines
 
 
-def _layer_of(link: int, frame: bytes) -> Any:
+def _ip(packet: bytes) -> Any:
     from scapy.layers.inet import IP
     from scapy.layers.inet6 import IPv6
+
+    return IPv6 if packet[:1] and packet[0] >> 4 == 6 else IP
+
+
+def _layer_of(link: int, frame: bytes) -> Any:
+    # Asked for always: importing IP is what teaches the link layers to find it.
+    ip = _ip(frame)
     from scapy.layers.l2 import CookedLinux, CookedLinuxV2, Ether, Loopback
 
     if link in (links.RAW, links.RAW_DLT, links.RAW4, links.RAW6):
-        return IPv6 if frame[:1] and frame[0] >> 4 == 6 else IP
+        return ip
     known = {links.ETHERNET: Ether, links.COOKED: CookedLinux, links.COOKED2: CookedLinuxV2}
     return known.get(link, Loopback if link in (links.NULL, links.LOOP) else None)
 
 
-def _layers(packet: Any) -> Iterator[str]:
+def _layers(packet: Any, *, outer: bool = False) -> Iterator[str]:
+    """A line per layer; of an outer packet only up to its transport header, since what follows is told apart."""
     ports: tuple[int, ...] = ()
     layer = packet
     for _ in range(LAYERS_MOST):
         name = type(layer).__name__
-        if name in ("NoPayload", "Padding"):
+        if name in ("NoPayload", "Padding") or (outer and name not in _OUTER):
             return
         if name in ("UDP", "TCP"):
             ports = (int(layer.sport), int(layer.dport))
             yield _fields(layer, name)
+            if outer:
+                return
             yield from _payload(bytes(layer.payload), ports, tcp=name == "TCP")
             return
         if name == "Raw":
@@ -178,11 +230,11 @@ def _dns(message: bytes) -> Iterator[str]:
         yield "DNS, malformed or cut"
         return
     flags = int(made.flags[0])
-    name = made.odd_names.get(0, Names().texts(data, made.name_at, made.name_length)[0])
+    name = Names().texts(data, made.name_at, made.name_length)[0]
     kind = "answer" if flags & 0x8000 else "query"
     rcode = f" {dns_codes.RCODES[flags & 15]}" if flags & 0x8000 else ""
     asked = f" {dns_codes.type_text(int(made.qtype[0]))} {name or '.'}" if made.qtype[0] >= 0 else ""
-    yield f"DNS {kind} id={int(made.id[0])}{asked}{rcode} answers={int(made.answers[0])}"
+    yield f"DNS {kind} id={int(made.id[0])}{asked}{rcode} answers={int(made.counts[0, 1])}"
     yield from _answers(message)
 
 

@@ -30,9 +30,23 @@ class Direction:
         """Segments that wait for an earlier one."""
         return len(self._ahead)
 
+    @property
+    def held(self) -> int:
+        """Bytes that are held, in order or not."""
+        return len(self.data) + (sum(map(len, self._ahead.values())) if self._ahead else 0)
+
     def behind(self, seq: int, size: int) -> bool:
         """Whether these bytes were all taken before: a retransmission."""
         return self._next >= 0 and 0 < (self._next - seq) % _WHOLE < self.limit and (self._next - seq) % _WHOLE >= size
+
+    def distance(self, seq: int) -> int:
+        """How far this sequence number lies ahead of the next byte; negative behind it."""
+        return (seq - self._next + _HALF) % _WHOLE - _HALF
+
+    @property
+    def front(self) -> int:
+        """The sequence number of the first byte of `data`."""
+        return (self._next - len(self.data)) % _WHOLE
 
     def take_ahead(self) -> list[tuple[int, bytes]]:
         """Hand back the segments that wait, in order, and forget them."""
@@ -49,14 +63,18 @@ class Direction:
             # It begins before: only what is new counts; a retransmission has nothing new.
             payload = payload[_WHOLE - ahead :]
             ahead = 0
-        if ahead > self.limit or len(self._ahead) >= AHEAD_MOST:
+        if ahead and (ahead > self.limit or len(self._ahead) >= AHEAD_MOST):
             return False
         if ahead:
-            self._ahead[seq] = payload
+            if len(payload) > len(self._ahead.get(seq, b"")):
+                self._ahead[seq] = payload
             return True
         self._take(payload)
-        while (held := self._ahead.pop(self._next, None)) is not None:
-            self._take(held)
+        while reached := [seq for seq in self._ahead if self.distance(seq) <= 0]:
+            # What overlaps with an earlier segment is taken from that one.
+            seq = min(reached, key=self.distance)
+            held = self._ahead.pop(seq)
+            self._take(held[-self.distance(seq) :])
         return len(self.data) <= self.limit
 
     def _take(self, payload: bytes) -> None:

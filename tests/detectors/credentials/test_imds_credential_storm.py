@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from analyzer.detectors.credentials.imds_credential_storm import DETECTOR
-from analyzer.frames import HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS, Table, empty
+from analyzer.frames import HTTP_MESSAGES, PACKETS, Table, empty
 from analyzer.model import Confidence, Finding, Severity
 from tests.build import at, remarks, run
 from tests.refreshes import (
@@ -19,7 +19,6 @@ from tests.refreshes import (
     TOKEN,
     Row,
     capture,
-    connections,
     exchange,
     refresh,
     requests,
@@ -160,11 +159,6 @@ def test_fires_where_one_connection_refreshes_credentials_that_are_still_good() 
     assert run(DETECTOR, given(storm(20, every=15, life=HOURS, port=41000))) != []
 
 
-def test_connections_stand_in_for_packets() -> None:
-    [finding] = run(DETECTOR, {**given(storm(10)), TCP_CONNECTIONS: connections(*(i + 0.02 for i in range(10)))})
-    assert figures(finding)["application requests"] == 10
-
-
 def test_two_clients_have_a_finding_each() -> None:
     found = run(DETECTOR, given(storm(10), storm(20, client="10.0.0.8")))
     assert [(finding.subject, figures(finding)["refreshes"]) for finding in found] == [(POD, 10), ("10.0.0.8", 20)]
@@ -255,7 +249,7 @@ def test_a_storm_behind_the_hop_limit_is_one_finding_and_a_remark() -> None:
 
 
 def test_silent_on_no_rows() -> None:
-    assert run(DETECTOR, {table: empty(table).lazy() for table in (HTTP_MESSAGES, PACKETS, TCP_CONNECTIONS)}) == []
+    assert run(DETECTOR, {table: empty(table).lazy() for table in (HTTP_MESSAGES, PACKETS)}) == []
 
 
 def test_the_order_of_the_rows_changes_nothing() -> None:

@@ -118,8 +118,10 @@ def udp(payload: bytes, sport: int, dport: int) -> bytes:
     return struct.pack(">HHHH", sport, dport, 8 + len(payload), 0) + payload
 
 
-def tcp(payload: bytes, sport: int, dport: int, *, seq: int = 1, ack: int = 0, flags: int = 0x18) -> bytes:
-    return struct.pack(">HHIIBBHHH", sport, dport, seq, ack, 5 << 4, flags, 64240, 0, 0) + payload
+def tcp(
+    payload: bytes, sport: int, dport: int, *, seq: int = 1, ack: int = 0, flags: int = 0x18, window: int = 64240
+) -> bytes:
+    return struct.pack(">HHIIBBHHH", sport, dport, seq, ack, 5 << 4, flags, window, 0, 0) + payload
 
 
 def wire_name(name: str) -> bytes:
@@ -150,3 +152,32 @@ def soa(minimum: int) -> bytes:
 
 def dns_frame(message: bytes, sport: int = 40000, dport: int = 53, *, ident: int = 1) -> bytes:
     return ethernet(ipv4(udp(message, sport, dport), 17, "10.0.0.7", "10.96.0.10", ident=ident))
+
+
+def checksummed(packet: bytes) -> bytes:
+    """An IPv4 packet with the right header checksum."""
+    size = (packet[0] & 15) * 4
+    total = sum(struct.unpack(f">{size // 2}H", packet[:10] + bytes(2) + packet[12:size]))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return packet[:10] + struct.pack(">H", total ^ 0xFFFF) + packet[12:]
+
+
+def vxlan(inner: bytes, network: int = 1, flags: int = 0x08000000) -> bytes:
+    return struct.pack(">II", flags, network << 8) + inner
+
+
+def geneve(inner: bytes, network: int = 1, kind: int = 0x6558, options: bytes = b"") -> bytes:
+    return struct.pack(">BBHI", len(options) // 4, 0, kind, network << 8) + options + inner
+
+
+def gre(
+    inner: bytes, kind: int = 0x0800, *, key: int | None = None, seq: int | None = None, summed: bool = False
+) -> bytes:
+    flags = summed << 15 | (key is not None) << 13 | (seq is not None) << 12
+    fields = bytes(4) * summed + b"".join(struct.pack(">I", field) for field in (key, seq) if field is not None)
+    return struct.pack(">HH", flags, kind) + fields + inner
+
+
+def icmp(kind: int, code: int, quote: bytes, rest: int = 0) -> bytes:
+    return struct.pack(">BBHI", kind, code, 0, rest) + quote

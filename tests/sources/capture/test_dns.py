@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.sources.capture import dns as decoder
+from analyzer.sources.capture import dns_records
 from analyzer.sources.capture.arrays import padded
 from analyzer.sources.capture.dns_names import Names
 from tests.sources.capture.make import (
@@ -24,7 +25,6 @@ from tests.sources.capture.make import (
     read_all,
     record,
     soa,
-    tcp,
     udp,
     wire_name,
 )
@@ -204,49 +204,8 @@ def test_the_two_ways_to_check_a_name_agree() -> None:
         data = padded(body)
         at = np.array([rng.randrange(12, len(body)) for _ in range(40)], np.int64)
         start, end = np.zeros(40, np.int64), np.full(40, len(body))
-        one = [decoder.name_end(data.data, place, 0, len(body)) for place in at.tolist()]
-        assert decoder.names_end(data, at, start, end).tolist() == one
-
-
-def _segment(payload: bytes, seq: int, ident: int = 1) -> bytes:
-    return ethernet(ipv4(tcp(payload, 40000, 53, seq=seq), 6, "10.0.0.7", "10.96.0.10", ident=ident))
-
-
-def _prefixed(message: bytes) -> bytes:
-    return struct.pack(">H", len(message)) + message
-
-
-def test_messages_inside_one_tcp_segment_are_read() -> None:
-    both = _prefixed(query("a.b", 1)) + _prefixed(query("c.d", 2))
-    rows = read_all(pcap([_segment(both, 1)]))[0]["dns_messages"].to_dicts()
-    assert [(r["name"], r["dns_id"], r["transport"], r["number"]) for r in rows] == [
-        ("a.b", 1, "tcp", 1),
-        ("c.d", 2, "tcp", 1),
-    ]
-
-
-@pytest.mark.parametrize("cut", [1, 2, 5, 20])
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_a_message_over_two_segments_is_put_together(cut: int, order: tuple[int, int]) -> None:
-    whole = _prefixed(query("split.example.com"))
-    parts = [_segment(whole[:cut], 100), _segment(whole[cut:], 100 + cut, ident=2)]
-    frames = [parts[0], parts[order[0]], parts[order[1]], parts[1]] if order == (1, 0) else parts
-    tables, ledger = read_all(pcap(frames, step=0.3), size=97)
-    assert tables["dns_messages"]["name"].to_list() == ["split.example.com"]
-    assert ledger.used == len(frames)
-
-
-def test_a_message_whose_rest_never_came_is_counted() -> None:
-    payload = struct.pack(">H", 500) + query("half.example.com")
-    tables, ledger = read_all(pcap([_segment(payload, 1), dns_frame(query("a.b"))]))
-    assert tables["dns_messages"]["name"].to_list() == ["a.b"]
-    report = ledger.report(path="", kind="", sha256="", size=0)
-    assert [(r.reason, r.count) for r in report.skipped_reasons] == [("incomplete DNS message over TCP", 1)]
-
-
-def test_multicast_dns_is_not_dns_of_the_cluster() -> None:
-    frame = ethernet(ipv4(udp(query("printer.local"), 5353, 5353), 17, "10.0.0.7", "224.0.0.251"))
-    assert read_all(pcap([frame]))[0]["dns_messages"].height == 0
+        one = [dns_records.name_end(data.data, place, 0, len(body)) for place in at.tolist()]
+        assert dns_records.names_end(data, at, start, end).tolist() == one
 
 
 def test_names_of_unequal_length_are_walked_together_to_their_own_ends() -> None:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.errors import InputError
-from analyzer.sources import stream as stream_module
+from analyzer.sources import files as files_module
 from analyzer.sources.capture.reader import frames_of
 from analyzer.sources.contract import Item, Ledger
 from analyzer.sources.stream import open_stream
@@ -152,7 +152,7 @@ def _through(path: Path, size: int) -> list[Frame]:
 def test_a_capture_on_standard_input_gives_the_frames_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = _big()["pcap"]
     spooled: list[IO[bytes]] = []
-    monkeypatch.setattr(stream_module, "_spooled", spooled)
+    monkeypatch.setattr(files_module, "_spooled", spooled)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
     assert _through(Path("-"), 70_001) == _frames(raw)[0]
     spooled[0].close()

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from tests.sources.capture.make import cooked2, ethernet, ipv4, ipv6, pcap, query, read_all, tcp, udp
+from tests.sources.capture.make import ethernet, ipv4, ipv6, pcap, query, read_all, tcp, udp
 
 A, B = "10.0.0.7", "10.96.0.10"
 A6, B6 = "fd00::7", "2001:db8:0:0:1::10"
@@ -21,41 +21,6 @@ def _reasons(*frames: bytes, link: int = 1, snaplen: int = 262144) -> dict[str, 
     return {one.reason: one.count for one in report.skipped_reasons}
 
 
-@pytest.mark.parametrize(
-    ("link", "frame"),
-    [
-        (1, ethernet(PACKET)),
-        (1, ethernet(PACKET, tags=[0x8100])),
-        (1, ethernet(PACKET, tags=[0x88A8, 0x8100])),
-        (113, struct.pack(">HHH8sH", 0, 1, 6, b"", 0x0800) + PACKET),
-        (276, cooked2(PACKET, 5)),
-        (101, PACKET),
-        (12, PACKET),
-        (228, PACKET),
-        (0, struct.pack("<I", 2) + PACKET),
-        (0, struct.pack(">I", 2) + PACKET),
-        (108, struct.pack(">I", 2) + PACKET),
-        (101, ipv4(DNS, 17, A, B, opts=b"\1" * 8)),
-        (1, ethernet(ipv4(PACKET, 4, "192.0.2.1", "192.0.2.2"))),
-    ],
-)
-def test_the_same_packet_is_found_under_every_link_layer(link: int, frame: bytes) -> None:
-    tables, ledger = read_all(pcap([frame], link=link))
-    row = tables["packets"].row(0, named=True)
-    assert (row["src"], row["src_port"], row["dst"], row["dst_port"]) == (A, 40000, B, 53)
-    assert (row["protocol"], row["ttl"], row["ip_id"], row["payload_bytes"]) == ("UDP", 64, 1, len(DNS) - 8)
-    assert row["wire_bytes"] == len(frame)
-    assert tables["dns_messages"]["name"].to_list() == ["a.example.com"]
-    assert ledger.used == 1
-
-
-def test_the_interface_of_a_cooked_capture_is_its_ifindex() -> None:
-    tables, _ = read_all(pcap([cooked2(PACKET, 7)], link=276))
-    assert tables["packets"]["interface"].to_list() == [7]
-    tables, _ = read_all(pcap([ethernet(PACKET)]))
-    assert tables["packets"]["interface"].to_list() == [None]
-
-
 def test_ipv6_extension_headers_are_walked() -> None:
     hop = bytes([60, 0]) + bytes(6)
     destination = bytes([17, 1]) + bytes(14)
@@ -66,7 +31,7 @@ def test_ipv6_extension_headers_are_walked() -> None:
 
 def test_tcp_fields_are_read_and_other_protocols_have_none() -> None:
     frames = [
-        ethernet(ipv4(tcp(b"x" * 9, 1234, 443, seq=4_000_000_000, ack=7, flags=0x18), 6, A, B)),
+        ethernet(ipv4(tcp(b"x" * 9, 1234, 443, seq=4_000_000_000, ack=7, flags=0x18, window=513), 6, A, B)),
         ethernet(ipv4(bytes([8, 0, 0, 0, 0, 1, 0, 1]) + b"ping", 1, A, B)),
         ethernet(ipv4(b"whatever", 89, A, B)),
     ]
@@ -75,6 +40,7 @@ def test_tcp_fields_are_read_and_other_protocols_have_none() -> None:
     assert [r["seq"] for r in rows] == [4_000_000_000, None, None]
     assert [r["ack"] for r in rows] == [7, None, None]
     assert [r["tcp_flags"] for r in rows] == [0x18, None, None]
+    assert [r["window"] for r in rows] == [513, None, None]
     assert [r["src_port"] for r in rows] == [1234, None, None]
     assert [r["payload_bytes"] for r in rows] == [9, 4, None]
 
@@ -105,10 +71,10 @@ def test_a_later_fragment_is_a_packet_without_ports() -> None:
     assert (ledger.used, ledger.skipped) == (2, 0)
 
 
-def test_a_first_fragment_alone_is_incomplete_but_keeps_its_question() -> None:
+def test_a_first_fragment_alone_is_incomplete() -> None:
     frame = ethernet(ipv4(DNS, 17, A, B, frag=0x2000))
     tables, _ = read_all(pcap([frame]))
-    assert tables["dns_messages"]["name"].to_list() == ["a.example.com"]
+    assert tables["dns_messages"].height == 0
     assert _reasons(frame) == {"incomplete fragment": 1}
 
 
@@ -116,6 +82,62 @@ def test_frames_that_are_known_not_to_be_ip_are_used_without_a_row() -> None:
     arp, stp = ethernet(bytes(28), 0x0806), ethernet(bytes(40), 0x0026)
     tables, ledger = read_all(pcap([arp, stp, ethernet(PACKET)]))
     assert (ledger.used, tables["packets"]["number"].to_list()) == (3, [3])
+
+
+def test_a_first_fragment_may_end_within_the_transport_header() -> None:
+    frame = ethernet(ipv4(tcp(b"", 5000, 443, seq=77)[:8], 6, A, B, frag=0x2000))
+    row = read_all(pcap([frame]))[0]["packets"].row(0, named=True)
+    assert (row["src_port"], row["dst_port"], row["seq"], row["tcp_flags"]) == (5000, 443, 77, None)
+    assert _reasons(frame) == {"incomplete fragment": 1}
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_the_authentication_header_is_walked_in_both_versions(version: int) -> None:
+    header = bytes([17, 4]) + bytes(22)
+    packet = ipv4(header + DNS, 51, A, B) if version == 4 else ipv6(header + DNS, 51, A6, B6)
+    tables, _ = read_all(pcap([ethernet(packet, 0x0800 if version == 4 else 0x86DD)]))
+    assert tables["dns_messages"]["name"].to_list() == ["a.example.com"]
+
+
+def test_the_headers_of_hip_and_shim6_are_walked_and_nothing_follows_no_next_header() -> None:
+    hip, shim6 = bytes([140, 4]) + bytes(38), bytes([17, 0]) + bytes(6)
+    frames = [ipv6(hip + shim6 + DNS, 139, A6, B6), ipv6(bytes([59, 0]) + bytes(6), 0, A6, B6), ipv6(b"x", 59, A6, B6)]
+    tables, ledger = read_all(pcap([ethernet(frame, 0x86DD) for frame in frames]))
+    assert tables["packets"]["protocol"].to_list() == ["UDP", "59", "59"]
+    assert tables["dns_messages"].height == 1
+    assert ledger.used == 3
+
+
+def test_sctp_has_ports_where_its_header_is_whole() -> None:
+    header = struct.pack(">HHII", 36412, 38412, 1, 0)
+    frames = [ipv4(header + b"chunk", 132, A, B), ipv4(header[:8], 132, A, B), ipv4(bytes(12), 132, A, B)]
+    rows = read_all(pcap([ethernet(frame) for frame in frames]))[0]["packets"]
+    assert rows["protocol"].to_list() == ["SCTP"] * 3
+    assert rows["dst_port"].to_list() == [38412, None, None]
+    assert rows["payload_bytes"].to_list() == [5, None, None]
+
+
+def test_encrypted_packets_are_counted() -> None:
+    esp = ethernet(ipv4(bytes(40), 50, A, B))
+    wireguard = [
+        bytes([1, 0, 0, 0]) + bytes(144),
+        bytes([2, 0, 0, 0]) + bytes(88),
+        bytes([3, 0, 0, 0]) + bytes(60),
+        bytes([4, 0, 0, 0]) + bytes(28),
+        bytes([4, 0, 0, 0]) + bytes(76),
+    ]
+    others = [
+        bytes([1, 0, 0, 0]) + bytes(143),
+        bytes([4, 0, 0, 1]) + bytes(28),
+        bytes([4, 0, 0, 0]) + bytes(29),
+        bytes([4, 0, 0, 0]) + bytes(11) + b"\1" + bytes(16),
+        bytes([5, 0, 0, 0]) + bytes(28),
+    ]
+    frames = [ethernet(ipv4(udp(body, 51820, 51820), 17, A, B)) for body in wireguard + others]
+    tables, ledger = read_all(pcap([esp, *frames]))
+    assert "5 WireGuard packets (encrypted) were counted, not decoded" in ledger.notes
+    assert "1 ESP packets (encrypted) were counted, not decoded" in ledger.notes
+    assert tables["packets"]["protocol"].to_list() == ["ESP"] + ["UDP"] * 10
 
 
 def test_a_wrong_link_type_is_suspected() -> None:
@@ -166,24 +188,6 @@ def test_an_open_udp_length_is_taken_up_to_the_end_of_the_packet() -> None:
     tables, ledger = read_all(pcap([ethernet(ipv4(datagram, 17, A, B))]))
     assert tables["dns_messages"]["name"].to_list() == ["a.example.com"]
     assert len(ledger.notes) == 1
-
-
-def _vxlan(inner: bytes, port: int = 4789, sport: int = 55555) -> bytes:
-    return ethernet(ipv4(udp(b"\x08\0\0\0\0\0\1\0" + inner, sport, port), 17, "192.0.2.1", "192.0.2.2"))
-
-
-def test_the_packet_inside_vxlan_and_geneve_is_what_counts() -> None:
-    inner = ethernet(PACKET)
-    geneve = udp(b"\1\0\x65\x58\0\0\1\0" + b"\0\1\2\0" + inner, 55555, 6081)
-    outer = ethernet(ipv4(geneve, 17, "192.0.2.1", "192.0.2.2"))
-    tables, _ = read_all(pcap([_vxlan(inner), _vxlan(inner, 8472), outer]))
-    assert tables["packets"]["src"].to_list() == [A] * 3
-    assert tables["dns_messages"].height == 3
-
-
-def test_a_dns_answer_to_the_port_of_vxlan_is_a_dns_answer() -> None:
-    answer = ethernet(ipv4(udp(query("a.example.com"), 53, 4789), 17, B, A))
-    assert read_all(pcap([answer]))[0]["dns_messages"]["dst_port"].to_list() == [4789]
 
 
 def test_a_clock_that_steps_back_is_told() -> None:

@@ -33,7 +33,7 @@ from analyzer.detector import Detector, Remark, setting
 from analyzer.detectors.dns.dns_search_chain.evidence import evidence, impact
 from analyzer.detectors.dns.dns_search_chain.measure import ALL, Walks, measure
 from analyzer.detectors.dns.dns_search_chain.remedy import GENERAL, remedies, verify
-from analyzer.detectors.dns.dns_search_chain.saving import alternatives, ndots_saving
+from analyzer.detectors.dns.dns_search_chain.saving import alternatives, ndots_saving, relying
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.search import SEARCH_CHAINS
@@ -94,7 +94,8 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
 def _finding(walks: Walks, subject: str, settings: Settings) -> Finding:
     total = walks.total()
     namespaces = walks.namespaces()
-    ndots, main = ndots_saving(walks)
+    names = relying(walks)
+    ndots, main = ndots_saving(walks, names)
     confidence, reason = _confidence(walks)
     where = f" (namespace {namespaces[0]})" if len(namespaces) == 1 else ""
     return Finding(
@@ -115,7 +116,7 @@ def _finding(walks: Walks, subject: str, settings: Settings) -> Finding:
         alternatives=alternatives(walks, ndots, settings.negative_ttl_seconds, settings.cache_cap_seconds),
         why="The resolver tries every search domain before a name with fewer dots than ndots.",
         refuted_by="The same names asked under the search domains on purpose, or answered there in another capture.",
-        remedies=remedies(walks, ndots),
+        remedies=remedies(walks, ndots, names),
         verify=verify(walks),
         stories=(1,),
     )

@@ -43,16 +43,19 @@ def evidence(walks: Walks) -> Evidence:
 
 
 def _records(walks: Walks) -> tuple[Record, ...]:
-    ordered = walks.external.sort("time", "source", "number", "qtype", nulls_last=True)
-    slowest = ordered.sort(
-        "added_seconds", "wasted", "source", "number", descending=[True, True, False, False], nulls_last=True
-    ).row(0, named=True)
+    ordered = walks.external  # as the fact gives them: in the order of time, source, number and type
+    slowest = (
+        ordered.filter(pl.col("added_seconds").eq_missing(pl.col("added_seconds").max()))
+        .sort("wasted", "source", "number", descending=[True, False, False])
+        .row(0, named=True)
+    )
     spread = [ordered.row(i * ordered.height // (SPREAD + 1), named=True) for i in range(1, SPREAD + 1)]
     first, last = ordered.row(0, named=True), ordered.row(-1, named=True)
     places = {(row["source"], row["number"]) for row in (first, slowest, last, *spread)}
     places |= {(row["last_source"], row["last_number"]) for row in (slowest, last)}
     wanted = pl.DataFrame(sorted(places), schema={"source": pl.String, "number": pl.Int64}, orient="row")
-    marked = walks.asked.join(wanted, on=["source", "number"], how="semi").select("source", "number", "time")
+    near = walks.asked.filter(pl.col("number").is_in(wanted["number"].implode()))
+    marked = near.join(wanted, on=["source", "number"], how="semi").select("source", "number", "time")
     own = pl.concat([marked, _steps(walks, first)]).unique()
     # What another input tells of the same queries is evidence too, though it is not counted.
     again = (

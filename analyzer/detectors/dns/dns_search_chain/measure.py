@@ -11,6 +11,7 @@ import polars as pl
 
 from analyzer.detector import Remark
 from analyzer.facts.addresses import NODE_LOCAL_DNS
+from analyzer.facts.codes import CODE
 
 ALL = "other clients"
 """Subject of the finding that holds the clients after the first ones."""
@@ -22,9 +23,10 @@ _NAMED = 5
 class Walks:
     """The walks of some clients.
 
-    `chains` and `suffixes` are as in the facts, `asked` are the clients' queries and `covered` the same as another
-    input tells them. `clients` has one row per client, the costliest first: complete, lookups, wasted,
-    in_cluster_wasted, queries, share, suffixes, added_seconds, wasted_bytes, unseen (the log leaves answers out).
+    `chains` and `suffixes` are as in the facts, `asked` are the clients' queries (client, name and qtype as CODE) and
+    `covered` the same as another input tells them. `clients` has one row per client, the costliest first: complete,
+    lookups, wasted, in_cluster_wasted, queries, share, suffixes, added_seconds, wasted_bytes, unseen (the log leaves
+    answers out).
     """
 
     clients: pl.DataFrame
@@ -65,7 +67,7 @@ class Walks:
         return row | {"share": row["wasted"] / row["queries"], "suffixes": self.clients["suffixes"].mode().max()}
 
     def namespaces(self) -> list[str]:
-        return sorted(set(self.suffixes["namespace"].drop_nulls().to_list()))
+        return _namespaces(self.suffixes)
 
     def shared(self) -> list[str]:
         """Addresses that ask for more than one pod."""
@@ -76,7 +78,7 @@ class Walks:
     def remarks(self) -> Iterator[Remark]:
         """Look-alikes, and what limits the answer."""
         for client in self.shared():
-            names = ", ".join(self.of([client]).namespaces()[:_NAMED])
+            names = ", ".join(_namespaces(self.suffixes.filter(client=client))[:_NAMED])
             yield Remark(
                 f"{client} asks for pods of several namespaces or is a cache on the node ({names}): no walk can be "
                 "laid to a pod, and what the cache answered was not seen, so its counts are lower bounds"
@@ -88,19 +90,22 @@ class Walks:
         ):
             rows = self.chains.filter(pl.col("kind") == kind)
             if rows.height:
-                name = (
-                    rows.group_by("base").agg(pl.col("wasted").sum()).sort("wasted", "base", descending=[True, False])
-                )
+                sums = rows.group_by("base").agg(pl.col("wasted").sum())
+                name = sums.sort("wasted", "base", descending=[True, False])
                 yield Remark(f"{rows['wasted'].sum():,} {text} {name['base'][0]}; they are not counted as waste")
 
 
 def measure(chains: pl.LazyFrame, transactions: pl.LazyFrame, suffixes: pl.LazyFrame) -> Walks:
     """The walks of all clients."""
-    once = transactions.filter(pl.col("hop") == "client", ~pl.col("covered"), ~pl.col("retry"))
-    seen = pl.any_horizontal((pl.col("rcode") == "NOERROR").any(), (pl.col("origin") == "capture").any())
-    queries, walked, lists = pl.collect_all(
-        [once.group_by("client").agg(queries=pl.len().cast(pl.Int64), unseen=~seen), chains, suffixes]
+    hop, covered = pl.col("hop") == "client", pl.col("covered")
+    told = ["source", "number", "time", "rcode"]
+    heard = (pl.col("rcode") == "NOERROR") | (pl.col("origin") == "capture")
+    once = transactions.filter(hop, ~covered, ~pl.col("retry")).select(
+        *told, "negative_ttl", pl.col("client", "name", "qtype").cast(CODE), heard=heard
     )
+    again = transactions.filter(hop, covered).select(*told, "client")
+    asked, told_again, walked, lists = pl.collect_all([once, again, chains, suffixes])
+    queries = asked.group_by("client").agg(queries=pl.len().cast(pl.Int64), unseen=~pl.col("heard").any())
     outside, inside = pl.col("kind") == "external", pl.col("kind") == "in-cluster-search"
     # By a log, what the walk took on the network is not known: the time at the server is the least it took.
     added = pl.when(pl.col("origin") == "capture").then("added_seconds").otherwise("wasted_seconds").fill_null(0)
@@ -122,18 +127,23 @@ def measure(chains: pl.LazyFrame, transactions: pl.LazyFrame, suffixes: pl.LazyF
             suffixes=pl.col("suffixes").max(),
         )
         .join(per_lookup, on="client")
-        .join(queries, on="client")
+        .join(queries.with_columns(pl.col("client").cast(pl.String)), on="client")
         .with_columns(share=pl.col("wasted") / pl.col("queries"))
         .sort("wasted", "client", descending=[True, False])
     )
-    total = int(queries["queries"].sum())
-    told_again = transactions.filter(pl.col("hop") == "client", pl.col("covered"))
-    columns = ["client", "source", "number", "time", "name", "qtype", "rcode", "negative_ttl"]
-    named = clients.lazy().select("client")
-    asked, covered = pl.collect_all(
-        part.select(columns).join(named, on="client", how="semi") for part in (once, told_again)
+    mine = pl.col("client").is_in(clients["client"].implode())
+    return Walks(
+        clients=clients,
+        chains=walked,
+        suffixes=lists,
+        asked=asked.drop("heard").filter(mine),
+        covered=told_again.filter(mine),
+        evidence_queries=int(queries["queries"].sum()),
     )
-    return Walks(clients=clients, chains=walked, suffixes=lists, asked=asked, covered=covered, evidence_queries=total)
+
+
+def _namespaces(suffixes: pl.DataFrame) -> list[str]:
+    return sorted(set(suffixes["namespace"].drop_nulls().to_list()))
 
 
 def _moment(value: object) -> datetime | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 
+import polars as pl
+
 from analyzer.detectors.dns.dns_search_chain.measure import Walks
-from analyzer.detectors.dns.dns_search_chain.saving import relying
 from analyzer.model import Remedy
 
 _NDOTS = """spec:
@@ -44,10 +45,9 @@ GENERAL = (
 )
 
 
-def remedies(walks: Walks, ndots: int) -> tuple[Remedy, ...]:
-    """The general ones, the first fitted to the names that the client relies on."""
+def remedies(walks: Walks, ndots: int, names: pl.DataFrame) -> tuple[Remedy, ...]:
+    """The general ones, the first fitted to the names that rely on the search list."""
     where = " and ".join(walks.namespaces()[:_NAMED]) or "the client"
-    names = relying(walks)
     broken = [str(row["base"]) for row in names.iter_rows(named=True) if row["dots"] >= ndots]
     if not names.height:
         reason = "no dotted name that relies on the search list was seen"

@@ -5,16 +5,13 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.detectors.dns.dns_search_chain.measure import Walks
+from analyzer.detectors.dns.dns_search_chain.node_local import node_local
+from analyzer.facts.codes import pair
 from analyzer.model import Saving
 
 BOTH = (
     "glibc falls back to the search list after a failed first try; musl does not, so dotted in-cluster names fail there"
 )
-
-
-def safe_ndots(walks: Walks) -> int:
-    """2 where names like `svc.ns` rely on the search list, else 1."""
-    return 2 if relying(walks).filter(pl.col("dots") >= 1).height else 1
 
 
 def relying(walks: Walks) -> pl.DataFrame:
@@ -31,8 +28,8 @@ def relying(walks: Walks) -> pl.DataFrame:
     tail = pl.col("tail")
     first = (
         walks.asked.filter(pl.col("rcode") == "NOERROR")
-        .group_by("client", "name")
-        .agg(walks=pl.len().cast(pl.Int64))
+        .group_by(pair("client", "name").alias("key"))
+        .agg(pl.col("client", "name").first().cast(pl.String), walks=pl.len().cast(pl.Int64))
         .join(own, on="client")
         .filter(pl.col("name").str.ends_with(tail))
         .select(base=pl.col("name").str.strip_suffix(tail), walks="walks")
@@ -47,9 +44,9 @@ def relying(walks: Walks) -> pl.DataFrame:
     )
 
 
-def ndots_saving(walks: Walks) -> tuple[int, Saving]:
-    """The advised ndots, and what it would have saved."""
-    ndots = safe_ndots(walks)
+def ndots_saving(walks: Walks, names: pl.DataFrame) -> tuple[int, Saving]:
+    """The advised ndots, and what it would have saved: 2 where names like `svc.ns` rely on the list, else 1."""
+    ndots = 2 if names.filter(pl.col("dots") >= 1).height else 1
     return ndots, _with_ndots(walks, ndots)
 
 
@@ -97,44 +94,8 @@ def alternatives(walks: Walks, ndots: int, ttl_seconds: float, cap_seconds: floa
         formula="one query per walk seen by the client",
     )
     other = _with_ndots(walks, 2 if ndots == 1 else 1)
-    cached = _node_local(walks, ttl_seconds, cap_seconds)
+    cached = node_local(walks, ttl_seconds, cap_seconds)
     return (other, dot, autopath, *((cached,) if cached else ()))
-
-
-def _node_local(walks: Walks, ttl_seconds: float, cap_seconds: float) -> Saving | None:
-    """Denials that a cache on the node would have answered: repeats of a name and type within a denial's life.
-
-    Counted per client in windows of that life from the first query on, which never counts more hits than a cache has.
-    """
-    names = (
-        walks.external.select("client", "base")
-        .unique()
-        .join(walks.suffixes.select("client", "suffix").unique(), on="client")
-        .select("client", name=pl.concat_str("base", pl.lit("."), "suffix"))
-    )
-    life = pl.col("negative_ttl").fill_null(ttl_seconds).min().clip(0.001, cap_seconds)
-    since = (pl.col("time") - pl.col("time").min()).dt.total_microseconds() / 1e6
-    row = (
-        walks.asked.join(names, on=["client", "name"], how="semi")
-        .filter(pl.col("rcode").is_in(["NXDOMAIN", "NOERROR"]), pl.col("time").is_not_null())
-        .group_by("client", "name", "qtype")
-        .agg(asked=pl.len().cast(pl.Int64), missed=(since / life).floor().n_unique().cast(pl.Int64))
-        .select(pl.col("asked").sum(), pl.col("missed").sum())
-        .row(0, named=True)
-    )
-    if not row["asked"]:
-        return None
-    return Saving(
-        fix="NodeLocal DNSCache",
-        observed=row["asked"],
-        modelled=row["missed"],
-        unit="queries under search domains that reach CoreDNS",
-        assumption=(
-            f"denials are cached for their own life, at most {cap_seconds:g} s, or {ttl_seconds:g} s where it is not "
-            "known; clients of one node share more"
-        ),
-        formula="one query per client, name, type and window of that life in which it was asked",
-    )
 
 
 def _sum(chains: pl.DataFrame, column: str) -> int:

@@ -1,0 +1,209 @@
+"""TCP packets in the order of their connections: what the TCP facts are computed from.
+
+A connection is what two sockets say to each other in one capture, from one SYN to the next with another initial
+sequence number. The pieces of a rotated capture are captures of their own, and so are two captures of one connection
+at two places: told apart they are both right, put together the second would look like retransmissions of the first.
+Packets that the reader marked as copies are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+I64 = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+"""Bits of the flag byte (RFC 9293, section 3.1)."""
+
+BUCKET_ROWS = 1 << 20
+"""Packets that are analysed at a time, or one connection if it has more: it bounds the memory of what is made on the
+way, some 300 bytes a packet."""
+
+_PORTS = 1 << 16
+_WORD = (1 << 32) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """TCP packets of whole connections, one connection after the other, each in the order of its capture.
+
+    `row` is the packet's place in the frame of packets, `start` the position here of its connection's first packet.
+    `ahead` tells the two directions apart: the sender is the lower of the two sockets. `reused` marks the first SYN of
+    sockets that had a connection before; `calls` where the sender has the higher port, or the same.
+    """
+
+    row: I64
+    start: I64
+    ahead: Flags
+    time: I64
+    seq: I64
+    ack: I64
+    flags: I64
+    window: I64
+    payload: I64
+    reused: Flags
+    calls: Flags
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def has(self, *bits: int) -> Flags:
+        """Where all of these flags are set."""
+        mask = sum(bits)
+        found: Flags = (self.flags & mask) == mask
+        return found
+
+    def without(self, *bits: int) -> Flags:
+        """Where none of these flags is set."""
+        found: Flags = (self.flags & sum(bits)) == 0
+        return found
+
+    @property
+    def opens(self) -> Flags:
+        """SYN without ACK: what a client begins with."""
+        found: Flags = (self.flags & (SYN | ACK)) == SYN
+        return found
+
+    @property
+    def begins(self) -> I64:
+        """Position of each connection's first packet."""
+        return np.flatnonzero(self.start == np.arange(len(self)))
+
+    def first(self, marks: Flags) -> I64:
+        """Per packet the position of the first marked one of its connection; -1 where there is none."""
+        at = np.flatnonzero(marks)
+        out = np.full(len(self), -1)
+        # backwards, so that the first is written last
+        out[self.start[at[::-1]]] = at[::-1]
+        return out[self.start]
+
+    def by_client(self) -> Flags:
+        """Whether the client sent the packet: who sent the first SYN or got the first SYN-ACK; where the capture has
+        neither, who has the higher port."""
+        opens, answers = self.first(self.opens), self.first(self.has(SYN, ACK))
+        client_ahead = np.where(self.calls, self.ahead, ~self.ahead)[self.start]
+        client_ahead = np.where(answers >= 0, ~self.ahead[answers], client_ahead)
+        client_ahead = np.where(opens >= 0, self.ahead[opens], client_ahead)
+        found: Flags = self.ahead == client_ahead
+        return found
+
+    @property
+    def length(self) -> I64:
+        """The sequence numbers that a segment takes: a SYN or FIN takes one too."""
+        taken: I64 = self.payload + ((self.flags & (SYN | FIN)) != 0)
+        return taken
+
+
+def segments(packets: pl.LazyFrame) -> pl.DataFrame:
+    """The packets that TCP facts are about, in order. Those whose header was cut are left out."""
+    return (
+        packets.filter(
+            pl.col("protocol") == "TCP",
+            pl.col("tcp_flags").is_not_null(),
+            ~pl.col("duplicate").fill_null(False),
+        )
+        .select(
+            *("time", "source", "number", "src", "src_port", "dst", "dst_port"),
+            *("tcp_flags", "seq", "ack", "window", "payload_bytes"),
+        )
+        .collect()
+    )
+
+
+def streams(frame: pl.DataFrame) -> Iterator[Streams]:
+    """These packets by connection, in parts of about BUCKET_ROWS."""
+    if not frame.height:
+        return
+    order, begins, ahead = _grouped(frame)
+    seq, ack, flags = (_numbers(frame[name], order, 0) for name in ("seq", "ack", "tcp_flags"))
+    reused = _port_reused(begins, ahead, seq, ack, flags)
+    begins |= reused
+    ends = np.append(np.flatnonzero(begins), len(order))
+    at = 0
+    while at < len(order):
+        most = np.searchsorted(ends, at + BUCKET_ROWS, "right") - 1
+        end = int(ends[max(most, np.searchsorted(ends, at) + 1)])
+        row, part = order[at:end], slice(at, end)
+        yield Streams(
+            row=row,
+            start=last_before(begins[part], inclusive=True),
+            ahead=ahead[part],
+            time=_numbers(frame["time"].to_physical(), row, 0),
+            seq=seq[part],
+            ack=ack[part],
+            flags=flags[part],
+            window=_numbers(frame["window"], row, -1),
+            payload=_numbers(frame["payload_bytes"], row, 0),
+            reused=reused[part],
+            calls=_numbers(frame["src_port"], row, 0) >= _numbers(frame["dst_port"], row, 0),
+        )
+        at = end
+
+
+def _numbers(column: pl.Series, rows: I64, absent: int) -> I64:
+    return column.fill_null(absent).to_numpy()[rows].astype(np.int64, copy=False)
+
+
+def _grouped(frame: pl.DataFrame) -> tuple[I64, Flags, Flags]:
+    """The rows sorted by capture, pair of sockets and number; where a pair begins; who of the two sends."""
+    src, dst = _sockets(frame)
+    low, high, ahead = np.minimum(src, dst), np.maximum(src, dst), src < dst
+    source = frame["source"].rank("dense").to_numpy() if frame["source"].n_unique() > 1 else None
+    keys = (low, high) if source is None else (low, high, source)
+    if source is None and frame["number"].is_sorted():
+        order = np.lexsort(keys)
+    else:
+        order = np.lexsort((frame["number"].to_numpy(), *keys))
+    begins = np.zeros(len(order), bool)
+    begins[:1] = True
+    for key in keys:
+        key = key[order]
+        begins[1:] |= key[1:] != key[:-1]
+    return order, begins, ahead[order]
+
+
+def _sockets(frame: pl.DataFrame) -> tuple[I64, I64]:
+    """A number for each packet's socket of origin and of destination."""
+    addresses = pl.concat([frame["src"], frame["dst"]]).cast(pl.Categorical).to_physical()
+    ports = pl.concat([frame["src_port"], frame["dst_port"]])
+    sockets = addresses.fill_null(0).to_numpy().astype(np.int64) * _PORTS + ports.fill_null(0).to_numpy()
+    return sockets[: frame.height], sockets[frame.height :]
+
+
+def _port_reused(begins: Flags, ahead: Flags, seq: I64, ack: I64, flags: I64) -> Flags:
+    """SYNs of sockets that had a connection before: their sequence number is not the initial one of their side.
+
+    That one is known from the last SYN of the side, else from the first packet of the two sockets: a side's own number
+    is one more, and so is what the other side acknowledges first.
+    """
+    out = np.zeros(len(seq), bool)
+    pair = last_before(begins, inclusive=True)
+    shake = np.flatnonzero((flags & SYN) != 0)
+    shake = shake[np.lexsort((shake, ahead[shake], pair[shake]))]
+    again = np.zeros(len(shake), bool)
+    again[1:] = (pair[shake[1:]] == pair[shake[:-1]]) & (ahead[shake[1:]] == ahead[shake[:-1]])
+    first = pair[shake]
+    mine = ahead[first] == ahead[shake]
+    told = again | mine | ((flags[first] & ACK) != 0)
+    initial = (np.where(mine, seq[first], ack[first]) - 1) & _WORD
+    initial = np.where(again, np.roll(seq[shake], 1), initial)
+    opens = ((flags[shake] & ACK) == 0) & (first != shake)
+    out[shake[opens & told & (seq[shake] != initial)]] = True
+    return out
+
+
+def last_before(marks: Flags, *, inclusive: bool = False) -> I64:
+    """Per position the last marked one before it, or up to it if inclusive; -1 where there is none."""
+    at = np.where(marks, np.arange(len(marks)), -1)
+    at = np.maximum.accumulate(at)
+    if inclusive:
+        return at
+    at = np.roll(at, 1)
+    at[:1] = -1
+    return at

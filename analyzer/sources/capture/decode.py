@@ -1,0 +1,116 @@
+"""What one window says by itself: a pure function, so that windows may be decoded by several processes.
+
+What depends on the windows before (copies of packets, messages over several packets) is settled by the reader, in file
+order, from what stands here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from analyzer.frames import ICMP_ERRORS, PACKETS, TUNNEL_HEADERS, Table
+from analyzer.sources.capture.arrays import I64, U8
+from analyzer.sources.capture.dns_messages import WindowDns, window_dns
+from analyzer.sources.capture.dns_names import Names
+from analyzer.sources.capture.dns_tables import Memo
+from analyzer.sources.capture.duplicates import Candidates, candidates
+from analyzer.sources.capture.icmp import icmp_errors
+from analyzer.sources.capture.layers import Headers, headers
+from analyzer.sources.capture.links import link_layer
+from analyzer.sources.capture.network import ESP
+from analyzer.sources.capture.packets import Packets, packet_frame
+from analyzer.sources.capture.reasons import BAD_DNS, FINE, UNSUPPORTED
+from analyzer.sources.capture.recognise import Found, recognise
+from analyzer.sources.capture.texts import Addresses
+from analyzer.sources.capture.tunnel_headers import tunnel_frame
+from analyzer.sources.capture.tunnels import Tunnels
+from analyzer.sources.capture.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts over the frames of a window. `unsupported` has the link type of each frame that is refused for it."""
+
+    ip: int
+    cut: int
+    longest: int
+    no_udp_length: int
+    inner_unread: int
+    wireguard: int
+    esp: int
+    unsupported: I64
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One window, decoded. `number`, `time` and `reason` are of every frame.
+
+    `tables` are rows without the column duplicate, each with the frames of the window that its rows are of.
+    """
+
+    number: I64
+    time: I64
+    reason: U8
+    tables: dict[Table, tuple[pl.DataFrame, I64]]
+    dns: WindowDns
+    recognised: Found
+    copies: Candidates
+    tally: Tally
+
+
+class Decoder:
+    """Decodes the windows of one capture. It remembers texts, which changes its speed and never the rows."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._memo = Memo(Names(), Addresses())
+
+    def decode(self, window: Window) -> Piece:
+        link = link_layer(window)
+        head, tunnels = headers(window, link)
+        rows = np.flatnonzero((head.version > 0) & (head.reason == FINE))
+        packets = self._packets(window, head, link.interface, rows)
+        tables = {PACKETS: (packet_frame(packets, self._source), rows)}
+        outer = tunnel_frame(window, tunnels, self._memo.addresses, self._source)
+        if outer is not None:
+            tables[TUNNEL_HEADERS] = outer, tunnels.frame
+        if (errors := icmp_errors(packets, self._memo.addresses, self._source)) is not None:
+            tables[ICMP_ERRORS] = errors
+        dns = window_dns(packets, self._source, self._memo)
+        head.reason[dns.malformed] = BAD_DNS
+        return Piece(
+            number=window.number,
+            time=window.time,
+            reason=head.reason,
+            tables=tables,
+            dns=dns,
+            recognised=recognise(window, head, link.interface, rows),
+            copies=candidates(window, head, link.interface, rows),
+            tally=_tally(window, head, tunnels, rows),
+        )
+
+    def _packets(self, window: Window, head: Headers, interface: I64, rows: I64) -> Packets:
+        six = head.version[rows] == 6
+        src = self._memo.addresses.texts(six, head.src_high[rows], head.src_low[rows])
+        dst = self._memo.addresses.texts(six, head.dst_high[rows], head.dst_low[rows])
+        place = np.full(len(window), -1)
+        place[rows] = np.arange(len(rows))
+        return Packets(window, head, rows, place, interface, src, dst)
+
+
+def _tally(window: Window, head: Headers, tunnels: Tunnels, rows: I64) -> Tally:
+    captured = window.end - window.start
+    cut = captured < window.wire
+    return Tally(
+        ip=len(rows),
+        cut=int(cut.sum()),
+        longest=int(captured[cut].max(initial=0)),
+        no_udp_length=int(head.no_udp_length.sum()),
+        inner_unread=tunnels.unread,
+        wireguard=tunnels.wireguard,
+        esp=int((head.protocol[rows] == ESP).sum()),
+        unsupported=window.link[head.reason == UNSUPPORTED],
+    )

@@ -1,0 +1,235 @@
+"""Network and transport headers at given places, by gathers: no Python per packet.
+
+IPv4: RFC 791; IPv6 and its extension headers: RFC 8200; AH: RFC 4302; HIP: RFC 7401; SCTP: RFC 9260.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from analyzer.sources.capture.arrays import I64, U8, U16, U32, U64, Flags, fulls, gather, halves
+from analyzer.sources.capture.reasons import BAD_IP, BAD_TCP, BAD_UDP, CUT, DEEP_IPV6, FINE
+from analyzer.sources.capture.shims import IPV4, IPV6
+
+ICMP, IPIP, TCP, UDP, IN6, FRAGMENT6, GRE, ESP, AH, ICMP6, SCTP = 1, 4, 6, 17, 41, 44, 47, 50, 51, 58, 132
+EXTENSIONS = np.zeros(256, bool)
+EXTENSIONS[[0, 43, FRAGMENT6, AH, 60, 135, 139, 140]] = True
+"""Hop-by-hop, routing, fragment, authentication, destination options, mobility, HIP, Shim6. Behind ESP (50) and "no
+next header" (59) nothing can be read."""
+EXTENSIONS_MOST = 10
+VXLAN_PORTS, GENEVE_PORT = (4789, 8472), 6081
+"""VXLAN by RFC 7348 and by Linux before it (Flannel, Cilium), Geneve by RFC 8926."""
+ABSENT = -1
+
+WHOLE, FIRST, LATER = 0, 1, 2
+"""Values of `fragment`."""
+
+_WRAPS = np.zeros(256, bool)
+_WRAPS[[IPIP, IN6, GRE]] = True
+
+
+@dataclass(slots=True)
+class Headers:
+    """Per frame. `version` is 0 where there is no IP packet; ABSENT stands for a field that is not there.
+
+    An IPv4 address is in the low word. `payload` to `payload_end` is the transport payload by the IP header, which may
+    reach beyond the captured bytes; `payload_bytes` is its length. `wraps` is a cheap mask of what may be a tunnel.
+    """
+
+    version: U8
+    reason: U8
+    protocol: U8
+    src_high: U64
+    src_low: U64
+    dst_high: U64
+    dst_low: U64
+    src_port: I64
+    dst_port: I64
+    flags: I64
+    seq: I64
+    ack: I64
+    window: I64
+    ttl: I64
+    ip_id: I64
+    payload: I64
+    payload_end: I64
+    payload_bytes: I64
+    fragment: U8
+    fragment_id: I64
+    no_udp_length: Flags
+    wraps: Flags
+
+    def put(self, rows: I64, other: Headers, mine: Flags) -> None:
+        """Overwrite these rows by `mine` of the other's."""
+        for one in fields(self):
+            getattr(self, one.name)[rows[mine]] = getattr(other, one.name)[mine]
+
+
+def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Flags) -> Headers:
+    """Decode the IP packet at each place, as far as `end`; where the EtherType is not that of IP there is none."""
+    head = gather(data, at, 40)
+    four, six = ethertype == IPV4, ethertype == IPV6
+    header = np.where(four, (head[:, 0] & 15).astype(np.int64) * 4, 40)
+    total = np.where(four, halves(head, 2), halves(head, 4).astype(np.int64) + 40)
+    # A length of zero is left by segmentation offload: the packet then reaches to the end of the frame.
+    open_ended = np.where(four, total == 0, total == 40)
+    ip_end = np.where(open_ended, wire_end, at + total)
+    version = head[:, 0] >> 4
+    good = (four & (version == 4) & (header >= 20)) | (six & (version == 6))
+    good &= open_ended | (total >= header)
+    inside = at + header <= end
+    ip = four | six
+    reason = np.where(ip & ~(good & inside), np.where(cut & ~inside, CUT, BAD_IP), FINE).astype(np.uint8)
+    ip &= reason == FINE
+    four &= ip
+    six &= ip
+    src_high, src_low, dst_high, dst_low = _addresses(head, four, six)
+    protocol = np.where(four, head[:, 9], np.where(six, head[:, 6], 0)).astype(np.uint8)
+    fragment, fragment_id = _fragments(head, four)
+    out = Headers(
+        version=(four * 4 + six * 6).astype(np.uint8),
+        reason=reason,
+        protocol=protocol,
+        src_high=src_high,
+        src_low=src_low,
+        dst_high=dst_high,
+        dst_low=dst_low,
+        src_port=np.full(len(at), ABSENT),
+        dst_port=np.full(len(at), ABSENT),
+        flags=np.full(len(at), ABSENT),
+        seq=np.full(len(at), ABSENT),
+        ack=np.full(len(at), ABSENT),
+        window=np.full(len(at), ABSENT),
+        ttl=np.where(four, head[:, 8], head[:, 7]).astype(np.int64),
+        ip_id=np.where(four, halves(head, 4).astype(np.int64), ABSENT),
+        payload=at + header,
+        payload_end=ip_end,
+        payload_bytes=np.full(len(at), ABSENT),
+        fragment=fragment,
+        fragment_id=fragment_id,
+        no_udp_length=np.zeros(len(at), bool),
+        wraps=np.zeros(len(at), bool),
+    )
+    # The authentication header stands behind IPv4 headers too.
+    if (chained := six | (out.protocol == AH) & four & (fragment != LATER)).any():
+        _extensions(data, end, cut, out, np.flatnonzero(chained))
+    _transport(data, end, cut, out)
+    return out
+
+
+def _addresses(head: U8, four: Flags, six: Flags) -> tuple[U64, U64, U64, U64]:
+    """Upper and lower words of source and destination, from the network headers."""
+    src, dst = fulls(head, 12).astype(np.uint64), fulls(head, 16).astype(np.uint64)
+    if not six.any():
+        return np.zeros(len(head), np.uint64), src, np.zeros(len(head), np.uint64), dst
+    words = head.view(">u8").astype(np.uint64)
+    zero = np.uint64(0)
+    return (
+        np.where(six, words[:, 1], zero),
+        np.where(four, src, words[:, 2]),
+        np.where(six, words[:, 3], zero),
+        np.where(four, dst, words[:, 4]),
+    )
+
+
+def _fragments(head: U8, four: Flags) -> tuple[U8, I64]:
+    place = halves(head, 6)
+    offset, more = place & 0x1FFF, (place & 0x2000) != 0
+    state = np.where(offset > 0, LATER, np.where(more, FIRST, WHOLE))
+    split = four & (state != WHOLE)
+    return np.where(split, state, WHOLE).astype(np.uint8), np.where(split, halves(head, 4).astype(np.int64), ABSENT)
+
+
+def _extensions(data: U8, end: I64, cut: Flags, out: Headers, rows: I64) -> None:
+    """Walk the extension headers of these rows in lockstep."""
+    rows = rows[EXTENSIONS[out.protocol[rows]]]
+    for _ in range(EXTENSIONS_MOST):
+        if not len(rows):
+            return
+        at = out.payload[rows]
+        whole = at + 8 <= np.minimum(end[rows], out.payload_end[rows])
+        broken = rows[~whole]
+        out.reason[broken] = np.where(cut[broken], CUT, BAD_IP)
+        out.version[broken] = 0
+        rows, at = rows[whole], at[whole]
+        head = gather(data, at, 8)
+        kind = out.protocol[rows]
+        length = np.where(
+            kind == FRAGMENT6,
+            8,
+            np.where(kind == AH, (head[:, 1].astype(np.int64) + 2) * 4, (head[:, 1].astype(np.int64) + 1) * 8),
+        )
+        piece = kind == FRAGMENT6
+        place = halves(head, 2)
+        state = np.where(place >> 3 > 0, LATER, np.where(place & 1, FIRST, WHOLE)).astype(np.uint8)
+        split = rows[piece & (state != WHOLE)]
+        out.fragment[split] = state[piece & (state != WHOLE)]
+        out.fragment_id[split] = fulls(head, 4)[piece & (state != WHOLE)]
+        out.protocol[rows] = head[:, 0]
+        out.payload[rows] = at + length
+        more = EXTENSIONS[out.protocol[rows]] & (out.fragment[rows] != LATER)
+        rows = rows[more & ((out.version[rows] == 6) | (out.protocol[rows] == AH))]
+    out.reason[rows] = DEEP_IPV6
+    out.version[rows] = 0
+
+
+def _transport(data: U8, end: I64, cut: Flags, out: Headers) -> None:
+    at = out.payload
+    head = gather(data, at, 20)
+    has = (out.version > 0) & (out.fragment != LATER)
+    tcp, udp = has & (out.protocol == TCP), has & (out.protocol == UDP)
+    length = out.payload_end - at
+    stated = halves(head, 4).astype(np.int64)
+    offset = (head[:, 12] >> 4).astype(np.int64) * 4
+    seen = np.minimum(end, out.payload_end) - at
+    # A first fragment may end within the transport header, like a packet that the snap length cut.
+    if (first := out.fragment == FIRST).any():
+        cut = cut | first
+        length[first] = 1 << 16
+    bad_tcp = tcp & (((seen >= 13) & ((offset < 20) | (offset > length) | ((offset > seen) & ~cut))) | (length < 20))
+    bad_tcp |= tcp & ~cut & (seen < 20)
+    out.no_udp_length = udp & (stated == 0) & (seen >= 6)
+    bad_udp = udp & ((length < 8) | ((seen >= 6) & (stated < 8) & (stated > 0)) | (~cut & (seen < 8)))
+    out.reason = np.where(bad_tcp, BAD_TCP, np.where(bad_udp, BAD_UDP, out.reason)).astype(np.uint8)
+    tcp &= ~bad_tcp
+    udp &= ~bad_udp
+    ports = (tcp | udp) & (seen >= 4)
+    src_port, dst_port, word = halves(head, 0), halves(head, 2), fulls(head, 8)
+    out.src_port = np.where(ports, src_port.astype(np.int64), ABSENT)
+    out.dst_port = np.where(ports, dst_port.astype(np.int64), ABSENT)
+    out.seq = np.where(tcp & (seen >= 8), fulls(head, 4).astype(np.int64), ABSENT)
+    out.ack = np.where(tcp & (seen >= 12), word.astype(np.int64), ABSENT)
+    out.wraps = has & _WRAPS[out.protocol] | udp & _tunnel_like(dst_port, word)
+    out.flags = np.where(tcp & (seen >= 14), head[:, 13].astype(np.int64), ABSENT)
+    out.window = np.where(tcp & (seen >= 16), halves(head, 14).astype(np.int64), ABSENT)
+    # A header cut before its own length field is taken at its least size, so that nothing behind it is read.
+    offset = np.where(seen >= 13, offset, np.maximum(seen, 20))
+    icmp = has & ((out.protocol == ICMP) | (out.protocol == ICMP6))
+    size = np.where(tcp, offset, np.where(udp | icmp, 8, 0))
+    out.payload_end = np.where(
+        udp & (stated >= 8) & (out.fragment == WHOLE), np.minimum(out.payload_end, at + stated), out.payload_end
+    )
+    out.payload = at + size
+    out.payload_bytes = np.where(tcp | udp | icmp, np.maximum(out.payload_end - out.payload, 0), ABSENT)
+    if (sctp := has & (out.protocol == SCTP)).any():
+        _sctp(head, seen, out, np.flatnonzero(sctp))
+
+
+def _tunnel_like(dst_port: U16, word: U32) -> Flags:
+    """UDP at a port of tunnels, or a payload that begins as VXLAN or WireGuard does: a small number, three zeros."""
+    ports: Flags = (dst_port == VXLAN_PORTS[0]) | (dst_port == VXLAN_PORTS[1]) | (dst_port == GENEVE_PORT)
+    begins: Flags = ((word << np.uint32(8)) == 0) & (word - np.uint32(1) < np.uint32(0x08000000))
+    ports |= begins
+    return ports
+
+
+def _sctp(head: U8, seen: I64, out: Headers, rows: I64) -> None:
+    """Ports and length where the common header is whole; port 0 is not allowed, so that tells what is no SCTP."""
+    ports = halves(head, 0)[rows].astype(np.int64), halves(head, 2)[rows].astype(np.int64)
+    good = (out.payload_end[rows] - out.payload[rows] >= 12) & (seen[rows] >= 4) & (ports[0] > 0) & (ports[1] > 0)
+    rows = rows[good]
+    out.src_port[rows], out.dst_port[rows] = ports[0][good], ports[1][good]
+    out.payload[rows] += 12
+    out.payload_bytes[rows] = out.payload_end[rows] - out.payload[rows]

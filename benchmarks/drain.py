@@ -1,0 +1,39 @@
+"""Read files into tables and drop the tables: what reading costs, without storing, detecting or writing anything."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from analyzer import sources
+from analyzer.pipeline.recognise import HEAD
+from analyzer.sources.contract import Item, Ledger, ReadOptions
+from analyzer.sources.stream import open_stream
+
+YEAR = 2026
+"""Of klog times, which name none."""
+
+
+def drain(path: Path) -> tuple[Ledger, dict[str, int]]:
+    """The ledger of one file, and the rows of each table."""
+    ledger, rows = Ledger(), dict[str, int]()
+    item = Item(id=path.name, path=path)
+    with open_stream(item, ledger) as stream:
+        found = sources.identify(stream.peek(HEAD))
+        if found is None:
+            raise SystemExit(f"{path}: not an input")
+        for batch in found[0].read(stream, item, ReadOptions(year=YEAR), ledger):
+            for table, frame in batch.items():
+                rows[table.name] = rows.get(table.name, 0) + frame.height
+    return ledger, rows
+
+
+def main() -> None:
+    for name in sys.argv[1:]:
+        ledger, rows = drain(Path(name))
+        counts = ", ".join(f"{count} {table}" for table, count in rows.items())
+        print(f"{name}: {ledger.records} records, {ledger.used} used; {counts}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""What is measured against what, and what we want to see."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.measure import ROOT, Command, Pair
+from benchmarks.peers import Peers
+from benchmarks.workloads import HEAD
+
+Quantity = Literal["cpu", "wall", "peak_mib"]
+
+ANALYZE = (sys.executable, "-c", "from analyzer.cli import main; main()")
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """So many times cheaper than the other; `times` is 0 where no goal is set."""
+
+    times: float
+    quantity: Quantity = "cpu"
+
+    def value(self, pair: Pair) -> float:
+        return float(getattr(pair.other, self.quantity) / getattr(pair.ours, self.quantity))
+
+    def met(self, value: float) -> bool:
+        return value >= self.times
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """At most so many times what the other costs; `times` is 0 where no goal is set."""
+
+    times: float
+    quantity: Quantity = "cpu"
+
+    def value(self, pair: Pair) -> float:
+        return float(getattr(pair.ours, self.quantity) / getattr(pair.other, self.quantity))
+
+    def met(self, value: float) -> bool:
+        return value <= self.times
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """At most so much memory, whatever the other takes."""
+
+    mib: float
+
+    def value(self, pair: Pair) -> float:
+        return pair.ours.peak_mib
+
+    def met(self, value: float) -> bool:
+        return value <= self.mib
+
+
+Goal = AtLeast | AtMost | Within
+
+TSHARK, SCAPY, DPKT = AtLeast(30), AtLeast(300), AtLeast(15)
+"""A capture into tables, whole process."""
+PCAPNG = AtMost(1.5)
+POSTMORTEM = AtLeast(12, "wall")
+"""From the capture to the page; what counts is how long one waits."""
+MEMORY, FLAT = Within(300), AtMost(1.10, "peak_mib")
+HELP, TINY = AtMost(1.3), AtMost(3.0)
+CORES = AtLeast(1.6, "wall")
+FASTER, COST = AtLeast(0), AtMost(0)
+"""Measured to be known, without a goal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    name: str
+    ours: Command
+    other: Command
+    goal: Goal
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where the inputs are, by name; they are written when a row first asks for them."""
+
+    file: Callable[[str], Path]
+    folder: Path
+    peers: Peers
+
+
+def capture(setting: Setting) -> Iterator[Row]:
+    """A capture into tables, against whatever else reads captures."""
+    file, peers = setting.file("capture"), setting.peers
+    part, empty = setting.file("head"), setting.file("empty")
+    others = [
+        (peers.tshark(file), TSHARK),
+        (peers.loop("scapy", part, empty, HEAD), SCAPY),
+        (peers.loop("dpkt", part, empty, HEAD), DPKT),
+        (peers.tcpdump(file), FASTER),
+        (peers.packetq(file), FASTER),
+        (peers.capinfos(file), FASTER),
+        (peers.dnscap(file), FASTER),
+        (peers.capinfos(file, "-cT"), FASTER),
+    ]
+    for other, goal in others:
+        if other is not None:
+            yield Row("pcap to tables", _drain(file), other, goal)
+
+
+def formats(setting: Setting) -> Iterator[Row]:
+    """The same packets in other wrappings, against the plain capture."""
+    plain = _drain(setting.file("capture"), "plain pcap")
+    names = {"cooked": "Linux cooked v2", "vxlan": "VXLAN", "pcapng": "pcapng", "gz": ".gz", "zst": ".zst"}
+    names["names"] = "231 thousand names"
+    for name, words in names.items():
+        yield Row(f"{words} to tables", _drain(setting.file(name)), plain, PCAPNG if name == "pcapng" else COST)
+
+
+def postmortem(setting: Setting) -> Iterator[Row]:
+    """The whole way from the capture to the page, against printing fields."""
+    file = setting.file("capture")
+    if (other := setting.peers.tshark(file)) is not None:
+        yield Row("pcap to page", _postmortem(setting, file), other, POSTMORTEM)
+
+
+def memory(setting: Setting) -> Iterator[Row]:
+    """The most memory that reading takes, and whether it grows with the file."""
+    plain, large = _drain(setting.file("capture"), "plain pcap"), _drain(setting.file("large"), slow=True)
+    yield Row("memory, 2 M packets", plain, plain, MEMORY)
+    yield Row("memory, 10 M packets", large, plain, MEMORY)
+    yield Row("memory, 10 M against 2 M packets", large, plain, FLAT)
+
+
+def start(setting: Setting) -> Iterator[Row]:
+    """What is paid before the first packet, against the imports that cannot be avoided."""
+    helped = Command("analyze --help", (*ANALYZE, "--help"))
+    yield Row("analyze --help", helped, _import("typer"), HELP)
+    yield Row("100 packets to page", _postmortem(setting, setting.file("tiny")), _import("polars"), TINY)
+
+
+def cores(setting: Setting) -> Iterator[Row]:
+    """Two processes against one, if the command line has a choice."""
+    if "--jobs" not in _help("postmortem"):
+        setting.peers.left_out["one core against two"] = "there is no --jobs"
+        return
+    file = setting.file("capture")
+    two, one = (_postmortem(setting, file, "--jobs", jobs) for jobs in ("2", "1"))
+    yield Row("pcap to page, two cores", two, Command("one core", one.argv), CORES)
+
+
+def logs(setting: Setting) -> Iterator[Row]:
+    """Logs into tables."""
+    coredns, klog, audit = setting.file("coredns"), setting.file("klog"), setting.file("audit")
+    peers = setting.peers
+    yield Row("CoreDNS log to tables", _drain(coredns), peers.expression("coredns", coredns), FASTER)
+    if (other := peers.one_liner(coredns)) is not None:
+        yield Row("CoreDNS log to tables", _drain(coredns), other, FASTER)
+    if (other := peers.jq(audit)) is not None:
+        yield Row("audit log to tables", _drain(audit), other, FASTER)
+    yield Row("klog to tables", _drain(klog), peers.expression("klog", klog), FASTER)
+
+
+GROUPS: dict[str, Callable[[Setting], Iterator[Row]]] = {
+    group.__name__: group for group in (capture, postmortem, formats, memory, start, cores, logs)
+}
+
+
+def _drain(file: Path, name: str = "", *, slow: bool = False) -> Command:
+    return Command(name or file.name, (sys.executable, "-m", "benchmarks.drain", str(file)), slow=slow)
+
+
+def _postmortem(setting: Setting, file: Path, *options: str) -> Command:
+    page = setting.folder / "page.html"
+    argv = (*ANALYZE, "postmortem", str(file), "-o", str(page), "--force", "--quiet", *options)
+    return Command("analyze postmortem", argv)
+
+
+def _import(module: str) -> Command:
+    return Command(f"import {module}", (sys.executable, "-c", f"import {module}"))
+
+
+def _help(command: str) -> str:
+    done = subprocess.run((*ANALYZE, command, "--help"), capture_output=True, text=True, cwd=ROOT, check=True)
+    return done.stdout

@@ -1,0 +1,139 @@
+"""A case in files says exactly what its inputs say, whether it fits into memory or not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from analyzer.case import FILE, Writer, is_case, load
+from analyzer.case.buckets import BUCKETS, bucket_of
+from analyzer.case.folder import UNFINISHED
+from analyzer.errors import InputError, OutputError
+from analyzer.frames import COREDNS_QUERIES, DNS_ANSWERS, DNS_MESSAGES, PACKETS
+from analyzer.model import Result
+from analyzer.pipeline import RunOptions, ingest, investigate
+from tests.build import rows
+from tests.cases import CAPTURES, CASES, as_json, result_of
+
+
+def judged(*inputs: Path, like: Result, memory: int | None = None) -> str:
+    options = RunOptions(inputs=inputs, title=like.title, command=like.command, memory=memory)
+    return as_json(investigate(options))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_kept_case_is_judged_as_its_inputs_are(case: str, tmp_path: Path) -> None:
+    ingest(RunOptions(inputs=(CAPTURES / case,)), tmp_path / "kept")
+    like = result_of(case)
+    assert judged(tmp_path / "kept", like=like) == as_json(like)
+    assert judged(tmp_path / "kept", like=like, memory=0) == as_json(like)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_tables_that_do_not_fit_into_memory_say_the_same(case: str) -> None:
+    like = result_of(case)
+    assert judged(CAPTURES / case, like=like, memory=100_000) == as_json(like)
+
+
+def test_a_second_run_reads_no_input(tmp_path: Path) -> None:
+    copy = tmp_path / "queries.log"
+    copy.write_text(
+        '2026-03-14T09:00:00Z [INFO] 10.0.0.1:4000 - 7 "A IN a.example. udp 30 false 512" NOERROR qr 60 0.001s\n'
+    )
+    ingest(RunOptions(inputs=(copy,)), tmp_path / "kept")
+    copy.unlink()
+    assert [report.used for report in investigate(RunOptions(inputs=(tmp_path / "kept",))).inputs] == [1]
+
+
+def test_ingesting_again_leaves_nothing_of_the_case_before(tmp_path: Path) -> None:
+    ingest(RunOptions(inputs=(CAPTURES / "outage",)), tmp_path / "kept")
+    ingest(RunOptions(inputs=(CAPTURES / "audit-log-flood",)), tmp_path / "kept")
+    assert not list((tmp_path / "kept" / "packets").rglob("*.parquet"))
+    assert not (tmp_path / "kept" / UNFINISHED).exists()
+
+
+def test_cases_and_files_are_kept_together_in_a_new_case(tmp_path: Path) -> None:
+    first = CAPTURES / "dns-search-chain"
+    ingest(RunOptions(inputs=(first,)), tmp_path / "one")
+    whole = ingest(RunOptions(inputs=(tmp_path / "one", CAPTURES / "quiet")), tmp_path / "two")
+    apart = [ingest(RunOptions(inputs=(path,)), tmp_path / "x") for path in (first, CAPTURES / "quiet")]
+    for table, kept in whole.tables.items():
+        assert kept.height == sum(case.tables[table].height for case in apart if table in case.tables), table.name
+    assert len(whole.reports) == sum(len(case.reports) for case in apart)
+
+
+def test_two_inputs_of_one_name_are_told_apart_and_one_input_given_twice_counts_once(tmp_path: Path) -> None:
+    for name in ("dns-search-chain", "quiet"):
+        ingest(RunOptions(inputs=(CAPTURES / name,)), tmp_path / name)
+    whole = investigate(RunOptions(inputs=(tmp_path / "dns-search-chain", tmp_path / "quiet", tmp_path / "quiet")))
+    assert len(whole.inputs) == len({report.path for report in whole.inputs})
+    used = [report.path for report in whole.inputs if report.used]
+    assert [path for path in used if path.endswith(" (2)")] == ["coredns.log (2)", "node.pcap.gz (2)"]
+    assert sorted({f.subject for f in whole.findings}) == sorted(
+        {f.subject for f in result_of("dns-search-chain").findings}
+    )
+
+
+def test_an_interrupted_run_leaves_no_case_and_can_be_repeated(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "kept")
+    writer.add(PACKETS, rows(PACKETS, {"src": "10.0.0.1", "dst": "10.0.0.2"}).collect())
+    writer.end_input()
+    assert not is_case(tmp_path / "kept")
+    Writer(tmp_path / "kept").finish((), {})
+    assert load(tmp_path / "kept").tables == {}
+
+
+def test_a_folder_with_other_things_is_never_written_to(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="neither new nor a case"):
+        Writer(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("memory", [None, 0])
+def test_a_case_with_a_lost_part_is_refused(tmp_path: Path, memory: int | None) -> None:
+    ingest(RunOptions(inputs=(CAPTURES / "quiet",)), tmp_path / "kept")
+    next((tmp_path / "kept").rglob("*.parquet")).unlink()
+    with pytest.raises(InputError, match="not a whole case"):
+        load(tmp_path / "kept", memory)
+
+
+def test_a_case_of_another_schema_is_refused(tmp_path: Path) -> None:
+    ingest(RunOptions(inputs=(CAPTURES / "quiet",)), tmp_path / "kept")
+    told = json.loads((tmp_path / "kept" / FILE).read_text())
+    (tmp_path / "kept" / FILE).write_text(json.dumps(told | {"schema": "analyzer-case/1"}))
+    with pytest.raises(InputError, match="ingest it again"):
+        load(tmp_path / "kept")
+
+
+def test_both_directions_of_a_connection_lie_in_one_bucket() -> None:
+    ends = [{"src": f"10.0.{n}.1", "src_port": 40000 + n, "dst": "10.9.9.9", "dst_port": 443} for n in range(500)]
+    back = [{"src": e["dst"], "src_port": e["dst_port"], "dst": e["src"], "dst_port": e["src_port"]} for e in ends]
+    there, again = (bucket_of(PACKETS, rows(PACKETS, *rows_).collect()) for rows_ in (ends, back))
+    assert there.equals(again)
+    assert max(there.value_counts()["count"].to_list()) < 500 // BUCKETS * 2
+
+
+def test_a_client_lies_in_one_bucket_whatever_tells_of_it() -> None:
+    clients = [f"10.0.{n // 200}.{n % 200}" for n in range(400)]
+    asked = rows(DNS_MESSAGES, *({"src": c, "dst": "10.9.9.9", "response": False} for c in clients)).collect()
+    told = rows(DNS_MESSAGES, *({"src": "10.9.9.9", "dst": c, "response": True} for c in clients)).collect()
+    logged = rows(COREDNS_QUERIES, *({"client": c} for c in clients)).collect()
+    records = rows(DNS_ANSWERS, *({"client": c} for c in clients)).collect()
+    buckets = [bucket_of(DNS_MESSAGES, asked), bucket_of(DNS_MESSAGES, told)]
+    buckets += [bucket_of(COREDNS_QUERIES, logged), bucket_of(DNS_ANSWERS, records)]
+    assert all(buckets[0].equals(bucket) for bucket in buckets[1:])
+    assert set(buckets[0]) == set(range(BUCKETS))
+
+
+def test_every_row_is_written_once(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "kept")
+    frame = rows(PACKETS, *({"src": f"10.0.0.{n}", "dst": "10.9.9.9", "src_port": n} for n in range(100))).collect()
+    writer.add(PACKETS, frame)
+    writer.finish((), {})
+    kept = load(tmp_path / "kept", memory=0).tables[PACKETS]
+    assert kept.height == 100
+    assert pl.concat(kept.buckets).collect().sort("number").equals(frame)

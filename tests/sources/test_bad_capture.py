@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,11 @@ BAD = Path(__file__).resolve().parents[2].parent / "shared" / "bad"
 TABLE = BAD / "EXPECTED.tsv"
 
 pytestmark = pytest.mark.skipif(not TABLE.exists(), reason="no damaged captures beside the checkout")
+
+SECONDS_MOST, BYTES_MOST = 10.0, 1 << 30
+"""What reading any one of them may cost: seconds of CPU, which other work does not lengthen, and bytes of memory."""
+HANGING_AFTER = 300
+"""Seconds after which the reading of all of them counts as hanging."""
 
 MORE = {
     "pcap/udp_len_0.pcap": (11, 11),  # the datagram reaches to the end of its packet
@@ -68,3 +75,26 @@ def test_the_outcome_is_as_expected(row: dict[str, str]) -> None:
         assert any(NOTED[name] in note for note in ledger.notes)
     everything = "".join(table.write_json() for table in tables.values())
     assert all(character.isprintable() or character == "\n" for character in everything)
+
+
+@pytest.fixture(scope="module")
+def costs() -> dict[str, tuple[float, int]]:
+    """Seconds of CPU and most bytes in use for each file, measured in a process of its own."""
+    files = [str(BAD / row["file"]) for row in _rows()]
+    command = [sys.executable, "-m", "tests.sources.capture.bounded", *files]
+    root = Path(__file__).resolve().parents[2]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=HANGING_AFTER, check=False)
+    except subprocess.TimeoutExpired as late:
+        said = (late.stdout or b"").decode()
+        pytest.fail(f"reading never ended: {said.splitlines()[-1] if said else 'before the first file'}")
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = [line.split("\t") for line in done.stdout.splitlines()]
+    return {file: (float(seconds), int(peak)) for file, seconds, peak in told}
+
+
+@pytest.mark.parametrize("row", _rows(), ids=lambda row: row["file"])
+def test_reading_it_costs_little_time_and_memory(row: dict[str, str], costs: dict[str, tuple[float, int]]) -> None:
+    seconds, peak = costs[str(BAD / row["file"])]
+    assert seconds < SECONDS_MOST
+    assert 0 < peak < BYTES_MOST

@@ -1,21 +1,17 @@
-"""Recorded captures and those of public test suites, where that evidence lies beside the checkout."""
+"""Recorded captures, where that evidence lies beside the checkout."""
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from analyzer.errors import InputError
-from analyzer.sources.contract import Ledger
 from tests.sources.capture.make import read_file
-from tests.sources.capture.oracle import dns_rows, fields, needs_tshark, our_dns_rows
+from tests.sources.capture.oracle import dns_rows, needs_tshark, our_dns_rows
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 RECORDED = sorted((SHARED / "real" / "pcap").glob("*.pcap"))
-PUBLIC = sorted(path for path in (SHARED / "data" / "pcap").rglob("*") if path.suffix in (".pcap", ".pcapng", ".cap"))
 
 pytestmark = pytest.mark.skipif(not RECORDED, reason="no recorded captures beside the checkout")
 
@@ -39,27 +35,3 @@ def test_the_metadata_storm_is_counted_once_at_every_interface(path: Path) -> No
     assert asked["token_ttl_seconds"].drop_nulls().len() == 201
     assert http["expires_at"].drop_nulls().len() == 201
     assert asked["user_agent"].drop_nulls().str.starts_with("Boto").all()
-
-
-def _ledger(path: Path) -> Ledger | str:
-    """The ledger, or why the capture was refused."""
-    try:
-        return read_file(path)[1]
-    except InputError as refused:
-        return str(refused)
-
-
-@needs_tshark
-def test_sixty_public_captures_are_accounted_for_frame_by_frame() -> None:
-    compared = 0
-    for path in random.Random(20261122).sample(PUBLIC, 60):
-        frames = fields(path, "frame.number")
-        ledger = _ledger(path)
-        if isinstance(ledger, str):
-            assert frames is None or "unsupported link type" in ledger, path
-            continue
-        assert ledger.records == ledger.used + ledger.skipped + ledger.incomplete_tail
-        if frames is not None:
-            assert ledger.records == len(frames), path
-            compared += 1
-    assert compared >= 40

@@ -88,11 +88,12 @@ class PcapReader:
         if self.near is None:
             self.near = int(fields[0, 0])
         odd = self.form.odd(fields, self.near)
-        far = np.flatnonzero(np.abs(fields[:, 0] - self.near) > NEAR)
-        if len(far):
+        seconds = fields[:, 0]
+        if seconds.max() - self.near > NEAR or self.near - seconds.min() > NEAR:
             # A file header reads as a record of another time.
+            far = np.flatnonzero(np.abs(seconds - self.near) > NEAR)
             words = PCAP_WORDS if self.form.order == "<" else PCAP_WORDS.astype(np.uint32).byteswap().astype(np.int64)
-            for place in far[np.isin(fields[far, 0], words)].tolist():
+            for place in far[np.isin(seconds[far], words)].tolist():
                 if begins(data, int(step.offsets[place]), size):
                     odd[place] = True
                     break

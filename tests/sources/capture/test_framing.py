@@ -250,3 +250,19 @@ def test_the_stream_may_give_one_byte_at_a_time() -> None:
     ledger = Ledger()
     list(batches(frames_of(Slow(pcap(FRAMES)), ledger), "t", ledger))
     assert ledger.used == 10
+
+
+@pytest.mark.parametrize("kind", ["pcap", "pcapng"])
+def test_a_window_damaged_at_more_than_a_thousand_places_is_given_up_and_counted(kind: str) -> None:
+    frame = FRAMES[0]
+    if kind == "pcap":
+        good, bad = pcap([frame])[24:], struct.pack("<IIII", 5, 2_000_000, 4, 4) + b"bad!"
+        data, count = pcap([]) + (good * 5 + bad) * 1500, 5
+    else:
+        data, count = _ng(*[enhanced(frame, TICKS) + b"\xff" * 12] * 1500), 1
+    tables, ledger = read_all(data)
+    assert count * 1000 <= tables["packets"].height <= count * 1001 + 1
+    assert 1000 <= ledger.skipped <= 1002
+    # The places are not told one by one.
+    assert len(ledger.notes) < 15
+    assert any("further places could not be read" in note for note in ledger.notes)

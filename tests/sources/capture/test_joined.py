@@ -77,7 +77,7 @@ def test_a_note_tells_how_many_files_stand_in_it() -> None:
     assert ledger.notes == ["3 capture files stand in it one after the other; frames are numbered through"]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.sampled_from(sorted(FILES)), min_size=1, max_size=5), st.integers(1, 700))
 def test_windows_of_any_size_give_the_same_frames(names: list[str], size: int) -> None:
     data = b"".join(FILES[name] for name in names)

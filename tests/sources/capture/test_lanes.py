@@ -44,6 +44,17 @@ def test_pcap_lanes_equal_the_plain_walk_on_damaged_captures(order: str, header:
         _same(chain, _damaged(rng, whole), rng)
 
 
+def test_lanes_equal_the_plain_walk_where_the_two_lengths_may_be_swapped() -> None:
+    rng = random.Random(7)
+    chain = PcapFormat("<", 1_000_000, 16, 1, 262144, swapped=True)
+    whole = bytearray(pcap(_frames(rng, 1500), snaplen=60)[24:])
+    for at in walk_plain(chain, padded(bytes(whole)).data, 0, len(whole)).offsets[::2].tolist():
+        whole[at + 8 : at + 16] = whole[at + 12 : at + 16] + whole[at + 8 : at + 12]
+    assert len(walk_plain(chain, padded(bytes(whole)).data, 0, len(whole)).offsets) == 1500
+    for _ in range(75):
+        _same(chain, _damaged(rng, bytes(whole)), rng)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_pcapng_lanes_equal_the_plain_walk_on_damaged_captures(order: str) -> None:
     rng = random.Random(3)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.oracle.checks import NEAR, Difference, Totals, examine
+from tests.oracle.checks import NEAR, Difference, Totals, examine_and_count
 from tests.oracle.corpus import DATA, entries, spread
 from tests.oracle.explained import explanations, unexplained
 from tests.oracle.theirs import missing_tools
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _examined(data: Path, files: list[str], jobs: int) -> Iterator[Examined]:
     # Fresh processes: a fork would copy the locks of other libraries' threads.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(examine, [data / file for file in files], files, chunksize=4)
+        yield from pool.map(examine_and_count, [data / file for file in files], files, chunksize=4)
 
 
 def _progress(results: Iterator[Examined], count: int) -> Iterator[Examined]:

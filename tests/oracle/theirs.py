@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOOLS = ("capinfos", "tshark")
-PORTS = (53,)
-"""Ports of DNS; tshark takes other protocols for DNS as well, and DNS at other ports for DNS."""
+PORTS = (53, 5353, 5355)
+"""Ports of DNS, multicast DNS and LLMNR. At the others where we look for DNS tshark does not."""
+_PROTOCOLS = {"dns", "mdns", "llmnr"}
 
 _UNIT = "\x1f"
 """Stands between the values of one field; no field holds it."""
@@ -99,7 +100,11 @@ def micros(text: str) -> int | None:
 def _messages(row: list[str]) -> list[DnsRow]:
     """The DNS messages of one frame. Those that ICMP quotes are not messages of it."""
     number, protocols, ports = int(row[0]), row[6].split(":"), row[7].split(_UNIT) + row[8].split(_UNIT)
-    if "dns" not in protocols or {"icmp", "icmpv6"} & set(protocols) or not {str(port) for port in PORTS} & set(ports):
+    if (
+        not _PROTOCOLS & set(protocols)
+        or {"icmp", "icmpv6"} & set(protocols)
+        or not {str(port) for port in PORTS} & set(ports)
+    ):
         return []
     idents, answers, rcodes, asked, answered, names, kinds = (text.split(_UNIT) if text else [] for text in row[9:16])
     out: list[DnsRow] = []

@@ -25,8 +25,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.ipc
 from numpy.typing import NDArray
 
 from analyzer.errors import InputError
@@ -177,6 +175,9 @@ def _frame(data: bytes) -> pl.DataFrame:
 
 def _mapped(path: Path) -> pl.DataFrame:
     """The frame of a file that nobody needs by its name any more: its pages live as long as the frame."""
+    import pyarrow as pa  # only where there are several processes
+    import pyarrow.ipc
+
     with pa.memory_map(str(path)) as file:
         path.unlink()
         frame = pl.from_arrow(pa.ipc.open_file(file).read_all())

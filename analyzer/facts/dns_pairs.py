@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import numpy as np
 import polars as pl
 
 SOCKET = ["client", "client_port", "server", "server_port", "transport", "dns_id"]
@@ -36,7 +37,7 @@ def pairs(messages: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
     asked_at = pl.when(asks).then("time").forward_fill().shift(1)
     any_before = pl.when(starts).then(asks.cast(pl.Int8)).otherwise(pl.when(asks).then(pl.lit(1, pl.Int8)))
     asked_before = any_before.forward_fill().shift(1) == 1
-    settled = pl.col("response").shift(1) & pl.col("rcode").shift(1).is_in(FINAL)
+    settled = pl.col("response").shift(1) & pl.col("final").shift(1)
     again = asks & ~starts & asked_before & (pl.col("time") - asked_at <= RETRY_WINDOW) & ~settled.fill_null(False)
     return pl.concat([near, _left(messages, near)]), ordered.filter(again.fill_null(False))["row"]
 
@@ -64,39 +65,36 @@ def with_questions(messages: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-_TEXTS = ("client", "server", "transport", "name", "qtype")
+_HASHES = (0, 100)
+"""First seeds of the two hashes of a tuple, a seed for each of its columns. 128 bits: no two tuples of any capture
+meet by chance, and who makes some meet mixes up but his own messages."""
 
 
 def _ordered(messages: pl.DataFrame) -> pl.DataFrame:
     """The messages with those of one input and tuple side by side; `starts` is true at the first of each tuple.
 
-    Sorted by a hash, because text is slow to sort, and told apart by the values, so that a collision joins nothing.
+    A tuple is known by its hash, because text is slow to sort and to carry along.
     """
-    text = {name: pl.col(name).cast(pl.Categorical).to_physical() for name in _TEXTS}
-    number = {name: pl.col(name) for name in ("client_port", "server_port", "dns_id")}
-    keys = messages.select(
-        "row",
-        "time",
-        "response",
-        "rcode",
-        pl.col("source").cast(pl.Categorical).to_physical(),
-        **{name: one.cast(pl.UInt32).fill_null(0) for name, one in (text | number).items()},
+    low, high = (
+        sum(pl.col(name).hash(seed + place) for place, name in enumerate(["source", *TUPLE])) for seed in _HASHES
     )
-    key = ["source", *text, *number]
-    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in key)
-    return (
-        keys.with_columns(hash=pl.struct(key).hash())
-        .sort("hash", "row")
-        .select("row", "time", "response", "rcode", starts=~same.fill_null(False))
+    keys = messages.select("row", "time", "response", final=pl.col("rcode").is_in(FINAL), low=low, high=high)
+    same = (pl.col("low") == pl.col("low").shift(1)) & (pl.col("high") == pl.col("high").shift(1))
+    # Rows ascend already: a second key would be packed with the first one row by row.
+    return keys.sort("low", maintain_order=True).select(
+        "row", "time", "response", "final", starts=~same.fill_null(False)
     )
 
 
 def _left(messages: pl.DataFrame, near: pl.DataFrame) -> pl.DataFrame:
     """What is left over, matched forward from the query whatever input the answer is in."""
-    rest = messages.select("row", "time", "response", *TUPLE)
-    asks = rest.filter(~pl.col("response")).join(near, left_on="row", right_on="query", how="anti")
-    replies = rest.filter("response").join(near, left_on="row", right_on="answer", how="anti")
-    met = asks.sort("time", "row").join_asof(
+    met = np.zeros(messages.height, bool)
+    met[near["query"]] = met[near["answer"]] = True
+    rest = messages.filter(~pl.Series(met)).select("row", "time", "response", *TUPLE)
+    asks, replies = rest.filter(~pl.col("response")), rest.filter("response")
+    if not asks.height or not replies.height:
+        return near.clear()
+    later = asks.sort("time", "row").join_asof(
         replies.sort("time", "row").rename({"row": "answer"}),
         on="time",
         by=TUPLE,
@@ -104,5 +102,5 @@ def _left(messages: pl.DataFrame, near: pl.DataFrame) -> pl.DataFrame:
         tolerance=ANSWER_WINDOW,
         check_sortedness=False,
     )
-    once = met.filter(pl.col("answer").is_not_null()).group_by("answer").agg(query=pl.col("row").max())
+    once = later.filter(pl.col("answer").is_not_null()).group_by("answer").agg(query=pl.col("row").max())
     return once.select("query", "answer")

@@ -35,8 +35,8 @@ def _both(name: str, doc: str) -> tuple[Col, ...]:
     return tuple(Col(f"{side}_{name}", pl.Int64(), f"From the {side}: {doc}.") for side in SIDES)
 
 
-CONNECTIONS = Table(
-    "tcp_connections",
+SEEN = Table(
+    "tcp_connections_seen",
     "One row per TCP connection or attempt in one capture, from one SYN to the next with another initial sequence "
     "number. Copies of packets at other interfaces are left out. A rotated capture gives a row per file.",
     (
@@ -46,6 +46,8 @@ CONNECTIONS = Table(
         Col("client_port", pl.Int32(), "Port of the client."),
         Col("server", pl.String(), "Address that the client spoke to."),
         Col("server_port", pl.Int32(), "Port of the server."),
+        Col("client_isn", pl.Int64(), "Initial sequence number of the client; null without its SYN."),
+        Col("server_isn", pl.Int64(), "Initial sequence number of the server; null without its SYN-ACK."),
         Col("syns", pl.Int32(), "SYN packets of the client; 0 where the capture began later."),
         Col("syn_retries", pl.List(pl.Float64()), "When each further SYN followed, in seconds after the first."),
         Col(
@@ -66,6 +68,21 @@ CONNECTIONS = Table(
         *_both("bytes", "octets of payload, each counted once"),
         *_both("repeated_bytes", "octets of payload that were sent before"),
         *(col for name, (_, doc) in COUNTED.items() for col in _both(name, doc)),
+    ),
+)
+
+
+CONNECTIONS = Table(
+    "tcp_connections",
+    SEEN.doc + " Count the rows that are not covered.",
+    (
+        *SEEN.cols,
+        Col(
+            "covered",
+            pl.Boolean(),
+            "True where another row tells of the same connection: before a service address or the node's own is "
+            "translated, or in another capture. The row kept is the first of the fullest capture.",
+        ),
     ),
 )
 
@@ -139,6 +156,8 @@ def _beginning(s: Streams, client: Flags) -> dict[str, Flags | NDArray[np.float6
     by_client, by_any = (np.logical_or.reduceat(marks, begins) for marks in (plain & client, plain))
     first_back = s.first(~client)[begins]
     return {
+        "client_isn": np.where(ask >= 0, s.seq[ask], -1),
+        "server_isn": np.where(answer >= 0, s.seq[answer], -1),
         "syns": np.add.reduceat(asks, begins, dtype=np.int64),
         "answered": answer >= 0,
         # A clock that stepped back between the two says nothing about the handshake.
@@ -170,7 +189,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     packets = segments(frames[PACKETS])
     parts = [_summed(s) for s in streams(packets)]
     if not parts:
-        return pl.LazyFrame(schema=CONNECTIONS.schema)
+        return pl.LazyFrame(schema=SEEN.schema)
     rows = pl.concat(parts)
     mine = pl.col("from_client")
     return (
@@ -183,14 +202,47 @@ def _derive(frames: Frames) -> pl.LazyFrame:
             server=pl.when(mine).then("dst").otherwise("src"),
             server_port=pl.when(mine).then("dst_port").otherwise("src_port"),
             syns=pl.col("syns").cast(pl.Int32),
+            client_isn=pl.when(pl.col("client_isn") >= 0).then("client_isn"),
+            server_isn=pl.when(pl.col("server_isn") >= 0).then("server_isn"),
             handshake_seconds=pl.col("handshake_seconds").fill_nan(None),
             reset_by=pl.when(pl.col("reset_by") >= 0).then(
                 pl.when(pl.col("reset_by") == 0).then(pl.lit("client")).otherwise(pl.lit("server"))
             ),
         )
-        .select(list(CONNECTIONS.schema))
+        .select(list(SEEN.schema))
         .sort("time", "source", "number", nulls_last=True)
     )
 
 
-TCP_CONNECTIONS = Fact(table=CONNECTIONS, needs_any=((PACKETS,),), derive=_derive, grouped=True)
+TRANSLATION = pl.duration(milliseconds=10)
+"""The longest that a node takes from one interface to the next."""
+
+
+def _covered(seen: pl.DataFrame) -> pl.Series:
+    """Rows of a connection that stands elsewhere: both initial sequence numbers, 64 bits of chance, are the same.
+
+    Of a SYN that nobody answered there are 32 bits; so one end must be the same too, and the time nearly so.
+    """
+    size = pl.len().over("source")
+    rows = seen.with_row_index("at").with_columns(size=size).filter(pl.col("client_isn").is_not_null())
+    order = ["size", "source", "time", "number"]
+    key = ["client_isn", "server_isn"]
+    twice = rows.filter(pl.struct(key).is_duplicated()).sort(order, descending=[True, False, False, False])
+    firsts = ("source", "time", "client", "client_port", "server", "server_port")
+    kept = twice.with_columns(pl.col(name).first().over(key).alias(f"first_{name}") for name in firsts)
+    kept = kept.with_columns(turn=pl.int_range(pl.len()).over(key)).filter(pl.col("turn") > 0)
+    same = pl.all_horizontal(pl.col(name) == pl.col(f"first_{name}") for name in ("client", "client_port"))
+    same |= pl.all_horizontal(pl.col(name) == pl.col(f"first_{name}") for name in ("server", "server_port"))
+    elsewhere = pl.col("source") != pl.col("first_source")
+    soon = (pl.col("time") - pl.col("first_time") <= TRANSLATION).fill_null(False)
+    again = kept.filter(pl.col("server_isn").is_not_null() & (elsewhere | soon) | same & soon & ~elsewhere)
+    return seen.select(pl.int_range(pl.len()).is_in(again["at"].cast(pl.Int64).implode())).to_series()
+
+
+def _once(frames: Frames) -> pl.LazyFrame:
+    seen = frames[TCP_CONNECTIONS_SEEN].collect()
+    return seen.with_columns(covered=_covered(seen)).lazy()
+
+
+TCP_CONNECTIONS_SEEN = Fact(table=SEEN, needs_any=((PACKETS,),), derive=_derive, grouped=True)
+TCP_CONNECTIONS = Fact(table=CONNECTIONS, needs_any=((TCP_CONNECTIONS_SEEN,),), derive=_once)

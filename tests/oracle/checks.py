@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.errors import InputError
+from analyzer.facts.tcp_sequence import FAST, RETRANSMISSION, SPURIOUS
 from tests.oracle.links import SAME_LINK
 from tests.oracle.ours import Ours, ours
 from tests.oracle.statistics import dropped
 from tests.oracle.theirs import FrameRow, Theirs, theirs
-from tests.oracle_tcp import compare
+from tests.oracle_tcp import by_facts, by_tshark, compare, packets
 
 NEAR = 0.01
 """Share by which totals may differ."""
@@ -127,12 +128,25 @@ def dns(capture: Capture) -> Told:
             yield kind, rest.total(), str(min(rest, key=str))
 
 
-def tcp(path: Path) -> Totals:
-    """What the sequence analysis says of TCP segments."""
+def tcp(capture: Capture) -> Told:
+    """What is said of TCP segments: retransmissions of each kind, out of order, lost, keep-alives, zero windows ..."""
+    if capture.ours.refused or not capture.theirs.opened:
+        return
+    mine, told = by_facts(packets(capture.path)), by_tshark(capture.path).events
+    for side, rest in (("tshark only", told - mine), ("ours only", mine - told)):
+        for event in sorted({event for _, event in rest}):
+            numbers = sorted(number for number, name in rest if name == event)
+            yield f"tcp {event}, {side}", len(numbers), f"frame {numbers[0]}"
+
+
+def retransmissions(path: Path) -> Totals:
+    """Retransmissions of every kind, by us and by tshark."""
     try:
-        return compare(path)
+        found = compare(path)
     except InputError:
         return {}
+    kinds = [found[event] for event in (RETRANSMISSION, FAST, SPURIOUS)]
+    return {"retransmissions": (sum(mine for mine, _ in kinds), sum(told for _, told in kinds))}
 
 
 CHECKS: list[Check] = [
@@ -142,7 +156,7 @@ CHECKS: list[Check] = [
     Check("span", span),
     Check("drops", drops),
     Check("dns", dns),
-    Check("tcp", totals=tcp),
+    Check("tcp", tcp, retransmissions),
 ]
 """What is compared; to compare one more thing, add a check."""
 

@@ -11,13 +11,13 @@ from typing import Protocol
 import numpy as np
 
 from analyzer.errors import InputError
-from analyzer.sources.capture.arrays import U8, padded
+from analyzer.sources.capture.arrays import U8
 from analyzer.sources.capture.framing_pcap import PcapReader
 from analyzer.sources.capture.framing_pcapng import PcapngReader
 from analyzer.sources.capture.heads import HEAD_MOST, SECTION_LEAST, SECTION_MAGIC, begins, section_order, settled
 from analyzer.sources.capture.interfaces import Interfaces
 from analyzer.sources.capture.pcap_format import MAGICS, pcap_format
-from analyzer.sources.capture.window import SIZE, Tally, Window, joined, read_full
+from analyzer.sources.capture.window import SIZE, Tally, Window, filled, joined
 from analyzer.sources.contract import ByteStream, Ledger
 
 FILES_MOST = 1 << 12
@@ -40,10 +40,7 @@ def windows(stream: ByteStream, ledger: Ledger, size: int = SIZE) -> Iterator[Wi
     offset, carry = 0, np.empty(0, np.uint8)
     final = False
     while not final:
-        chunk = read_full(stream, size)
-        final = len(chunk) < size
-        data = padded(carry, chunk)
-        length = len(carry) + len(chunk)
+        data, length, final = filled(stream, carry, size)
         parts, stop = files.windows(data, length, offset, final=final)
         yield from joined(parts, data)
         carry = data[stop:length].copy()

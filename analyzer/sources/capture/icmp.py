@@ -77,6 +77,8 @@ _ERRORS6: dict[tuple[int, int], str] = {
 }
 """https://www.iana.org/assignments/icmpv6-parameters"""
 
+PACKET_MOST = 1 << 17
+"""More octets than any IP packet has."""
 _HEADER = 8
 """Bytes of the header of every error, behind which the quote stands."""
 
@@ -145,7 +147,8 @@ def _quoted(packets: Packets, at: I64, four: Flags, addresses: Addresses) -> dic
     end = np.minimum(window.end[at], head.payload_end[at])
     redirect6 = ~four & (gather(window.data, begin - _HEADER, 1)[:, 0] == REDIRECT6)
     types = np.where(redirect6, NOT_IP, np.where(four, IPV4, IPV6))
-    inner = network(window.data, begin, end, end, types, np.ones(len(at), bool))
+    # What is quoted was longer than the quote: only its own header bounds it.
+    inner = network(window.data, begin, end, begin + PACKET_MOST, types, np.ones(len(at), bool))
     read = (inner.reason == FINE) & (inner.version > 0)
     six = inner.version == 6
     known = pl.Series(read)

@@ -73,9 +73,9 @@ def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Fla
     four, six = ethertype == IPV4, ethertype == IPV6
     header = np.where(four, (head[:, 0] & 15).astype(np.int64) * 4, 40)
     total = np.where(four, halves(head, 2), halves(head, 4).astype(np.int64) + 40)
-    # A length of zero is left by segmentation offload: the packet then reaches to the end of the frame.
+    # A length of zero is left by segmentation offload: the packet then reaches to the end of the frame, as at most.
     open_ended = np.where(four, total == 0, total == 40)
-    ip_end = np.where(open_ended, wire_end, at + total)
+    ip_end = np.where(open_ended, wire_end, np.minimum(at + total, wire_end))
     version = head[:, 0] >> 4
     good = (four & (version == 4) & (header >= 20)) | (six & (version == 6))
     good &= open_ended | (total >= header)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 from analyzer.sources.capture import dns, dns_codes, links
+from analyzer.sources.capture.arrays import I64, padded
 from analyzer.sources.capture.dns_names import Names
 from analyzer.sources.capture.http_head import printable, reduced_path
 from analyzer.sources.capture.layers import ABSENT, headers
@@ -30,6 +31,10 @@ LAYERS_MOST = 12
 RECORDS_SHOWN = 6
 FRAME_MOST = 4096
 """Bytes handed to scapy: headers are in front, and payloads are not shown."""
+
+HELD_MOST = 8 << 20
+"""Bytes of frames that are held to be decoded together."""
+_COLUMNS = tuple(column.name for column in fields(Window) if column.name not in ("data", "start", "end"))
 
 _HTTP_SHOWN = (b"host", b"user-agent", b"content-type", b"content-length", b"date", b"server")
 _REQUESTS = (b"GET ", b"PUT ", b"POST ", b"HEAD ", b"DELETE ", b"PATCH ", b"OPTIONS ", b"CONNECT ", b"TRACE ")
@@ -54,6 +59,10 @@ _SHOWN = {
     "ICMPv6TimeExceeded": ("code",),
 }
 """Fields shown of each layer; of any other layer only the name."""
+_RAW = (links.RAW, links.RAW_DLT, links.RAW4, links.RAW6)
+_LOOPBACK = (links.NULL, links.LOOP)
+_KNOWN = (links.ETHERNET, links.COOKED, links.COOKED2, *_LOOPBACK, *_RAW)
+"""Link types that scapy is asked to take apart."""
 _OUTER = ("Ether", "CookedLinux", "CookedLinuxV2", "Loopback", "Dot1Q", "Dot1AD", "IP", "IPv6", "UDP")
 
 
@@ -63,25 +72,50 @@ def quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     if not len(wanted):
         return found
+    held: list[Window] = []
     for window in frames_of(stream, Ledger()):
         if not len(window):
             continue
         here = wanted[(wanted >= window.number[0]) & (wanted <= window.number[-1])]
         places = np.searchsorted(window.number, here)
-        for number, place in zip(here.tolist(), places.tolist(), strict=True):
-            if window.number[place] == number:
-                found[number] = _text(window, place)
+        places = places[window.number[places] == here]
+        if len(places):
+            held.append(_only(window, places))
+        if sum(len(one.data) for one in held) > HELD_MOST:
+            found |= _texts(_together(held))
+            held = []
         if window.number[-1] >= wanted[-1]:
             break
+    return found | _texts(_together(held)) if held else found
+
+
+def _only(window: Window, places: I64) -> Window:
+    """These frames alone, so that the others can be let go."""
+    start, end = window.start[places], window.end[places]
+    data = padded(*(window.data[first:last] for first, last in zip(start.tolist(), end.tolist(), strict=True)))
+    ends = np.cumsum(end - start)
+    return Window(data, ends - (end - start), ends, *(getattr(window, name)[places] for name in _COLUMNS))
+
+
+def _together(held: list[Window]) -> Window:
+    """One window of all: decoding takes as long for one frame as for a hundred."""
+    shift = np.repeat(np.cumsum([0, *(len(one.data) for one in held[:-1])]), [len(one) for one in held])
+    joined = {column.name: np.concatenate([getattr(one, column.name) for one in held]) for column in fields(Window)}
+    return Window(**joined | {"start": joined["start"] + shift, "end": joined["end"] + shift})
+
+
+def _texts(window: Window) -> dict[int, str]:
+    """The text of every frame of the window."""
+    bounds = zip(window.start.tolist(), window.end.tolist(), strict=True)
+    frames = [window.data[first:last].tobytes() for first, last in bounds]
+    parts = [_dissected(*one) for one in zip(frames, window.link.tolist(), _opened(window), strict=True)]
+    messages = _messages([part.dns for part in parts])
+    found = {}
+    for place, (frame, part, message) in enumerate(zip(frames, parts, messages, strict=True)):
+        lines = [_first_line(window, place, len(frame)), *part.lines, *message]
+        text = scrub("\n".join(printable(line.encode("utf-8", "replace")) for line in lines))
+        found[int(window.number[place])] = text if len(text) <= TEXT_MOST else text[: TEXT_MOST - 4] + " ..."
     return found
-
-
-def _text(window: Window, place: int) -> str:
-    frame = window.data[window.start[place] : window.end[place]].tobytes()
-    lines = [_first_line(window, place, len(frame))]
-    lines += _dissected(frame, int(window.link[place]), _opened(window, place))
-    text = scrub("\n".join(printable(line.encode("utf-8", "replace")) for line in lines))
-    return text if len(text) <= TEXT_MOST else text[: TEXT_MOST - 4] + " ..."
 
 
 def _first_line(window: Window, place: int, captured: int) -> str:
@@ -103,46 +137,63 @@ class _Opened:
     tunnels: tuple[tuple[str, int], ...]
 
 
-def _opened(window: Window, place: int) -> _Opened:
-    one = Window(window.data, *(getattr(window, column.name)[place : place + 1] for column in fields(Window)[1:]))
-    link = links.link_layer(one)
-    _, tunnels = headers(one, link)
-    start = int(one.start[0])
-    network = int(link.network[0]) - start if link.ethertype[0] and link.reason[0] == FINE else -1
-    told = [
-        f"{KINDS[kind]}" if number == ABSENT else f"{KINDS[kind]} network_id={number}"
-        for kind, number in zip(tunnels.kind.tolist(), tunnels.network_id.tolist(), strict=True)
-    ]
-    return _Opened(network, tuple(zip(told, (tunnels.inside - start).tolist(), strict=True)))
+def _opened(window: Window) -> list[_Opened]:
+    link = links.link_layer(window)
+    _, tunnels = headers(window, link)
+    network = np.where((link.ethertype != 0) & (link.reason == FINE), link.network - window.start, -1)
+    told: list[list[tuple[str, int]]] = [[] for _ in range(len(window))]
+    inside = tunnels.inside - window.start[tunnels.frame]
+    columns = (tunnels.frame, tunnels.kind, tunnels.network_id, inside)
+    for frame, kind, number, at in zip(*(column.tolist() for column in columns), strict=True):
+        told[frame].append((f"{KINDS[kind]}" if number == ABSENT else f"{KINDS[kind]} network_id={number}", at))
+    return [_Opened(at, tuple(one)) for at, one in zip(network.tolist(), told, strict=True)]
 
 
-def _dissected(frame: bytes, link: int, opened: _Opened) -> list[str]:
-    """One line per layer; what scapy cannot take apart is said to be so."""
-    from scapy.error import Scapy_Exception
+@dataclass(slots=True)
+class _Dissected:
+    """One line per layer, and the DNS message behind them, empty where there is none."""
 
-    kind = _layer_of(link, frame)
-    lines: list[str] = []
-    at = 0
-    if kind is None:
-        lines.append(f"link type {link}, not dissected")
+    lines: list[str] = field(default_factory=list)
+    dns: bytes = b""
+
+
+def _dissected(frame: bytes, link: int, opened: _Opened) -> _Dissected:
+    """What scapy can take apart; what it cannot is said to be so."""
+    out = _Dissected()
+    if link not in _KNOWN:
+        out.lines.append(f"link type {link}, not dissected")
         if opened.network < 0:
-            return lines
-        at = opened.network
+            return out
+    kind = _layer_of(link, frame)
+    at = 0 if kind is not None else opened.network
     try:
         for told, inside in opened.tunnels:
-            lines.extend(_layers((kind or _ip(frame[at:]))(frame[at:inside]), outer=True))
-            lines.append(told)
+            _layers(out, (kind or _ip(frame[at:]))(frame[at:inside]), outer=True)
+            out.lines.append(told)
             at, kind = inside, None
-        lines.extend(_layers((kind or _ip(frame[at:]))(frame[at : at + FRAME_MOST])))
-    except (
-        *(struct.error, AttributeError, ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError),
-        Scapy_Exception,
-    ) as error:
-        lines.append(f"rest not dissected ({type(error).__name__})")
-    return lines
+        _layers(out, (kind or _ip(frame[at:]))(frame[at : at + FRAME_MOST]))
+    except _failures() as error:
+        out.lines.append(_failed(error))
+    return out
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What scapy raises at bytes that it cannot take apart."""
+    from scapy.error import Scapy_Exception
+
+    plain = (struct.error, AttributeError, ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError)
+    return (*plain, Scapy_Exception)
+
+
+def _failed(error: Exception) -> str:
+    return f"rest not dissected ({type(error).__name__})"
 
 
 def _ip(packet: bytes) -> Any:
+    from scapy.config import conf
+
+    # Else importing IP asks this machine for its routes.
+    conf.route_autoload = conf.route6_autoload = False
     from scapy.layers.inet import IP
     from scapy.layers.inet6 import IPv6
 
@@ -154,33 +205,30 @@ def _layer_of(link: int, frame: bytes) -> Any:
     ip = _ip(frame)
     from scapy.layers.l2 import CookedLinux, CookedLinuxV2, Ether, Loopback
 
-    if link in (links.RAW, links.RAW_DLT, links.RAW4, links.RAW6):
+    if link in _RAW:
         return ip
     known = {links.ETHERNET: Ether, links.COOKED: CookedLinux, links.COOKED2: CookedLinuxV2}
-    return known.get(link, Loopback if link in (links.NULL, links.LOOP) else None)
+    return known.get(link, Loopback if link in _LOOPBACK else None)
 
 
-def _layers(packet: Any, *, outer: bool = False) -> Iterator[str]:
+def _layers(out: _Dissected, packet: Any, *, outer: bool = False) -> None:
     """A line per layer; of an outer packet only up to its transport header, since what follows is told apart."""
-    ports: tuple[int, ...] = ()
     layer = packet
     for _ in range(LAYERS_MOST):
         name = type(layer).__name__
         if name in ("NoPayload", "Padding") or (outer and name not in _OUTER):
             return
         if name in ("UDP", "TCP"):
-            ports = (int(layer.sport), int(layer.dport))
-            yield _fields(layer, name)
-            if outer:
-                return
-            yield from _payload(bytes(layer.payload), ports, tcp=name == "TCP")
+            out.lines.append(_fields(layer, name))
+            if not outer:
+                _payload(out, bytes(layer.payload), (int(layer.sport), int(layer.dport)), tcp=name == "TCP")
             return
         if name == "Raw":
-            yield f"payload of {len(bytes(layer))} bytes, not shown"
+            out.lines.append(f"payload of {len(bytes(layer))} bytes, not shown")
             return
-        yield _fields(layer, name)
+        out.lines.append(_fields(layer, name))
         layer = layer.payload
-    yield "deeper layers are not shown"
+    out.lines.append("deeper layers are not shown")
 
 
 def _fields(layer: Any, name: str) -> str:
@@ -193,15 +241,15 @@ def _fields(layer: Any, name: str) -> str:
     return " ".join([str(layer.name), *shown])
 
 
-def _payload(body: bytes, ports: tuple[int, ...], *, tcp: bool) -> Iterator[str]:
+def _payload(out: _Dissected, body: bytes, ports: tuple[int, int], *, tcp: bool) -> None:
     if not body:
         return
     if 53 in ports and len(body) > 2 * tcp:
-        yield from _dns(body[2:] if tcp else body)
+        out.dns = body[2:] if tcp else body
     elif body.startswith((b"HTTP/1.", *_REQUESTS)):
-        yield from _http(body)
+        out.lines.extend(_http(body))
     else:
-        yield f"payload of {len(body)} bytes, not shown"
+        out.lines.append(f"payload of {len(body)} bytes, not shown")
 
 
 def _http(body: bytes) -> Iterator[str]:
@@ -221,21 +269,33 @@ def _http(body: bytes) -> Iterator[str]:
     yield f"{hidden} other header fields and any body are not shown"
 
 
-def _dns(message: bytes) -> Iterator[str]:
-    """The question by our own strict decoder, the answers by scapy."""
-    data = np.concatenate([np.frombuffer(message, np.uint8), np.zeros(512, np.uint8)])
-    ends = np.array([len(message)])
-    made = dns.decode(data, np.array([0]), ends, np.array([len(message) < FRAME_MOST - 256]))
-    if made.state[0] != dns.GOOD:
+def _messages(messages: list[bytes]) -> list[list[str]]:
+    """The lines of each message, none of an empty one: the question by our own strict decoder, the answers by scapy."""
+    data = padded(*messages)
+    lengths = np.array([len(message) for message in messages])
+    ends = np.cumsum(lengths)
+    made = dns.decode(data, ends - lengths, ends, lengths < FRAME_MOST - 256)
+    names = Names().texts(data, made.name_at, made.name_length).to_list()
+    return [
+        list(_dns(message, made, row, names[row] or ".")) if message else [] for row, message in enumerate(messages)
+    ]
+
+
+def _dns(message: bytes, made: dns.Messages, row: int, name: str) -> Iterator[str]:
+    if made.state[row] != dns.GOOD:
         yield "DNS, malformed or cut"
         return
-    flags = int(made.flags[0])
-    name = Names().texts(data, made.name_at, made.name_length)[0]
+    flags, answers = int(made.flags[row]), int(made.counts[row, 1])
     kind = "answer" if flags & 0x8000 else "query"
     rcode = f" {dns_codes.RCODES[flags & 15]}" if flags & 0x8000 else ""
-    asked = f" {dns_codes.type_text(int(made.qtype[0]))} {name or '.'}" if made.qtype[0] >= 0 else ""
-    yield f"DNS {kind} id={int(made.id[0])}{asked}{rcode} answers={int(made.counts[0, 1])}"
-    yield from _answers(message)
+    asked = f" {dns_codes.type_text(int(made.qtype[row]))} {name}" if made.qtype[row] >= 0 else ""
+    yield f"DNS {kind} id={int(made.id[row])}{asked}{rcode} answers={answers}"
+    if not answers:
+        return
+    try:
+        yield from _answers(message)
+    except _failures() as error:
+        yield _failed(error)
 
 
 def _answers(message: bytes) -> Iterator[str]:

@@ -119,7 +119,12 @@ def _spell4(keys: U64) -> pl.Series:
 
 def _spell6(keys: U64) -> pl.Series:
     packed = np.ascontiguousarray(keys.astype(">u8")).view(np.uint8).reshape(-1, 16)
-    return pl.Series([str(IPv6Address(row.tobytes())) for row in packed], dtype=pl.String)
+    return pl.Series([_text6(IPv6Address(row.tobytes())) for row in packed], dtype=pl.String)
+
+
+def _text6(address: IPv6Address) -> str:
+    """RFC 5952, section 5: a mapped address ends in dots. Python writes it so from 3.13 on only."""
+    return f"::ffff:{address.ipv4_mapped}" if address.ipv4_mapped else str(address)
 
 
 class Addresses:

@@ -194,3 +194,8 @@ def test_a_clock_that_steps_back_is_told() -> None:
     times = [0.0, 1.0, 2.0, 3.0 - 3600, 4.0 - 3600]
     _, ledger = read_all(pcap([(when + 7200, ethernet(ipv4(DNS, 17, A, B, ident=n))) for n, when in enumerate(times)]))
     assert ledger.notes == ["clock stepped -3600 s at packet 4"]
+
+
+def test_a_mapped_address_is_written_with_dots_whatever_the_python() -> None:
+    packet = ipv6(udp(b"x", 5000, 6000), 17, "::ffff:192.0.2.7", "fd00::1")
+    assert read_all(pcap([ethernet(packet, 0x86DD)]))[0]["packets"]["src"].to_list() == ["::ffff:192.0.2.7"]

@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import io
 import random
+import sys
+from functools import partial
+
+import pytest
 
 from analyzer.sources.capture import SOURCE
-from tests.sources.capture.make import answer, cooked2, dns_frame, ethernet, ipv4, pcap, query, record, tcp, udp
+from analyzer.sources.capture.reader import frames_of
+from tests.sources.capture.make import (
+    answer,
+    cooked2,
+    dns_frame,
+    ethernet,
+    ipv4,
+    pcap,
+    query,
+    record,
+    tcp,
+    udp,
+    vxlan,
+)
+
+quote_module = sys.modules["analyzer.sources.capture.quote"]
+"""By its full name: the package has a function of that name."""
 
 A, B = "10.0.0.7", "10.96.0.10"
 
@@ -67,3 +87,24 @@ def test_hostile_frames_are_quoted_in_printable_text_of_bounded_length() -> None
 
 def test_an_unknown_link_type_is_said() -> None:
     assert "link type 147, not dissected" in _quote(pcap([b"abc"], link=147), 1)[1]
+
+
+def test_frames_quoted_together_read_as_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = answer("a.example.com", records=[record(1, bytes([192, 0, 2, 9]))])
+    inner = ethernet(ipv4(udp(query("inside.example.com", 9), 40001, 53), 17, A, B))
+    frames = [
+        dns_frame(query("a.example.com", 7)),
+        ethernet(ipv4(udp(vxlan(inner, 42), 50000, 4789), 17, "192.0.2.1", "192.0.2.2")),
+        ethernet(ipv4(tcp(b"GET /x HTTP/1.1\r\n\r\n", 40000, 80), 6, A, B)),
+        ethernet(ipv4(udp(b"\0\7", 40000, 53), 17, A, B)),
+        ethernet(ipv4(udp(message, 53, 40000), 17, B, A)),
+    ]
+    alone = {number: _quote(pcap(frames), number)[number] for number in range(1, 6)}
+    assert "network_id=42" in alone[2]
+    assert "DNS query id=9 A inside.example.com" in alone[2]
+    assert "malformed" in alone[4]
+    assert "192.0.2.9" in alone[5]
+    assert _quote(pcap(frames), *range(1, 6)) == alone
+    monkeypatch.setattr(quote_module, "HELD_MOST", 1)
+    monkeypatch.setattr(quote_module, "frames_of", partial(frames_of, size=200))
+    assert _quote(pcap(frames), *range(1, 6)) == alone

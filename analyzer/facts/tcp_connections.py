@@ -10,7 +10,7 @@ from analyzer.facts import tcp_sequence as events
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.tcp_segments import said
 from analyzer.facts.tcp_sequence import modular
-from analyzer.facts.tcp_streams import ACK, FIN, I64, RST, SYN, Flags, Streams, segments, streams
+from analyzer.facts.tcp_streams import ACK, FIN, I64, RST, SYN, Flags, Streams, ends, segments, streams
 from analyzer.frames import PACKETS, TIME, Col, Table
 from analyzer.frames.contract import PLACE
 
@@ -191,16 +191,12 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     if not parts:
         return pl.LazyFrame(schema=SEEN.schema)
     rows = pl.concat(parts)
-    mine = pl.col("from_client")
     return (
         pl.concat([packets[rows["row"]], rows.drop("row", "last")], how="horizontal")
         .with_columns(end=packets["time"].gather(rows["last"]))
         .lazy()
         .with_columns(
-            client=pl.when(mine).then("src").otherwise("dst"),
-            client_port=pl.when(mine).then("src_port").otherwise("dst_port"),
-            server=pl.when(mine).then("dst").otherwise("src"),
-            server_port=pl.when(mine).then("dst_port").otherwise("src_port"),
+            **ends(),
             syns=pl.col("syns").cast(pl.Int32),
             client_isn=pl.when(pl.col("client_isn") >= 0).then("client_isn"),
             server_isn=pl.when(pl.col("server_isn") >= 0).then("server_isn"),

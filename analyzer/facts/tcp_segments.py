@@ -8,7 +8,7 @@ import polars as pl
 from analyzer.facts import tcp_sequence as events
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.tcp_sequence import Sides, analyse
-from analyzer.facts.tcp_streams import RST, Flags, Streams, segments, streams
+from analyzer.facts.tcp_streams import RST, Flags, Streams, ends, segments, streams
 from analyzer.frames import PACKETS, Col, Table
 from analyzer.frames.contract import PLACE
 
@@ -86,7 +86,6 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     if not parts:
         return pl.LazyFrame(schema=SEGMENTS.schema)
     rows = pl.concat(parts)
-    mine = pl.col("from_client")
     named = packets[rows["row"]].with_columns(
         rows["from_client"],
         connection=packets["number"].gather(rows["first"]),
@@ -95,12 +94,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     return (
         named.lazy()
         .sort("time", "source", "number", "event", nulls_last=True)
-        .with_columns(
-            client=pl.when(mine).then("src").otherwise("dst"),
-            client_port=pl.when(mine).then("src_port").otherwise("dst_port"),
-            server=pl.when(mine).then("dst").otherwise("src"),
-            server_port=pl.when(mine).then("dst_port").otherwise("src_port"),
-        )
+        .with_columns(**ends())
         .select(list(SEGMENTS.schema))
     )
 

@@ -207,3 +207,13 @@ def last_before(marks: Flags, *, inclusive: bool = False) -> I64:
     at = np.roll(at, 1)
     at[:1] = -1
     return at
+
+
+def ends() -> dict[str, pl.Expr]:
+    """Client and server, with their ports, of rows that have the sender's side in `from_client`."""
+    mine, sides = pl.col("from_client"), (("client", "src", "dst"), ("server", "dst", "src"))
+    return {
+        f"{side}{port}": pl.when(mine).then(f"{sender}{port}").otherwise(f"{other}{port}")
+        for side, sender, other in sides
+        for port in ("", "_port")
+    }

@@ -132,7 +132,10 @@ def tcp(capture: Capture) -> Told:
     """What is said of TCP segments: retransmissions of each kind, out of order, lost, keep-alives, zero windows ..."""
     if capture.ours.refused or not capture.theirs.opened:
         return
-    mine, told = by_facts(packets(capture.path)), by_tshark(capture.path).events
+    try:
+        mine, told = by_facts(packets(capture.path)), by_tshark(capture.path).events
+    except InputError:  # a link type that is not read
+        return
     for side, rest in (("tshark only", told - mine), ("ours only", mine - told)):
         for event in sorted({event for _, event in rest}):
             numbers = sorted(number for number, name in rest if name == event)

@@ -86,8 +86,10 @@ def walk(data: U8, rows: I64, after: I64, of: Sections) -> Walk:
         place = at[rows]
         # Most owners are a pointer to the question, whose name is known to be good.
         easy = (data[place] == 0xC0) & (data[place + 1] == HEADER) & of.named[rows]
-        behind = place + 2
-        hard = np.flatnonzero(~easy)
+        # The OPT record of EDNS belongs to the root.
+        root = data[place] == 0
+        behind = place + np.where(root, 1, 2)
+        hard = np.flatnonzero(~(easy | root))
         behind[hard] = names_end(data, place[hard], of.start[rows[hard]], of.end[rows[hard]])
         good = (behind >= 0) & (behind + 10 <= of.end[rows])
         head = gather(data, behind, 10)
@@ -211,7 +213,7 @@ def names_end(data: U8, at: I64, start: I64, end: I64) -> I64:
         out[jump[fits]] = np.where(out[jump[fits]] == ABSENT, source[fits] + 2, out[jump[fits]])
         end[jump[fits]] = run[jump[fits]]
         here[jump[fits]] = run[jump[fits]] = target[fits]
-        rows = np.sort(np.concatenate([rows[label], jump[fits]]))
+        rows = np.concatenate([rows[label], jump[fits]])
     out[out < 0] = ABSENT
     return out
 

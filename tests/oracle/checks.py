@@ -133,7 +133,8 @@ def tcp(capture: Capture) -> Told:
     if capture.ours.refused or not capture.theirs.opened:
         return
     try:
-        mine, told = by_facts(packets(capture.path)), by_tshark(capture.path).events
+        mine = by_facts(packets(capture.path))
+        told = by_tshark(capture.path).events if capture.theirs.tcp else set()
     except InputError:  # a link type that is not read
         return
     for side, rest in (("tshark only", told - mine), ("ours only", mine - told)):

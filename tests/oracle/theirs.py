@@ -42,7 +42,7 @@ DnsRow = tuple[int, int, bool, int | None, str, int | None, int | None]
 
 @dataclass(frozen=True, slots=True)
 class Theirs:
-    """`valid`: capinfos read the whole file; then `count`, `first` and `last` are what it says."""
+    """`valid`: capinfos read the whole file and says `count`, `first` and `last`. `tcp`: there is TCP in it."""
 
     opened: bool
     valid: bool
@@ -51,6 +51,7 @@ class Theirs:
     last: int | None
     frames: tuple[FrameRow, ...]
     dns: tuple[DnsRow, ...]
+    tcp: bool
 
 
 def missing_tools() -> list[str]:
@@ -79,6 +80,7 @@ def theirs(path: Path) -> Theirs:
         # Blocks that hold no packet are frames to tshark, but have no link type.
         frames=tuple(_frame(row) for row in rows if row[4]),
         dns=tuple(message for row in rows for message in _messages(row)),
+        tcp=any(row[8] for row in rows),
     )
 
 

@@ -44,7 +44,9 @@ class Store:
             (fact, {need: self._tables[need].buckets[number] for need in given if isinstance(need, Table)})
             for number in range(len(buckets[0]))
         ]
-        return pl.concat(self._engine.map(_bucket, given_in)).sort("time", "source", "number", maintain_order=True, nulls_last=True)
+        return pl.concat(self._engine.map(_bucket, given_in)).sort(
+            "time", "source", "number", maintain_order=True, nulls_last=True
+        )
 
     def select(self, needs: Iterable[Table | Fact]) -> dict[Table | Fact, pl.LazyFrame]:
         """Those of `needs` that exist."""

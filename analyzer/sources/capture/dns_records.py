@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyzer.sources.capture import dns_codes as codes
-from analyzer.sources.capture.arrays import I64, U8, Flags, fulls, gather, halves, no_offsets
+from analyzer.sources.capture.arrays import I64, U8, U16, Flags, fulls, gather, half_at, halves, no_offsets
 from analyzer.sources.capture.dns_names import NAME_MOST
 
 HEADER = 12
@@ -19,12 +19,21 @@ RECORDS_MOST = 64
 ABSENT = -1
 QUERY, NOTIFY = 0, 4
 INTERNET = 1
+_ONE, _NO_KIND = np.uint8(1), np.uint16(0)
+_TO_QUESTION = 0xC000 | HEADER
+"""The pointer to the first name of a message."""
 _FEW = 16
 """Below this many names a loop is cheaper than NumPy's calls."""
 
 NAME_AT = {codes.NS: 0, codes.CNAME: 0, codes.PTR: 0, codes.DNAME: 0, codes.MX: 2, codes.SRV: 6}
 """Where in the data of a record its name stands, by type."""
-_SIZES = {codes.A: 4, codes.AAAA: 16}
+_SIZED, _NAMED, _SOA, _TXT = 1, 2, 3, 4
+_SHAPES, _SIZES, _SKIPPED = np.zeros(1 << 16, np.uint8), np.zeros(1 << 16, np.int64), np.zeros(1 << 16, np.int64)
+"""By type: what its data must be; the size of an address; what stands before a name."""
+_SHAPES[[codes.A, codes.AAAA]], _SHAPES[list(NAME_AT)] = _SIZED, _NAMED
+_SHAPES[codes.SOA], _SHAPES[codes.TXT] = _SOA, _TXT
+_SIZES[[codes.A, codes.AAAA]] = 4, 16
+_SKIPPED[list(NAME_AT)] = list(NAME_AT.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +93,25 @@ def walk(data: U8, rows: I64, after: I64, of: Sections) -> Walk:
         if not len(rows):
             break
         place = at[rows]
-        # Most owners are a pointer to the question, whose name is known to be good.
-        easy = (data[place] == 0xC0) & (data[place + 1] == HEADER) & of.named[rows]
-        # The OPT record of EDNS belongs to the root.
-        root = data[place] == 0
-        behind = place + np.where(root, 1, 2)
+        start, end, flags = of.start[rows], of.end[rows], of.flags[rows]
+        # Most owners are a pointer to the question, whose name is known to be good, or the root.
+        first = half_at(data, place)
+        easy = (first == _TO_QUESTION) & of.named[rows]
+        root = first < 256
+        behind = place + 2 - root
         hard = np.flatnonzero(~(easy | root))
-        behind[hard] = names_end(data, place[hard], of.start[rows[hard]], of.end[rows[hard]])
-        good = (behind >= 0) & (behind + 10 <= of.end[rows])
+        behind[hard] = names_end(data, place[hard], start[hard], end[hard])
         head = gather(data, behind, 10)
-        length = halves(head, 8).astype(np.int64)
+        length = halves(head, 8)
         body = behind + 10
-        good &= body + length <= of.end[rows]
-        kind = halves(head, 0).astype(np.int64)
-        opcode = of.flags[rows] >> 11 & 15
+        stop = body + length
+        # A record that ends inside has begun there too.
+        good = (behind >= 0) & (stop <= end)
+        kind = halves(head, 0)
+        opcode = flags >> 11 & 15
         strict = good & ((opcode == QUERY) | (opcode == NOTIFY))
-        checked = np.where(strict & ((halves(head, 2) & of.classes[rows]) == INTERNET), kind, 0)
-        fits, numbers = _fits(data, checked, body, length, of.start[rows])
+        checked = np.where(strict & ((halves(head, 2) & of.classes[rows]) == INTERNET), kind, _NO_KIND)
+        fits, numbers = _fits(data, checked, body, stop, start)
         good &= fits
         if numbers is not None:
             _lives(data, rows, index, head, np.where(good, numbers, ABSENT), of.counts, negative)
@@ -110,15 +121,18 @@ def walk(data: U8, rows: I64, after: I64, of: Sections) -> Walk:
             owner = np.where(easy[told], ABSENT, place[told])
             ttl = fulls(head[told], 4).astype(np.int64)
             position = np.full(len(told), index + 1)
-            found.append(Answers(rows[told], position, kind[told], checked[told], ttl, owner, body[told]))
+            kinds = kind[told].astype(np.int64), checked[told].astype(np.int64)
+            found.append(Answers(rows[told], position, *kinds, ttl, owner, body[told]))
         rows = rows[good]
-        at[rows] = (body + length)[good]
+        at[rows] = stop[good]
     return Walk(at, malformed, negative, _in_order(found, count), over)
 
 
 def _lives(data: U8, rows: I64, index: int, head: U8, numbers: I64, counts: I64, out: I64) -> None:
     """Take the life of negative answers from SOA records of the authority section (RFC 2308 section 5)."""
-    soa = (numbers >= 0) & (index >= counts[rows, 0]) & (index < counts[rows, 0] + counts[rows, 1])
+    soa = np.flatnonzero(numbers >= 0)
+    answers, authority = counts[rows[soa], 0], counts[rows[soa], 1]
+    soa = soa[(index >= answers) & (index < answers + authority)]
     least = fulls(gather(data, numbers[soa] + 16, 4), 0)
     out[rows[soa]] = np.minimum(fulls(head[soa], 4), least)
 
@@ -141,21 +155,22 @@ def _in_order(found: list[Answers], messages: int) -> Answers:
 _REST = ("kind", "checked", "ttl", "owner", "body")
 
 
-def _fits(data: U8, kind: I64, body: I64, length: I64, start: I64) -> tuple[Flags, I64 | None]:
+def _fits(data: U8, kind: U16, body: I64, end: I64, start: I64) -> tuple[Flags, I64 | None]:
     """Whether the record data is what its type demands, and where the numbers of SOA records stand, if there are any.
 
     Types that are not listed here are only measured. Octets behind the last name are let be, as Wireshark does.
     """
+    shape = _SHAPES[kind]
     good = np.ones(len(kind), bool)
-    for code, size in _SIZES.items():
-        good &= (kind != code) | (length == size)
-    end = body + length
-    for code, skip in NAME_AT.items():
-        here = np.flatnonzero(kind == code)
-        if len(here):
-            good[here] = names_end(data, body[here] + skip, start[here], end[here]) >= 0
+    if not shape.any():
+        return good, None
+    here = np.flatnonzero(shape == _SIZED)
+    good[here] = end[here] - body[here] == _SIZES[kind[here]]
+    here = np.flatnonzero(shape == _NAMED)
+    if len(here):
+        good[here] = names_end(data, body[here] + _SKIPPED[kind[here]], start[here], end[here]) >= 0
     numbers = None
-    here = np.flatnonzero(kind == codes.SOA)
+    here = np.flatnonzero(shape == _SOA)
     if len(here):
         second = names_end(data, body[here], start[here], end[here])
         valid = second >= 0
@@ -163,7 +178,7 @@ def _fits(data: U8, kind: I64, body: I64, length: I64, start: I64) -> tuple[Flag
         good[here] = valid & (third >= 0) & (third + 20 <= end[here])
         numbers = np.full(len(kind), ABSENT)
         numbers[here] = third
-    here = np.flatnonzero(kind == codes.TXT)
+    here = np.flatnonzero(shape == _TXT)
     if len(here):
         good[here] = _strings_fit(data, body[here], end[here])
     return good, numbers
@@ -191,29 +206,37 @@ def names_end(data: U8, at: I64, start: I64, end: I64) -> I64:
         view = data.data
         plain = [name_end(view, *place) for place in zip(at.tolist(), start.tolist(), end.tolist(), strict=True)]
         return np.array(plain, np.int64)
-    out = np.full(len(at), ABSENT)
-    rows, here, run, end = np.arange(len(at)), at.copy(), at.copy(), end.copy()
-    length = np.zeros(len(at), np.int64)
+    out, run, turn = np.full(len(at), ABSENT), at.copy(), 0
+    rows, here, limit, origin = np.arange(len(at)), at, end, at
     while len(rows):
-        inside = (here[rows] < end[rows]) & (length[rows] < NAME_MOST)
-        out[rows[~inside]] = ABSENT - 1
-        rows = rows[inside]
-        place = here[rows]
-        byte = data[place].astype(np.int64)
-        zero, label, pointer = byte == 0, (byte > 0) & (byte < 64), byte >= 192
+        # The octets of a name so far are here - origin; four labels cannot be too many.
+        turn += 1
+        inside = here < limit
+        if turn * 64 > NAME_MOST:
+            inside &= here - origin < NAME_MOST
+        byte = data.take(here, mode="clip")
+        going = (byte - _ONE < 63) & inside
+        behind = here + byte + 1
+        if going.all():
+            here = behind
+            continue
+        zero, pointer = np.flatnonzero((byte == 0) & inside), np.flatnonzero((byte >= 192) & inside)
         done = rows[zero]
-        out[done] = np.where(out[done] == ABSENT, place[zero] + 1, out[done])
-        out[rows[~(zero | label | pointer)]] = ABSENT - 1
-        here[rows[label]] = place[label] + byte[label] + 1
-        length[rows[label]] += byte[label] + 1
-        jump, source = rows[pointer], place[pointer]
-        target = start[jump] + ((byte[pointer] & 63) << 8 | data[np.minimum(source + 1, len(data) - 1)])
-        fits = (target < run[jump]) & (target >= start[jump] + HEADER) & (source + 2 <= end[jump])
-        out[jump[~fits]] = ABSENT - 1
-        out[jump[fits]] = np.where(out[jump[fits]] == ABSENT, source[fits] + 2, out[jump[fits]])
-        end[jump[fits]] = run[jump[fits]]
-        here[jump[fits]] = run[jump[fits]] = target[fits]
-        rows = np.concatenate([rows[label], jump[fits]])
+        out[done] = np.where(out[done] == ABSENT, behind[zero], out[done])
+        out[rows[(byte - _ONE >= 63) & (byte < 192) & (byte > 0) | ~inside]] = ABSENT - 1
+        if len(pointer):
+            jump, source = rows[pointer], here[pointer]
+            target = start[jump] + (half_at(data, source) & 0x3FFF)
+            fits = (target < run[jump]) & (target >= start[jump] + HEADER) & (source + 2 <= limit[pointer])
+            out[jump[~fits]] = ABSENT - 1
+            pointer, jump, source, target = pointer[fits], jump[fits], source[fits], target[fits]
+            out[jump] = np.where(out[jump] == ABSENT, source + 2, out[jump])
+            limit, origin = limit.copy(), origin.copy()
+            limit[pointer] = run[jump]
+            origin[pointer] += target - source
+            behind[pointer] = run[jump] = target
+            going[pointer] = True
+        rows, here, limit, origin = rows[going], behind[going], limit[going], origin[going]
     out[out < 0] = ABSENT
     return out
 

@@ -6,8 +6,10 @@ IPv4: RFC 791; IPv6 and its extension headers: RFC 8200; AH: RFC 4302; HIP: RFC 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.sources.capture.arrays import I64, U8, U16, U32, U64, Flags, fulls, gather, halves
 from analyzer.sources.capture.reasons import BAD_IP, BAD_TCP, BAD_UDP, CUT, DEEP_IPV6, FINE
@@ -69,12 +71,17 @@ class Headers:
 
 def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Flags) -> Headers:
     """Decode the IP packet at each place, as far as `end`; where the EtherType is not that of IP there is none."""
-    head = gather(data, at, 40)
     four, six = ethertype == IPV4, ethertype == IPV6
-    header = np.where(four, (head[:, 0] & 15).astype(np.int64) * 4, 40)
-    total = np.where(four, halves(head, 2), halves(head, 4).astype(np.int64) + 40)
+    some_six = bool(six.any())
+    head = gather(data, at, 40 if some_six else 20)
+    header = (head[:, 0] & 15).astype(np.int64) << 2
+    total = halves(head, 2).astype(np.int64)
     # A length of zero is left by segmentation offload: the packet then reaches to the end of the frame, as at most.
-    open_ended = np.where(four, total == 0, total == 40)
+    open_ended = total == 0
+    if some_six:
+        header[six] = 40
+        total[six] = halves(head, 4)[six].astype(np.int64) + 40
+        open_ended[six] = total[six] == 40
     ip_end = np.where(open_ended, wire_end, np.minimum(at + total, wire_end))
     version = head[:, 0] >> 4
     good = (four & (version == 4) & (header >= 20)) | (six & (version == 6))
@@ -176,45 +183,87 @@ def _extensions(data: U8, end: I64, cut: Flags, out: Headers, rows: I64) -> None
 
 
 def _transport(data: U8, end: I64, cut: Flags, out: Headers) -> None:
-    at = out.payload
-    head = gather(data, at, 20)
     has = (out.version > 0) & (out.fragment != LATER)
-    tcp, udp = has & (out.protocol == TCP), has & (out.protocol == UDP)
-    length = out.payload_end - at
-    stated = halves(head, 4).astype(np.int64)
-    offset = (head[:, 12] >> 4).astype(np.int64) * 4
-    seen = np.minimum(end, out.payload_end) - at
     # A first fragment may end within the transport header, like a packet that the snap length cut.
-    if (first := out.fragment == FIRST).any():
-        cut = cut | first
+    if (out.fragment == FIRST).any():
+        cut = cut | (out.fragment == FIRST)
+    out.wraps = has & _WRAPS[out.protocol]
+    tcp, udp, sctp = (np.flatnonzero(has & (out.protocol == code)) for code in (TCP, UDP, SCTP))
+    if len(tcp):
+        _tcp(data, end, cut, out, tcp)
+    if len(udp):
+        _udp(data, end, cut, out, udp)
+    icmp = np.flatnonzero(has & ((out.protocol == ICMP) | (out.protocol == ICMP6)))
+    out.payload[icmp] += 8
+    out.payload_bytes[icmp] = np.maximum(out.payload_end[icmp] - out.payload[icmp], 0)
+    if len(sctp):
+        _sctp(data, end, out, sctp)
+
+
+def _bounds(out: Headers, rows: I64, end: I64) -> tuple[I64, I64, I64, I64]:
+    """Where each segment begins and ends by the IP header, its length by that, and how much of it was captured."""
+    at, stop = out.payload[rows], out.payload_end[rows]
+    length = stop - at
+    seen = np.minimum(end[rows], stop) - at
+    if (first := out.fragment[rows] == FIRST).any():
         length[first] = 1 << 16
-    bad_tcp = tcp & (((seen >= 13) & ((offset < 20) | (offset > length) | ((offset > seen) & ~cut))) | (length < 20))
-    bad_tcp |= tcp & ~cut & (seen < 20)
-    out.no_udp_length = udp & (stated == 0) & (seen >= 6)
-    bad_udp = udp & ((length < 8) | ((seen >= 6) & (stated < 8) & (stated > 0)) | (~cut & (seen < 8)))
-    out.reason = np.where(bad_tcp, BAD_TCP, np.where(bad_udp, BAD_UDP, out.reason)).astype(np.uint8)
-    tcp &= ~bad_tcp
-    udp &= ~bad_udp
-    ports = (tcp | udp) & (seen >= 4)
-    src_port, dst_port, word = halves(head, 0), halves(head, 2), fulls(head, 8)
-    out.src_port = np.where(ports, src_port.astype(np.int64), ABSENT)
-    out.dst_port = np.where(ports, dst_port.astype(np.int64), ABSENT)
-    out.seq = np.where(tcp & (seen >= 8), fulls(head, 4).astype(np.int64), ABSENT)
-    out.ack = np.where(tcp & (seen >= 12), word.astype(np.int64), ABSENT)
-    out.wraps = has & _WRAPS[out.protocol] | udp & _tunnel_like(dst_port, word)
-    out.flags = np.where(tcp & (seen >= 14), head[:, 13].astype(np.int64), ABSENT)
-    out.window = np.where(tcp & (seen >= 16), halves(head, 14).astype(np.int64), ABSENT)
+    return at, stop, length, seen
+
+
+def _tcp(data: U8, end: I64, cut: Flags, out: Headers, rows: I64) -> None:
+    at, stop, length, seen = _bounds(out, rows, end)
+    head = gather(data, at, 20)
+    whole = ~cut[rows]
+    offset = (head[:, 12] >> 4).astype(np.int64) << 2
+    bad = (seen >= 13) & ((offset < 20) | (offset > length) | ((offset > seen) & whole))
+    bad |= (length < 20) | (whole & (seen < 20))
+    if bad.any():
+        out.reason[rows[bad]] = BAD_TCP
+        rows, at, stop, seen, offset = (part[~bad] for part in (rows, at, stop, seen, offset))
+        head = head[~bad]
     # A header cut before its own length field is taken at its least size, so that nothing behind it is read.
-    offset = np.where(seen >= 13, offset, np.maximum(seen, 20))
-    icmp = has & ((out.protocol == ICMP) | (out.protocol == ICMP6))
-    size = np.where(tcp, offset, np.where(udp | icmp, 8, 0))
-    out.payload_end = np.where(
-        udp & (stated >= 8) & (out.fragment == WHOLE), np.minimum(out.payload_end, at + stated), out.payload_end
+    payload = at + np.where(seen >= 13, offset, np.maximum(seen, 20))
+    out.payload[rows] = payload
+    out.payload_bytes[rows] = np.maximum(stop - payload, 0)
+    least = int(seen.min(initial=20))
+    fields = (
+        (out.src_port, halves(head, 0), 4),
+        (out.dst_port, halves(head, 2), 4),
+        (out.seq, fulls(head, 4), 8),
+        (out.ack, fulls(head, 8), 12),
+        (out.flags, head[:, 13], 14),
+        (out.window, halves(head, 14), 16),
     )
-    out.payload = at + size
-    out.payload_bytes = np.where(tcp | udp | icmp, np.maximum(out.payload_end - out.payload, 0), ABSENT)
-    if (sctp := has & (out.protocol == SCTP)).any():
-        _sctp(head, seen, out, np.flatnonzero(sctp))
+    for column, values, size in fields:
+        _put(column, rows, values, None if least >= size else seen >= size)
+
+
+def _put(column: I64, rows: I64, values: NDArray[Any], mine: Flags | None) -> None:
+    """Write the values to these rows of a column, or `mine` of them."""
+    if mine is None:
+        column[rows] = values
+    else:
+        column[rows[mine]] = values[mine]
+
+
+def _udp(data: U8, end: I64, cut: Flags, out: Headers, rows: I64) -> None:
+    at, stop, length, seen = _bounds(out, rows, end)
+    head = gather(data, at, 12)
+    stated = halves(head, 4)
+    out.no_udp_length[rows] = (stated == 0) & (seen >= 6)
+    bad = (length < 8) | ((seen >= 6) & (stated < 8) & (stated > 0)) | (~cut[rows] & (seen < 8))
+    if bad.any():
+        out.reason[rows[bad]] = BAD_UDP
+        rows, at, stop, seen = (part[~bad] for part in (rows, at, stop, seen))
+        head, stated = head[~bad], stated[~bad]
+    dst_port, mine = halves(head, 2), None if int(seen.min(initial=8)) >= 4 else seen >= 4
+    _put(out.src_port, rows, halves(head, 0), mine)
+    _put(out.dst_port, rows, dst_port, mine)
+    out.wraps[rows] = _tunnel_like(dst_port, fulls(head, 8))
+    stop = np.where((stated >= 8) & (out.fragment[rows] == WHOLE), np.minimum(stop, at + stated), stop)
+    out.payload_end[rows] = stop
+    out.payload[rows] = at + 8
+    out.payload_bytes[rows] = np.maximum(stop - at - 8, 0)
 
 
 def _tunnel_like(dst_port: U16, word: U32) -> Flags:
@@ -225,11 +274,13 @@ def _tunnel_like(dst_port: U16, word: U32) -> Flags:
     return ports
 
 
-def _sctp(head: U8, seen: I64, out: Headers, rows: I64) -> None:
+def _sctp(data: U8, end: I64, out: Headers, rows: I64) -> None:
     """Ports and length where the common header is whole; port 0 is not allowed, so that tells what is no SCTP."""
-    ports = halves(head, 0)[rows].astype(np.int64), halves(head, 2)[rows].astype(np.int64)
-    good = (out.payload_end[rows] - out.payload[rows] >= 12) & (seen[rows] >= 4) & (ports[0] > 0) & (ports[1] > 0)
+    at, stop, _, seen = _bounds(out, rows, end)
+    head = gather(data, at, 4)
+    src_port, dst_port = halves(head, 0), halves(head, 2)
+    good = (stop - at >= 12) & (seen >= 4) & (src_port > 0) & (dst_port > 0)
     rows = rows[good]
-    out.src_port[rows], out.dst_port[rows] = ports[0][good], ports[1][good]
+    out.src_port[rows], out.dst_port[rows] = src_port[good], dst_port[good]
     out.payload[rows] += 12
     out.payload_bytes[rows] = out.payload_end[rows] - out.payload[rows]

@@ -29,9 +29,6 @@ DONE, FOUND, NO_INPUT, LOST = 0, 1, 3, 4
 HARMLESS = {"not-a-record"}
 """Reasons for skipping that lose no evidence: banners and headers."""
 
-JOBS_MOST = 8
-"""Processes without --jobs: the one that hands out the windows and collects the rows keeps no more busy."""
-
 WARNINGS_SHOWN = 10
 STRANGERS_SHOWN = 4
 
@@ -61,7 +58,7 @@ class Request:
     fail_on: str = "never"
     strict: bool = False
     max_memory: str | None = None
-    jobs: int | None = None
+    jobs: int = 1
     scheduler: str | None = None
     quiet: bool = False
     verbose: int = 0
@@ -139,7 +136,7 @@ def _options(request: Request, outputs: tuple[Path, ...] = ()) -> pipeline.RunOp
         title=storable(request.title) or canonical_title(request.inputs),
         command=canonical(request),
         memory=memory_of(request.max_memory),
-        jobs=request.jobs or min(os.cpu_count() or 1, JOBS_MOST),
+        jobs=request.jobs,
     )
 
 

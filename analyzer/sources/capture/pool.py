@@ -96,6 +96,8 @@ def _finish(under_way: deque[tuple[int, Future[bytes]]], slots: deque[int], most
 @cache
 def _workers(jobs: int) -> ProcessPoolExecutor:
     """Started once in a run. Spawned, because a fork of a process that has threads may hang."""
+    pl.thread_pool_size()  # this process keeps the threads that it has
+    os.environ["POLARS_MAX_THREADS"] = "1"  # workers are as many as there are cores already
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin)
 

@@ -72,16 +72,8 @@ class Headers:
 def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Flags) -> Headers:
     """Decode the IP packet at each place, as far as `end`; where the EtherType is not that of IP there is none."""
     four, six = ethertype == IPV4, ethertype == IPV6
-    some_six = bool(six.any())
-    head = gather(data, at, 40 if some_six else 20)
-    header = (head[:, 0] & 15).astype(np.int64) << 2
-    total = halves(head, 2).astype(np.int64)
-    # A length of zero is left by segmentation offload: the packet then reaches to the end of the frame, as at most.
-    open_ended = total == 0
-    if some_six:
-        header[six] = 40
-        total[six] = halves(head, 4)[six].astype(np.int64) + 40
-        open_ended[six] = total[six] == 40
+    head = gather(data, at, 40 if six.any() else 20)
+    header, total, open_ended = _lengths(head, six)
     ip_end = np.where(open_ended, wire_end, np.minimum(at + total, wire_end))
     version = head[:, 0] >> 4
     good = (four & (version == 4) & (header >= 20)) | (six & (version == 6))
@@ -124,6 +116,21 @@ def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Fla
         _extensions(data, end, cut, out, np.flatnonzero(chained))
     _transport(data, end, cut, out)
     return out
+
+
+def _lengths(head: U8, six: Flags) -> tuple[I64, I64, Flags]:
+    """Bytes of the header and of the packet, and where the latter is left open.
+
+    A length of zero is left by segmentation offload: the packet then reaches to the end of the frame, as at most.
+    """
+    header = (head[:, 0] & 15).astype(np.int64) << 2
+    total = halves(head, 2).astype(np.int64)
+    open_ended: Flags = total == 0
+    if six.any():
+        header[six] = 40
+        total[six] = halves(head, 4)[six].astype(np.int64) + 40
+        open_ended[six] = total[six] == 40
+    return header, total, open_ended
 
 
 def _addresses(head: U8, four: Flags, six: Flags) -> tuple[U64, U64, U64, U64]:

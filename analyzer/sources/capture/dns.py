@@ -19,6 +19,8 @@ QUESTIONS_MOST = 64
 """Questions of one message. RFC 9619 allows one; multicast DNS asks for a dozen at once."""
 TIDIED = 8
 """Labels after which the names that ended are taken out of the walk."""
+_STEPS = np.arange(1, 257) * (np.arange(256) > 0)
+"""Octets from one length byte to the next, by its value; none from the last."""
 RECORD_LEAST = 11
 """Octets of the smallest record: root name, type, class, TTL, length."""
 QUESTION_LEAST = 5
@@ -159,24 +161,21 @@ def plain_names(data: U8, start: I64, end: I64) -> tuple[I64, Flags, Flags]:
     at, limit = start[rows], end[rows]
     for step in range(1, NAME_MOST):
         length = data[at]
-        going = length > 0
-        if not going.any():
+        if not length.any():
             break
         # Names at their end stay there; to take them out at every step costs more than to look at them again.
-        after = at + length
-        after += going
-        wrong = length >= 64
-        over = going & (after >= limit) & ~wrong
+        at = at + _STEPS.take(length)
+        wrong, over = length >= 64, at >= limit
         if step * 64 >= NAME_MOST:
-            wrong |= after - start[rows] >= NAME_MOST
-            over &= ~wrong
-        at, failed = after, wrong | over
-        if failed.any() or step % TIDIED == 0:
+            wrong |= at - start[rows] >= NAME_MOST
+        failed = wrong | over
+        if step % TIDIED == 0 or failed.any():
             broken[rows[wrong]] = True
-            cut[rows[over]] = True
-            done = ~(going | failed)
+            cut[rows[over & ~wrong]] = True
+            ended = length == 0
+            done = ended & ~failed
             stop[rows[done]] = at[done]
-            left = going & ~failed
+            left = ~(ended | failed)
             rows, at, limit = rows[left], at[left], limit[left]
     stop[rows] = at
     return stop, broken, cut

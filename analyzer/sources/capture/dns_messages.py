@@ -54,8 +54,10 @@ class WindowDns:
 def window_dns(packets: Packets, source: str, memo: Memo) -> WindowDns:
     """The messages that are whole within their packet, and what is left over for other windows."""
     head, at = packets.headers, packets.rows
-    protocol = dns_ports.protocols(head.src_port[at], head.dst_port[at], head.dst_high[at], head.dst_low[at])
-    claimed = (protocol != NONE) & (head.fragment[at] != LATER)
+    protocol = dns_ports.protocols(head.src_port, head.dst_port, head.dst_high, head.dst_low)[at]
+    hinted = protocol != NONE
+    every, at, protocol = at, at[hinted], protocol[hinted]
+    claimed = head.fragment[at] != LATER
     # A first fragment is put together with the others, unless the capture cut it: then nothing else will come of it.
     alone = (head.fragment[at] == WHOLE) | (head.payload_end[at] > packets.window.end[at])
     mine = claimed & alone & (head.payload_bytes[at] > 0)
@@ -77,7 +79,7 @@ def window_dns(packets: Packets, source: str, memo: Memo) -> WindowDns:
         unchecked=made.unchecked,
         cut=cut,
         segments=segments,
-        fragments=pieces(packets.window, head, packets.interface, at, at[claimed & (head.protocol[at] == UDP)]),
+        fragments=pieces(packets.window, head, packets.interface, every, at[claimed & (head.protocol[at] == UDP)]),
     )
 
 

@@ -65,8 +65,11 @@ class Headers:
 
     def put(self, rows: I64, other: Headers, mine: Flags) -> None:
         """Overwrite these rows by `mine` of the other's."""
+        every = bool(mine.all())
+        rows = rows if every else rows[mine]
         for one in fields(self):
-            getattr(self, one.name)[rows[mine]] = getattr(other, one.name)[mine]
+            values = getattr(other, one.name)
+            getattr(self, one.name)[rows] = values if every else values[mine]
 
 
 def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Flags) -> Headers:

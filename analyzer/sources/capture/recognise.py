@@ -49,15 +49,15 @@ class Found:
 
 def recognise(window: Window, head: Headers, interface: I64, rows: I64) -> Found:
     """The messages of the TCP segments among these frames."""
+    rows = rows[head.protocol[rows] == TCP]
     served = extract(window, head, interface, metadata.choose(head, rows))
     end = np.minimum(head.payload_end[rows], window.end[rows])
-    tcp = (head.protocol[rows] == TCP) & (head.fragment[rows] != LATER) & (head.flags[rows] >= 0)
-    tcp &= end > head.payload[rows]
-    rows, end = rows[tcp], end[tcp]
+    some = (head.fragment[rows] != LATER) & (head.flags[rows] >= 0) & (end > head.payload[rows])
+    rows, end = rows[some], end[some]
     kind = _FIRST[window.data[head.payload[rows]]]
     kind[end - head.payload[rows] < _LEAST[kind]] = 0
-    some = np.flatnonzero(kind)
-    kind[some] = _sure(window.data, head, rows[some], kind[some])
+    opening = np.flatnonzero(kind)
+    kind[opening] = _sure(window.data, head, rows[opening], kind[opening])
     opened = np.zeros(len(window), np.uint8)
     found: dict[int, list[pl.DataFrame]] = {which: [] for which in TABLES}
     for which, parts in found.items():

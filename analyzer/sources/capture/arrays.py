@@ -75,6 +75,8 @@ def words_near(data: U8, at: I64, count: int, shifts: tuple[int, ...], order: st
 
 def distinct(values: NDArray[Any]) -> NDArray[Any]:
     """The distinct values, sorted. np.unique hashes first, which is slower here."""
+    if len(values) and (values == values[0]).all():
+        return values[:1]
     ordered = np.sort(values)
     return ordered[run_starts(ordered)]
 

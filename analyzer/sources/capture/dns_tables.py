@@ -95,7 +95,8 @@ def rows(found: Found, carriers: Carriers, memo: Memo) -> Rows:
     at = place[told.row]
     same = {name: carried[name] for name in ("time", "source", "number")}
     same |= {"client": carried["dst"], "protocol": protocol, "dns_id": dns_id}
-    answers = {name: column[pl.Series(at.astype(np.uint32))] for name, column in same.items()}
+    places = pl.Series(at.astype(np.uint32))
+    answers = {name: column[places] for name, column in same.items()}
     answers |= {
         "position": pl.Series(told.position.astype(np.int32)),
         "name": _owners(found, told, names, at, memo),

@@ -33,6 +33,9 @@ _NFLOG_PAYLOAD = 9
 _NFLOG_ATTRIBUTES_MOST = 32
 """The kernel knows 21 attributes and writes each once."""
 
+Rows = I64 | slice
+"""Some frames of a window; a slice where it is all of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -51,7 +54,7 @@ def link_layer(window: Window) -> Link:
     reason, interface = np.zeros(count, np.uint8), window.interface.copy()
     for kind in distinct(window.link).tolist():
         here = window.link == kind
-        rows = np.arange(count) if here.all() else np.flatnonzero(here)
+        rows: Rows = slice(None) if here.all() else np.flatnonzero(here)
         if kind not in _HEADS:
             reason[rows] = WIRELESS if kind in WIRELESS_LINKS else UNSUPPORTED
             continue
@@ -74,20 +77,20 @@ _Head = tuple[I64 | int, I64 | int]
 """Length of the link header, and the EtherType of each row."""
 
 
-def _typed(length: int) -> Callable[[Window, I64], _Head]:
+def _typed(length: int) -> Callable[[Window, Rows], _Head]:
     """A header that ends in an EtherType."""
 
-    def head(window: Window, rows: I64) -> _Head:
+    def head(window: Window, rows: Rows) -> _Head:
         return length, half_at(window.data, window.start[rows] + (length - 2)).astype(np.int64)
 
     return head
 
 
-def _cooked2(window: Window, rows: I64) -> _Head:
+def _cooked2(window: Window, rows: Rows) -> _Head:
     return 20, half_at(window.data, window.start[rows]).astype(np.int64)
 
 
-def _loopback(window: Window, rows: I64) -> _Head:
+def _loopback(window: Window, rows: Rows) -> _Head:
     head = gather(window.data, window.start[rows], 4)
     # The family is in the byte order of the capturing machine; it is small, so the smaller reading is right.
     return 4, _family(np.minimum(fulls(head, 0), head.view("<u4")[:, 0]).astype(np.int64))
@@ -97,17 +100,17 @@ def _family(family: I64) -> I64:
     return np.where(family == 2, IPV4, np.where(np.isin(family, _V6_FAMILIES), IPV6, NOT_IP))
 
 
-def _raw(window: Window, rows: I64) -> _Head:
+def _raw(window: Window, rows: Rows) -> _Head:
     version = window.data[window.start[rows]] >> 4
     return 0, np.where(version == 4, IPV4, np.where(version == 6, IPV6, _UNKNOWN))
 
 
-def _ppp_plain(window: Window, rows: I64) -> _Head:
+def _ppp_plain(window: Window, rows: Rows) -> _Head:
     del window, rows
     return 0, PPP
 
 
-def _ppp_hdlc(window: Window, rows: I64) -> _Head:
+def _ppp_hdlc(window: Window, rows: Rows) -> _Head:
     """PPP, or Cisco HDLC by its address of unicast or broadcast."""
     first = window.data[window.start[rows]]
     cisco = (first == 0x0F) | (first == 0x8F)
@@ -115,36 +118,36 @@ def _ppp_hdlc(window: Window, rows: I64) -> _Head:
     return np.where(cisco, length, 0), np.where(cisco, types, PPP)
 
 
-def _ppp_pppoe(window: Window, rows: I64) -> _Head:
+def _ppp_pppoe(window: Window, rows: Rows) -> _Head:
     del window, rows
     return 0, PPPOE
 
 
-def _ppp_pppd(window: Window, rows: I64) -> _Head:
+def _ppp_pppd(window: Window, rows: Rows) -> _Head:
     """The direction stands in place of the address."""
     return np.where(window.data[window.start[rows] + 1] == 3, 2, 0), PPP
 
 
-def _ppp_direction(window: Window, rows: I64) -> _Head:
+def _ppp_direction(window: Window, rows: Rows) -> _Head:
     del window, rows
     return 1, PPP
 
 
-def _cisco_hdlc(window: Window, rows: I64) -> _Head:
+def _cisco_hdlc(window: Window, rows: Rows) -> _Head:
     types = half_at(window.data, window.start[rows] + 2).astype(np.int64)
     return 4, np.where(np.isin(types, _CISCO_OTHER), NOT_IP, types)
 
 
-def _ipnet(window: Window, rows: I64) -> _Head:
+def _ipnet(window: Window, rows: Rows) -> _Head:
     return 24, _family(window.data[window.start[rows] + 1].astype(np.int64))
 
 
-def _nflog(window: Window, rows: I64) -> _Head:
+def _nflog(window: Window, rows: Rows) -> _Head:
     """Netfilter's log: attributes in the byte order of the capturing machine, one of which is the packet."""
     start, end = window.start[rows], window.end[rows]
     # Where no packet is found, the header is taken to be longer than the frame.
     length = end - start + 1
-    at, left = start + 4, np.arange(len(rows))
+    at, left = start + 4, np.arange(len(start))
     for _ in range(_NFLOG_ATTRIBUTES_MOST):
         left = left[at[left] + 4 <= end[left]]
         if not len(left):
@@ -161,7 +164,7 @@ def _nflog(window: Window, rows: I64) -> _Head:
     return length, _family(window.data[start].astype(np.int64))
 
 
-_HEADS: dict[int, Callable[[Window, I64], _Head]] = {
+_HEADS: dict[int, Callable[[Window, Rows], _Head]] = {
     NULL: _loopback,
     ETHERNET: _typed(14),
     RAW_DLT: _raw,

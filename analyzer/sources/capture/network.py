@@ -75,7 +75,8 @@ class Headers:
 def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Flags) -> Headers:
     """Decode the IP packet at each place, as far as `end`; where the EtherType is not that of IP there is none."""
     four, six = ethertype == IPV4, ethertype == IPV6
-    head = gather(data, at, 40 if six.any() else 20)
+    # Of IPv6 the first 20 octets are enough for all but the addresses.
+    head = gather(data, at, 20)
     header, total, open_ended = _lengths(head, six)
     ip_end = np.where(open_ended, wire_end, np.minimum(at + total, wire_end))
     version = head[:, 0] >> 4
@@ -87,11 +88,13 @@ def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Fla
     ip &= reason == FINE
     four &= ip
     six &= ip
-    src_high, src_low, dst_high, dst_low = _addresses(head, four, six)
-    protocol = np.where(four, head[:, 9], np.where(six, head[:, 6], 0)).astype(np.uint8)
+    sixes = np.flatnonzero(six)
+    src_high, src_low, dst_high, dst_low = _addresses(data, at, head, sixes)
+    protocol, ttl = head[:, 9] * four, head[:, 8].astype(np.int64)
+    protocol[sixes], ttl[sixes] = head[sixes, 6], head[sixes, 7]
     fragment, fragment_id = _fragments(head, four)
     out = Headers(
-        version=(four * 4 + six * 6).astype(np.uint8),
+        version=four * np.uint8(4) + six * np.uint8(6),
         reason=reason,
         protocol=protocol,
         src_high=src_high,
@@ -104,7 +107,7 @@ def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Fla
         seq=np.full(len(at), ABSENT),
         ack=np.full(len(at), ABSENT),
         window=np.full(len(at), ABSENT),
-        ttl=np.where(four, head[:, 8], head[:, 7]).astype(np.int64),
+        ttl=ttl,
         ip_id=np.where(four, halves(head, 4).astype(np.int64), ABSENT),
         payload=at + header,
         payload_end=ip_end,
@@ -136,27 +139,24 @@ def _lengths(head: U8, six: Flags) -> tuple[I64, I64, Flags]:
     return header, total, open_ended
 
 
-def _addresses(head: U8, four: Flags, six: Flags) -> tuple[U64, U64, U64, U64]:
-    """Upper and lower words of source and destination, from the network headers."""
-    src, dst = fulls(head, 12).astype(np.uint64), fulls(head, 16).astype(np.uint64)
-    if not six.any():
-        return np.zeros(len(head), np.uint64), src, np.zeros(len(head), np.uint64), dst
-    words = head.view(">u8").astype(np.uint64)
-    zero = np.uint64(0)
-    return (
-        np.where(six, words[:, 1], zero),
-        np.where(four, src, words[:, 2]),
-        np.where(six, words[:, 3], zero),
-        np.where(four, dst, words[:, 4]),
-    )
+def _addresses(data: U8, at: I64, head: U8, six: I64) -> tuple[U64, U64, U64, U64]:
+    """Upper and lower words of source and destination, from the network headers; `six` are the rows of IPv6."""
+    low = fulls(head, 12).astype(np.uint64), fulls(head, 16).astype(np.uint64)
+    high = np.zeros(len(head), np.uint64), np.zeros(len(head), np.uint64)
+    if len(six):
+        words = gather(data, at[six], 40).view(">u8")
+        high[0][six], low[0][six], high[1][six], low[1][six] = words[:, 1], words[:, 2], words[:, 3], words[:, 4]
+    return high[0], low[0], high[1], low[1]
 
 
 def _fragments(head: U8, four: Flags) -> tuple[U8, I64]:
     place = halves(head, 6)
-    offset, more = place & 0x1FFF, (place & 0x2000) != 0
-    state = np.where(offset > 0, LATER, np.where(more, FIRST, WHOLE))
-    split = four & (state != WHOLE)
-    return np.where(split, state, WHOLE).astype(np.uint8), np.where(split, halves(head, 4).astype(np.int64), ABSENT)
+    fragment, fragment_id = np.full(len(head), WHOLE, np.uint8), np.full(len(head), ABSENT)
+    # Bits of the offset, and of more fragments to come.
+    split = np.flatnonzero(four & ((place & 0x3FFF) != 0))
+    fragment[split] = np.where(place[split] & 0x1FFF > 0, LATER, FIRST)
+    fragment_id[split] = halves(head[split], 4)
+    return fragment, fragment_id
 
 
 def _extensions(data: U8, end: I64, cut: Flags, out: Headers, rows: I64) -> None:

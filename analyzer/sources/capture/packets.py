@@ -81,20 +81,20 @@ def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
     at, head = packets.rows, packets.headers
     columns = packets.where(at, source) | {
         "src": packets.src,
-        "src_port": numbers(head.src_port[at], pl.Int32()),
+        "src_port": numbers(head.src_port.take(at), pl.Int32()),
         "dst": packets.dst,
-        "dst_port": numbers(head.dst_port[at], pl.Int32()),
+        "dst_port": numbers(head.dst_port.take(at), pl.Int32()),
         "interface": numbers(packets.interface[at], pl.Int32(), absent=NO_INTERFACE),
-        "protocol": pick(PROTOCOL_TEXTS, head.protocol[at]),
+        "protocol": pick(PROTOCOL_TEXTS, head.protocol.take(at)),
         "wire_bytes": pl.Series(packets.window.wire[at], dtype=pl.Int64),
-        "payload_bytes": numbers(head.payload_bytes[at], pl.Int64()),
+        "payload_bytes": numbers(head.payload_bytes.take(at), pl.Int64()),
         "tls_record": numbers(_tls_records(packets.window, head)[at], pl.Int16()),
-        "tcp_flags": numbers(head.flags[at], pl.Int16()),
-        "seq": numbers(head.seq[at], pl.Int64()),
-        "ack": numbers(head.ack[at], pl.Int64()),
-        "window": numbers(head.window[at], pl.Int32()),
-        "ttl": numbers(head.ttl[at], pl.Int16()),
-        "ip_id": numbers(head.ip_id[at], pl.Int32()),
+        "tcp_flags": numbers(head.flags.take(at), pl.Int16()),
+        "seq": numbers(head.seq.take(at), pl.Int64()),
+        "ack": numbers(head.ack.take(at), pl.Int64()),
+        "window": numbers(head.window.take(at), pl.Int32()),
+        "ttl": numbers(head.ttl.take(at), pl.Int16()),
+        "ip_id": numbers(head.ip_id.take(at), pl.Int32()),
     }
     return pl.DataFrame(columns)
 
@@ -103,10 +103,10 @@ def _tls_records(window: Window, head: Headers) -> I64:
     """The content type of the TLS record that each frame's TCP payload begins with; ABSENT for none."""
     found = np.full(len(window), ABSENT)
     at = np.flatnonzero((head.protocol == TCP) & (head.payload_bytes >= 5) & (head.payload + 3 <= window.end))
-    kind = window.data[head.payload[at]]
+    kind = window.data[head.payload.take(at)]
     maybe = (kind >= CHANGE_CIPHER_SPEC) & (kind <= APPLICATION_DATA)
     at, kind = at[maybe], kind[maybe]
-    version = half_at(window.data, head.payload[at] + 1)
+    version = half_at(window.data, head.payload.take(at) + 1)
     # every version since SSL 3.0 writes 3 and at most 4 here
     tls = (version >= 0x0300) & (version <= 0x0304)
     found[at[tls]] = kind[tls]

@@ -67,8 +67,8 @@ def decode(data: U8, start: I64, end: I64, whole: Flags, classes: I64 | None = N
     has_header = start + HEADER <= end
     flags, counts = header[1], header[2:].T
     records = counts[:, 1] + counts[:, 2] + counts[:, 3]
-    bad = np.where(whole, MALFORMED, UNREAD).astype(np.uint8)
-    state = np.where(has_header, GOOD, bad).astype(np.uint8)
+    bad = np.where(whole, np.uint8(MALFORMED), np.uint8(UNREAD))
+    state = np.where(has_header, np.uint8(GOOD), bad)
     room = end - start - HEADER
     least = counts[:, 0] * QUESTION_LEAST + records * RECORD_LEAST
     # A truncated answer may count records that were left out of it.
@@ -119,15 +119,17 @@ class _Questions:
         name_length = np.zeros(count, np.int64)
         self.state[(self.state == GOOD) & (self.asked > QUESTIONS_MOST)] = MALFORMED
         rows = np.flatnonzero((self.state == GOOD) & (self.asked >= 1))
-        stop, broken, cut = plain_names(self.data, after[rows], self.end[rows])
-        stop_end = stop + QUESTION_LEAST
-        cut |= (stop >= 0) & (stop_end > self.end[rows])
-        self.state[rows[broken | (cut & self.whole[rows])]] = MALFORMED
-        self.state[rows[cut & ~self.whole[rows] & ~broken]] = UNREAD
+        begin, limit = after[rows], self.end[rows]
+        stop, broken, cut = plain_names(self.data, begin, limit)
+        cut |= (stop >= 0) & (stop + QUESTION_LEAST > limit)
         good = (stop >= 0) & ~cut
-        rows, stop = rows[good], stop[good]
-        name_at[rows] = after[rows]
-        name_length[rows] = stop - after[rows] + 1
+        if not good.all():
+            whole = self.whole[rows]
+            self.state[rows[broken | (cut & whole)]] = MALFORMED
+            self.state[rows[cut & ~whole & ~broken]] = UNREAD
+            rows, begin, stop = rows[good], begin[good], stop[good]
+        name_at[rows] = begin
+        name_length[rows] = stop - begin + 1
         qtype[rows] = half_at(self.data, stop + 1)
         after[rows] = stop + QUESTION_LEAST
         self._others(rows[self.asked[rows] > 1], after)

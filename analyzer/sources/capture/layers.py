@@ -29,5 +29,6 @@ def headers(window: Window, link: Link) -> tuple[Headers, Tunnels]:
     cut = window.end - window.start < window.wire
     wire_end = window.start + np.maximum(window.wire, window.end - window.start)
     out = network(window.data, link.network, window.end, wire_end, link.ethertype, cut)
-    out.reason = np.where(link.reason != FINE, link.reason, out.reason).astype(np.uint8)
+    refused = np.flatnonzero(link.reason != FINE)
+    out.reason[refused] = link.reason[refused]
     return out, open_tunnels(window, out, wire_end, cut)

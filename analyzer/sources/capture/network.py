@@ -84,8 +84,11 @@ def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Fla
     good &= open_ended | (total >= header)
     inside = at + header <= end
     ip = four | six
-    reason = np.where(ip & ~(good & inside), np.where(cut & ~inside, CUT, BAD_IP), FINE).astype(np.uint8)
-    ip &= reason == FINE
+    good &= inside
+    reason = np.full(len(at), FINE, np.uint8)
+    failed = np.flatnonzero(ip & ~good)
+    reason[failed] = np.where(cut[failed] & ~inside[failed], CUT, BAD_IP)
+    ip &= good
     four &= ip
     six &= ip
     sixes = np.flatnonzero(six)
@@ -260,7 +263,7 @@ def _udp(data: U8, end: I64, cut: Flags, out: Headers, rows: I64) -> None:
     at, stop, length, seen = _bounds(out, rows, end)
     head = gather(data, at, 12)
     stated = halves(head, 4)
-    out.no_udp_length[rows] = (stated == 0) & (seen >= 6)
+    out.no_udp_length[rows[(stated == 0) & (seen >= 6)]] = True
     bad = (length < 8) | ((seen >= 6) & (stated < 8) & (stated > 0)) | (~cut[rows] & (seen < 8))
     if bad.any():
         out.reason[rows[bad]] = BAD_UDP

@@ -70,7 +70,7 @@ class Interner:
     def ids(self, keys: U64) -> I64:
         """The id of each row's key."""
         mix = mixed(keys)
-        first = (mix >> np.uint64(64 - _SLOT_BITS)).astype(np.int64)
+        first = (mix >> np.uint64(64 - _SLOT_BITS)).view(np.int64)
         out = self._found(first, keys)
         missing = np.flatnonzero(out < 0)
         if len(missing):
@@ -82,8 +82,10 @@ class Interner:
         return out
 
     def _found(self, slot: I64, keys: U64) -> I64:
-        same = equal_rows(self._keys.take(slot, axis=0), keys)
-        return np.where(same, self._ids[slot], -1)
+        out = self._ids.take(slot)
+        if not (same := equal_rows(self._keys.take(slot, axis=0), keys)).all():
+            out[~same] = -1
+        return out
 
     def _learn(self, keys: U64, mix: U64, slot: I64) -> I64:
         """Ids of keys not seen before. A key goes to its first slot, or to its second if that one is taken."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,13 @@ def test_rooms_are_small(path: Path) -> None:
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     text = path.read_text()
     assert not text.strip() or ast.get_docstring(ast.parse(text))
+
+
+HEAVY = ("jinja2", "msgspec", "numpy", "polars", "pyarrow", "rich", "scapy", "zstandard")
+"""What a command that reads nothing must not wait for."""
+
+
+def test_the_command_line_imports_no_heavy_library() -> None:
+    code = f"import sys, analyzer.cli.commands; print(*(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +61,22 @@ def test_rooms_are_small(path: Path) -> None:
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     text = path.read_text()
     assert not text.strip() or ast.get_docstring(ast.parse(text))
+
+
+HEAVY = ("jinja2", "msgspec", "numpy", "polars", "pyarrow", "rich", "scapy", "zstandard")
+"""What a command that reads nothing must not wait for."""
+
+
+def test_the_command_line_imports_no_heavy_library() -> None:
+    code = f"import sys, analyzer.cli.commands; print(*(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "2"}, "2")])
+def test_numpy_starts_no_threads_for_linear_algebra_unless_somebody_says_so(given: dict[str, str], kept: str) -> None:
+    code = "import os, sys; from analyzer.cli import main; sys.argv = ['analyze', '--help']\ntry: main()\nfinally: "
+    code += "print(os.environ['OPENBLAS_NUM_THREADS'])"
+    env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"} | given
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == kept

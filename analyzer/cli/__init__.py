@@ -16,6 +16,7 @@ def main() -> NoReturn:
     while (null := os.open(os.devnull, os.O_RDWR)) <= 2:  # a closed stream must not become the next file opened
         pass
     os.close(null)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here, and NumPy would start its threads
     try:
         from analyzer.cli.commands import app
 

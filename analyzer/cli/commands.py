@@ -1,6 +1,7 @@
-"""Every command with its options; the work is done elsewhere."""
+"""Every command with its options; the work is done elsewhere.
 
-from __future__ import annotations
+Annotations are values here, not text: typer would compile each of them again whenever the command starts.
+"""
 
 from pathlib import Path
 from typing import Annotated

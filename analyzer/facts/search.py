@@ -12,7 +12,7 @@ from analyzer.facts.search_list import SEARCH_SUFFIXES, walked
 from analyzer.facts.search_names import DNS_ASKED_NAMES
 from analyzer.facts.search_steps import ABSOLUTE, chained
 from analyzer.frames import NO_REPLY, TIME, Col, Table
-from analyzer.frames.contract import PLACE
+from analyzer.frames.contract import PLACE, empty
 
 CHAINS = Table(
     "dns_search_chains",
@@ -235,6 +235,8 @@ def _walks(bases: pl.DataFrame, suffixes: pl.DataFrame, tries: pl.DataFrame) -> 
 
 def _derive(frames: Frames) -> pl.LazyFrame:
     suffixes = frames[SEARCH_SUFFIXES].collect()
+    if suffixes.is_empty():
+        return empty(CHAINS).lazy()  # the usual case outside Kubernetes: nobody walks a list
     bases = walked(frames[DNS_ASKED_NAMES], suffixes)
     tries = _tries(frames[DNS_TRANSACTIONS], suffixes["client"].unique().cast(CODE)).with_row_index("row")
     chains = _lookups(_named(_summed(chained(tries, _candidates(bases, suffixes)), tries), tries))

@@ -13,7 +13,7 @@ from analyzer.facts.codes import CODE, pair
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.search_names import DNS_ASKED_NAMES
 from analyzer.frames import Col, Table
-from analyzer.frames.contract import PLACE
+from analyzer.frames.contract import PLACE, empty
 
 HOST_LABELS = 6
 """Labels of the longest host domain that is looked for, as in us-west-2.compute.internal or a company's own."""
@@ -128,6 +128,8 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     services, cluster = "{}.svc.{}", "{}.{}"
     served = asked.filter(pl.col("base").is_not_null()).with_columns(services=_named(services, "base"))
     own = _namespaces(served, asked)
+    if own.is_empty():
+        return empty(SUFFIXES).lazy()  # no list is known without a namespace
     bases = (
         served.join(own, on=_OWN, how="semi")
         .unique(["client", "base", "cluster_domain"])

@@ -47,12 +47,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
+    """A column of a table of evidence."""
+
     name: str
     unit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceTable:
+    """What was counted, in rows that a reader can check."""
+
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -100,6 +104,8 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
+    """What a finding rests on: quoted records first."""
+
     records: tuple[Record, ...]
     tables: tuple[EvidenceTable, ...] = ()
     series: tuple[EvidenceSeries, ...] = ()

@@ -72,6 +72,8 @@ class Moment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CauseEnd:
+    """One end of a link."""
+
     kind: str  # finding, change or observation
     id: str
     text: str
@@ -90,6 +92,8 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
+    """What happened, in order, and what preceded what."""
+
     verdict: str = ""
     timeline: tuple[Moment, ...] = ()
     causes: tuple[Cause, ...] = ()
@@ -97,12 +101,16 @@ class Story:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
+    """One line of a series."""
+
     name: str
     values: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
+    """A stretch of time of which nothing is known."""
+
     start: datetime
     end: datetime
     reason: str
@@ -183,6 +191,8 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingValue:
+    """A threshold as it was used."""
+
     detector: str
     name: str
     value: str
@@ -192,6 +202,8 @@ class SettingValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
+    """What made the result."""
+
     name: str
     version: str
     python: str
@@ -200,6 +212,8 @@ class Tool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
+    """Everything that a renderer needs."""
+
     schema: str = SCHEMA
     tool: Tool
     title: str = ""

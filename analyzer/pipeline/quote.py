@@ -53,7 +53,7 @@ def _order(name: str, case: Case) -> tuple[str, int, str]:
 
 def _from_input(name: str, numbers: set[int], case: Case, opener: Opener) -> dict[int, str]:
     place = case.places.get(name)
-    source = next((one for one in sources.load() if place is not None and one.name == place.kind), None)
+    source = next((one for one in sources.each() if place is not None and one.name == place.kind), None)
     if place is None or source is None:
         return {}
     report = next((one for one in case.reports if one.path == name), None)

@@ -83,6 +83,8 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
+    """What became of one input."""
+
     report: InputReport
     heights: dict[Table, int]
     size: int

@@ -90,7 +90,7 @@ def _recognise(item: Item, kind: str | None, opener: Opener) -> Known | None:
 
 
 def source_of(kind: str) -> Source:
-    for source in sources.load():
+    for source in sources.each():
         if source.name == kind:
             return source
     raise UsageError(f"there is no kind {kind}; there are {', '.join(source.name for source in sources.load())}")

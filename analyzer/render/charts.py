@@ -55,6 +55,8 @@ class Legend:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
+    """A drawn chart, with the same as a table."""
+
     id: str
     title: str
     svg: Markup

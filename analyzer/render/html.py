@@ -79,6 +79,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_finalize,
+        optimized=False,  # folding constants takes longer than the page itself
     )
     made.filters.update(
         number=words.number,

@@ -91,6 +91,8 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Table:
+    """A table of evidence as it is shown."""
+
     caption: str
     headers: tuple[tuple[str, str, bool], ...]  # name, unit, whether its cells are numbers
     rows: Cut[tuple[str, ...]]
@@ -112,6 +114,8 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Action:
+    """A fix, with the findings that it is for."""
+
     kind: str
     text: str
     ids: tuple[str, ...]
@@ -119,6 +123,8 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
+    """One fix, observed and modelled."""
+
     id: str
     saving: Saving
     alternative: bool
@@ -155,6 +161,8 @@ class Cited:
 
 @dataclass(slots=True, kw_only=True)
 class Page:
+    """What the templates see."""
+
     result: Result
     ids: dict[str, str]
     limits: Limits

@@ -52,6 +52,8 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
+    """One drawing area with its traces."""
+
     title: str
     kind: Kind
     start: float
@@ -74,6 +76,8 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Window:
+    """The time of a finding, shaded behind the traces."""
+
     label: str
     severity: str
     start: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from functools import cache
 
 from analyzer.sources.contract import Match, Source
@@ -13,18 +14,33 @@ UNSURE = 0.3
 
 CERTAIN = 1.0
 
+BY_MAGIC = ("capture",)
+"""The modules whose source has `magic`: they are asked first, and what they know costs no import of the others."""
+
 
 @cache
 def load() -> tuple[Source, ...]:
     """Every source, sorted by name."""
-    modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
-    return tuple(sorted((m.SOURCE for m in modules if hasattr(m, "SOURCE")), key=lambda source: source.name))
+    every = [source for found in pkgutil.iter_modules(__path__) if (source := _of(found.name)) is not None]
+    return tuple(sorted(every, key=lambda source: source.name))
+
+
+def each() -> Iterator[Source]:
+    """Every source, those with magic first; a module is imported only when somebody asks so far."""
+    first = [source for name in BY_MAGIC if (source := _of(name)) is not None]
+    yield from first
+    yield from (source for source in load() if source not in first)
+
+
+def _of(module: str) -> Source | None:
+    source: Source | None = getattr(importlib.import_module(f"{__name__}.{module}"), "SOURCE", None)
+    return source
 
 
 def identify(head: bytes) -> tuple[Source, Match] | None:
     """The source that is surest of these first bytes, or None where none is sure enough."""
     matches: list[tuple[Source, Match]] = []
-    for source in sorted(load(), key=lambda one: not one.magic):
+    for source in each():
         if (match := source.identify(head)) is None:
             continue
         if source.magic and match.confidence == CERTAIN:

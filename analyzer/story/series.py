@@ -29,6 +29,8 @@ MOST_LANES = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chart:
+    """How one series is counted from a table."""
+
     id: str
     title: str
     unit: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -11,12 +13,15 @@ import pytest
 from analyzer.case import FILE, Writer, is_case, load
 from analyzer.case.buckets import BUCKETS, bucket_of
 from analyzer.case.folder import UNFINISHED
-from analyzer.errors import InputError, OutputError
+from analyzer.case.parts import Writing
+from analyzer.errors import InputError, OutputError, UsageError
 from analyzer.frames import COREDNS_QUERIES, DNS_ANSWERS, DNS_MESSAGES, PACKETS
 from analyzer.model import Result
 from analyzer.pipeline import RunOptions, ingest, investigate
 from tests.build import rows
 from tests.cases import CAPTURES, CASES, as_json, result_of
+
+FULL = Path("/dev/full")
 
 
 def judged(*inputs: Path, like: Result, memory: int | None = None) -> str:
@@ -77,6 +82,42 @@ def test_two_inputs_of_one_name_are_told_apart_and_one_input_given_twice_counts_
     )
 
 
+def test_a_file_that_a_case_holds_already_is_not_read_into_it_again(tmp_path: Path) -> None:
+    first = ingest(RunOptions(inputs=(CAPTURES / "quiet",)), tmp_path / "one")
+    again = ingest(RunOptions(inputs=(tmp_path / "one", CAPTURES / "quiet")), tmp_path / "two")
+    assert [report.path for report in again.reports] == [report.path for report in first.reports]
+    assert {table: kept.height for table, kept in again.tables.items()} == {
+        table: kept.height for table, kept in first.tables.items()
+    }
+
+
+def test_a_case_that_is_read_is_not_written_over(tmp_path: Path) -> None:
+    kept = ingest(RunOptions(inputs=(CAPTURES / "quiet",)), tmp_path / "kept")
+    with pytest.raises(UsageError, match="keep the new case in another folder"):
+        ingest(RunOptions(inputs=(tmp_path / "kept", CAPTURES / "outage")), tmp_path / "kept")
+    assert load(tmp_path / "kept").reports == kept.reports
+
+
+def test_a_case_among_the_inputs_is_no_evidence(tmp_path: Path) -> None:
+    shutil.copytree(CAPTURES / "quiet", tmp_path / "evidence")
+    plain = ingest(RunOptions(inputs=(tmp_path / "evidence",)), tmp_path / "kept")
+    inside = tmp_path / "evidence" / "kept"
+    for _ in range(2):  # new, and as the case of the run before
+        assert ingest(RunOptions(inputs=(tmp_path / "evidence",)), inside).reports == plain.reports
+    told = {report.path: report.error for report in investigate(RunOptions(inputs=(tmp_path / "evidence",))).inputs}
+    assert "name it as an input of its own" in told.pop("kept")
+    assert list(told) == [report.path for report in plain.reports]
+
+
+def test_somebody_elses_case_json_does_not_hide_what_lies_beside_it(tmp_path: Path) -> None:
+    shutil.copytree(CAPTURES / "quiet", tmp_path / "evidence" / "node")
+    for name in (FILE, UNFINISHED):
+        (tmp_path / "evidence" / "node" / name).write_text("{}")
+    plain, beside = (investigate(RunOptions(inputs=(path,))) for path in (CAPTURES / "quiet", tmp_path / "evidence"))
+    used = [f"node/{report.path}" for report in plain.inputs if report.used]
+    assert [report.path for report in beside.inputs if report.used] == used
+
+
 def test_an_interrupted_run_leaves_no_case_and_can_be_repeated(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "kept")
     writer.add(PACKETS, rows(PACKETS, {"src": "10.0.0.1", "dst": "10.0.0.2"}).collect())
@@ -84,6 +125,24 @@ def test_an_interrupted_run_leaves_no_case_and_can_be_repeated(tmp_path: Path) -
     assert not is_case(tmp_path / "kept")
     Writer(tmp_path / "kept").finish((), {})
     assert load(tmp_path / "kept").tables == {}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        pl.exceptions.ComputeError("IO error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_one_sentence(error: Exception, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"cannot be written: No space left.*; make room"), Writing(tmp_path):
+        raise error
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no device that is full")
+def test_a_full_disk_is_one_sentence_whoever_writes(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written: No space left"), Writing(tmp_path):
+        rows(PACKETS, {"src": "10.0.0.1", "dst": "10.0.0.2"}).collect().write_parquet(FULL)
 
 
 def test_a_folder_with_other_things_is_never_written_to(tmp_path: Path) -> None:

@@ -24,14 +24,21 @@ FILE = "case.json"
 UNFINISHED = "case.unfinished"
 """Stands in a folder while a case is written, so that a run that was killed can be repeated into it."""
 
+_OURS = b"analyzer-case/"
 _BY_NAME: Mapping[str, Table] = {table.name: table for table in TABLES}
 
 
 def is_case(path: Path) -> bool:
     """Whether the path is a folder that was written as a case."""
+    return _says(path / FILE)
+
+
+def _says(file: Path) -> bool:
+    """Whether it is ours: folders of evidence may well hold a `case.json` of somebody else."""
     try:
-        return path.is_dir() and (path / FILE).is_file()
-    except PermissionError:
+        with file.open("rb") as stream:
+            return _OURS in stream.read(64)
+    except OSError:
         return False
 
 
@@ -41,12 +48,12 @@ class Writer(Parts):
     def __init__(self, folder: Path) -> None:
         """The folder must be new, empty, or a case. Raises OutputError."""
         super().__init__(folder)
-        ours = is_case(folder) or (folder / UNFINISHED).exists()
+        ours = is_case(folder) or _says(folder / UNFINISHED)
         if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
             raise OutputError(f"{folder} is neither new nor a case; choose another folder")
         with Writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / UNFINISHED).touch()
+            (folder / UNFINISHED).write_bytes(_OURS)
             (folder / FILE).unlink(missing_ok=True)
             for table in TABLES:  # what an earlier run left behind would be read as part of this case
                 if (folder / table.name).is_dir():

@@ -75,6 +75,10 @@ class Writing:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error)
-            raise OutputError(f"{self._folder}: cannot be written: {reason}; choose another folder") from error
+        if isinstance(error, OSError | pl.exceptions.PolarsError):
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            # polars wraps what the system said.
+            reason = reason.rpartition("IO error: ")[2]
+            raise OutputError(
+                f"{self._folder}: cannot be written: {reason}; make room or choose another folder"
+            ) from error

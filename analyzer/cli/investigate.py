@@ -23,6 +23,7 @@ from analyzer.cli.wording import plural, say, size, storable, tell
 from analyzer.errors import UsageError
 from analyzer.model import InputReport, Result, Severity
 from analyzer.pipeline.engine import Dask, Engine, Here
+from analyzer.sources.discover import STDIN
 
 DONE, FOUND, NO_INPUT, LOST = 0, 1, 3, 4
 
@@ -112,6 +113,8 @@ def _prepare(request: Request) -> None:
 
 
 def _engine(request: Request) -> AbstractContextManager[Engine]:
+    if request.scheduler is not None and STDIN in request.inputs:
+        raise UsageError("--scheduler: its workers cannot read standard input; save it to a file that they see")
     return nullcontext(Here()) if request.scheduler is None else Dask(request.scheduler)
 
 

@@ -63,7 +63,14 @@ def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, pr
 
 
 def ingest(options: RunOptions, folder: Path, progress: Progress | None = None) -> Case:
-    """Read all inputs and keep their tables in `folder`; rows go there as they are read."""
+    """Read all inputs and keep their tables in `folder`; rows go there as they are read.
+
+    Raises UsageError where the folder is an input: what it holds would be overwritten before it is read.
+    """
+    for path in options.inputs:
+        if folder.exists() and path.exists() and path.samefile(folder):
+            raise UsageError(f"{folder} is an input of this case: keep the new case in another folder")
+    options = replace(options, outputs=(*options.outputs, folder))
     with Sink(0, folder) as sink:
         return read_all(options, progress or Progress(), sink)
 

@@ -65,6 +65,14 @@ class Dask:
         self._client.close()
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        from distributed import CancelledError, KilledWorker
+
         futures = self._client.map(function, list(items), pure=False, retries=REPEATS)
-        done: list[R] = self._client.gather(futures)
+        try:
+            done: list[R] = self._client.gather(futures)
+        except (KilledWorker, CancelledError) as error:
+            raise InputError(
+                f"--scheduler: its workers were lost again and again ({type(error).__name__}); give them more memory, "
+                "or read without it"
+            ) from error
         return done

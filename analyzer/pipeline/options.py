@@ -14,8 +14,8 @@ from analyzer.settings import Overrides
 class RunOptions:
     """`kind` forces a source by name. `start` and `end` keep only rows of that time. `command` is stored as given.
 
-    `outputs` are files that this run replaces: where they lie among the inputs, they are no evidence. Tables that need
-    more than `memory` bytes lie in files (None: never). `jobs` processes read one large
+    `outputs` are files and folders that this run replaces: where they lie among the inputs, they are no evidence.
+    Tables that need more than `memory` bytes lie in files (None: never). `jobs` processes read one large
     input; `engine` runs what can run elsewhere.
     """
 

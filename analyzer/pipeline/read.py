@@ -51,7 +51,7 @@ def _read_files(
         sink.pour(whole)
         places |= whole.places
         reports |= {report.path: report for report in whole.reports}
-    known = [_apart(one, reports) for one in known]
+    known = _fresh(known, reports)
     reports |= {one.item.id: one.report for one in known if one.report is not None}
     ready = [(one.item, one.source) for one in known if one.source is not None]
     progress.total(sum(size_of(item) for item, _ in ready))
@@ -120,38 +120,42 @@ def _work(job: _Job) -> _Done:
     return _Done(report, parts.heights, parts.bytes)
 
 
-def _apart(one: Known, taken: Mapping[str, InputReport]) -> Known:
-    """The input under an id that no other has."""
-    name, number = one.item.id, 1
-    while name in taken:
-        number += 1
-        name = f"{one.item.id} ({number})"
-    report = replace(one.report, path=name) if one.report is not None else None
-    return replace(one, item=replace(one.item, id=name), report=report)
+def _fresh(known: Sequence[Known], taken: Mapping[str, InputReport]) -> list[Known]:
+    """The inputs that no case holds already, each under an id that no other has."""
+    fresh = []
+    with Opener() as opener:
+        for one in known:
+            name, number = one.item.id, 1
+            while (other := taken.get(name)) is not None and not _same(one, other, opener):
+                number += 1
+                name = f"{one.item.id} ({number})"
+            if other is None:
+                report = replace(one.report, path=name) if one.report is not None else None
+                fresh.append(replace(one, item=replace(one.item, id=name), report=report))
+    return fresh
+
+
+def _same(one: Known, other: InputReport, opener: Opener) -> bool:
+    """Whether the input is the one that was reported, octet for octet."""
+    if one.report is not None:
+        return (one.report.kind, one.report.bytes, one.report.error) == (other.kind, other.bytes, other.error)
+    try:
+        with opener.open(one.item, Ledger()) as stream:
+            return bool(other.sha256) and stream.sha256 == other.sha256
+    except (InputError, OSError):
+        return False
 
 
 def _read_one(job: _Job, rows: Parts | Sink, opener: Opener, progress: Progress) -> InputReport:
     source, item, ledger = source_of(job.kind), job.item, Ledger()
-    error, stream = "", None
+    sha256, size = "", size_of(item)
     try:
         with opener.open(item, ledger) as stream:
-            done = 0
-            for batch in source.read(stream, item, job.how, ledger):
-                for table, frame in batch.items():
-                    rows.add(table, frame)
-                progress.advance(stream.taken - done)
-                done = stream.taken
-            while stream.read(1 << 20):  # what the source did not want still belongs to the hash
-                pass
-            progress.advance(stream.taken - done)
-    except OutputError:
-        raise
+            error = _rows_of(stream, job, rows, ledger, progress)
+            # Also of what nobody wanted, and while the input is open.
+            sha256, size = stream.sha256, stream.size
     except (InputError, OSError) as problem:
         error = sentence(problem)
-    except Exception as problem:  # guard: one broken input must not cost the run
-        log.debug("input %s failed", item.id, exc_info=True)
-        error = f"could not be read further: {type(problem).__name__}: {problem}"[:400]
-    sha256, size = _identity(stream, item)
     if ledger.used:
         for table in source.tables:
             rows.add(table)
@@ -159,8 +163,27 @@ def _read_one(job: _Job, rows: Parts | Sink, opener: Opener, progress: Progress)
     return ledger.report(path=item.id, kind=source.name, sha256=sha256, size=size, error=error)
 
 
-def _identity(stream: Stream | None, item: Item) -> tuple[str, int]:
-    return (stream.sha256, stream.size) if stream is not None else ("", size_of(item))
+def _rows_of(stream: Stream, job: _Job, rows: Parts | Sink, ledger: Ledger, progress: Progress) -> str:
+    """Read an input to its end, or to where it breaks: then the sentence that says why."""
+    done = 0
+    try:
+        for batch in source_of(job.kind).read(stream, job.item, job.how, ledger):
+            for table, frame in batch.items():
+                rows.add(table, frame)
+            progress.advance(stream.taken - done)
+            done = stream.taken
+        while stream.read(1 << 20):  # damage behind what the source wanted is told too
+            pass
+    except OutputError:
+        raise
+    except (InputError, OSError) as problem:
+        return sentence(problem)
+    except Exception as problem:  # guard: one broken input must not cost the run
+        log.debug("input %s failed", job.item.id, exc_info=True)
+        return f"could not be read further: {type(problem).__name__}: {problem}"[:400]
+    finally:
+        progress.advance(stream.taken - done)
+    return ""
 
 
 def _widen(span: tuple[datetime, datetime] | None, report: InputReport) -> tuple[datetime, datetime] | None:

@@ -20,6 +20,8 @@ HEAD = 64 << 10
 
 UNKNOWN = "unknown"
 REFUSED = "refused"
+KEPT = "a case that was kept is not read with the directory around it: name it as an input of its own"
+
 ARCHIVE = "archive"
 """Kind of the report on an archive in which something was lost; its members have reports of their own."""
 
@@ -36,8 +38,14 @@ class Known:
 
 def recognise(paths: Sequence[Path], kind: str | None = None, outputs: Sequence[Path] = ()) -> list[Known]:
     """Every input below `paths`, in the order of ids, with its source. Raises UsageError for an unknown kind."""
-    items, refused = discover([path for path in paths if not is_case(path)])
     replaced = {identity for path in outputs if (identity := _file(path))}
+
+    def left_out(folder: Path) -> str | None:
+        if _file(folder) in replaced:
+            return ""
+        return KEPT if is_case(folder) else None
+
+    items, refused = discover([path for path in paths if not is_case(path)], left_out)
     items = [item for item in items if not replaced or _file(item.path) not in replaced]
     known = [Known(item=Item(id=name, path=Path(name)), report=_unread(name, REFUSED, why)) for name, why in refused]
     ids = {one.item.id for one in known} | {item.id for item in items}

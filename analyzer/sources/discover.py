@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from analyzer.sources.contract import Item
@@ -23,23 +23,27 @@ _KINDS = (
 )
 
 
-def discover(paths: Sequence[Path]) -> tuple[list[Item], list[Refusal]]:
+def discover(
+    paths: Sequence[Path], left_out: Callable[[Path], str | None] = lambda _: None
+) -> tuple[list[Item], list[Refusal]]:
     """All inputs below these paths, sorted by id, and an (id, sentence) for each thing that is not read.
 
     A file is named by its name, a file in a directory by its path below that directory. Where two arguments give the
     same id, the argument's own name goes before it; where that is the same too, as much of its path as tells them
-    apart. In directories, hidden files and symbolic links are passed over. Nothing is opened.
+    apart. In directories, hidden files and symbolic links are passed over, and so is a directory inside for which
+    `left_out` gives a reason (an empty one is not told). Nothing is opened.
     """
     arguments = sorted({Path(os.path.normpath(path)) for path in paths})
     found: list[tuple[Path, str, Path]] = []
     refused: list[Refusal] = []
+    walk = _Walk(left_out, refused)
     for argument in arguments:
         if argument == STDIN:
             found.append((argument, "stdin", STDIN))
         elif (why := _unusable(argument, argument.is_dir())) is not None:
             refused.append((argument.name or str(argument), why))
         elif argument.is_dir():
-            inside = [(argument, _relative(file, argument), file) for file in _walk(argument, refused, argument)]
+            inside = [(argument, _relative(file, argument), file) for file in walk.files(argument, argument)]
             if not inside:
                 refused.append((argument.name or str(argument), "the directory holds no file that could be read"))
             found.extend(inside)
@@ -84,26 +88,35 @@ def _prefixed(argument: Path, name: str, depth: int) -> str:
     return "/".join([*(part for part in parts[-depth:] if part != "/"), name])
 
 
-def _walk(directory: Path, refused: list[Refusal], root: Path) -> Iterator[Path]:
-    try:
-        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
-    except OSError as error:
-        refused.append((_relative(directory, root), f"cannot be listed: {error.strerror}"))
-        return
-    for entry in entries:
-        path = directory / entry.name
-        if entry.name.startswith("."):
-            continue
-        if entry.is_symlink():
-            refused.append(
-                (_relative(path, root), "a symbolic link inside a directory is not followed: name its target")
-            )
-        elif entry.is_dir(follow_symlinks=False):
-            yield from _walk(path, refused, root)
-        elif entry.is_file(follow_symlinks=False):
-            yield path
-        elif (why := _unusable(path, False)) is not None:
-            refused.append((_relative(path, root), why))
+class _Walk:
+    """Every file below a directory; what is not read is added to `refused`."""
+
+    def __init__(self, left_out: Callable[[Path], str | None], refused: list[Refusal]) -> None:
+        self._left_out = left_out
+        self._refused = refused
+
+    def files(self, directory: Path, root: Path) -> Iterator[Path]:
+        try:
+            entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+        except OSError as error:
+            self._refused.append((_relative(directory, root), f"cannot be listed: {error.strerror}"))
+            return
+        for entry in entries:
+            path = directory / entry.name
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if (why := self._left_out(path)) is None:
+                    yield from self.files(path, root)
+            elif entry.is_file(follow_symlinks=False):
+                yield path
+                continue
+            elif entry.is_symlink():
+                why = "a symbolic link inside a directory is not followed: name its target"
+            else:
+                why = _unusable(path, False)
+            if why:
+                self._refused.append((_relative(path, root), why))
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -46,6 +46,7 @@ def log(tmp_path: Path) -> Path:
         ("coredns-logs loop.html", 2, b"too many levels of symbolic links"),
         ("coredns-logs coredns.log --from 0001-01-01T00:00:00+14:00", 2, b"not a time"),
         ("coredns-logs coredns.log --from 2026-03-15 --to 2026-03-14", 2, b"is not before --to"),
+        ("postmortem - --scheduler tcp://127.0.0.1:1 < coredns.log", 2, b"cannot read standard input"),
         ("coredns-logs coredns.log --from 2027-01-01", 0, b"no record lies between"),
     ],
 )

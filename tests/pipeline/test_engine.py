@@ -21,7 +21,8 @@ from analyzer.pipeline import RunOptions, ingest, investigate
 from analyzer.pipeline.engine import Dask, Engine, Here
 from tests.cases import CAPTURES, as_json
 
-Client = pytest.importorskip("distributed", reason="Dask is an optional extra").Client
+distributed = pytest.importorskip("distributed", reason="Dask is an optional extra")
+Client = distributed.Client
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIES = 6
@@ -118,3 +119,16 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(monkeypatch: pytest.Monke
     monkeypatch.setattr("analyzer.pipeline.engine.CONNECT_SECONDS", 1)
     with pytest.raises(InputError, match="no scheduler answers there"):
         Dask(f"tcp://127.0.0.1:{_free_port()}")
+
+
+def test_workers_that_are_lost_again_and_again_are_one_sentence(
+    cluster: tuple[str, list[subprocess.Popen[bytes]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Dask(cluster[0]) as engine:
+
+        def lost(*_: object, **__: object) -> None:
+            raise distributed.KilledWorker("task", None, 3)
+
+        monkeypatch.setattr(engine._client, "gather", lost)
+        with pytest.raises(InputError, match="workers were lost again and again"):
+            engine.map(len, ["a"])

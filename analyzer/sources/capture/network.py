@@ -72,6 +72,10 @@ class Headers:
             getattr(self, one.name)[rows] = values if every else values[mine]
 
 
+_LATER = ("src_port", "dst_port", "flags", "seq", "ack", "window", "payload_bytes")
+"""Columns that the transport headers fill."""
+
+
 def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Flags) -> Headers:
     """Decode the IP packet at each place, as far as `end`; where the EtherType is not that of IP there is none."""
     four, six = ethertype == IPV4, ethertype == IPV6
@@ -104,21 +108,15 @@ def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Fla
         src_low=src_low,
         dst_high=dst_high,
         dst_low=dst_low,
-        src_port=np.full(len(at), ABSENT),
-        dst_port=np.full(len(at), ABSENT),
-        flags=np.full(len(at), ABSENT),
-        seq=np.full(len(at), ABSENT),
-        ack=np.full(len(at), ABSENT),
-        window=np.full(len(at), ABSENT),
         ttl=ttl,
         ip_id=np.where(four, halves(head, 4).astype(np.int64), ABSENT),
         payload=at + header,
         payload_end=ip_end,
-        payload_bytes=np.full(len(at), ABSENT),
         fragment=fragment,
         fragment_id=fragment_id,
         no_udp_length=np.zeros(len(at), bool),
         wraps=np.zeros(len(at), bool),
+        **{name: np.full(len(at), ABSENT) for name in _LATER},
     )
     # The authentication header stands behind IPv4 headers too.
     if (chained := six | (out.protocol == AH) & four & (fragment != LATER)).any():

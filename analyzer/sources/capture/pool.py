@@ -16,9 +16,9 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, wait
 from dataclasses import fields
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from analyzer.errors import InputError
-from analyzer.sources.capture.arrays import PAD
+from analyzer.sources.capture.arrays import PAD, U8
 from analyzer.sources.capture.decode import Decoder, Piece
 from analyzer.sources.capture.window import Window
 
@@ -59,23 +59,44 @@ def pieces(frames: Iterator[Window], source: str, jobs: int) -> Iterator[Piece]:
 
 def _spread(frames: Iterator[Window], source: str, jobs: int) -> Iterator[Piece]:
     workers = _workers(jobs)
+    slots = deque(range(jobs + AHEAD))
+    under_way: deque[tuple[int, Future[bytes]]] = deque()
+    size = 0
     with tempfile.TemporaryDirectory(prefix="analyze-") as folder, (Path(folder) / "windows").open("w+b") as file:
-        slots = deque(range(jobs + AHEAD))
-        under_way: deque[tuple[int, Future[bytes]]] = deque()
-        size = 0
-        for window in frames:
-            # A slot holds the largest window so far; slots only move while none is in use.
-            if len(window.data) > size:
-                yield from _finish(under_way, slots)
-                size = 2 * len(window.data)
-            elif not slots:
-                yield from _finish(under_way, slots, 1)
-            slot = slots.popleft()
-            os.pwrite(file.fileno(), window.data.data, slot * size)
-            columns = {name: _packed(getattr(window, name)) for name in _COLUMNS}
-            place = (Path(file.name), slot * size, len(window.data))
-            under_way.append((slot, workers.submit(_decode, source, place, columns)))
-        yield from _finish(under_way, slots)
+        try:
+            for window in frames:
+                # A slot holds the largest window so far; slots only move while none is in use.
+                if len(window.data) > size:
+                    yield from _finish(under_way, slots)
+                    size = 2 * len(window.data)
+                elif not slots:
+                    yield from _finish(under_way, slots, 1)
+                slot = slots.popleft()
+                place = Path(file.name), slot * size, len(window.data)
+                _hand_out(file.fileno(), window.data, slot * size)
+                columns = {name: _packed(getattr(window, name)) for name in _COLUMNS}
+                under_way.append((slot, workers.submit(_decode, source, place, columns)))
+            yield from _finish(under_way, slots)
+        finally:
+            # Whoever still writes into the folder would keep it from being removed.
+            wait([future for _, future in under_way])
+
+
+def _hand_out(file: int, data: U8, offset: int) -> None:
+    """Write a window where a worker reads it; a full disk takes a part without a word."""
+    try:
+        written = os.pwrite(file, data.data, offset)
+    except OSError as error:
+        raise _no_room(error.strerror or str(error)) from error
+    if written < len(data):
+        raise _no_room("no space left")
+
+
+def _no_room(reason: str) -> InputError:
+    return InputError(
+        f"its windows and rows cannot be kept in {tempfile.gettempdir()}: {reason}; make room there, set TMPDIR, or "
+        "read it with --jobs 1"
+    )
 
 
 def _finish(under_way: deque[tuple[int, Future[bytes]]], slots: deque[int], most: int | None = None) -> Iterator[Piece]:
@@ -89,6 +110,8 @@ def _finish(under_way: deque[tuple[int, Future[bytes]]], slots: deque[int], most
             raise InputError(
                 "a process that read it was ended from outside, perhaps for its memory; read it again with --jobs 1"
             ) from error
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise _no_room(str(error)) from error
         slots.append(slot)
         yield piece
 
@@ -115,8 +138,9 @@ def _end_with(parent: Any) -> None:
     os._exit(1)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _decoder(source: str) -> Decoder:
+    """What it remembers takes some 50 MB, and captures are read one after the other."""
     return Decoder(source)
 
 
@@ -125,7 +149,8 @@ def _decode(source: str, place: tuple[Path, int, int], columns: dict[str, _Packe
     path, offset, size = place
     data = np.empty(size, np.uint8)
     with path.open("rb", buffering=0) as file:
-        os.preadv(file.fileno(), [data[: size - PAD].data], offset)
+        if os.preadv(file.fileno(), [data[: size - PAD].data], offset) < size - PAD:
+            raise OSError("a window is cut short")
     data[size - PAD :] = 0
     window = Window(data, **{name: _unpacked(*packed) for name, packed in columns.items()})
     out = io.BytesIO()

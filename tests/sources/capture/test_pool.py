@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -74,6 +75,27 @@ def test_a_worker_that_is_killed_is_one_sentence_and_the_next_capture_is_read() 
     with pytest.raises(InputError, match="read it again with --jobs 1"):
         list(read)
     assert _read(_spanning(), 2) == _read(_spanning(), 1)
+
+
+@pytest.mark.parametrize("room", ["a part of it", "none"])
+def test_no_room_for_the_windows_is_one_sentence(room: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_file: int, data: memoryview, _offset: int) -> int:
+        if room == "none":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return len(data) // 2
+
+    monkeypatch.setattr("analyzer.sources.capture.pool.os.pwrite", full)
+    with pytest.raises(InputError, match=r"(?i)cannot be kept in .*: no space left.*make room there"):
+        list(pieces(frames_of(io.BytesIO(_spanning()), Ledger(), SIZE), "t", 2))
+
+
+def test_nothing_is_left_behind_by_who_stops_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    read = pieces(frames_of(io.BytesIO(_spanning()), Ledger(), SIZE), "t", 2)
+    next(read)
+    assert list(tmp_path.iterdir())
+    del read  # nobody asks any further
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("values", [[], [5], [7, 7, 7], [3, 4, 5], [3, 5, 4], [-1, 2], [1 << 40, 3], [-(2**63), 0]])

@@ -59,7 +59,7 @@ class Request:
     fail_on: str = "never"
     strict: bool = False
     max_memory: str | None = None
-    jobs: int = 1
+    jobs: int | None = None
     scheduler: str | None = None
     quiet: bool = False
     verbose: int = 0

@@ -75,7 +75,12 @@ MaxMemory = Annotated[
         help="Tables that need more (512M, 8G) lie in temporary files; else a quarter of this machine's memory.",
     ),
 ]
-Jobs = Annotated[int, typer.Option("--jobs", min=1, max=64, metavar="N", help="Processes that read a large capture.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", min=1, max=64, metavar="N", help="Threads that decode a large capture. Default: cores, but at most 2."
+    ),
+]
 Scheduler = Annotated[
     str | None,
     typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="Let the workers of this Dask scheduler read."),

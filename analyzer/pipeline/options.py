@@ -15,8 +15,8 @@ class RunOptions:
     """`kind` forces a source by name. `start` and `end` keep only rows of that time. `command` is stored as given.
 
     `outputs` are files and folders that this run replaces: where they lie among the inputs, they are no evidence.
-    Tables that need more than `memory` bytes lie in files (None: never). `jobs` processes read one large
-    input; `engine` runs what can run elsewhere.
+    Tables that need more than `memory` bytes lie in files (None: never). `jobs` threads decode one
+    large input (None: as many as pay); `engine` runs what can run elsewhere.
     """
 
     inputs: tuple[Path, ...]
@@ -32,7 +32,7 @@ class RunOptions:
     title: str = ""
     command: str = ""
     memory: int | None = None
-    jobs: int = 1
+    jobs: int | None = None
     engine: Engine = field(default_factory=Here)
 
 

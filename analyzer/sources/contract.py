@@ -68,12 +68,12 @@ class Item:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
     """`tz` is for times without a zone, `year` for times without a year; `dated_span` is what dated inputs cover; a
-    large input may be read by so many processes (`jobs`), which never changes the rows."""
+    large input may be decoded by so many threads (`jobs`; None: as many as pay), which never changes the rows."""
 
     tz: str = "UTC"
     year: int | None = None
     dated_span: tuple[datetime, datetime] | None = None
-    jobs: int = 1
+    jobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What one window says by itself: a pure function, so that windows may be decoded by several processes.
+"""What one window says by itself: a pure function, so that windows may be decoded by several threads.
 
 What depends on the windows before (copies of packets, messages over several packets) is settled by the reader, in file
 order, from what stands here.

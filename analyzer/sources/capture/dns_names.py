@@ -6,6 +6,7 @@ Case folds in ASCII only (RFC 4343). A dot or backslash inside a label is escape
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -85,14 +86,19 @@ def _strings(data: U8, lengths: I64) -> pl.Series:
 
 
 class Names:
-    """Texts of names that stand in a window."""
+    """Texts of names that stand in a window. One thread at a time looks them up."""
 
     def __init__(self) -> None:
         self._short = Interner(_SHORT // 8, _spell)
         self._long = Interner(_LONG // 8, _spell)
+        self._lock = Lock()
 
     def texts(self, data: U8, at: I64, length: I64) -> pl.Series:
         """Texts of uncompressed names of `length` octets (with the final zero) at these places; null where `at` < 0."""
+        with self._lock:
+            return self._texts(data, at, length)
+
+    def _texts(self, data: U8, at: I64, length: I64) -> pl.Series:
         self._short.forget()
         self._long.forget()
         ids = np.full(len(at), -1, np.int64)

@@ -70,14 +70,13 @@ def walk(chain: Chain, data: U8, start: int, size: int, lane_bytes: int = LANE_B
         return walk_plain(chain, view, start, size)
     offsets, lanes, ends = _lockstep(chain, data, view, starts, size)
     if np.array_equal(ends[:-1], starts[1:]):
-        return Walk(np.sort(offsets), int(ends[-1]))
-    order = np.lexsort((offsets, lanes))
-    parts = np.split(offsets[order], np.searchsorted(lanes[order], np.arange(1, len(starts))))
+        return Walk(offsets, int(ends[-1]))
+    parts = np.split(offsets, np.searchsorted(lanes, np.arange(1, len(starts))))
     return _link(chain, view, starts, ends, parts, size)
 
 
 def _lockstep(chain: Chain, data: U8, view: memoryview, starts: I64, size: int) -> tuple[I64, I64, I64]:
-    """Offsets of all records met, the lane of each, and where each lane ended."""
+    """Offsets of all records met, lane after lane, the lane of each, and where each lane ended."""
     ends = starts.copy()
     at, lane, limit = starts.copy(), np.arange(len(starts)), np.append(starts[1:], size)
     steps: list[I64] = [no_offsets()]
@@ -105,7 +104,10 @@ def _lockstep(chain: Chain, data: U8, view: memoryview, starts: I64, size: int) 
         steps.append(rest.offsets)
         lanes.append(np.full(len(rest.offsets), one))
         ends[one] = rest.stop
-    return np.concatenate(steps), np.concatenate(lanes), ends
+    lane = np.concatenate(lanes).astype(np.uint16)
+    # Every lane met its records in order; sorting 16 bits is counting, which is ten times quicker than sorting offsets.
+    order = np.argsort(lane, kind="stable")
+    return np.concatenate(steps)[order], lane[order], ends
 
 
 def _last_step(chain: Chain, view: memoryview, rest: Walk, limit: int, size: int) -> Walk:

@@ -23,7 +23,7 @@ from analyzer.sources.capture.dns_names import Names
 from analyzer.sources.capture.dns_reader import DnsReader
 from analyzer.sources.capture.dns_tables import Memo
 from analyzer.sources.capture.duplicates import Duplicates
-from analyzer.sources.capture.pool import pieces
+from analyzer.sources.capture.pool import pieces, threads
 from analyzer.sources.capture.reasons import FINE, HEADERS_UNREAD, UNKNOWN_TYPE, UNSUPPORTED, WORDS
 from analyzer.sources.capture.recognise import Recognised
 from analyzer.sources.capture.texts import Addresses
@@ -43,11 +43,11 @@ def frames_of(stream: ByteStream, ledger: Ledger, size: int = SIZE) -> Iterator[
 
 def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -> Iterator[Batch]:
     """Batches of the capture tables, one or more per window; raises InputError where no frame can be read at all."""
-    return batches(frames_of(stream, ledger), item.id, ledger, options.jobs)
+    return batches(frames_of(stream, ledger), item.id, ledger, options.jobs or threads())
 
 
 def batches(frames: Iterator[Window], source: str, ledger: Ledger, jobs: int = 1) -> Iterator[Batch]:
-    """The rows of these windows, which belong to one capture; `jobs` processes decode them."""
+    """The rows of these windows, which belong to one capture; `jobs` threads decode them."""
     reader = _Reader(source, ledger)
     try:
         for piece in pieces(frames, source, jobs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv6Address
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -137,14 +138,19 @@ def _text6(address: IPv6Address) -> str:
 
 
 class Addresses:
-    """Canonical texts of IPv4 and IPv6 addresses (RFC 5952 for the latter)."""
+    """Canonical texts of IPv4 and IPv6 addresses (RFC 5952 for the latter). One thread at a time looks them up."""
 
     def __init__(self) -> None:
         self._four = Interner(1, _spell4)
         self._six = Interner(2, _spell6)
+        self._lock = Lock()
 
     def texts(self, six: Flags, high: U64, low: U64) -> pl.Series:
         """The text of each address; `six` says which are IPv6, an IPv4 address is in the low word."""
+        with self._lock:
+            return self._texts(six, high, low)
+
+    def _texts(self, six: Flags, high: U64, low: U64) -> pl.Series:
         self._four.forget()
         self._six.forget()
         if not six.any():

@@ -11,7 +11,7 @@ from analyzer.errors import InputError
 from analyzer.sources.capture.arrays import I64, PAD, U8
 from analyzer.sources.contract import ByteStream, Ledger
 
-SIZE = 8 << 20
+SIZE = 10 << 20
 """Bytes read per window: its columns stay in cache and memory stays flat (measured best between 8 and 16 MiB)."""
 
 STEP_BYTES = 1 << 20

@@ -1,23 +1,25 @@
-"""Several processes give the rows and the ledger of one, whatever the capture."""
+"""Several threads give the rows and the ledger of one, whatever the capture."""
 
 from __future__ import annotations
 
-import errno
 import gzip
 import io
-import os
 import random
-import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from analyzer.errors import InputError
 from analyzer.frames import TABLES, concat
-from analyzer.sources.capture.pool import WINDOWS_LEAST, _packed, _unpacked, _workers, pieces
+from analyzer.sources.capture.decode import Decoder, Piece
+from analyzer.sources.capture.pool import pieces
 from analyzer.sources.capture.reader import batches, frames_of
+from analyzer.sources.capture.texts import Addresses
+from analyzer.sources.capture.window import Window
 from analyzer.sources.contract import Ledger
 from tests.cases import CAPTURES
 from tests.sources.capture.make import answer, dns_frame, ethernet, ipv4, pcap, query, record, tcp
@@ -49,58 +51,65 @@ def _spanning() -> bytes:
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_what_crosses_windows_is_the_same_with_several_processes(damaged: bool) -> None:
+def test_what_crosses_windows_is_the_same_with_several_threads(damaged: bool) -> None:
     data = _spanning()
     if damaged:
         data = data[:30_000] + random.Random(1).randbytes(700) + data[30_000:-5]
     one, several = _read(data, 1), _read(data, 2)
     assert one == several
-    assert len(data) > SIZE * WINDOWS_LEAST * 2
+    assert len(data) > SIZE * 12
     assert sum(row["transport"] == "tcp" for row in one[0]["dns_messages"]) > 300
     assert any(row["duplicate"] for row in one[0]["packets"])
 
 
-def test_a_sample_capture_is_the_same_with_several_processes() -> None:
+def test_a_sample_capture_is_the_same_with_several_threads() -> None:
     path = next(Path(CAPTURES / "imds-credential-storm").glob("*.pcap*.gz"))
     data = gzip.decompress(path.read_bytes())
     assert _read(data, 1) == _read(data, 3)
 
 
-def test_a_worker_that_is_killed_is_one_sentence_and_the_next_capture_is_read() -> None:
-    read = pieces(frames_of(io.BytesIO(_spanning()), Ledger(), SIZE), "t", 2)
-    next(read)
-    for worker in list(_workers(2)._processes.values()):
-        assert worker.pid is not None
-        os.kill(worker.pid, signal.SIGKILL)
-    with pytest.raises(InputError, match="read it again with --jobs 1"):
-        list(read)
-    assert _read(_spanning(), 2) == _read(_spanning(), 1)
+def test_windows_are_decoded_side_by_side() -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    class Slow(Decoder):
+        def decode(self, window: Window) -> Piece:
+            if window.number[0] > 1:
+                both.wait()  # only whoever is not alone gets on
+            return super().decode(window)
+
+    frames = list(frames_of(io.BytesIO(_spanning()), Ledger(), SIZE))
+    frames = frames[: (len(frames) - 1) // 2 * 2 + 1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analyzer.sources.capture.pool.Decoder", Slow)
+        read = list(pieces(iter(frames), "t", 2))
+    assert [piece.number[0] for piece in read] == [window.number[0] for window in frames]
 
 
-@pytest.mark.parametrize("room", ["a part of it", "none"])
-def test_no_room_for_the_windows_is_one_sentence(room: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_file: int, data: memoryview, _offset: int) -> int:
-        if room == "none":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return len(data) // 2
+def test_trouble_with_a_window_ends_the_reading_and_no_thread_is_left() -> None:
+    class Broken(Decoder):
+        def decode(self, window: Window) -> Piece:
+            if window.number[0] > 100:
+                raise ZeroDivisionError
+            return super().decode(window)
 
-    monkeypatch.setattr("analyzer.sources.capture.pool.os.pwrite", full)
-    with pytest.raises(InputError, match=r"(?i)cannot be kept in .*: no space left.*make room there"):
-        list(pieces(frames_of(io.BytesIO(_spanning()), Ledger(), SIZE), "t", 2))
-
-
-def test_nothing_is_left_behind_by_who_stops_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    read = pieces(frames_of(io.BytesIO(_spanning()), Ledger(), SIZE), "t", 2)
-    next(read)
-    assert list(tmp_path.iterdir())
-    del read  # nobody asks any further
-    assert not list(tmp_path.iterdir())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analyzer.sources.capture.pool.Decoder", Broken)
+        with pytest.raises(ZeroDivisionError):
+            list(pieces(frames_of(io.BytesIO(_spanning()), Ledger(), SIZE), "t", 2))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
 
 
-@pytest.mark.parametrize("values", [[], [5], [7, 7, 7], [3, 4, 5], [3, 5, 4], [-1, 2], [1 << 40, 3], [-(2**63), 0]])
-def test_a_column_comes_back_as_it_went(values: list[int]) -> None:
-    column = np.array(values, np.int64)
-    back = _unpacked(*_packed(column))
-    assert back.dtype == np.int64
-    assert back.tolist() == values
+def test_texts_are_the_same_for_whoever_asks_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that is full starts anew, while another thread is in the middle of its window."""
+    monkeypatch.setattr("analyzer.sources.capture.texts._TEXTS_MOST", 50)
+    addresses = Addresses()
+
+    def looked_up(first: int) -> list[list[str]]:
+        low = np.arange(first, first + 300, dtype=np.uint64)
+        six, high = np.zeros(300, bool), np.zeros(300, np.uint64)
+        return [addresses.texts(six, high, low).to_list() for _ in range(50)]
+
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(looked_up, range(0, 1200, 300)))
+    for first, texts in zip(range(0, 1200, 300), told, strict=True):
+        assert texts == [[str(IPv4Address(value)) for value in range(first, first + 300)]] * 50

@@ -6,7 +6,7 @@ import polars as pl
 
 from analyzer.facts.codes import CODE, pair
 from analyzer.facts.contract import Fact, Frames
-from analyzer.facts.dns import DNS_TRANSACTIONS
+from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
 from analyzer.facts.neighbours import latest, nth
 from analyzer.facts.search_list import SEARCH_SUFFIXES, walked
 from analyzer.facts.search_names import DNS_ASKED_NAMES
@@ -54,17 +54,14 @@ _SOCKET = ["source", "client", "client_port", "server", "dns_id", "name", "qtype
 _MEASURED = ["time", "number", "origin", "rcode", "answered", "answers", "duration_seconds", "wire_bytes", "retry"]
 
 
-def _tries(transactions: pl.LazyFrame, clients: pl.Series) -> pl.DataFrame:
+def _tries(queries: pl.LazyFrame, clients: pl.Series) -> pl.DataFrame:
     """Queries of these clients, each once: repeated tries of one socket are one query that lasted until its answer.
 
-    Source, client, name and qtype are codes.
+    Source, client, name, qtype and rcode are codes.
     """
     mine = (
-        transactions.filter(pl.col("hop") == "client", ~pl.col("covered"))
-        .select(
-            *_MEASURED, *("client_port", "server", "dns_id"), pl.col("source", "client", "name", "qtype").cast(CODE)
-        )
-        .filter(pl.col("client").is_in(clients.implode()))
+        queries.filter(pl.col("client").is_in(clients.implode()))
+        .select(*_MEASURED, "client_port", "server", "dns_id", pl.col("source").cast(CODE), "client", "name", "qtype")
         .collect()
     )
     if not mine["retry"].any():
@@ -238,7 +235,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     if suffixes.is_empty():
         return empty(CHAINS).lazy()  # the usual case outside Kubernetes: nobody walks a list
     bases = walked(frames[DNS_ASKED_NAMES], suffixes)
-    tries = _tries(frames[DNS_TRANSACTIONS], suffixes["client"].unique().cast(CODE)).with_row_index("row")
+    tries = _tries(frames[DNS_CLIENT_QUERIES], suffixes["client"].unique().cast(CODE)).with_row_index("row")
     chains = _lookups(_named(_summed(chained(tries, _candidates(bases, suffixes)), tries), tries))
     # Where a log leaves answers out, a name that was denied under every domain and not as it stands was found.
     to_the_end = (pl.col("first_place") == 0) & (pl.col("places") == pl.col("suffixes"))
@@ -262,4 +259,4 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     )
 
 
-SEARCH_CHAINS = Fact(table=CHAINS, needs_any=((DNS_TRANSACTIONS, DNS_ASKED_NAMES, SEARCH_SUFFIXES),), derive=_derive)
+SEARCH_CHAINS = Fact(table=CHAINS, needs_any=((DNS_CLIENT_QUERIES, DNS_ASKED_NAMES, SEARCH_SUFFIXES),), derive=_derive)

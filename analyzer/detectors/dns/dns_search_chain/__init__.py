@@ -36,6 +36,7 @@ from analyzer.detectors.dns.dns_search_chain.remedy import GENERAL, remedies, ve
 from analyzer.detectors.dns.dns_search_chain.saving import alternatives, ndots_saving, relying
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
+from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
 from analyzer.facts.search import SEARCH_CHAINS
 from analyzer.facts.search_list import SEARCH_SUFFIXES
 from analyzer.model import Confidence, Finding, Severity
@@ -77,7 +78,9 @@ class Settings:
 
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
-    walks = measure(frames[SEARCH_CHAINS], frames[DNS_TRANSACTIONS], frames[SEARCH_SUFFIXES])
+    walks = measure(
+        frames[SEARCH_CHAINS], frames[DNS_CLIENT_QUERIES], frames[DNS_TRANSACTIONS], frames[SEARCH_SUFFIXES]
+    )
     clients = walks.clients.filter(
         (pl.col("complete") >= settings.min_chains)
         | ((pl.col("complete") >= settings.min_chains_of_share) & (pl.col("share") >= settings.min_share))
@@ -142,6 +145,7 @@ DETECTOR = Detector(
     id="dns-search-chain",
     title="Search domains multiply DNS lookups",
     needs_any=((SEARCH_CHAINS, DNS_TRANSACTIONS, SEARCH_SUFFIXES),),
+    uses=(DNS_CLIENT_QUERIES,),
     settings=Settings(),
     detect=detect,
     remedies=GENERAL,

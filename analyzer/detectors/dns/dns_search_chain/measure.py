@@ -11,7 +11,6 @@ import polars as pl
 
 from analyzer.detector import Remark
 from analyzer.facts.addresses import NODE_LOCAL_DNS
-from analyzer.facts.codes import CODE
 
 ALL = "other clients"
 """Subject of the finding that holds the clients after the first ones."""
@@ -23,7 +22,7 @@ _NAMED = 5
 class Walks:
     """The walks of some clients.
 
-    `chains` and `suffixes` are as in the facts, `asked` are the clients' queries (client, name and qtype as CODE) and
+    `chains` and `suffixes` are as in the facts, `asked` are the clients' queries (client, name, qtype and rcode as CODE) and
     `covered` the same as another input tells them. `clients` has one row per client, the costliest first: complete,
     lookups, wasted, in_cluster_wasted, queries, share, suffixes, added_seconds, wasted_bytes, unseen (the log leaves
     answers out).
@@ -95,17 +94,14 @@ class Walks:
                 yield Remark(f"{rows['wasted'].sum():,} {text} {name['base'][0]}; they are not counted as waste")
 
 
-def measure(chains: pl.LazyFrame, transactions: pl.LazyFrame, suffixes: pl.LazyFrame) -> Walks:
-    """The walks of all clients."""
-    hop, covered = pl.col("hop") == "client", pl.col("covered")
+def measure(chains: pl.LazyFrame, queries: pl.LazyFrame, transactions: pl.LazyFrame, suffixes: pl.LazyFrame) -> Walks:
+    """The walks of all clients; `queries` are those of the transactions that count."""
     told = ["source", "number", "time", "rcode"]
     heard = (pl.col("rcode") == "NOERROR") | (pl.col("origin") == "capture")
-    once = transactions.filter(hop, ~covered, ~pl.col("retry")).select(
-        *told, "negative_ttl", pl.col("client", "name", "qtype").cast(CODE), heard=heard
-    )
-    again = transactions.filter(hop, covered).select(*told, "client")
+    once = queries.filter(~pl.col("retry")).select(*told, "negative_ttl", "client", "name", "qtype", heard=heard)
+    again = transactions.filter("covered", pl.col("hop") == "client").select(*told, "client")
     asked, told_again, walked, lists = pl.collect_all([once, again, chains, suffixes])
-    queries = asked.group_by("client").agg(queries=pl.len().cast(pl.Int64), unseen=~pl.col("heard").any())
+    counts = asked.group_by("client").agg(queries=pl.len().cast(pl.Int64), unseen=~pl.col("heard").any())
     outside, inside = pl.col("kind") == "external", pl.col("kind") == "in-cluster-search"
     # By a log, what the walk took on the network is not known: the time at the server is the least it took.
     added = pl.when(pl.col("origin") == "capture").then("added_seconds").otherwise("wasted_seconds").fill_null(0)
@@ -127,7 +123,7 @@ def measure(chains: pl.LazyFrame, transactions: pl.LazyFrame, suffixes: pl.LazyF
             suffixes=pl.col("suffixes").max(),
         )
         .join(per_lookup, on="client")
-        .join(queries.with_columns(pl.col("client").cast(pl.String)), on="client")
+        .join(counts.with_columns(pl.col("client").cast(pl.String)), on="client")
         .with_columns(share=pl.col("wasted") / pl.col("queries"))
         .sort("wasted", "client", descending=[True, False])
     )
@@ -138,7 +134,7 @@ def measure(chains: pl.LazyFrame, transactions: pl.LazyFrame, suffixes: pl.LazyF
         suffixes=lists,
         asked=asked.drop("heard").filter(mine),
         covered=told_again.filter(mine),
-        evidence_queries=int(queries["queries"].sum()),
+        evidence_queries=int(counts["queries"].sum()),
     )
 
 

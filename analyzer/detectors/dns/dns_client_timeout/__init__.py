@@ -29,9 +29,9 @@ import polars as pl
 from analyzer.detector import Detector, Remark, setting
 from analyzer.detectors.dns.dns_client_timeout.evidence import REMEDIES, evidence, impact, remedies, saving, verify
 from analyzer.detectors.dns.dns_client_timeout.measure import Losses, losses
-from analyzer.detectors.dns.dns_client_timeout.witness import Witness, ask
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
+from analyzer.facts.dns_witness import Witness, ask
 from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES
 from analyzer.model import Confidence, Finding, Severity
 
@@ -73,7 +73,8 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         if (text := _look_alike(lost)) is not None:
             yield Remark(text)
         else:
-            yield _finding(lost, ask(lost, queries, frames.get(COREDNS_QUERIES)), settings)
+            answered = queries.filter(pl.col("answered").is_not_null())
+            yield _finding(lost, ask(lost.pairs, answered, frames.get(COREDNS_QUERIES)), settings)
 
 
 def _look_alike(lost: Losses) -> str | None:

@@ -7,8 +7,8 @@ import shlex
 import polars as pl
 
 from analyzer.detectors.dns.dns_client_timeout.measure import Losses
-from analyzer.detectors.dns.dns_client_timeout.witness import Witness
 from analyzer.facts.audit_windows import records
+from analyzer.facts.dns_witness import Witness
 from analyzer.model import Column, Evidence, EvidenceTable, Figure, Remedy, Saving
 
 ROWS = 20

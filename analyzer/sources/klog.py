@@ -15,8 +15,9 @@ import polars as pl
 
 from analyzer.frames import KLOG_LINES, TIME
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
-from analyzer.sources.klogentries import HEADER, JSON_HEADER, Entries
+from analyzer.sources.klogentries import JSON_HEADER, Entries
 from analyzer.sources.klogfields import json_fields, text_fields
+from analyzer.sources.klogheads import HEADER
 from analyzer.sources.klogwriters import Writers
 from analyzer.sources.lines import quote_lines
 from analyzer.sources.wrappers import Kind, Unwrapper, head_texts, wrapped_windows

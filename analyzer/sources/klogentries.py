@@ -8,11 +8,9 @@ from datetime import datetime
 import polars as pl
 
 from analyzer.sources.contract import Ledger
+from analyzer.sources.klogheads import HEAD, with_heads, without_head
 from analyzer.sources.wrappers import UNWRAPPED
 from analyzer.sources.yearless import YearlessClock
-
-HEADER = r"^[IWEF][0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6} +[0-9]+ [!-\\^-~]+:[0-9]+\](?: |$)"
-"""`Lmmdd hh:mm:ss.uuuuuu threadid file:line] `; digits are ASCII, the thread id has any length (klog, header.go)."""
 
 JSON_HEADER = r'^\{"ts":\s?[0-9]+(?:\.[0-9]+)?,\s?"(?:logger|caller|msg)":'
 """What component-base's JSON format begins with: milliseconds since 1970, then who logs; many programs write a `ts`."""
@@ -44,9 +42,13 @@ _SUPPRESSED = re.compile(r"Suppressed ([0-9]{1,15}) messages from (\S+)")
 _NOTES_EACH = 3
 
 ENTRY = pl.Schema(
-    {name: dtype for name, dtype in UNWRAPPED.items() if name not in {"line_bytes", "pod"}} | {"writer": pl.String()}
+    {name: dtype for name, dtype in UNWRAPPED.items() if name not in {"line_bytes", "pod"}}
+    | {"writer": pl.String()}
+    | dict(HEAD)
 )
 """An entry before it is taken apart: `text` holds the header too, continuation lines are joined to it."""
+
+_LINE = [name for name in ENTRY if name not in HEAD]
 
 
 class Entries:
@@ -62,12 +64,11 @@ class Entries:
         lines = frame.with_columns(
             pl.concat_str("host", "component", "pod", separator="\n", ignore_nulls=True).alias("writer")
         )
-        lines = lines.select(ENTRY.names())
-        head = lines["text"].str.contains(HEADER)
-        if not head.all():
-            json = lines["text"].str.starts_with('{"ts":') & ~head
-            head |= json & lines["text"].str.contains(JSON_HEADER) if json.any() else head
-        heads, others = lines.filter(head), lines.filter(~head)
+        heads, others = with_heads(lines.select(_LINE))
+        json = others["text"].str.contains(JSON_HEADER)
+        if json.any():
+            heads = pl.concat([heads, without_head(others.filter(json))]).sort("number")
+            others = others.filter(~json)
         more = self._sort_out(others) if others.height else others
         heads = pl.concat([self._held, heads])
         if more.height:

@@ -11,7 +11,6 @@ import polars as pl
 from analyzer.frames.contract import TIME
 from analyzer.sources.klogentries import TEXT_LIMIT
 from analyzer.sources.secrets import scrub
-from analyzer.sources.yearless import DUMMY
 
 FIELDS = pl.Schema(
     {
@@ -23,9 +22,6 @@ FIELDS = pl.Schema(
         "error": pl.String(),
     }
 )
-
-_CLOCK = 13
-"""Length of `mmdd hh:mm:ss`, which stands after the severity."""
 
 _BLOCK = r"=<\n((?:\t[^\n]*\n)*) ?>?"
 _HINTS = (
@@ -48,22 +44,18 @@ _MILLISECONDS_LIMIT = 253_402_300_800_000.0
 def text_fields(entries: pl.DataFrame) -> pl.DataFrame:
     """FIELDS of entries in the text format, and `clock`: their local time held in the year DUMMY."""
     raw = entries["text"]
-    end = raw.str.find("] ", literal=True)
-    if end.has_nulls():  # an entry without a text ends with its header
-        end = end.fill_null(raw.str.find("]", literal=True))
-    where = raw.str.slice(21, pl.select(end - 21).to_series()).str.strip_chars_start(" ").str.splitn(" ", 2)
-    day = (str(DUMMY) + raw.str.slice(1, _CLOCK)).str.to_datetime("%Y%m%d %H:%M:%S", time_unit="us", strict=False)
-    micros = raw.str.slice(_CLOCK + 2, 6).cast(pl.Int64, strict=False)
-    text = _safe(raw.str.slice(pl.select(end + 2).to_series()))
+    text = _safe(raw.str.slice(entries["body"]))
+    there = text.str.contains("=<\n", literal=True)
+    outside = _without_blocks(text, there) if there.any() else text
     return pl.DataFrame(
         {
             "severity": raw.str.head(1),
-            "caller": where.struct.field("field_1"),
+            "caller": entries["caller"],
             "message": _message(text),
             "text": text,
-            "pod": _pod(text),
-            "error": _error(text),
-            "clock": (day.cast(pl.Int64) + micros).cast(pl.Datetime("us")),
+            "pod": _pod(outside),
+            "error": _error(text, outside),
+            "clock": entries["clock"].cast(pl.Datetime("us")),
         }
     )
 
@@ -85,18 +77,38 @@ def _safe(text: pl.Series) -> pl.Series:
 def _message(text: pl.Series) -> pl.Series:
     """What stands between the quotes of a structured entry, unescaped; else the whole text."""
     quoted = text.str.starts_with('"')
-    found = _until_quote(text.filter(quoted).str.slice(1))
-    places = quoted.arg_true().filter(found.is_not_null())
-    return text.clone().scatter(places, _unescape(found.drop_nulls()))  # scatter writes into the series itself
+    if not quoted.any():
+        return text
+    found = _until_quote(text.str.slice(1) if quoted.all() else text.filter(quoted).str.slice(1))
+    if found.has_nulls():
+        quoted = quoted.clone().scatter(quoted.arg_true().filter(found.is_null()), False)
+        found = found.drop_nulls()
+    found = _unescape(found)
+    return found if quoted.all() else _put(text, quoted, found)
+
+
+def _put(text: pl.Series, where: pl.Series, values: pl.Series) -> pl.Series:
+    """The texts with other values where the mask is true."""
+    return text.clone().scatter(where.arg_true(), values)  # scatter writes into the series itself
+
+
+def _ascii(text: pl.Series) -> bool:
+    """Whether places in bytes, which `find` counts, are places in characters, which `slice` counts."""
+    return bool(text.str.len_bytes().sum() == text.str.len_chars().sum())
 
 
 def _until_quote(text: pl.Series) -> pl.Series:
     """The text up to the first quote that is not escaped, still escaped; null where there is none."""
-    # not by find and slice: find counts bytes, slice counts characters
-    cut = text.str.splitn('"', 2).struct.unnest()
-    found = cut["field_0"]
-    if cut["field_1"].has_nulls():
-        found = pl.select(pl.when(cut["field_1"].is_not_null()).then(found)).to_series()
+    if _ascii(text):
+        end = text.str.find('"', literal=True)
+        found = text.str.slice(0, end)
+        if end.has_nulls():
+            found = pl.select(pl.when(end.is_not_null()).then(found)).to_series()
+    else:
+        cut = text.str.splitn('"', 2).struct.unnest()
+        found = cut["field_0"]
+        if cut["field_1"].has_nulls():
+            found = pl.select(pl.when(cut["field_1"].is_not_null()).then(found)).to_series()
     odd = found.str.contains("\\", literal=True).fill_null(False)
     if odd.any():
         # anchored, so that it is matched in one pass
@@ -106,7 +118,11 @@ def _until_quote(text: pl.Series) -> pl.Series:
 
 def _after(text: pl.Series, part: str) -> pl.Series:
     """What follows the first occurrence of a part; null where there is none."""
-    return text.str.splitn(part, 2).struct.field("field_1")
+    if not _ascii(text):
+        return text.str.splitn(part, 2).struct.field("field_1")
+    at = text.str.find(part, literal=True)
+    rest = text.str.slice(at + len(part))
+    return pl.select(pl.when(at.is_not_null()).then(rest)).to_series() if at.has_nulls() else rest
 
 
 def _pod(text: pl.Series) -> pl.Series:
@@ -114,30 +130,33 @@ def _pod(text: pl.Series) -> pl.Series:
     there = text.str.contains(" pod=", literal=True)
     if not there.any():
         return _nothing(text)
-    lines = _without_blocks(text.filter(there))
-    value = _after(lines, ' pod="').str.extract(r'^([^"\\]*)"', 1)
-    odd = value.is_null()
+    lines = text if there.all() else text.filter(there)
+    value = _until_quote(_after(lines, ' pod="'))
+    odd = value.is_null() | value.str.contains("\\", literal=True)
     if odd.any():
-        rest = lines.filter(odd)
-        named = _after(rest, " pod=").str.extract_groups(r'^\{"name":"([^"]+)","namespace":"([^"]+)"').struct.unnest()
-        bare = _after(_without_quoted(rest), " pod=").str.extract(r"^([^ \"<{&\\\n]+)", 1)
-        value = value.scatter(odd.arg_true(), (named.to_series(1) + "/" + named.to_series(0)).fill_null(bare))
+        value = value.scatter(odd.arg_true(), _odd_pod(lines.filter(odd)))
     old = ~value.str.contains("/", literal=True).fill_null(True)
     if old.any():  # before 1.21: name_namespace(uid)
         turned = value.filter(old).str.replace(r"^([^_ ]+)_([^_( ]+)(?:\([^)]*\))?$", "$2/$1")
         value = value.scatter(old.arg_true(), turned)
-    return _nothing(text).scatter(there.arg_true(), value)
+    return value if there.all() else _put(_nothing(text), there, value)
 
 
-def _error(text: pl.Series) -> pl.Series:
-    """err=, unescaped; null where it says that there was none."""
+def _odd_pod(lines: pl.Series) -> pl.Series:
+    """pod= where it is no plain text in quotes."""
+    named = _after(lines, " pod=").str.extract_groups(r'^\{"name":"([^"]+)","namespace":"([^"]+)"').struct.unnest()
+    bare = _after(_without_quoted(lines), " pod=").str.extract(r"^([^ \"<{&\\\n]+)", 1)
+    return (named.to_series(1) + "/" + named.to_series(0)).fill_null(bare)
+
+
+def _error(text: pl.Series, outside: pl.Series) -> pl.Series:
+    """err=, unescaped; null where it says that there was none. `outside`: the texts without what stands in blocks."""
     there = text.str.contains(" err=", literal=True)
     if not there.any():
         return _nothing(text)
-    lines = text.filter(there)
-    outside = _without_blocks(lines)
+    lines, outside = text.filter(there), outside.filter(there)
     found = _until_quote(_after(outside, ' err="'))
-    found = found.scatter(found.is_not_null().arg_true(), _unescape(found.drop_nulls()))
+    found = _put(found, found.is_not_null(), _unescape(found.drop_nulls())) if found.has_nulls() else _unescape(found)
     odd = found.is_null()
     if odd.any():
         block = _after(lines.filter(odd), " err=<\n").str.extract(r"^((?:\t[^\n]*(?:\n|$))*)", 1)
@@ -147,15 +166,12 @@ def _error(text: pl.Series) -> pl.Series:
         bare = _after(_without_quoted(outside.filter(odd)), " err=").str.extract(r'^([^ "<\\\n][^ \n]*)', 1)
         bare = pl.select(pl.when(~bare.is_in(["null", "nil"])).then(bare)).to_series()
         found = found.scatter(odd.arg_true(), bare)
-    return _nothing(text).scatter(there.arg_true(), found)
+    return _put(_nothing(text), there, found)
 
 
-def _without_blocks(lines: pl.Series) -> pl.Series:
+def _without_blocks(lines: pl.Series, there: pl.Series) -> pl.Series:
     """The lines with what stands in `=<` blocks taken out: it may look like anything."""
-    there = lines.str.contains("=<\n", literal=True)
-    if not there.any():
-        return lines
-    return lines.clone().scatter(there.arg_true(), lines.filter(there).str.replace_all(_BLOCK, "=<>"))
+    return _put(lines, there, lines.filter(there).str.replace_all(_BLOCK, "=<>"))
 
 
 def _without_quoted(lines: pl.Series) -> pl.Series:

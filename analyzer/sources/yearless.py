@@ -262,16 +262,18 @@ def _nearest_years(moments: Micros, near: Micros) -> Micros:
 
 def in_year(moments: Micros, years: Micros | int) -> tuple[Micros, Mask]:
     """Times of the year DUMMY moved to those years, as microseconds since 1970, and whether they exist there."""
-    into = moments - _START
+    into = moments - START
     day = into // DAY
     year = np.broadcast_to(np.asarray(years, np.int64), moments.shape)
     common = ~((year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0)))
-    exists = ~(common & (day == _FEB_29 - _START // DAY))
+    exists = ~(common & (day == _FEB_29 - START // DAY))
     start = (year - 1970).astype("datetime64[Y]").astype("datetime64[us]").astype(np.int64)
-    return start + into - np.where(common & (day > _FEB_29 - _START // DAY), DAY, 0), exists
+    return start + into - np.where(common & (day > _FEB_29 - START // DAY), DAY, 0), exists
 
 
-_START = int((datetime(DUMMY, 1, 1, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
+START = int((datetime(DUMMY, 1, 1, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
+"""Microseconds since 1970 at which the year DUMMY begins."""
+
 _FEB_29 = int((datetime(DUMMY, 2, 29, tzinfo=UTC) - _EPOCH) / timedelta(days=1))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -22,6 +23,9 @@ FIELDS = pl.Schema(
         "error": pl.String(),
     }
 )
+
+_QUOTED = r'^((?:[^"\\]|\\.)*)"'
+"""What stands before the first quote that is not escaped; anchored, so that it is matched in one pass."""
 
 _BLOCK = r"=<\n((?:\t[^\n]*\n)*) ?>?"
 _HINTS = (
@@ -43,21 +47,59 @@ _MILLISECONDS_LIMIT = 253_402_300_800_000.0
 
 def text_fields(entries: pl.DataFrame) -> pl.DataFrame:
     """FIELDS of entries in the text format, and `clock`: their local time held in the year DUMMY."""
-    raw = entries["text"]
-    text = _safe(raw.str.slice(entries["body"]))
-    there = text.str.contains("=<\n", literal=True)
-    outside = _without_blocks(text, there) if there.any() else text
-    return pl.DataFrame(
-        {
-            "severity": raw.str.head(1),
-            "caller": entries["caller"],
-            "message": _message(text),
-            "text": text,
-            "pod": _pod(outside),
-            "error": _error(text, outside),
-            "clock": entries["clock"].cast(pl.Datetime("us")),
-        }
+    raw = pl.col("text")
+    cut = entries.select(
+        raw.str.head(1).alias("severity"),
+        "caller",
+        raw.str.slice(pl.col("body")).alias("text"),
+        pl.col("clock").cast(pl.Datetime("us")),
     )
+    cut = cut.with_columns(_safe(cut["text"]))
+    ascii_only = cut["text"].str.len_bytes() == cut["text"].str.len_chars()
+    if ascii_only.all():
+        return _with_values(cut, by_place=True)
+    parts = [
+        _with_values(part, by_place=by_place)
+        for part, by_place in ((cut.filter(ascii_only), True), (cut.filter(~ascii_only), False))
+        if part.height
+    ]
+    order = pl.concat([ascii_only.arg_true(), (~ascii_only).arg_true()]).arg_sort()
+    return pl.concat(parts)[order]
+
+
+def _with_values(cut: pl.DataFrame, *, by_place: bool) -> pl.DataFrame:
+    """Message, pod and error of texts; `by_place`: all are ASCII, so that bytes are characters."""
+    text = pl.col("text")
+    seen = cut.select(
+        text.str.contains("=<\n", literal=True).alias("block"),
+        text.str.contains(" err=", literal=True).alias("err"),
+        text.str.contains(" pod=", literal=True).alias("pod"),
+        text.str.contains("\\", literal=True).alias("escape"),
+    )
+    block, err, pod, escape = seen.get_columns()
+    inside = (
+        cut.with_columns(outside=_without_blocks(cut["text"], block)) if block.any() else cut.with_columns(outside=text)
+    )
+    message = _message(inside, escape, by_place)
+    nothing = pl.lit(None, pl.String)
+    return cut.select(
+        "severity",
+        "caller",
+        message.alias("message"),
+        "text",
+        _some(inside, pod, _pod, by_place).alias("pod") if pod.any() else nothing.alias("pod"),
+        _some(inside, err, _error, by_place).alias("error") if err.any() else nothing.alias("error"),
+        "clock",
+    )
+
+
+def _some(
+    texts: pl.DataFrame, there: pl.Series, values: Callable[[pl.DataFrame, bool], pl.Series], by_place: bool
+) -> pl.Series:
+    """The values of some of the texts; null for the others."""
+    if there.all():
+        return values(texts, by_place)
+    return _put(_nothing(texts["text"]), there, values(texts.filter(there), by_place))
 
 
 def _safe(text: pl.Series) -> pl.Series:
@@ -74,17 +116,22 @@ def _safe(text: pl.Series) -> pl.Series:
     return text
 
 
-def _message(text: pl.Series) -> pl.Series:
+def _message(texts: pl.DataFrame, escape: pl.Series, by_place: bool) -> pl.Series:
     """What stands between the quotes of a structured entry, unescaped; else the whole text."""
+    text = texts["text"]
     quoted = text.str.starts_with('"')
     if not quoted.any():
         return text
-    found = _until_quote(text.str.slice(1) if quoted.all() else text.filter(quoted).str.slice(1))
-    if found.has_nulls():
-        quoted = quoted.clone().scatter(quoted.arg_true().filter(found.is_null()), False)
-        found = found.drop_nulls()
-    found = _unescape(found)
-    return found if quoted.all() else _put(text, quoted, found)
+    found = _until_quote(text.str.slice(1), by_place)
+    if not quoted.all() or found.has_nulls():
+        found = pl.select(pl.when(quoted & found.is_not_null()).then(found).otherwise(text)).to_series()
+    odd = escape & quoted
+    if odd.any():
+        odd &= found.str.contains("\\", literal=True)
+    if not odd.any():
+        return found
+    whole = text.filter(odd)
+    return _put(found, odd, pl.select(pl.coalesce(_quoted(whole.str.slice(1)), whole)).to_series())
 
 
 def _put(text: pl.Series, where: pl.Series, values: pl.Series) -> pl.Series:
@@ -92,81 +139,78 @@ def _put(text: pl.Series, where: pl.Series, values: pl.Series) -> pl.Series:
     return text.clone().scatter(where.arg_true(), values)  # scatter writes into the series itself
 
 
-def _ascii(text: pl.Series) -> bool:
-    """Whether places in bytes, which `find` counts, are places in characters, which `slice` counts."""
-    return bool(text.str.len_bytes().sum() == text.str.len_chars().sum())
+def _after(text: pl.Series, part: str, by_place: bool) -> pl.Series:
+    """What follows the first occurrence of a part; null where there is none.
+
+    `find` counts bytes and `slice` characters, so that only ASCII can be cut by place, which is cheaper.
+    """
+    if by_place:
+        return text.str.slice(text.str.find(part, literal=True) + len(part))
+    return text.str.splitn(part, 2).struct.field("field_1")
 
 
-def _until_quote(text: pl.Series) -> pl.Series:
-    """The text up to the first quote that is not escaped, still escaped; null where there is none."""
-    if _ascii(text):
+def _until_quote(text: pl.Series, by_place: bool) -> pl.Series:
+    """The text up to its first quote; null where there is none."""
+    if by_place:
         end = text.str.find('"', literal=True)
-        found = text.str.slice(0, end)
-        if end.has_nulls():
-            found = pl.select(pl.when(end.is_not_null()).then(found)).to_series()
+        found, whole = text.str.slice(0, end), end.is_not_null()
     else:
         cut = text.str.splitn('"', 2).struct.unnest()
-        found = cut["field_0"]
-        if cut["field_1"].has_nulls():
-            found = pl.select(pl.when(cut["field_1"].is_not_null()).then(found)).to_series()
-    odd = found.str.contains("\\", literal=True).fill_null(False)
-    if odd.any():
-        # anchored, so that it is matched in one pass
-        found = found.scatter(odd.arg_true(), text.filter(odd).str.extract(r'^((?:[^"\\]|\\.)*)"', 1))
-    return found
+        found, whole = cut["field_0"], cut["field_1"].is_not_null()
+    return found if whole.all() else pl.select(pl.when(whole).then(found)).to_series()
 
 
-def _after(text: pl.Series, part: str) -> pl.Series:
-    """What follows the first occurrence of a part; null where there is none."""
-    if not _ascii(text):
-        return text.str.splitn(part, 2).struct.field("field_1")
-    at = text.str.find(part, literal=True)
-    rest = text.str.slice(at + len(part))
-    return pl.select(pl.when(at.is_not_null()).then(rest)).to_series() if at.has_nulls() else rest
+def _quoted(texts: pl.Series) -> pl.Series:
+    """The text up to the first quote that is not escaped, unescaped; null where there is none."""
+    return _unescape(texts.str.extract(_QUOTED, 1))
 
 
-def _pod(text: pl.Series) -> pl.Series:
+def _pod(texts: pl.DataFrame, by_place: bool) -> pl.Series:
     """pod= as namespace/name. Values of other keys cannot imitate it: in them quotes are escaped or lines indented."""
-    there = text.str.contains(" pod=", literal=True)
-    if not there.any():
-        return _nothing(text)
-    lines = text if there.all() else text.filter(there)
-    value = _until_quote(_after(lines, ' pod="'))
-    odd = value.is_null() | value.str.contains("\\", literal=True)
-    if odd.any():
-        value = value.scatter(odd.arg_true(), _odd_pod(lines.filter(odd)))
-    old = ~value.str.contains("/", literal=True).fill_null(True)
-    if old.any():  # before 1.21: name_namespace(uid)
-        turned = value.filter(old).str.replace(r"^([^_ ]+)_([^_( ]+)(?:\([^)]*\))?$", "$2/$1")
-        value = value.scatter(old.arg_true(), turned)
-    return value if there.all() else _put(_nothing(text), there, value)
+    value = _until_quote(_after(texts["outside"], ' pod="', by_place), by_place)
+    odd = value.is_null() | ~value.str.contains("/", literal=True) | value.str.contains("\\", literal=True)
+    if not odd.any():
+        return value
+    values = value.filter(odd)
+    other = values.is_null() | values.str.contains("\\", literal=True)
+    if other.any():
+        values = _put(values, other, _odd_pod(texts.filter(odd)["outside"].filter(other)))
+    # before 1.21: name_namespace(uid)
+    return _put(value, odd, values.str.replace(r"^([^_ /]+)_([^_( /]+)(?:\([^)]*\))?$", "$2/$1"))
 
 
 def _odd_pod(lines: pl.Series) -> pl.Series:
     """pod= where it is no plain text in quotes."""
-    named = _after(lines, " pod=").str.extract_groups(r'^\{"name":"([^"]+)","namespace":"([^"]+)"').struct.unnest()
-    bare = _after(_without_quoted(lines), " pod=").str.extract(r"^([^ \"<{&\\\n]+)", 1)
+    after = lines.str.splitn(" pod=", 2).struct.field("field_1")
+    named = after.str.extract_groups(r'^\{"name":"([^"]+)","namespace":"([^"]+)"').struct.unnest()
+    unquoted = _without_quoted(lines).str.splitn(" pod=", 2).struct.field("field_1")
+    bare = unquoted.str.extract(r"^([^ \"<{&\\\n]+)", 1)
     return (named.to_series(1) + "/" + named.to_series(0)).fill_null(bare)
 
 
-def _error(text: pl.Series, outside: pl.Series) -> pl.Series:
-    """err=, unescaped; null where it says that there was none. `outside`: the texts without what stands in blocks."""
-    there = text.str.contains(" err=", literal=True)
-    if not there.any():
-        return _nothing(text)
-    lines, outside = text.filter(there), outside.filter(there)
-    found = _until_quote(_after(outside, ' err="'))
-    found = _put(found, found.is_not_null(), _unescape(found.drop_nulls())) if found.has_nulls() else _unescape(found)
+def _error(texts: pl.DataFrame, by_place: bool) -> pl.Series:
+    """err=, unescaped; null where it says that there was none."""
+    after = _after(texts["outside"], ' err="', by_place)
+    found = _until_quote(after, by_place)
+    odd = found.str.contains("\\", literal=True).fill_null(False)
+    if odd.any():
+        found = _put(found, odd, _quoted(after.filter(odd)))
     odd = found.is_null()
     if odd.any():
-        block = _after(lines.filter(odd), " err=<\n").str.extract(r"^((?:\t[^\n]*(?:\n|$))*)", 1)
-        found = found.scatter(odd.arg_true(), block.str.replace_all(r"(?m)^\t", "").str.strip_suffix("\n"))
+        block = (
+            texts["text"]
+            .filter(odd)
+            .str.splitn(" err=<\n", 2)
+            .struct.field("field_1")
+            .str.extract(r"^((?:\t[^\n]*(?:\n|$))*)", 1)
+        )
+        found = _put(found, odd, block.str.replace_all(r"(?m)^\t", "").str.strip_suffix("\n"))
         odd = found.is_null()
     if odd.any():
-        bare = _after(_without_quoted(outside.filter(odd)), " err=").str.extract(r'^([^ "<\\\n][^ \n]*)', 1)
-        bare = pl.select(pl.when(~bare.is_in(["null", "nil"])).then(bare)).to_series()
-        found = found.scatter(odd.arg_true(), bare)
-    return _put(_nothing(text), there, found)
+        bare = _without_quoted(texts["outside"].filter(odd)).str.splitn(" err=", 2).struct.field("field_1")
+        bare = bare.str.extract(r'^([^ "<\\\n][^ \n]*)', 1)
+        found = _put(found, odd, pl.select(pl.when(~bare.is_in(["null", "nil"])).then(bare)).to_series())
+    return found
 
 
 def _without_blocks(lines: pl.Series, there: pl.Series) -> pl.Series:

@@ -1,9 +1,9 @@
 """Where klog entries begin: their headers, found and read at fixed positions.
 
-`Lmmdd hh:mm:ss.uuuuuu threadid file:line] msg` (klog, internal/buffer/buffer.go, FormatHeader): the first 21 bytes stand
-at the same place in every entry and the thread id is padded to seven. So the first bytes of all lines are taken into one
-matrix and looked at together; a regular expression sees only the lines that do not fit it, such as those with a thread
-id of more than seven digits.
+`Lmmdd hh:mm:ss.uuuuuu threadid file:line] msg` (klog, internal/buffer/buffer.go, FormatHeader): the first 21 bytes
+stand at the same place in every entry and the thread id is padded to seven. So the first bytes of all lines are taken
+into one matrix and looked at together; a regular expression sees only the lines that do not fit it, such as those with
+a thread id of more than seven digits.
 """
 
 from __future__ import annotations

@@ -232,11 +232,12 @@ def _unescape(text: pl.Series) -> pl.Series:
     there = text.str.contains("\\", literal=True)
     if not there.any():
         return text
-    plain = text.filter(there).str.replace_many(list(_ESCAPES), list(_ESCAPES.values()))
+    plain = text.filter(there).str.replace_many(list(GO_ESCAPES), list(GO_ESCAPES.values()))
     return text.clone().scatter(there.arg_true(), plain)
 
 
-_ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n", "\\t": "\t", "\\r": "\r"}
+GO_ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n", "\\t": "\t", "\\r": "\r"}
+"""What strconv.Quote commonly writes; control signs and what no terminal shows stay as `\\x1b` and `\\u200b`."""
 
 _JSON = msgspec.json.Decoder(dict[str, Any])
 

@@ -169,7 +169,8 @@ def _thread_ids(words: Words) -> Mask:
     digit = (signs[:, :7] - ord("0")) < 10
     padding = signs[:, :7] == ord(" ")
     ordered = (digit[:, 1:] | padding[:, :-1]).all(axis=1)
-    return (digit | padding).all(axis=1) & ordered & digit[:, 6] & (signs[:, 7] == ord(" "))
+    fits: Mask = (digit | padding).all(axis=1) & ordered & digit[:, 6] & (signs[:, 7] == ord(" "))
+    return fits
 
 
 _NO_TIME = -1

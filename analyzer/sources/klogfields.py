@@ -28,6 +28,15 @@ _QUOTED = r'^((?:[^"\\]|\\.)*)"'
 """What stands before the first quote that is not escaped; anchored, so that it is matched in one pass."""
 
 _BLOCK = r"=<\n((?:\t[^\n]*\n)*) ?>?"
+_POD_IN_TEXT = (
+    r"([a-z0-9][a-z0-9.-]{0,252})_([a-z0-9][a-z0-9-]{0,62})\([0-9a-f][0-9a-f-]{7,35}\)"
+    r'|\bpod "([a-z0-9][a-z0-9.-]{0,252})_([a-z0-9][a-z0-9-]{0,62})"'
+)
+"""Lengths of names are those of RFC 1123 and 1035."""
+
+_WITH_UID = r"^([^/]+/[^/]+)/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+_UID_BYTES = 36
+
 _HINTS = (
     r"assw|ASSW|ecret|SECRET|oken|TOKEN|pi-key|pi_key|piKey|pikey|pi-Key|PI-KEY|PI_KEY|redential|REDENTIAL|uthoriz|UTHORIZ|ookie|OOKIE"
     r"|earer |asic |eyJ|AKIA|ASIA|ABIA|ACCA|rivate|PRIVATE|://"
@@ -82,12 +91,16 @@ def _with_values(cut: pl.DataFrame, *, by_place: bool) -> pl.DataFrame:
     )
     message = _message(inside, escape, by_place)
     nothing = pl.lit(None, pl.String)
+    pods = _some(inside, pod, _pod, by_place) if pod.any() else _nothing(cut["text"])
+    free = ~cut["text"].str.starts_with('"') & pods.is_null()
+    if free.any():
+        pods = _put(pods, free, _named_in_text(cut["text"].filter(free)))
     return cut.select(
         "severity",
         "caller",
         message.alias("message"),
         "text",
-        _some(inside, pod, _pod, by_place).alias("pod") if pod.any() else nothing.alias("pod"),
+        pods.alias("pod"),
         _some(inside, err, _error, by_place).alias("error") if err.any() else nothing.alias("error"),
         "clock",
     )
@@ -168,6 +181,9 @@ def _quoted(texts: pl.Series) -> pl.Series:
 def _pod(texts: pl.DataFrame, by_place: bool) -> pl.Series:
     """pod= as namespace/name. Values of other keys cannot imitate it: in them quotes are escaped or lines indented."""
     value = _until_quote(_after(texts["outside"], ' pod="', by_place), by_place)
+    long = (value.str.len_bytes() > _UID_BYTES).fill_null(False)
+    if long.any():
+        value = _put(value, long, value.filter(long).str.replace(_WITH_UID, "$1"))
     odd = value.is_null() | ~value.str.contains("/", literal=True) | value.str.contains("\\", literal=True)
     if not odd.any():
         return value
@@ -177,6 +193,19 @@ def _pod(texts: pl.DataFrame, by_place: bool) -> pl.Series:
         values = _put(values, other, _odd_pod(texts.filter(odd)["outside"].filter(other)))
     # before 1.21: name_namespace(uid)
     return _put(value, odd, values.str.replace(r"^([^_ /]+)_([^_( /]+)(?:\([^)]*\))?$", "$2/$1"))
+
+
+def _named_in_text(texts: pl.Series) -> pl.Series:
+    """The pod that free text names as `name_namespace(uid)` or, in 2015, `pod "name_namespace"`; null if several.
+
+    kubelet/util/format/pod.go and container/helpers.go; structured entries since 1.21 have pod= instead.
+    """
+    there = texts.str.contains(_POD_IN_TEXT)
+    if not there.any():
+        return _nothing(texts)
+    found = texts.filter(there).str.extract_all(_POD_IN_TEXT)
+    pods = found.list.eval(pl.element().str.replace(_POD_IN_TEXT, "$2$4/$1$3")).list.unique()
+    return _put(_nothing(texts), there, pl.select(pl.when(pods.list.len() == 1).then(pods.list.first())).to_series())
 
 
 def _odd_pod(lines: pl.Series) -> pl.Series:

@@ -25,7 +25,7 @@ _NAMES = (
     *("csi-provisioner", "csi-attacher", "csi-resizer", "csi-snapshotter", "snapshot-controller", "livenessprobe"),
     *("node-driver-registrar", "csi-external-health-monitor-controller", "kube-state-metrics", "konnectivity-agent"),
 )
-"""Programs that log with klog, by the names of their images (github.com/kubernetes, kubernetes-csi, kubernetes-sigs)."""
+"""Programs that log with klog, by the names of their images (the kubernetes, kubernetes-csi and -sigs projects)."""
 
 _KNOWN = rf"^(?:{'|'.join(_NAMES)}|kube-[a-z-]+|k3s(?:-agent|-server)?|rke2(?:-agent|-server)?|microk8s\..*)$"
 

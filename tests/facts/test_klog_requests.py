@@ -36,8 +36,10 @@ def test_requests_of_both_eras_have_the_same_columns(text: str, verb: str) -> No
 
 
 NEW_TRACE = (
-    'Trace[50627258]: "List" accept:application/json, */*,client:127.0.0.1,url:/api/v1/services,verb:LIST '
-    "(14-Mar-2026 09:00:00.000) (total time: 1299ms):",
+    (
+        'Trace[50627258]: "List" accept:application/json, */*,client:127.0.0.1,url:/api/v1/services,verb:LIST '
+        "(14-Mar-2026 09:00:00.000) (total time: 1299ms):"
+    ),
     'Trace[50627258]: ---"About to \\"List\\"" 100ms (09:00:00.100)',
     'Trace[50627258]: ---"Writing http response done" count:12 1199ms (09:00:01.299)',
     "Trace[50627258]: [1.299775064s] [1.299775064s] END",

@@ -1,4 +1,4 @@
-"""Every log string of twelve kubelet versions, written in the form of its era, where that list lies beside the checkout."""
+"""Every log string of twelve kubelet versions in the form of its era, where that list lies beside the checkout."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VERB = re.compile(r"%[-+# 0]*[0-9]*(?:\.[0-9]+)?[a-zA-Z]")
 def strings() -> list[dict[str, object]]:
     """Version, caller, severity, text and, where it is structured, keys in the order of the call."""
     rows = []
-    for line in gzip.open(STRINGS, "rt"):
+    for line in gzip.decompress(STRINGS.read_bytes()).decode().splitlines():
         version, path, number, severity, _, function, text, keys = json.loads(line)
         modern = tuple(map(int, version.removeprefix("v").split(".")[:2])) >= (1, 31)
         structured = function.endswith("S") or bool(keys) or (modern and function in {"Info", "Error"})

@@ -15,9 +15,10 @@ import polars as pl
 
 from analyzer.frames import KLOG_LINES, TIME
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
-from analyzer.sources.klogentries import HEADER, JSON_HEADER, Entries
+from analyzer.sources.klogentries import JSON_HEADER, Entries
 from analyzer.sources.klogfields import json_fields, text_fields
-from analyzer.sources.klogwriters import Writers
+from analyzer.sources.klogheads import HEADER
+from analyzer.sources.klogwriters import Writers, host_in_name
 from analyzer.sources.lines import quote_lines
 from analyzer.sources.wrappers import Kind, Unwrapper, head_texts, wrapped_windows
 from analyzer.sources.yearless import YearlessClock
@@ -49,7 +50,8 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
     """
     clock = YearlessClock(item, options, ledger, "klog")
     wrapper, parts = wrapped_windows(stream, ledger)
-    unwrapper, entries, writers = Unwrapper(wrapper, ledger), Entries(ledger, clock), Writers(item)
+    unwrapper, writers = Unwrapper(wrapper, ledger), Writers(item, ledger)
+    entries = Entries(ledger, clock, host_in_name(item.file_name))
     reader = _Reader(item, ledger, clock, writers, stamped=wrapper.kind is Kind.SYSLOG)
     for window in parts:
         yield from reader.batches(entries.feed(unwrapper.feed(window)))

@@ -25,7 +25,7 @@ LOOKED_AT = 200
 _JOURNALS = (Kind.SYSLOG, Kind.SYSLOG_ISO, Kind.JSON)
 
 _CONTENT = {
-    "containerd": r"containerd|loading plugin \\?\"|PodSandbox|shim disconnected|ContainerMetadata|starting signal loop"
+    "containerd": r"containerd|loading plugin \\?\"|PodSandbox for |shim disconnected|ContainerMetadata|starting signal loop"
     r"|StartContainer for|PullImage|snapshotter|io\.containerd\.",
     "dockerd": r"Handler for (?:GET|POST|DELETE|PUT|HEAD) /|Container failed to exit within|moby|dockerd|libnetwork"
     r"|ignoring event.*topic=/|Loading containers: |Daemon has completed initialization|API listen on ",

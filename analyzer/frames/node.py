@@ -89,6 +89,7 @@ KUBE_EVENTS = Table(
         Col("field_path", pl.String(), "Part of the object, as spec.containers{web}; null if the whole."),
         Col("component", pl.String(), "Controller that reports; null if not told."),
         Col("node", pl.String(), "Node that the controller runs on; null if not told."),
+        Col("event_uid", pl.String(), "UID of the Event object: rows that share it are the same Event at other times."),
     ),
 )
 

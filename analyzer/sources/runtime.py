@@ -25,8 +25,8 @@ LOOKED_AT = 200
 _JOURNALS = (Kind.SYSLOG, Kind.SYSLOG_ISO, Kind.JSON)
 
 _CONTENT = {
-    "containerd": r"containerd|loading plugin \\?\"|PodSandbox for |shim disconnected|ContainerMetadata|starting signal loop"
-    r"|StartContainer for|PullImage|snapshotter|io\.containerd\.",
+    "containerd": r"containerd|loading plugin \\?\"|PodSandbox for |shim disconnected|ContainerMetadata"
+    r"|starting signal loop|StartContainer for|PullImage|snapshotter|io\.containerd\.",
     "dockerd": r"Handler for (?:GET|POST|DELETE|PUT|HEAD) /|Container failed to exit within|moby|dockerd|libnetwork"
     r"|ignoring event.*topic=/|Loading containers: |Daemon has completed initialization|API listen on ",
     "crio": r"name=/runtime\.v1(?:alpha2)?\.|conmon|(?:Ran|Running|Stopping|Stopped) pod sandbox|cri-?o |"

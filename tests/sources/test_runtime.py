@@ -77,8 +77,8 @@ def test_a_line_gives_every_column() -> None:
         ('PullImage "docker.io/library/nginx:latest"', {"image": "docker.io/library/nginx:latest"}),
         (
             (
-                f'failed to reserve container name "web_web-0_shop_{UID}_2": name "web_web-0_shop_{UID}_2" is reserved for '
-                f'"{ID}"'
+                f'failed to reserve container name "web_web-0_shop_{UID}_2": '
+                f'name "web_web-0_shop_{UID}_2" is reserved for "{ID}"'
             ),
             {"pod": "shop/web-0", "pod_uid": UID, "container": "web"},
         ),

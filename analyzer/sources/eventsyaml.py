@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from io import BytesIO
 
 from analyzer.sources.audit.split import Element
 from analyzer.sources.contract import ByteStream, Ledger
@@ -33,6 +34,7 @@ def elements(stream: ByteStream, ledger: Ledger) -> Iterator[Element]:
     """
     parts: list[bytes] = []
     begin = size = ordinal = 0
+    ends_open = named = False
     at = "document"  # or within an `item` of a list, or `between` them
 
     def whole() -> Iterator[Element]:
@@ -45,11 +47,13 @@ def elements(stream: ByteStream, ledger: Ledger) -> Iterator[Element]:
         parts, size = [], 0
 
     for window in windows(stream, ledger):
-        for number, line in enumerate(window.data.splitlines(keepends=True), window.first_number):
+        ends_open = not window.data.endswith(b"\n")
+        for number, line in enumerate(BytesIO(window.data), window.first_number):
             if line.startswith(b"---"):
                 yield from whole()
                 at = "document"
                 continue
+            named = named or (at == "document" and line.startswith(b"kind:"))
             if line.startswith(b"items:") and at == "document":
                 parts, size, at = [], 0, "between"
                 continue
@@ -65,7 +69,11 @@ def elements(stream: ByteStream, ledger: Ledger) -> Iterator[Element]:
             size += len(line)
             if size <= OBJECT_LIMIT:
                 parts.append(line)
-    yield from whole()
+    # behind the items kubectl writes what kind of a list it is: without that the last item may have been cut
+    if parts and (ends_open or (at == "item" and not named)):
+        ledger.tail()
+    else:
+        yield from whole()
 
 
 def parse(text: bytes) -> object:

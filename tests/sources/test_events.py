@@ -194,6 +194,15 @@ def test_a_list_that_was_cut_gives_what_is_whole() -> None:
     assert (reading.report.used, reading.report.incomplete_tail) == (2, 1)
 
 
+def test_a_yaml_list_that_was_cut_gives_what_is_whole() -> None:
+    text = yaml.safe_dump(json.loads(json.dumps(events_list(EVENT, EVENT, EVENT))))
+    for cut in (text[: text.rindex("  type:")], text[: text.rindex("  type:") + 5], text[: text.rindex("kind: List")]):
+        reading = read(cut)
+        assert (reading.report.used, reading.report.incomplete_tail) == (2, 1)
+    head_first = f"kind: List\nitems:\n{yaml.safe_dump([EVENT])}"
+    assert read(head_first).report.used == 1
+
+
 def test_yaml_with_anchors_is_refused_and_costs_its_object() -> None:
     bomb = "- apiVersion: v1\n  kind: Event\n  a: &a [x, x]\n  b: [*a, *a]\n"
     text = f"apiVersion: v1\nitems:\n{bomb}{yaml.safe_dump([EVENT])}kind: List\n"

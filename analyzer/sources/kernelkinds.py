@@ -61,6 +61,9 @@ KINDS: dict[str, str] = {
 
 OTHER = "other"
 
+_ANY = "|".join(f"(?:{pattern})" for pattern in KINDS.values())
+"""Most lines fit none, and one pass says so."""
+
 _KILLS = ["oom_chosen", "cgroup_oom", "oom_kill", "oom_reaped"]
 _UID = r"[0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]{32}"
 _ID = r"[0-9a-f]{64}"
@@ -134,8 +137,10 @@ _NUMBERS = ("pid", "oom_score_adj", "duration_seconds", "dst_port", "audit_seria
 def kinds(text: pl.Series) -> pl.Series:
     """The kind of every text, one of KINDS or `other`. Each pattern looks only at what none before it took."""
     found = pl.Series("kind", [OTHER], dtype=pl.String).new_from_index(0, text.len())
-    left = pl.Series(range(text.len()), dtype=pl.UInt32)
+    left = text.str.contains(_ANY).arg_true()
     for kind, pattern in KINDS.items():
+        if not left.len():
+            break
         fits = text.gather(left).str.contains(pattern)
         if fits.any():
             found = found.scatter(left.filter(fits), kind)
@@ -144,7 +149,15 @@ def kinds(text: pl.Series) -> pl.Series:
 
 
 def with_values(frame: pl.DataFrame) -> pl.DataFrame:
-    """A frame of `text` and `kind` with the columns of KERNEL_MESSAGES that are read out of the text."""
+    """A frame of `number`, `text` and `kind` with the columns of KERNEL_MESSAGES that are read out of the text."""
+    plain = pl.col("kind").is_in([OTHER, "call_trace"])
+    told = _told(scoped(frame.filter(~plain)))
+    return (
+        pl.concat([told, frame.filter(plain)], how="diagonal").sort("number").with_columns(pl.col("count").fill_null(1))
+    )
+
+
+def _told(frame: pl.DataFrame) -> pl.DataFrame:
     present = set(frame["kind"].unique())
     made = []
     for name, ways in _VALUES.items():
@@ -155,18 +168,14 @@ def with_values(frame: pl.DataFrame) -> pl.DataFrame:
         ]
         value = pl.coalesce(told) if told else pl.lit(None, pl.String)
         made.append((value.cast(pl.Int64, strict=False) if name in _NUMBERS else value).alias(name))
-    frame = scoped(frame.with_columns(made))
+    frame = frame.with_columns(made)
     kilobytes = {name: pl.col(f"{name}_kilobytes").cast(pl.Int64, strict=False) for name in ("total_vm", "anon_rss")}
+    milliseconds = pl.col("audit_stamp").str.replace(".", "", literal=True).cast(pl.Int64, strict=False)
     return frame.with_columns(
         *(told.mul(1024).alias(f"{name}_bytes") for name, told in kilobytes.items()),
         pod_uid("memcg").alias("pod_uid"),
         container_id("memcg").alias("container_id"),
-        pl.col("audit_stamp")
-        .str.replace(".", "", literal=True)
-        .cast(pl.Int64, strict=False)
-        .mul(1000)
-        .cast(TIME)
-        .alias("audit_time"),
+        milliseconds.mul(1000).cast(TIME).alias("audit_time"),
         pl.col("suppressed").cast(pl.Int64, strict=False).fill_null(1).alias("count"),
     )
 

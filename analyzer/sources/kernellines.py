@@ -14,7 +14,6 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.frames import KERNEL_MESSAGES
-from analyzer.frames.contract import TIME
 from analyzer.sources.kernelkinds import kinds, with_values
 from analyzer.sources.secrets import scrub_column
 from analyzer.sources.times import localise, parse_rfc3339
@@ -77,18 +76,25 @@ def rows(lines: pl.DataFrame, tz: str) -> pl.DataFrame:
 def _printed(lines: pl.DataFrame, tz: str) -> pl.DataFrame:
     head = lines["text"].str.extract_groups(_HEAD).struct.unnest()
     text = lines["text"].str.replace(_HEAD, "")
-    time = pl.coalesce(lines["time"], parse_rfc3339(_iso(head)), _ctime(head["clock"], tz))
-    frame = lines.select("number", "host").with_columns(text, head["priority"])
+    time = lines["time"]
+    for told, parse in (("iso", parse_rfc3339), ("clock", lambda clock: _clock(clock, tz))):
+        if head[told].null_count() < lines.height:
+            time = pl.select(pl.coalesce(time, parse(head[told])).alias("time"))["time"]
+    frame = lines.select("number", "host").with_columns(time, text, head["priority"])
     monotonic = head["monotonic"].str.extract(r"([0-9]+\.[0-9]+)", 1).cast(pl.Float64, strict=False)
-    number = pl.col("priority").str.extract(r"<([0-9]+)>", 1).cast(pl.Int64, strict=False)
-    named = pl.col("priority").str.extract_groups(r"^([a-z0-9]+) *: *([a-z]+)").struct
+    facility = level = pl.lit(None, pl.String)
+    if head["priority"].null_count() < lines.height:
+        number = pl.col("priority").str.extract(r"<([0-9]+)>", 1).cast(pl.Int64, strict=False)
+        named = pl.col("priority").str.extract_groups(r"^([a-z0-9]+) *: *([a-z]+)").struct
+        facility = pl.coalesce(_facility(number), named.field("1"))
+        level = pl.coalesce(_level(number), named.field("2").replace("warn", "warning"))
     return frame.select(
         "number",
-        pl.select(time.alias("time")).to_series(),
+        "time",
         monotonic.alias("monotonic_seconds"),
         "host",
-        pl.coalesce(_facility(number), named.field("1")).alias("facility"),
-        pl.coalesce(_level(number), named.field("2").replace("warn", "warning")).alias("level"),
+        facility.alias("facility"),
+        level.alias("level"),
         "text",
     )
 
@@ -107,17 +113,12 @@ def _kmsg(lines: pl.DataFrame, tz: str) -> pl.DataFrame:
     )
 
 
-def _iso(head: pl.DataFrame) -> pl.Series:
-    in_brackets = pl.col("clock").str.extract(rf"^\[({_ISO})\]:$", 1)
-    return head.select(pl.coalesce("iso", in_brackets).alias("iso"))["iso"]
-
-
-def _ctime(clock: pl.Series, tz: str) -> pl.Series:
-    """dmesg -T; null where the names are of another language than English."""
-    if not clock.is_not_null().any():
-        return pl.Series("time", [None], dtype=TIME).new_from_index(0, clock.len())
+def _clock(clock: pl.Series, tz: str) -> pl.Series:
+    """What stands in brackets: talosctl's ISO times, or dmesg -T; null where its names are not English."""
+    iso = parse_rfc3339(clock.str.extract(rf"^\[({_ISO})\]:$", 1))
     text = clock.str.extract(_CTIME, 1)
-    return localise(text.str.to_datetime("%b %e %H:%M:%S %Y", time_unit="us", strict=False), tz)
+    local = localise(text.str.to_datetime("%b %e %H:%M:%S %Y", time_unit="us", strict=False), tz)
+    return pl.select(pl.coalesce(iso, local).alias("time"))["time"]
 
 
 def _facility(number: pl.Expr) -> pl.Expr:

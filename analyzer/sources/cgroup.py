@@ -61,6 +61,8 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
         state = {name: lines[name][-1] if lines.height else state[name] for name in state}
         lines = pl.concat([held, lines]) if held.height else lines
         lines = lines.filter(pl.col("starts") | (pl.col("key").is_not_null() & pl.col("count").is_not_null()))
+        if not lines.height:
+            continue
         group = lines.select((pl.col("starts") | _begins()).fill_null(True).cum_sum().alias("group"))["group"]
         lines = lines.with_columns(group)
         last = lines["group"] == lines["group"].max()

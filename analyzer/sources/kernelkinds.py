@@ -23,7 +23,7 @@ KINDS: dict[str, str] = {
     "oom_summary": r"^oom-kill:constraint=|^Tasks? in /\S* (?:killed as a result of|are going to be killed due to)",
     "oom_chosen": rf"^{_OOM}: Kill process [0-9]+ \(",
     "cgroup_oom": r"^Memory cgroup out of memory: Killed process [0-9]+ \(",
-    "oom_kill": rf"^(?:{_OOM}: )?Killed process [0-9]+ \(",
+    "oom_kill": rf"^(?:{_OOM}: )?Killed process [0-9]+(?:, UID [0-9]+,)? \(",
     "oom_reaped": r"^oom_reaper: (?:reaped|unable to reap) ",
     "hung_task": r"^(?:INFO: )?task .+:[0-9]+ blocked (?:in I/O wait )?for more than [0-9]+ seconds",
     "soft_lockup": r"BUG: soft lockup - CPU#[0-9]+ stuck for [0-9]+s!",
@@ -51,6 +51,8 @@ KINDS: dict[str, str] = {
     "netfilter_log": r"(?:^|[ :\]])IN=\S* OUT=\S* ",
     "audit": r"^(?:node=\S+ )?(?:audit: )?type=[0-9A-Z_\[\]]+ (?:msg=)?audit\(|^audit: ",
     "hardware_error": r"\[Hardware Error\]|^EDAC ",
+    "gpu_error": r"^NVRM: Xid \(",
+    "file_limit": r"^VFS: file-max limit [0-9]+ reached",
     "boot": r"^Linux version [0-9]",
     "reboot": r"^reboot: (?:Restarting|Power down|System halted|machine restart)|^Restarting system",
     "call_trace": r"^ ?Call [Tt]race:|^ *(?:\[<[0-9a-f]*>\] )?(?:\? )?[A-Za-z_][\w.]*\+0x[0-9a-f]+/0x[0-9a-f]+|"
@@ -71,7 +73,7 @@ _ID = r"[0-9a-f]{64}"
 # a command name may hold anything, also `total-vm:1kB` or `,pid=1`: what is printed after it is found from the end
 _VALUES: dict[str, list[tuple[list[str], str]]] = {
     "pid": [
-        (_KILLS, r"process ([0-9]{1,10}) \("),
+        (_KILLS, r"process ([0-9]{1,10})(?: \(|, UID )"),
         (["oom_summary"], r",pid=([0-9]{1,10}),uid=[0-9]+$"),
         (["hung_task"], r":([0-9]{1,10}) blocked "),
         (["segfault"], r"\[([0-9]{1,10})\]:? (?:segfault|general|trap)"),
@@ -79,7 +81,7 @@ _VALUES: dict[str, list[tuple[list[str], str]]] = {
         (["audit"], r" pid=([0-9]{1,10})(?: |$)"),
     ],
     "process": [
-        (_KILLS, r"process [0-9]+ \((.*)\)(?:,| (?:total-vm|vsz|score|now)|$)"),
+        (_KILLS, r"process [0-9]+(?:, UID [0-9]+,)? \((.*)\)(?:,|\.| (?:total-vm|vsz|score|now)|$)"),
         (["oom_invoked"], r"^(.*) invoked oom-killer"),
         (["oom_summary"], r",task=(.*),pid=[0-9]+,uid=[0-9]+$"),
         (["hung_task"], r"task (.+):[0-9]+ blocked "),
@@ -110,6 +112,7 @@ _VALUES: dict[str, list[tuple[list[str], str]]] = {
         (["bridge_port"], r"^(?:device )?([^ :]+):? (?:entered|left) promiscuous"),
         (["bridge_port"], r"^(veth[^ :]*): "),
         (["net_link"], r"([^ :()]+):? (?:NIC )?[Ll]ink (?:is|becomes|[Uu]p|[Dd]own|UP|DOWN)"),
+        (["gpu_error"], r"^NVRM: Xid \((?:PCI:)?([^)]+)\)"),
         (["martian"], r" on dev (\S+)$"),
         (["netfilter_log"], r"(?:^|[ :\]])IN=(\S+)"),
     ],

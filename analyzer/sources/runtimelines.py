@@ -17,7 +17,7 @@ from analyzer.sources.logfmt import HEAD, fields
 from analyzer.sources.secrets import scrub_column
 from analyzer.sources.times import parse_rfc3339
 
-WRITERS = r"^(?:(?:docker-)?containerd(?:-shim[a-z0-9.-]*)?|dockerd(?:-current)?|docker|crio|cri-o|cri-dockerd)$"
+WRITERS = r"^(?:(?:docker-)?containerd(?:-shim[a-z0-9.-]*)?|dockerd(?:-current)?|docker|crio|cri-o|cri-dockerd|kata)$"
 """Names that journals have for container runtimes."""
 
 _KEYS = ("time", "level", "msg", "error", "id", "container", "containerID", "sandbox", "sandboxID", "podsandboxid")
@@ -32,11 +32,10 @@ _CRIO = rf"(?:[Pp]od sandbox|[Cc]ontainer)[^/]*: ({_NAME})/({_NAME})/({_NAME}|PO
 
 _CONTAINER_IDS = (
     rf"returns container id \"?{_ID}",
-    rf"(?:Start|Stop|Remove|Kill|Exec|Update|Checkpoint)[A-Za-z]*Container(?:Resources)? (?:for|of|from)? ?\"{_ID}",
-    rf"(?:Start|Stop|Remove)Container (?:for )?\"{_ID}",
-    rf"[Cc]ontainer:? \"?{_ID}",
+    rf"[Cc]ontainer[A-Za-z]*(?: (?:for|of|from|exec|to stop))?:? \"?{_ID}",
+    rf"container_id:\"?{_ID}",
 )
-_SANDBOX_IDS = (rf"sandbox (?:id )?\"{_ID}", rf"PodSandbox (?:for )?\"{_ID}", rf"[Pp]od sandbox:? \"?{_ID}")
+_SANDBOX_IDS = (rf"[Ss]andbox(?: id|ID|Status)?(?: for)?:? \"?{_ID}",)
 _IMAGES = (
     r'PullImage (?:from )?"([^"]+)"',
     r'(?:[Pp]ulled image|[Ii]mage[A-Za-z]* event) (?:name:)?"([^"]+)"',

@@ -141,6 +141,13 @@ def test_the_clock_of_a_boot_holds_across_windows(monkeypatch: pytest.MonkeyPatc
             {"pid": 7, "process": "java", "total_vm_bytes": 2048, "anon_rss_bytes": 1024},
         ),
         (
+            "Out of memory: Killed process 7, UID 48, (httpd).",
+            "oom_kill",
+            {"pid": 7, "process": "httpd"},
+        ),
+        ("NVRM: Xid (PCI:0000:38:00): 43, pid=2924364, name=python", "gpu_error", {"device": "0000:38:00"}),
+        ("VFS: file-max limit 1000000 reached", "file_limit", {}),
+        (
             "oom_reaper: reaped process 7 (java), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB",
             "oom_reaped",
             {"pid": 7, "process": "java"},

@@ -73,6 +73,11 @@ def test_a_line_gives_every_column() -> None:
         ),
         (f'StartContainer for "{ID}" returns successfully', {"container_id": ID}),
         (f'StopContainer for "{ID}" with timeout 30 (s)', {"container_id": ID}),
+        (f'Container to stop "{ID}" must be in running or unknown state', {"container_id": ID}),
+        (f'ContainerStatus for "{ID}" failed', {"container_id": ID}),
+        (f'Kill container "{ID}"', {"container_id": ID}),
+        (f'received exit event container_id:"{ID}"  id:"{ID}"  exit_status:137', {"container_id": ID}),
+        (f'Failed to get podSandbox status for container event for sandboxID "{ID}": not found', {"sandbox_id": ID}),
         (f'StopPodSandbox for "{ID}"', {"sandbox_id": ID}),
         ('PullImage "docker.io/library/nginx:latest"', {"image": "docker.io/library/nginx:latest"}),
         (

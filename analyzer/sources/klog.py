@@ -19,7 +19,7 @@ from analyzer.sources.klogentries import HEADER, JSON_HEADER, Entries
 from analyzer.sources.klogfields import json_fields, text_fields
 from analyzer.sources.klogwriters import Writers
 from analyzer.sources.lines import quote_lines
-from analyzer.sources.wrappers import Kind, Unwrapper, head_texts, wrapped_windows
+from analyzer.sources.wrappers import Unwrapper, head_texts, wrapped_windows
 from analyzer.sources.yearless import YearlessClock
 
 _COREDNS = r"^\[(?:INFO|ERROR|WARNING)\] |^CoreDNS-[0-9]"
@@ -49,8 +49,8 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
     """
     clock = YearlessClock(item, options, ledger, "klog")
     wrapper, parts = wrapped_windows(stream, ledger)
-    unwrapper, entries, writers = Unwrapper(wrapper, ledger), Entries(ledger, clock), Writers(item)
-    reader = _Reader(item, ledger, clock, writers, stamped=wrapper.kind is Kind.SYSLOG)
+    unwrapper, entries, writers = Unwrapper(wrapper, ledger, markers=True), Entries(ledger, clock), Writers(item)
+    reader = _Reader(item, ledger, clock, writers, stamped=wrapper.stamped)
     for window in parts:
         yield from reader.batches(entries.feed(unwrapper.feed(window)))
     if (rest := unwrapper.rest()) is not None:

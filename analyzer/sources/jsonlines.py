@@ -42,7 +42,7 @@ _MICROS_LIMIT = 253_402_300_800_000_000
 """The first microsecond of the year 10000."""
 
 _UNITS = ((10**11, 1_000_000.0), (10**14, 1_000.0), (10**17, 1.0))
-"""Numbers below the first are seconds since 1970, below the second milliseconds, then microseconds, else nanoseconds."""
+"""Numbers below the first are seconds since 1970, below the second milliseconds, then micro-, else nanoseconds."""
 
 
 class _Docker(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -186,7 +186,7 @@ def _time(columns: dict[str, list[Any]]) -> pl.Expr:
 
 
 def _numbers(values: list[Any]) -> pl.Series:
-    """Numbers since 1970 as times, by their size in seconds, milli-, micro- or nanoseconds; null where there is none."""
+    """Numbers since 1970 as times, by their size in seconds, milli-, micro- or nanoseconds; else null."""
     if all(value is None for value in values):
         return pl.Series("time", [None], dtype=TIME).new_from_index(0, len(values))
     micros = [_micros(value) for value in values]

@@ -9,8 +9,13 @@ from analyzer.sources.contract import Ledger
 MARK = r"^-- (?:Logs begin|Journal begins|Boot |Reboot|No entries|Journal file|cursor:)"
 """Markers of journalctl (systemd, logs-show.c and journalctl.c): span, boots, nothing found, a torn file, cursor."""
 
+_GRAFANA = r'^(?:Common labels|Line limit|Total bytes processed): ["{]'
+"""What Grafana writes over a download."""
+
 _LAST = r"^last message repeated ([0-9]{1,9}) times$"
 """What syslogd and older rsyslog write in place of equal lines."""
+
+_LIKELY = r"^(?:-- |last m|Suppressed |Common l|Line l|Total b)"
 
 _SUPPRESSED = r"^Suppressed ([0-9]{1,15}) messages from (\S+)"
 """What journald writes when its rate limit has dropped lines (systemd, journald-rate-limit)."""
@@ -28,10 +33,10 @@ class Marks:
     def taken_off(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The frame without them; they are counted as `not-a-record`."""
         text = frame["text"]
-        likely = text.str.starts_with("-- ") | text.str.starts_with("last ") | text.str.starts_with("Suppressed ")
+        likely = text.str.contains(_LIKELY)
         if not likely.any():
             return frame
-        shapes = [_LAST] if self._markers else [_LAST, MARK, _SUPPRESSED]
+        shapes = [_LAST, _GRAFANA] if self._markers else [_LAST, _GRAFANA, MARK, _SUPPRESSED]
         found = likely & text.str.contains("|".join(f"(?:{shape})" for shape in shapes))
         marks = frame.filter(found)
         self._ledger.skip("not-a-record", marks["number"].head(3).to_list(), marks.height)

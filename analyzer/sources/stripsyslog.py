@@ -50,7 +50,7 @@ def syslog(lines: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     stamp = _stamp(text, kind)
     rest = text.str.slice(stamp.str.len_chars() + 1)
     cut = rest.str.splitn(" ", 3).struct.unnest()
-    program = cut["field_1"].str.extract(r"^([^ \[\]:]+)(?:\[[0-9]+\])?:$", 1)
+    program = cut["field_1"].str.extract(r"^([^ \[\]:{}\"]+)(?:\[[0-9]+\])?:$", 1)
     time, told = _time(stamp, kind)
     return lines.with_columns(
         time.alias("time"),

@@ -23,7 +23,8 @@ from analyzer.sources.joiner import Joiner
 from analyzer.sources.jsonlines import decode_json_lines
 from analyzer.sources.lines import Window, ends_open, line_frame, text_head, windows
 from analyzer.sources.marks import Marks
-from analyzer.sources.shapes import COLOUR, INNER, PREFIX, SHAPES, Kind
+from analyzer.sources.shapes import COLOUR, INNER, PREFIX, SHAPES
+from analyzer.sources.shapes import Kind as Kind
 
 UNWRAPPED = pl.Schema(
     {

@@ -11,7 +11,6 @@ Logging's LogEntry (`textPayload` or `jsonPayload`, `resource.labels`, `timestam
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -53,6 +52,16 @@ class _Docker(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     time: str | None = None
 
 
+class _Journal(msgspec.Struct, gc=False):
+    """What journald writes; the clock is in every entry and in nothing else."""
+
+    realtime: str = msgspec.field(name="__REALTIME_TIMESTAMP")
+    journal: Any = msgspec.field(default=None, name="MESSAGE")
+    node: Any = msgspec.field(default=None, name="_HOSTNAME")
+    identifier: Any = msgspec.field(default=None, name="SYSLOG_IDENTIFIER")
+    command: Any = msgspec.field(default=None, name="_COMM")
+
+
 class _Line(msgspec.Struct, gc=False):
     """The keys in use. Their types differ from writer to writer, so none is demanded."""
 
@@ -89,6 +98,7 @@ class _Line(msgspec.Struct, gc=False):
 
 
 _DOCKER = msgspec.json.Decoder(_Docker)
+_JOURNAL = msgspec.json.Decoder(_Journal)
 _ALL = msgspec.json.Decoder(_Line)
 _FAULTS = (msgspec.DecodeError, RecursionError, UnicodeError)
 
@@ -108,6 +118,9 @@ def decode_json_lines(lines: pl.Series) -> pl.DataFrame:
     plain = _decode_all(whole, lines.len(), _DOCKER)
     if plain is not None:
         return _docker_rows(plain)
+    entries = _decode_all(whole, lines.len(), _JOURNAL)
+    if entries:
+        return _journal_rows(entries)
     rows = _decode_all(whole, lines.len(), _ALL)
     return _rows(rows if rows is not None else [_decode(line) for line in lines.to_list()])
 
@@ -128,16 +141,44 @@ def _decode(line: str) -> _Line:
 
 
 def _docker_rows(rows: list[_Docker]) -> pl.DataFrame:
-    made = {name: _strings(list(map(attrgetter(key), rows))) for name, key in _DOCKER_KEYS.items()}
+    if not rows:
+        return pl.DataFrame(schema=JSON_LINES)
+    columns = _columns(rows)
+    made = {name: _strings(columns[key]) for name, key in _DOCKER_KEYS.items()}
     known = pl.DataFrame(made, schema=dict.fromkeys(made, pl.String)).with_columns(pl.lit(True).alias("docker"))
     return _fitted(known.with_columns(parse_rfc3339(known["time"]).alias("time")))
+
+
+def _journal_rows(rows: list[_Journal]) -> pl.DataFrame:
+    columns = _columns(rows)
+    text = _strings(columns["journal"], _bytes_as_text)
+    clock = _strings(columns["realtime"]).cast(pl.Int64, strict=False)
+    clock = clock.set(~clock.is_between(0, _MICROS_LIMIT, closed="left"), None)
+    writers = [_strings(columns[name]) for name in ("identifier", "command")]
+    return _fitted(
+        pl.select(
+            text.alias("text"),
+            clock.cast(TIME).alias("time"),
+            _strings(columns["node"]).alias("host"),
+            pl.coalesce(*writers).str.strip_suffix(".service").alias("component"),
+            text.is_null().alias("lost"),
+        )
+    )
+
+
+def _columns(rows: Sequence[Any]) -> dict[str, Sequence[Any]]:
+    """The fields of all rows, field by field."""
+    names = type(rows[0]).__struct_fields__
+    return dict(zip(names, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True))
 
 
 _DOCKER_KEYS = {"text": "log", "stream": "stream", "time": "time"}
 
 
 def _rows(rows: list[_Line]) -> pl.DataFrame:
-    columns: dict[str, list[Any]] = {name: list(map(attrgetter(name), rows)) for name in _Line.__struct_fields__}
+    if not rows:
+        return pl.DataFrame(schema=JSON_LINES)
+    columns = _columns(rows)
     text = {name: _strings(columns[name]) for name in _TEXTS}
     text["journal"] = _strings(columns["journal"], _bytes_as_text)
     text["payload"] = _strings(columns["json_payload"], _inside(("MESSAGE", "message", "log")))
@@ -178,16 +219,16 @@ def _rows(rows: list[_Line]) -> pl.DataFrame:
 _TEXTS = ("log", "message", "line", "text_payload", "stream", "logtag", "flag", "container_name")
 
 
-def _time(columns: dict[str, list[Any]]) -> pl.Expr:
+def _time(columns: dict[str, Sequence[Any]]) -> pl.Expr:
     """The first of the times that can be read; a Journal's clock is text of microseconds."""
-    texts = [_strings(columns[name]) for name in ("time", "stamp", "timestamp", "date")]
+    texts = [_strings(columns[name]) for name in ("time", "stamp", "timestamp", "date") if not _none(columns[name])]
     numbers = [_numbers(columns[name]) for name in ("realtime", "timestamp", "date", "time")]
     return pl.coalesce(*map(parse_rfc3339, texts), *numbers)
 
 
-def _numbers(values: list[Any]) -> pl.Series:
+def _numbers(values: Sequence[Any]) -> pl.Series:
     """Numbers since 1970 as times, by their size in seconds, milli-, micro- or nanoseconds; else null."""
-    if all(value is None for value in values):
+    if _none(values):
         return pl.Series("time", [None], dtype=TIME).new_from_index(0, len(values))
     micros = [_micros(value) for value in values]
     return pl.Series("time", micros, dtype=pl.Int64).cast(TIME)
@@ -208,9 +249,10 @@ def _micros(value: object) -> int | None:
     return found if found < _MICROS_LIMIT else None
 
 
-def _pods(columns: dict[str, list[Any]]) -> pl.Expr:
+def _pods(columns: dict[str, Sequence[Any]]) -> pl.Expr:
     paths = [_strings(columns[name]) for name in ("file", "tag")]
-    paths.append(_strings(columns["log"], lambda log: _dig(log, "file", "path")))
+    if not all(isinstance(log, str) for log in columns["log"]):
+        paths.append(_strings(columns["log"], lambda log: _dig(log, "file", "path")))
     paths.append(_strings(columns["labels"], _inside(("filename",))))
     named = pl.coalesce(*paths)
     found = [_strings(columns[at], _inside(_PODS)) for at in ("kubernetes", "labels", "fields")]
@@ -220,7 +262,7 @@ def _pods(columns: dict[str, list[Any]]) -> pl.Expr:
     )
 
 
-def _hosts(columns: dict[str, list[Any]]) -> pl.Expr:
+def _hosts(columns: dict[str, Sequence[Any]]) -> pl.Expr:
     payload = _strings(columns["json_payload"], _inside(("_HOSTNAME",)))
     found = [_strings(columns[at], _inside(_NODES)) for at in ("kubernetes", "labels", "fields")]
     resource = _strings(columns["resource"], _inside(("node_name",), "labels"))
@@ -229,7 +271,7 @@ def _hosts(columns: dict[str, list[Any]]) -> pl.Expr:
     return pl.coalesce(own[0], payload, *found, own[1], resource, own[2], host)
 
 
-def _components(columns: dict[str, list[Any]]) -> pl.Expr:
+def _components(columns: dict[str, Sequence[Any]]) -> pl.Expr:
     found = [_strings(columns[at], _inside(_WRITERS)) for at in ("json_payload", "labels", "fields")]
     # GKE names the log of a node's unit after it: projects/PROJECT/logs/kubelet
     log = _strings(columns["log_name"]).str.extract(r"/logs/([a-z0-9-]+)$", 1)
@@ -245,9 +287,13 @@ def _fitted(known: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _none(values: Sequence[Any]) -> bool:
+    return values.count(None) == len(values)
+
+
 def _strings(values: Sequence[Any], pick: Callable[[Any], object] | None = None) -> pl.Series:
     """Those values, or what is picked of them, that are text; null for the others."""
-    if all(value is None for value in values):
+    if _none(values):
         return pl.Series([None], dtype=pl.String).new_from_index(0, len(values))
     if pick is not None:
         values = [None if value is None else pick(value) for value in values]

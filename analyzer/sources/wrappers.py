@@ -53,7 +53,7 @@ LAYERS = 3
 _LOOK_AT = 200
 """Lines of the head that decide."""
 
-_ESCAPE = b"\x1b["
+_ESCAPE = b"\x1b"
 
 _STRIP: dict[Kind, Callable[[pl.DataFrame], pl.DataFrame]] = {
     Kind.RAW: lambda lines: lines,
@@ -98,6 +98,12 @@ class Wrapper:
     def stamped(self) -> bool:
         """Whether lines have a `stamp`: a time without year and zone."""
         return self.kind is Kind.SYSLOG or (self.inner is not None and self.inner.stamped)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody puts lines of its own between those of the program."""
+        inner = self.inner is None or self.inner.silent
+        return self.kind in (Kind.RAW, Kind.CRI, Kind.TIMESTAMPS, Kind.STERN, Kind.NODE) and inner
 
 
 def detect_wrapper(head: bytes) -> Wrapper:
@@ -174,7 +180,7 @@ class Unwrapper:
     def __init__(self, wrapper: Wrapper, ledger: Ledger, *, markers: bool = False) -> None:
         self.wrapper = wrapper
         self._joiner = Joiner(ledger)
-        self._marks = Marks(ledger, markers=markers)
+        self._marks = Marks(ledger, markers=markers, looks=not wrapper.silent)
 
     @property
     def holds(self) -> bool:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import polars as pl
 
+from analyzer.facts.overlaps import LOG_COPIES, told
 from analyzer.frames import Table
 from analyzer.model import Coverage, Gap, InputReport
 from analyzer.pipeline.store import Store
@@ -22,16 +23,19 @@ STEADY = {"packets", "coredns_queries", "audit_events", "klog_lines"}
 
 def coverage_of(store: Store, reports: Sequence[InputReport]) -> tuple[Coverage, ...]:
     """One entry per table that was read, in the order of table names."""
-    return tuple(_one(store, table, reports) for table in sorted(store.rows, key=lambda table: table.name))
+    found = store.get(LOG_COPIES)
+    copies = found.collect() if found is not None else pl.DataFrame(schema=LOG_COPIES.table.schema)
+    return tuple(_one(store, table, reports, copies) for table in sorted(store.rows, key=lambda table: table.name))
 
 
-def _one(store: Store, table: Table, reports: Sequence[InputReport]) -> Coverage:
+def _one(store: Store, table: Table, reports: Sequence[InputReport], copies: pl.DataFrame) -> Coverage:
     frame = store.get(table)
     assert frame is not None
     span = frame.select(first=pl.col("time").min(), last=pl.col("time").max()).collect().row(0, named=True)
     given = frame.select(pl.col("source").unique().sort()).collect().to_series().to_list()
     names = {report.path: report for report in reports}
     lost = sum(names[name].skipped + names[name].incomplete_tail for name in given if name in names)
+    remarks = [f"{lost:,} records of these inputs were not used" if lost else "", told(copies, table.name)]
     return Coverage(
         table=table.name,
         rows=store.rows[table],
@@ -39,7 +43,7 @@ def _one(store: Store, table: Table, reports: Sequence[InputReport]) -> Coverage
         last_time=span["last"],
         sources=tuple(given),
         gaps=gaps(frame) if table.name in STEADY else (),
-        remark=f"{lost:,} records of these inputs were not used" if lost else "",
+        remark="; ".join(filter(None, remarks)),
     )
 
 

@@ -24,7 +24,7 @@ from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, Re
 from analyzer.sources.corednslines import ERROR_LINE, QUERY_LINE, Parsed, parse, parse_window
 from analyzer.sources.lines import quote_lines
 from analyzer.sources.secrets import scrub_column
-from analyzer.sources.wrappers import Kind, Unwrapper, head_texts, wrapped_windows
+from analyzer.sources.wrappers import Unwrapper, head_texts, wrapped_windows
 from analyzer.sources.yearless import YearlessClock
 
 ENOUGH_QUERIES = 100
@@ -66,7 +66,7 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
 
     def parsed() -> Iterator[Parsed]:
         for window in parts:
-            if wrapper.kind is Kind.SYSLOG:
+            if wrapper.stamped:
                 yield parse(clock.stamped(unwrapper.feed(window)), options)
             else:
                 yield parse_window(window, unwrapper, options)

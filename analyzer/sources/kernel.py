@@ -24,7 +24,10 @@ from analyzer.sources.wrappers import Kind, Unwrapper, Wrapper, detect_wrapper, 
 LOOKED_AT = 200
 """Lines of the first bytes that decide."""
 
-_JOURNALS = (Kind.SYSLOG, Kind.SYSLOG_ISO, Kind.JSON)
+_JOURNALS = (
+    *(Kind.SYSLOG, Kind.SYSLOG_ISO, Kind.SYSLOG_5424, Kind.JSON),
+    *(Kind.JOURNAL_FULL, Kind.JOURNAL_MONOTONIC, Kind.JOURNAL_UNIX),
+)
 _VAGUE = [OTHER, "audit", "net_link", "call_trace", "netfilter_log", "hardware_error", "panic"]
 """Kinds whose texts others write too; they do not speak for a log without times."""
 

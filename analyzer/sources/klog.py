@@ -26,7 +26,7 @@ from analyzer.sources.klogheads import HEADER
 from analyzer.sources.klogwriters import Writers, host_in_name
 from analyzer.sources.lines import Window, quote_lines, text_head
 from analyzer.sources.runtimelines import RuntimeRows
-from analyzer.sources.wrappers import Kind, Unwrapper, detect_wrapper, unwrap, wrapped_windows
+from analyzer.sources.wrappers import Unwrapper, detect_wrapper, unwrap, wrapped_windows
 from analyzer.sources.yearless import YearlessClock
 
 _LOOKED_AT = 200
@@ -66,9 +66,9 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
     others = _Others(item, options, ledger)
     clock = _Hinted(item, options, ledger, others.clock)
     wrapper, parts = wrapped_windows(stream, ledger)
-    unwrapper, writers = Unwrapper(wrapper, ledger), Writers(item, ledger)
+    unwrapper, writers = Unwrapper(wrapper, ledger, markers=True), Writers(item, ledger)
     entries = Entries(ledger, clock, host_in_name(item.file_name))
-    reader = _Reader(item, ledger, clock, writers, stamped=wrapper.kind is Kind.SYSLOG)
+    reader = _Reader(item, ledger, clock, writers, stamped=wrapper.stamped)
 
     def feed(lines: pl.DataFrame) -> Iterator[Batch]:
         rest, of_kernel, of_runtime = split(lines)

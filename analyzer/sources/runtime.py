@@ -22,7 +22,10 @@ from analyzer.sources.wrappers import Kind, Unwrapper, detect_wrapper, unwrap
 LOOKED_AT = 200
 """Lines of the first bytes that decide."""
 
-_JOURNALS = (Kind.SYSLOG, Kind.SYSLOG_ISO, Kind.JSON)
+_JOURNALS = (
+    *(Kind.SYSLOG, Kind.SYSLOG_ISO, Kind.SYSLOG_5424, Kind.JSON),
+    *(Kind.JOURNAL_FULL, Kind.JOURNAL_MONOTONIC, Kind.JOURNAL_UNIX),
+)
 
 _CONTENT = {
     "containerd": r"containerd|loading plugin \\?\"|PodSandbox for |shim disconnected|ContainerMetadata"

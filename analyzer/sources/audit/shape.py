@@ -21,6 +21,9 @@ LINES = -1
 """The shape of one event a line; the other shapes are the nesting at which the events of a document lie."""
 
 _ITEMS = re.compile(rb'"items"\s*:\s*\[')
+_BRACKETED = re.compile(rb"\[\[?\s*[0-9a-z]")
+"""What kubectl's --prefix, a journal's monotonic time and Fluent Bit write before a line; no array of events."""
+
 _OPENING = re.compile(rb'[\[{]\s*|[\[{]\s*"[^"]*"\s*:\s*[^\s].*')
 
 
@@ -48,6 +51,8 @@ def shape_of(head: bytes) -> int:
     text = text_head(head).lstrip()
     first, _, rest = text.partition(b"\n")
     first = first.strip().rstrip(b",")
+    if _BRACKETED.match(text):
+        return LINES
     if text[:1] == b"[":
         alone = _whole(first) and first != b"[" and rest.lstrip()[:1] == b"{"
         return LINES if alone else 1

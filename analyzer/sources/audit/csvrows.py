@@ -30,7 +30,7 @@ _UNIT = re.compile(r" \[[^\]]*\]$")
 
 def is_csv(text: bytes) -> bool:
     """Whether the first line names columns of which at least one can hold events."""
-    first = text.split(b"\n", 1)[0].decode("utf-8", "replace")
+    first = text.split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
     columns = cells_of(first) if len(first) < 10_000 else None
     if columns is None or "{" in first:
         return False

@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from analyzer.sources.audit import body
 from analyzer.sources.audit.columns import Rows
-from analyzer.sources.audit.envelope import NOTHING, Told, opened
+from analyzer.sources.audit.envelope import NOTHING, Told, is_flat, opened
 from analyzer.sources.audit.event import DECODER, GROUP, NO_BODY, Event, coerce, is_event, request_bytes, response_bytes
 from analyzer.sources.contract import Ledger
 
@@ -151,7 +151,7 @@ def salvage(line: bytes, tally: Told) -> Found:
 
 def _open(text: bytes, found: Found, tally: Told, depth: int) -> None:
     event = _event(text, tally)
-    if event is not None:
+    if event is not None and not (event.user is None and is_flat(text)):
         found.events.append((event, len(text) + 1))
         return
     inside = opened(text) if depth else NOTHING

@@ -6,6 +6,7 @@ export keeps the fields of an event under other names, the event is put together
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -171,6 +172,14 @@ _SENT = {"id", "extractedFields"} | _LEAST
 def _object(fields: Mapping[str, Raw]) -> Opened | None:
     name = next((name for name in OBJECTS if name in fields and bytes(fields[name])[:1] == b"{"), None)
     return None if name is None else Opened("records with the event as an object", (bytes(fields[name]),))
+
+
+def is_flat(text: bytes) -> bool:
+    """Whether the fields of an event stand under their paths, which `_flat` puts together."""
+    return bool(_PATH.search(text))
+
+
+_PATH = re.compile(rb'"(?:user|objectRef|responseStatus|sourceIPs|annotations)\.[^"\\]{1,200}"\s*:')
 
 
 def _flat(fields: Mapping[str, Raw]) -> Opened | None:

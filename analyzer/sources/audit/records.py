@@ -38,12 +38,15 @@ def numbered(batches: Iterator[list[Element]], shape: Shape) -> Iterator[Numbere
     if shape.kind is Kind.TABLES:
         yield from _table_rows(batches)
         return
+    others = 0
     for batch in batches:
-        if shape.kind is Kind.OTLP:
-            batch = [one for one in batch if not _ATTRIBUTE.match(one.data)]
-        elif shape.wanted:
-            batch = [one for one in batch if shape.wanted in one.data]
-        yield [(one.ordinal if shape.base else one.line, one.data) for one in batch]
+        found: Numbered = []
+        for one in batch:
+            if shape.wanted not in one.data or (shape.kind is Kind.OTLP and _ATTRIBUTE.match(one.data)):
+                others += 1
+            else:
+                found.append((one.ordinal - others if shape.base else one.line, one.data))
+        yield found
 
 
 def _table_rows(batches: Iterator[list[Element]]) -> Iterator[Numbered]:

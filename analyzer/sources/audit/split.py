@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -75,15 +76,22 @@ class Splitter:
         places = np.flatnonzero(_DELTA[codes])
         places = places[(np.searchsorted(quotes, places) + self.quoted) % 2 == 0]
         depths = self.depth + np.cumsum(_DELTA[codes[places]], dtype=np.int64)
-        # JSON strings hold no raw newline, and nothing closes what was not opened
+        # JSON strings hold no raw newline, nothing closes what was not opened, and no quote is escaped outside a string
         broken = newlines[(np.searchsorted(quotes, newlines) + self.quoted) % 2 == 1]
-        wrong = np.concatenate([broken[:1], places[depths < 0][:1]])
+        turned = places[codes[np.minimum(places + 1, len(codes) - 1)] == _BACKSLASH]
+        wrong = np.concatenate([broken[:1], places[depths < 0][:1], turned[:1]])
+        whole = data
         if len(wrong):
             self.damaged, end = True, int(wrong.min())
             self.rest, data = data[end:], data[:end]
             quotes, newlines = quotes[quotes < end], newlines[newlines < end]
             places, depths = places[places < end], depths[places < end]
         found = self._cut(data, places, depths, newlines)
+        if self.damaged and self.base and not self.open_parts:
+            # what follows the last element may have been taken for text
+            ends = places[(_DELTA[codes[places]] < 0) & (depths == self.base)]
+            behind = int(ends[-1]) + 1 if len(ends) else 0
+            self.rest, newlines = whole[behind:], newlines[newlines < behind]
         self.depth = int(depths[-1]) if len(depths) else self.depth
         self.quoted = bool((len(quotes) + self.quoted) % 2)
         self.line += len(newlines)
@@ -141,6 +149,7 @@ def elements(chunks: Iterator[bytes], ledger: Ledger, base: int) -> Iterator[lis
     noted.
     """
     splitter, damages, opening = Splitter(base), 0, b""
+    found: list[Element] = []
     for chunk in chain(chunks, (None,)):
         if chunk is not None:
             found = splitter.feed(chunk)
@@ -148,7 +157,9 @@ def elements(chunks: Iterator[bytes], ledger: Ledger, base: int) -> Iterator[lis
             yield found
         splitter.damaged |= chunk is None and splitter.swallowed(opening)
         while splitter.damaged:
-            ledger.skip("damaged JSON", [splitter.start_line if splitter.open_parts else splitter.line])
+            # an element that was closed too soon is counted by who decodes it
+            if not (base and found and not splitter.open_parts and not _is_json(found[-1].data)):
+                ledger.skip("damaged JSON", [splitter.start_line if splitter.open_parts else splitter.line])
             damages += 1
             if (base and not opening) or damages > DAMAGES:
                 ledger.note(f"the JSON is damaged in line {splitter.line}: nothing after it could be read")
@@ -157,13 +168,22 @@ def elements(chunks: Iterator[bytes], ledger: Ledger, base: int) -> Iterator[lis
             splitter = _resume_in_list(splitter, chunks, opening) if base else _resume(splitter, chunks)
             if base and not splitter.rest:
                 ledger.note(f"the JSON is damaged in line {where}: nothing after it could be read")
-            yield splitter.feed(splitter.rest)
+            found = splitter.feed(splitter.rest)
+            yield found
             splitter.damaged |= chunk is None and splitter.swallowed(opening)
     if splitter.unfinished:
         ledger.tail()
 
 
 _FIRST_KEY = re.compile(rb'[\[{]\s*(?:\{\s*)?"[^"\\]{1,64}"\s*:\s*(?:"Event"|"@timestamp"|"@message")?')
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return True
 
 
 def _opening(found: list[Element]) -> bytes:

@@ -31,7 +31,7 @@ _END = re.compile(rb"(?m)^(?:---|\.\.\.)(?=\s|$)")
 _REFERENCE = re.compile(r"(?m)(?:^|[\s,\[{:?-])[&*!][^\s,\[\]{}]")
 """What an anchor, an alias or a tag looks like; the same may stand inside a text."""
 
-_NOTHING = re.compile(rb"(?m)^(?:[ \t\r]*(?:#.*)?|%.*)\n?")
+_NOTHING = re.compile(rb"(?:(?:[ \t\r]*(?:#[^\n]*)?|%[^\n]*)(?:\n|$))*+")
 """Blank lines, comments and directives."""
 
 
@@ -63,9 +63,11 @@ def documents(parts: Iterable[Window], ledger: Ledger) -> Iterator[list[tuple[in
 
 
 def _document(data: bytes, line: int, ledger: Ledger, *, last: bool = False) -> list[tuple[int, bytes]]:
-    if not _NOTHING.sub(b"", data).strip():
+    nothing = _NOTHING.match(data)
+    begin = nothing.end() if nothing else 0
+    if begin == len(data):
         return []
-    line += data[: len(data) - len(data.lstrip())].count(b"\n")
+    line += data.count(b"\n", 0, begin)
     why, values = (TOO_LONG, []) if len(data) > DOCUMENT_LIMIT else _values(data.decode("utf-8", "replace"))
     if not why:
         return [(line, _json(value)) for value in values]

@@ -172,8 +172,8 @@ def test_damage_in_an_export_costs_its_event(indent: int | None, damage: str) ->
     place = data.index(old, at)
     data = data[:place] + new + data[place + len(old) :]
     table, ledger = read(data)
-    assert set(table["audit_id"]) >= {"id-0", "id-1", "id-4", "id-5"}
-    assert ledger.skipped >= 1
+    assert table["audit_id"].to_list() == ["id-0", "id-1", "id-3", "id-4", "id-5"]
+    assert ledger.skipped == 1
     quoted = SOURCE.quote(io.BytesIO(data), frozenset(table["number"].to_list()))
     assert all(audit_id in quoted[number] for number, audit_id in table.select("number", "audit_id").rows())
 

@@ -21,6 +21,7 @@ TABLES = 4
 """The nesting at which the columns and rows of a Log Analytics answer lie."""
 
 _OPENING = re.compile(rb'[\[{]\s*|[\[{]\s*"[^"]*"\s*:\s*[^\s].*')
+_ARRAY = re.compile(rb"\[\s*[\[{\]]")
 _NAMED = re.compile(rb'"([A-Za-z]{1,20})"\s*:\s*$')
 _HOST = re.compile(rb"(?m)^[A-Za-z0-9][A-Za-z0-9_./-]{0,252}[ :] ?(?=\{)")
 """A host or file name before JSON: `oc adm node-logs` puts the node before every line, grep the file."""
@@ -72,7 +73,7 @@ def shape_of(head: bytes) -> Shape:
     text = text_head(head).lstrip()
     first, _, rest = text.partition(b"\n")
     first = first.strip().rstrip(b",")
-    if text[:1] == b"[":
+    if _ARRAY.match(text):
         alone = _whole(first) and first != b"[" and rest.lstrip()[:1] in (b"{", b"[")
         return Shape() if alone else Shape(Kind.DOCUMENT, 1)
     if text[:1] != b"{":

@@ -27,7 +27,9 @@ TOO_LONG = "YAML document too long"
 
 _MARKS = (b"protoPayload:", b"audit.k8s.io/")
 _FIRST = re.compile(rb"(?:---(?:\s|$)|- |[\"']?[@A-Za-z_][\w@./-]*[\"']?:(?:\s|$))")
-_END = re.compile(rb"(?m)^(?:---|\.\.\.)(?=\s|$)")
+_END = re.compile(rb"(?m)^(?:---|\.\.\.|-)(?=\s|$)")
+"""The marks between documents, and where an item of a list may begin: at the margin nothing else looks so."""
+
 _REFERENCE = re.compile(r"(?m)(?:^|[\s,\[{:?-])[&*!][^\s,\[\]{}]")
 """What an anchor, an alias or a tag looks like; the same may stand inside a text."""
 
@@ -44,22 +46,34 @@ def is_yaml(text: bytes) -> bool:
 
 
 def documents(parts: Iterable[Window], ledger: Ledger) -> Iterator[list[tuple[int, bytes]]]:
-    """The documents with the line on which each begins. What is no YAML costs its document."""
+    """The documents, or the items of a document that is a list, with the line on which each begins.
+
+    What is no YAML costs its document or item.
+    """
     held, line = b"", 1
     for window in parts:
         data = held + window.data
         found: list[tuple[int, bytes]] = []
-        begin = 0
-        for end in _END.finditer(data):
-            found += _document(data[begin : end.start()], line, ledger)
-            line += data.count(b"\n", begin, end.end())
-            begin = end.end()
+        begin, listed = 0, _is_list(data, 0)
+        for mark in _END.finditer(data):
+            if mark[0] == b"-" and not listed:
+                # a list inside a mapping may stand at the margin too
+                continue
+            found += _document(data[begin : mark.start()], line, ledger)
+            end = mark.start() if mark[0] == b"-" else mark.end()
+            line += data.count(b"\n", begin, end)
+            begin, listed = end, mark[0] == b"-" or _is_list(data, end)
         held = data[begin:]
         if len(held) > DOCUMENT_LIMIT:
             # too long already: of the rest of it only the line breaks count
             held = held[: DOCUMENT_LIMIT + 1] + b"\n" * held.count(b"\n", DOCUMENT_LIMIT + 1)
         yield found
     yield _document(held, line, ledger, last=True)
+
+
+def _is_list(data: bytes, begin: int) -> bool:
+    nothing = _NOTHING.match(data, begin)
+    return data.startswith((b"- ", b"-\n"), nothing.end() if nothing else begin)
 
 
 def _document(data: bytes, line: int, ledger: Ledger, *, last: bool = False) -> list[tuple[int, bytes]]:

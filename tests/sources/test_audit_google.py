@@ -280,3 +280,10 @@ def test_a_request_is_taken_apart_as_the_server_does(method: str, uri: str, verb
 def test_lists_in_a_mapping_may_stand_at_the_margin() -> None:
     assert "\n- 192.0.2.7" in as_yaml(event(0))
     assert read(f"---\n{as_yaml(event(0))}\n---\n{as_yaml(event(1))}\n".encode())[0].height == 2
+
+
+def test_what_creates_is_asked_of_the_collection() -> None:
+    row = one(methodName="io.k8s.core.v1.pods.create")
+    assert (row["uri"], row["name"]) == ("/api/v1/namespaces/shop/pods", "p0")
+    row = one(methodName="io.k8s.core.v1.pods.binding.create", resourceName="core/v1/namespaces/shop/pods/p0/binding")
+    assert row["uri"] == "/api/v1/namespaces/shop/pods/p0/binding"

@@ -147,7 +147,11 @@ def event_of(fields: Mapping[str, Raw]) -> tuple[bytes, tuple[str, ...]] | None:
         entry = msgspec.json.decode(fields["Entry"], type=dict[str, Raw])
     operation = _part(entry, "operation", "Operation")
     running = _OPERATION.decode(operation) if operation else _Operation(last=True)
+    verb = log.method.rpartition(".")[2]
     uri, info = _request(log)
+    if verb == "create" and info.name and not info.subresource:
+        # the entry names what was created, the request named the collection
+        uri = uri.rpartition("/")[0]
     status, notes = _answer(log, info)
     event: dict[str, object] = {
         "kind": "Event",
@@ -156,7 +160,7 @@ def event_of(fields: Mapping[str, Raw]) -> tuple[bytes, tuple[str, ...]] | None:
         "auditID": running.id or _text(_part(entry, "insertId", "InsertID")),
         "stage": "ResponseStarted" if running.first and not running.last else "ResponseComplete",
         "requestURI": uri,
-        "verb": log.method.rpartition(".")[2],
+        "verb": verb,
         "objectRef": info.object_ref(),
         "responseStatus": status,
         "annotations": _annotations(_part(entry, "labels", "Labels"), log),

@@ -31,6 +31,9 @@ class _Resource(Struct, gc=False):
     scopes: list[_Scope] = field(default_factory=list, name="scopeLogs")
 
 
+_KINDS = {"stringValue", "kvlistValue"}
+"""The values among those of AnyValue that can hold a line."""
+
 _RESOURCES = msgspec.json.Decoder(list[_Resource])
 _BODY = msgspec.json.Decoder()
 
@@ -40,9 +43,8 @@ def bodies(fields: Mapping[str, Raw]) -> list[bytes] | None:
     if "resourceLogs" in fields:
         found = _RESOURCES.decode(fields["resourceLogs"])
         return [_text(record.body) for one in found for scope in one.scopes for record in scope.records]
-    if "body" in fields and ("timeUnixNano" in fields or "observedTimeUnixNano" in fields):
-        return [_text(_BODY.decode(fields["body"]))]
-    return None
+    body = _BODY.decode(fields["body"]) if "body" in fields else None
+    return [_text(body)] if isinstance(body, dict) and _KINDS & body.keys() else None
 
 
 def _text(body: object) -> bytes:

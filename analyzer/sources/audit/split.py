@@ -80,7 +80,7 @@ class Splitter:
         broken = newlines[(np.searchsorted(quotes, newlines) + self.quoted) % 2 == 1]
         turned = places[codes[np.minimum(places + 1, len(codes) - 1)] == _BACKSLASH]
         wrong = np.concatenate([broken[:1], places[depths < 0][:1], turned[:1]])
-        whole = data
+        everything = data
         if len(wrong):
             self.damaged, end = True, int(wrong.min())
             self.rest, data = data[end:], data[:end]
@@ -91,7 +91,7 @@ class Splitter:
             # what follows the last element may have been taken for text
             ends = places[(_DELTA[codes[places]] < 0) & (depths == self.base)]
             behind = int(ends[-1]) + 1 if len(ends) else 0
-            self.rest, newlines = whole[behind:], newlines[newlines < behind]
+            self.rest, newlines = everything[behind:], newlines[newlines < behind]
         self.depth = int(depths[-1]) if len(depths) else self.depth
         self.quoted = bool((len(quotes) + self.quoted) % 2)
         self.line += len(newlines)

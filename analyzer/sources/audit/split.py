@@ -66,6 +66,7 @@ class Splitter:
     def feed(self, chunk: bytes) -> list[Element]:
         """The elements that end in this chunk. At damage `damaged` is set, and `rest` is what follows."""
         data = self.held_back + chunk
+        self.rest = b""
         # a run of backslashes may go on in the next chunk, so its parity is not known yet
         whole = len(data.rstrip(b"\\"))
         data, self.held_back = data[:whole], data[whole:]

@@ -190,6 +190,8 @@ def _without_secrets(table: pl.DataFrame) -> pl.DataFrame:
     )
     told = {"uri": without_secrets, "message": scrub, "user": scrub, "user_agent": scrub, "name": scrub}
     held = [name for name in told if table[name].null_count() < table.height]
+    if not held:
+        return table
     suspect = table.select(pl.col(name).unique().str.contains(_MAY_HOLD_SECRET).any() for name in held).row(0)
     changed = [_mapped(table[name], told[name]) for name, found in zip(held, suspect, strict=True) if found]
     return table.with_columns(changed) if changed else table

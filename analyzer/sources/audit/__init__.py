@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 
 from analyzer.errors import InputError
-from analyzer.frames import AUDIT_EVENTS
+from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS
 from analyzer.sources.audit.body import HEAD as EVENT_HEAD
-from analyzer.sources.audit.columns import Rows, Tally, frame
+from analyzer.sources.audit.columns import Rows, Tally, tables
 from analyzer.sources.audit.decode import decode_each, decode_window, salvage
 from analyzer.sources.audit.quote import shown
 from analyzer.sources.audit.shape import LINES, Ahead, document, number_of, shape_of
@@ -53,10 +53,11 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
     for rows in batches:
         if not rows.events:
             continue
-        table = frame(rows, item.id, options.tz, tally)
+        batch = tables(rows, item.id, options.tz, tally)
+        table = batch[AUDIT_EVENTS]
         ledger.use(table.height)
         ledger.span(table["time"].min(), table["time"].max())  # type: ignore[arg-type]
-        yield {AUDIT_EVENTS: table}
+        yield batch
     for note in tally.notes():
         ledger.note(note)
     if not ledger.used:
@@ -142,7 +143,7 @@ def quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
 SOURCE = Source(
     name="audit",
     title="kube-apiserver audit log",
-    tables=(AUDIT_EVENTS,),
+    tables=(AUDIT_EVENTS, AUDIT_ANNOTATIONS, AUDIT_OBJECTS),
     identify=identify,
     read=read,
     quote=quote,

@@ -54,7 +54,7 @@ AUDIT_EVENTS = Table(
 
 AUDIT_ANNOTATIONS = Table(
     "audit_annotations",
-    "One row per annotation of an audit event beyond the columns of `audit_events`: latencies of the parts of a request, "
+    "One row per annotation beyond the columns of `audit_events`: latencies of the parts of a request, "
     "admission webhooks, Pod Security, deprecated APIs.",
     (
         *PLACE,

@@ -16,7 +16,7 @@ from msgspec import Struct
 from analyzer.frames import AUDIT_ANNOTATIONS
 from analyzer.sources.audit.durations import seconds_of
 from analyzer.sources.audit.event import LATENCY
-from analyzer.sources.audit.parts import Part
+from analyzer.sources.audit.parts import Parts
 from analyzer.sources.secrets import scrub
 
 VALUE_LIMIT = 512
@@ -53,25 +53,24 @@ _DECODER = msgspec.json.Decoder(_Mutation)
 
 Row = tuple[str, str | None, float | None, str | None, bool | None]
 
-_SCHEMA = {
-    name: AUDIT_ANNOTATIONS.schema[name] for name in ("annotation", "value", "seconds", "configuration", "mutated")
-}
+_TOLD = ("annotation", "value", "seconds", "configuration", "mutated")
 
 
-def annotation_rows(part: Part, events: pl.DataFrame) -> pl.DataFrame:
+def annotation_rows(parts: Parts, events: pl.DataFrame) -> pl.DataFrame:
     """AUDIT_ANNOTATIONS of these events, in their order; Python runs for the distinct sets of annotations only."""
-    told = [(text, *row) for text, notes in zip(part.texts, part.values, strict=True) for row in _rows(notes or {})]
+    part = parts.named["annotations"]
+    told = [(place, *row) for place, notes in enumerate(part.values) for row in _rows(notes or {})]
     if not told:
         return pl.DataFrame(schema=AUDIT_ANNOTATIONS.schema)
-    rows = pl.DataFrame(
-        told, schema={"key": pl.String()} | {name: AUDIT_ANNOTATIONS.schema[name] for name in _TOLD}, orient="row"
-    )
+    schema = {"place": pl.UInt32()} | {name: AUDIT_ANNOTATIONS.schema[name] for name in _TOLD}
+    places = pl.lit(0, pl.UInt32) if part.places is None else part.places
     found = (
-        events.select("time", "source", "number", "audit_id", part.keys.alias("key"))
-        .join(rows, on="key", how="inner", maintain_order="left_right")
+        events.lazy()
+        .select("time", "source", "number", "audit_id", places.alias("place"))
+        .join(pl.LazyFrame(told, schema=schema, orient="row"), on="place", how="inner", maintain_order="left_right")
         .select(AUDIT_ANNOTATIONS.schema.names())
     )
-    return AUDIT_ANNOTATIONS.check(found.lazy()).collect()
+    return AUDIT_ANNOTATIONS.check(found).collect()
 
 
 def _rows(notes: dict[str, str | None]) -> list[Row]:

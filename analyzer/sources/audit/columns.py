@@ -6,8 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from functools import lru_cache
 from urllib.parse import unquote
 
 import numpy as np
@@ -19,9 +18,9 @@ from analyzer.sources.audit.annotations import annotation_rows
 from analyzer.sources.audit.body import Cut
 from analyzer.sources.audit.clock import Clocks, clocks
 from analyzer.sources.audit.durations import seconds_of
-from analyzer.sources.audit.event import LATENCY, Event, ObjectRef, ResponseStatus, User
+from analyzer.sources.audit.event import LATENCY, Event, Extra, ObjectRef, ResponseStatus, User
 from analyzer.sources.audit.objects import object_rows
-from analyzer.sources.audit.parts import Part, parts_of, refs_of
+from analyzer.sources.audit.parts import Columns, Parts, parts_of, refs_of
 from analyzer.sources.secrets import scrub
 
 MESSAGE_LIMIT = 512
@@ -32,7 +31,7 @@ NOT_TOLD = ("secrets", "tokenreviews", "tokenrequests", "selfsubjectreviews")
 
 Integers = Sequence[int] | npt.NDArray[np.int64]
 
-_NO_USER, _NO_REF, _NO_STATUS = User(), ObjectRef(), ResponseStatus()
+_NO_USER, _NO_EXTRA, _NO_REF, _NO_STATUS = User(), Extra(), ObjectRef(), ResponseStatus()
 _NO_ANNOTATIONS: dict[str, str | None] = {}
 
 _AUTHZ = "authorization.k8s.io/"
@@ -42,8 +41,16 @@ _LATENCIES = {
     "latency_queue_seconds": "apf-queue-wait",
 }
 
-_CONTROLLER = r"^[^/]+/\S+ \([^)]*\) kubernetes/[^/ ]+/(?:system:serviceaccount:[^:/]+:)?(.+)$"
+_CONTROLLER = re.compile(r"[^/]+/\S+ \([^)]*\) kubernetes/[^/ ]+/(?:system:serviceaccount:[^:/]+:)?(.+)")
 """What client-go appends to its user agent (`DefaultKubernetesUserAgent` and `AddUserAgent` in `rest/config.go`)."""
+
+_ACCOUNT = re.compile(r"system:serviceaccount:([^:]+):([^:]+)")
+_NODE = "system:node:"
+
+MANY = 256
+"""Distinct texts of a window from which it pays to look at all of them at once."""
+LONGEST_KNOWN = 1024
+"""Characters of a text that is remembered from window to window."""
 
 _SECRET_NAME = re.compile(
     r"token|secret|passw|pwd|bearer|authorization|api[-_.]?key|signature|credential|jwt|assertion|^(?:code|sig|key|auth)$",
@@ -60,9 +67,6 @@ _CREDENTIAL = (
     r"[\"']?[\s\x1c-\x1f]?[:=]|(?:bearer|basic)[\s\x1c-\x1f]"
 )
 """What must stand in a text that `without_secrets` or `scrub` changes: dearer to look for, and far rarer."""
-
-_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = rf"^(?:{_OCTET}\.){{3}}{_OCTET}$"
 
 _JWT = re.compile(r"eyJ[\w-]{8,}(?:(?:\.|%2[Ee])[\w-]*){0,2}")
 _PARAMETER = re.compile(r"([?&;#])([^=&;#]*)=([^&;#]*)")
@@ -82,7 +86,7 @@ class Rows:
     sizes: Integers = ()
     request: Integers = ()
     response: Integers = ()
-    parts: dict[str, Part] | None = None
+    parts: Parts | None = None
     refs: list[ObjectRef | None] | None = None
     cut: Cut | None = None
 
@@ -126,51 +130,46 @@ class Tally:
 
 
 def tables(rows: Rows, source: str, zone: str, tally: Tally) -> dict[Table, pl.DataFrame]:
-    """The rows as AUDIT_EVENTS, and what their annotations and bodies tell, where that is anything."""
+    """The rows as AUDIT_EVENTS, and what their annotations and bodies tell, where that is anything.
+
+    What had to be dropped or assumed is added to the tally.
+    """
     parts = rows.parts or parts_of(rows.events, one_line=False)
     refs = rows.refs or refs_of(rows.events, one_line=False)
-    tally.versions |= {str(text) for text in parts["api_version"].values if text and not text.endswith("/v1")}
-    read = _times(rows.events, parts["metadata"], zone)
+    tally.versions |= {str(text) for text in parts.values("api_version") if text and not text.endswith("/v1")}
+    read = _times(rows.events, parts, zone)
     tally.times(read)
-    table = pl.DataFrame(
-        [
-            read.time.alias("time"),
-            pl.repeat(source, len(rows.events), dtype=pl.String, eager=True).alias("source"),
-            pl.Series("number", rows.numbers, dtype=pl.Int64),
-            read.stage_time.alias("stage_time"),
-            pl.Series("audit_id", [event.audit_id for event in rows.events], dtype=pl.String),
-            pl.Series("uri", [event.uri for event in rows.events], dtype=pl.String),
-            *_objects(refs),
-            pl.Series("event_bytes", rows.sizes, dtype=pl.Int64),
-            pl.Series("request_body_bytes", rows.request, dtype=pl.Int64),
-            pl.Series("response_body_bytes", rows.response, dtype=pl.Int64),
-        ]
-    ).hstack(
-        [
-            column
-            for name, columns in _COLUMNS.items()
-            for column in parts[name].spread(partial(columns, name)).get_columns()
-        ]
-    )
-    table = _without_secrets(table).with_columns(
-        pl.coalesce("collector_level", "level").alias("level"),
-        pl.when(pl.col("resource").is_null()).then(pl.col("uri").str.extract(r"^([^?#;]+)")).alias("path"),
+    table = _without_secrets(
+        pl.DataFrame(
+            [
+                read.time.alias("time"),
+                pl.Series("source", [source], dtype=pl.String).new_from_index(0, len(rows.events)),
+                pl.Series("number", rows.numbers, dtype=pl.Int64),
+                read.stage_time.alias("stage_time"),
+                _texts("audit_id", [event.audit_id for event in rows.events]),
+                _texts("uri", [event.uri for event in rows.events]),
+                *_objects(refs),
+                pl.Series("event_bytes", rows.sizes, dtype=pl.Int64),
+                pl.Series("request_body_bytes", rows.request, dtype=pl.Int64),
+                pl.Series("response_body_bytes", rows.response, dtype=pl.Int64),
+                *parts.spread(_COLUMNS),
+            ]
+        )
     )
     tally.truncated += int(table["truncated"].sum())
-    table = AUDIT_EVENTS.check(table.lazy().select(AUDIT_EVENTS.schema.names())).collect()
     found = {
-        AUDIT_ANNOTATIONS: annotation_rows(parts["annotations"], table),
+        AUDIT_ANNOTATIONS: annotation_rows(parts, table),
         AUDIT_OBJECTS: object_rows(rows.events, rows.cut, table),
     }
     return {AUDIT_EVENTS: table} | {name: rows for name, rows in found.items() if rows.height}
 
 
-def _times(events: list[Event], metadata: Part, zone: str) -> Clocks:
+def _times(events: list[Event], parts: Parts, zone: str) -> Clocks:
     """The times of the events; the oldest of them have theirs in `metadata.creationTimestamp` only."""
     single = [event.timestamp for event in events]
-    if any(found is not None and found.created is not None for found in metadata.values):
-        created = metadata.spread(lambda found: pl.DataFrame({"at": [one.created if one else None for one in found]}))
-        texts = zip(single, created["at"], events, strict=True)
+    if any(found is not None and found.created is not None for found in parts.values("metadata")):
+        [created] = parts.spread({"metadata": lambda found: [_texts("at", [one and one.created for one in found])]})
+        texts = zip(single, created, events, strict=True)
         single = [told or (None if event.received or event.staged else at) for told, at, event in texts]
     told = {"received": [event.received for event in events], "staged": [event.staged for event in events]}
     return clocks(told | {"timestamp": single}, zone)
@@ -192,81 +191,74 @@ def _texts(name: str, values: Sequence[str | None]) -> pl.Series:
     return pl.Series(name, values, dtype=pl.String)
 
 
-def _plain(name: str, values: list[str | None]) -> pl.DataFrame:
-    return pl.DataFrame([_texts(name, values)])
+def _text_of(name: str) -> Columns:
+    return lambda values: [_texts(name, values)]
 
 
-def _caller(_: str, values: list[User | None]) -> pl.DataFrame:
+def _caller(values: list[User | None]) -> list[pl.Series]:
     """Who called: service accounts and nodes by the prefix of the name (apiserver `serviceaccount.MakeUsername`)."""
     users = [user or _NO_USER for user in values]
-    extras = [user.extra for user in users]
-    user = pl.col("user")
-    return pl.DataFrame(
-        [
-            _clean(_texts("user", [user.username for user in users])),
-            _texts("caller_pod", [extra.pod[0] if extra and extra.pod else None for extra in extras]),
-            _texts("caller_pod_uid", [extra.pod_uid[0] if extra and extra.pod_uid else None for extra in extras]),
-            _texts("caller_node", [extra.node[0] if extra and extra.node else None for extra in extras]),
-        ]
-    ).with_columns(
-        user.str.extract(r"^system:serviceaccount:([^:]+):[^:]+$").alias("service_account_namespace"),
-        user.str.extract(r"^system:serviceaccount:[^:]+:([^:]+)$").alias("service_account"),
-        user.str.extract(r"^system:node:(.+)$").alias("node"),
-    )
+    extras = [user.extra or _NO_EXTRA for user in users]
+    names = _scrubbed([user.username for user in users])
+    accounts = [_ACCOUNT.fullmatch(name) if name else None for name in names]
+    return [
+        _texts("user", names),
+        _texts("service_account_namespace", [found[1] if found else None for found in accounts]),
+        _texts("service_account", [found[2] if found else None for found in accounts]),
+        _texts("node", [name[len(_NODE) :] or None if name and name.startswith(_NODE) else None for name in names]),
+        _texts("caller_pod", _scrubbed([extra.pod[0] if extra.pod else None for extra in extras])),
+        _texts("caller_pod_uid", _scrubbed([extra.pod_uid[0] if extra.pod_uid else None for extra in extras])),
+        _texts("caller_node", _scrubbed([extra.node[0] if extra.node else None for extra in extras])),
+    ]
 
 
-def _impersonated(_: str, values: list[User | None]) -> pl.DataFrame:
-    return pl.DataFrame([_clean(_texts("impersonated_user", [user.username if user else None for user in values]))])
+def _impersonated(values: list[User | None]) -> list[pl.Series]:
+    return [_texts("impersonated_user", _scrubbed([user.username if user else None for user in values]))]
 
 
-def _sources(_: str, values: list[list[str] | None]) -> pl.DataFrame:
-    return pl.DataFrame(
-        [
-            _addresses(_texts("source_ip", [ips[0] if ips else None for ips in values])),
-            _addresses(_texts("last_source_ip", [ips[-1] if ips else None for ips in values])),
-        ]
-    )
+def _sources(values: list[list[str] | None]) -> list[pl.Series]:
+    return [
+        _texts("source_ip", [_address(ips[0]) if ips else None for ips in values]),
+        _texts("last_source_ip", [_address(ips[-1]) if ips else None for ips in values]),
+    ]
 
 
-def _agent(_: str, values: list[str | None]) -> pl.DataFrame:
-    agent = pl.col("user_agent")
-    return pl.DataFrame([_clean(_texts("user_agent", values))]).with_columns(
-        agent.str.split_exact("/", 1).struct.field("field_0").alias("agent"),
-        agent.str.extract(_CONTROLLER).alias("controller"),
-    )
+def _agent(values: list[str | None]) -> list[pl.Series]:
+    agents = _scrubbed(values)
+    controllers = [_CONTROLLER.match(agent) if agent else None for agent in agents]
+    return [
+        _texts("user_agent", agents),
+        _texts("agent", [None if agent is None else agent.split("/", 1)[0] for agent in agents]),
+        _texts("controller", [found[1] if found else None for found in controllers]),
+    ]
 
 
-def _answer(_: str, values: list[ResponseStatus | None]) -> pl.DataFrame:
+def _answer(values: list[ResponseStatus | None]) -> list[pl.Series]:
     told = [status or _NO_STATUS for status in values]
     codes = [status.code if status.code is not None and 100 <= status.code <= 999 else None for status in told]
-    messages = [status.message and status.message[:MESSAGE_LIMIT] for status in told]
-    return pl.DataFrame(
-        [
-            pl.Series("code", codes, dtype=pl.Int32),
-            _clean(_texts("reason", [status.reason or None for status in told])),
-            _clean(_texts("message", messages)),
-        ]
-    )
+    return [
+        pl.Series("code", codes, dtype=pl.Int32),
+        _texts("reason", _scrubbed([status.reason or None for status in told])),
+        _texts("message", _scrubbed([status.message and status.message[:MESSAGE_LIMIT] for status in told])),
+    ]
 
 
-def _annotations(_: str, values: list[dict[str, str | None] | None]) -> pl.DataFrame:
+def _annotations(values: list[dict[str, str | None] | None]) -> list[pl.Series]:
     told = [notes or _NO_ANNOTATIONS for notes in values]
-    reasons = [(reason := notes.get(f"{_AUTHZ}reason")) and reason[:MESSAGE_LIMIT] for notes in told]
-    return pl.DataFrame(
-        [
-            _texts("decision", [notes.get(f"{_AUTHZ}decision") or None for notes in told]),
-            _clean(_texts("decision_reason", [reason or None for reason in reasons])),
-            pl.Series("truncated", [notes.get("audit.k8s.io/truncated") == "true" for notes in told], dtype=pl.Boolean),
-            *(
-                pl.Series(name, [seconds_of(notes.get(f"{LATENCY}{key}")) for notes in told], dtype=pl.Float64)
-                for name, key in _LATENCIES.items()
-            ),
-        ]
-    )
+    reasons = [(notes.get(f"{_AUTHZ}reason") or "")[:MESSAGE_LIMIT] or None for notes in told]
+    return [
+        _texts("decision", [notes.get(f"{_AUTHZ}decision") or None for notes in told]),
+        _texts("decision_reason", _scrubbed(reasons)),
+        pl.Series("truncated", [notes.get("audit.k8s.io/truncated") == "true" for notes in told], dtype=pl.Boolean),
+        *(
+            pl.Series(name, [seconds_of(notes.get(f"{LATENCY}{key}")) for notes in told], dtype=pl.Float64)
+            for name, key in _LATENCIES.items()
+        ),
+    ]
 
 
-_COLUMNS: dict[str, Callable[[str, list[Any]], pl.DataFrame]] = {
-    **dict.fromkeys(("level", "stage", "verb", "collector_level"), _plain),
+_COLUMNS: dict[str, Columns] = {
+    **{name: _text_of(name) for name in ("level", "stage", "verb", "collector_level")},
     "user": _caller,
     "impersonated": _impersonated,
     "source_ips": _sources,
@@ -278,17 +270,32 @@ _COLUMNS: dict[str, Callable[[str, list[Any]], pl.DataFrame]] = {
 
 
 def _without_secrets(table: pl.DataFrame) -> pl.DataFrame:
-    """The table without what may be a secret; texts are changed one distinct value at a time, and few need it."""
-    quiet = pl.col("resource").is_in(NOT_TOLD).fill_null(False)
-    table = table.with_columns(pl.when(~quiet).then(pl.col("message")).alias("message"))
-    return table.with_columns(_clean(table["uri"], without_secrets), _clean(table["name"]))
+    """AUDIT_EVENTS without what may be a secret and stands in no part; few texts need to be changed."""
+    texts = ("uri", "name")
+    suspect = table.select(pl.col(texts).str.contains(_MAY_HOLD_SECRET).any()).row(0, named=True)
+    told = {"uri": without_secrets, "name": scrub}
+    table = table.with_columns(_mapped(table[name], told[name]) for name in texts if suspect[name])
+    quiet = pl.col("resource").is_in(NOT_TOLD)
+    path = pl.lit(None, pl.String)
+    if table["resource"].null_count():
+        path = pl.when(pl.col("resource").is_null()).then(pl.col("uri").str.extract(r"^([^?#;]+)"))
+    whole = table.lazy().with_columns(
+        pl.when(quiet.fill_null(False).not_()).then(pl.col("message")).alias("message"),
+        pl.coalesce("collector_level", "level").alias("level"),
+        path.alias("path"),
+    )
+    return AUDIT_EVENTS.check(whole.select(AUDIT_EVENTS.schema.names())).collect()
 
 
-def _clean(column: pl.Series, clean: Callable[[str], str] = scrub) -> pl.Series:
-    """The column with `clean` applied where a text may hold a secret."""
-    if column.null_count() == len(column) or not column.str.contains(_MAY_HOLD_SECRET).any():
-        return column
-    return _mapped(column, clean)
+def _scrubbed(values: list[str | None]) -> list[str | None]:
+    """Distinct texts without secrets. Windows hold the same few; where there are many, all are looked at in one go."""
+    if len(values) > MANY:
+        column = pl.Series(values, dtype=pl.String)
+        return _mapped(column, scrub).to_list()
+    return [_known(text) if text and len(text) <= LONGEST_KNOWN else text and scrub(text) for text in values]
+
+
+_known = lru_cache(maxsize=1 << 12)(scrub)
 
 
 def _mapped(column: pl.Series, clean: Callable[[str], str]) -> pl.Series:
@@ -309,13 +316,7 @@ def without_secrets(uri: str) -> str:
     return scrub(_JWT.sub("", _CREDENTIALS_IN_URI.sub("://", _PARAMETER.sub(cleared, uri))))
 
 
-def _addresses(column: pl.Series) -> pl.Series:
-    """Canonical addresses; only what is no IPv4 address as it is usually written needs a look."""
-    distinct = column.unique().drop_nulls()
-    odd = distinct.filter(~distinct.str.contains(_IPV4))
-    return column.replace({text: _address(text) for text in odd.to_list()}) if odd.len() else column
-
-
+@lru_cache(maxsize=1 << 12)
 def _address(text: str) -> str:
     """The canonical text of an address; what is none (`@` of a socket) stays as it is."""
     try:

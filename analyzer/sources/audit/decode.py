@@ -100,7 +100,7 @@ def _clean(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: N
         parts, refs = parts_of(events, one_line=True), refs_of(events, one_line=True)
     except _ERRORS:
         return None
-    versions = set(parts["api_version"].values)
+    versions = set(parts.values("api_version"))
     if len(events) != len(starts) or not (versions <= VERSIONS or all(map(is_event, events))):
         return None
     request, response = (gone.request, gone.response) if gone else np.zeros((2, len(starts)), np.int64)

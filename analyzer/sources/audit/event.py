@@ -2,7 +2,8 @@
 
 The fields are those of `audit.k8s.io` v1, v1beta1 and v1alpha1 (kubernetes
 `staging/src/k8s.io/apiserver/pkg/apis/audit`). A few users, agents and answers fill a whole window, so a part is
-decoded once for each of its distinct texts (`parts.py`), not for each event. Bodies stay bytes; `objects.py` opens a few.
+decoded once for each of its distinct texts (`parts.py`), not for each event. Bodies stay bytes; `objects.py` opens
+a few.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,28 +14,45 @@ from analyzer.sources.audit.event import NO_BODY, PARTS, Event, ObjectRef
 
 _NULL = Raw(b"null")
 
+SAMPLE = 4096
+"""Bytes in which the first two texts of a part are looked for, to see whether it may be the same for all."""
+
+Columns = Callable[[list[Any]], list[pl.Series]]
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`keys` holds the text of this part of each event, '' where it is absent; `texts` and `values` what is distinct."""
+    """One part of many events: which of the distinct `values` each has; `places` is None where all have the first."""
 
-    keys: pl.Series
-    texts: pl.Series
     values: list[Any]
-
-    def spread(self, columns: Callable[[list[Any]], pl.DataFrame]) -> pl.DataFrame:
-        """The columns made of the distinct values, for each event."""
-        distinct = columns(self.values)
-        if distinct.height == 1:
-            return distinct.select(pl.all().gather(pl.repeat(0, len(self.keys), dtype=pl.UInt32)))
-        return (
-            pl.DataFrame({"key": self.keys})
-            .join(distinct.with_columns(self.texts.alias("key")), on="key", how="left", maintain_order="left")
-            .drop("key")
-        )
+    places: pl.Series | None
 
 
-def parts_of(events: Sequence[Event], *, one_line: bool) -> dict[str, Part]:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of `count` events by the name of their field."""
+
+    count: int
+    named: dict[str, Part]
+
+    def values(self, name: str) -> list[Any]:
+        """The distinct values of a part, None among them where an event has none."""
+        return self.named[name].values
+
+    def spread(self, wanted: Mapping[str, Columns]) -> list[pl.Series]:
+        """The columns that are made of the distinct values of each part, for each event."""
+        spread = list[pl.Series]()
+        for name, columns in wanted.items():
+            part = self.named[name]
+            made = columns(part.values)
+            if part.places is None:
+                spread += [column.new_from_index(0, self.count) for column in made]
+            else:
+                spread += pl.DataFrame(made)[part.places].get_columns()
+        return spread
+
+
+def parts_of(events: Sequence[Event], *, one_line: bool) -> Parts:
     """The decoded parts of the events, by the name of their field.
 
     `one_line` says that no part holds a line break, as in events that stood in a line each. Raises msgspec.DecodeError
@@ -56,7 +73,30 @@ def parts_of(events: Sequence[Event], *, one_line: bool) -> dict[str, Part]:
         "annotations": [event.annotations for event in events],
         "collector_level": [event.collector_level for event in events],
     }
-    return {name: _part(parts, PARTS[name], one_line) for name, parts in raws.items()}
+    return Parts(len(events), {name: _part(name, parts, one_line) for name, parts in raws.items()})
+
+
+def _part(name: str, raws: list[Raw], one_line: bool) -> Part:
+    if one_line:
+        joined = b"\n".join(raws)
+        first, _, rest = joined[:SAMPLE].partition(b"\n")
+        if rest.startswith(first) and joined == b"\n".join([first] * len(raws)):
+            return Part(_decoded(name, [first]), None)
+        texts = joined.split(b"\n")
+    else:
+        texts = [bytes(raw).replace(b"\n", b" ") for raw in raws]
+    seen: dict[bytes, int] = {}
+    places = [seen.setdefault(text, len(seen)) for text in texts]
+    if len(places) != len(raws):
+        raise msgspec.DecodeError("a part of an event is not one line")
+    return Part(_decoded(name, list(seen)), pl.Series(places, dtype=pl.UInt32) if len(seen) > 1 else None)
+
+
+def _decoded(name: str, texts: list[bytes]) -> list[Any]:
+    values = PARTS[name].decode_lines(b"\n".join([text or b"null" for text in texts]))
+    if len(values) != len(texts):
+        raise msgspec.DecodeError("a part of an event is not one value")
+    return values
 
 
 def refs_of(events: Sequence[Event], *, one_line: bool) -> list[ObjectRef | None]:
@@ -64,27 +104,9 @@ def refs_of(events: Sequence[Event], *, one_line: bool) -> list[ObjectRef | None
     decoder, raws = PARTS["object_ref"], [event.object_ref for event in events]
     if not one_line:
         return [None if raw is NO_BODY else decoder.decode(raw) for raw in raws]
-    joined = b"\n".join(raws)
     if NO_BODY in raws:
-        joined = b"\n".join([raw if raw is not NO_BODY else _NULL for raw in raws])
-    refs = decoder.decode_lines(joined)
+        raws = [_NULL if raw is NO_BODY else raw for raw in raws]
+    refs = decoder.decode_lines(b"\n".join(raws))
     if len(refs) != len(events):
         raise msgspec.DecodeError("a part of an event is not one value")
     return refs
-
-
-def _part(raws: list[Raw], decoder: msgspec.json.Decoder[Any], one_line: bool) -> Part:
-    count = len(raws)
-    if one_line:
-        joined = b"\n".join(raws)
-        if len(joined) == max(count - 1, 0):  # absent from every event
-            return Part(pl.repeat("", count, dtype=pl.String, eager=True), pl.Series([""], dtype=pl.String), [None])
-        keys = pl.Series("key", [joined.decode()]).str.split("\n").explode()
-    else:
-        keys = pl.Series("key", [bytes(raw).replace(b"\n", b" ").decode() for raw in raws], dtype=pl.String)
-    texts = keys.unique()
-    told = texts.to_list()
-    values = decoder.decode_lines("\n".join(text or "null" for text in told))
-    if len(values) != len(told) or len(keys) != count:
-        raise msgspec.DecodeError("a part of an event is not one value")
-    return Part(keys, texts, values)

@@ -4,7 +4,7 @@ Every table has `time`, `source` and `number`, so that each row can be quoted. R
 lower case without the final dot, codes are text, addresses are canonical text. Nobody normalises again.
 """
 
-from analyzer.frames.audit import AUDIT_EVENTS
+from analyzer.frames.audit import AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS
 from analyzer.frames.capture import (
     DNS_ANSWERS,
     DNS_MESSAGES,
@@ -31,6 +31,8 @@ TABLES: tuple[Table, ...] = (
     COREDNS_QUERIES,
     COREDNS_ERRORS,
     AUDIT_EVENTS,
+    AUDIT_ANNOTATIONS,
+    AUDIT_OBJECTS,
     KLOG_LINES,
     KERNEL_MESSAGES,
     RUNTIME_MESSAGES,
@@ -40,7 +42,9 @@ TABLES: tuple[Table, ...] = (
 )
 
 __all__ = [
+    "AUDIT_ANNOTATIONS",
     "AUDIT_EVENTS",
+    "AUDIT_OBJECTS",
     "CGROUP_CPU",
     "COREDNS_ERRORS",
     "COREDNS_QUERIES",

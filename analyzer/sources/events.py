@@ -14,8 +14,8 @@ import polars as pl
 
 from analyzer.frames import KUBE_EVENTS
 from analyzer.sources import eventsyaml
-from analyzer.sources.audit.shape import LINES, Ahead, document, number_of, shape_of
-from analyzer.sources.audit.split import Splitter
+from analyzer.sources.audit.records import records
+from analyzer.sources.audit.shape import Ahead, Kind, Shape, shape_of
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.eventsrows import event_in, events_of
 from analyzer.sources.kernellines import bounded
@@ -57,11 +57,10 @@ def identify(head: bytes) -> Match | None:
         sure = b"involvedObject:" in text or b"regarding:" in text
         tried = [*eventsyaml.elements(_Bytes(text), Ledger())][:LOOKED_AT] if sure else []
         return Match(0.9, "a YAML list of Events") if any(event_in(_yaml(one.data)) for one in tried) else None
-    base = shape_of(head)
-    if base == LINES:
+    if (shape := _document(head)) is None:
         candidates: Iterable[bytes] = _lines_of(text, _wrapper(head))
     else:
-        candidates = [element.data for element in Splitter(base).feed(text)[:LOOKED_AT]]
+        candidates = [data for batch in records(_Bytes(text), Ledger(), shape) for _, data in batch][:LOOKED_AT]
     if any(event_in(_json(candidate)) for candidate in candidates):
         return Match(0.9, "holds Event objects")
     return None
@@ -108,15 +107,14 @@ def _texts(ahead: Ahead, ledger: Ledger) -> Iterator[tuple[int, bytes | object, 
         for element in eventsyaml.elements(ahead, ledger):
             yield element.line, _yaml(element.data), False
         return
-    base = shape_of(ahead.head)
-    if base == LINES:
+    if (shape := _document(ahead.head)) is None:
         for frame in unwrap(windows(ahead, ledger), _wrapper(ahead.head), ledger):
             for number, line, is_open in frame.select("number", "text", "open").iter_rows():
                 yield number, line.encode(), is_open
         return
-    for batch in document(ahead, ledger, base):
-        for element in batch:
-            yield number_of(element, base), element.data, False
+    for batch in records(ahead, ledger, shape):
+        for number, data in batch:
+            yield number, data, False
 
 
 def _table(stream: ByteStream, item: Item, ledger: Ledger) -> Iterator[Batch]:
@@ -149,12 +147,11 @@ def _table(stream: ByteStream, item: Item, ledger: Ledger) -> Iterator[Batch]:
 def quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
     """The text of those objects, each cut at 2 KiB."""
     ahead, found = Ahead(stream), dict[int, str]()
-    base = shape_of(ahead.head)
-    if base != LINES:
-        for batch in document(ahead, Ledger(), base):
-            for element in batch:
-                if (number := number_of(element, base)) in numbers:
-                    found[number] = element.data[:QUOTE_LIMIT].decode("utf-8", "replace")
+    if (shape := _document(ahead.head)) is not None:
+        for batch in records(ahead, Ledger(), shape):
+            for number, data in batch:
+                if number in numbers:
+                    found[number] = data[:QUOTE_LIMIT].decode("utf-8", "replace")
         return found
     if not eventsyaml.begins_like_yaml(text_head(ahead.head)):
         return quote_lines(ahead, numbers)
@@ -162,6 +159,12 @@ def quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
         if element.line in numbers:
             found[element.line] = element.data[:QUOTE_LIMIT].decode("utf-8", "replace")
     return found
+
+
+def _document(head: bytes) -> Shape | None:
+    """How Events lie in a JSON document; None where there is one a line."""
+    shape = shape_of(head)
+    return shape if shape.kind is Kind.DOCUMENT else None
 
 
 def _wrapper(head: bytes) -> Wrapper:

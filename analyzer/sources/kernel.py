@@ -17,7 +17,8 @@ from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, Re
 from analyzer.sources.kernelclock import KernelRows
 from analyzer.sources.kernelkinds import OTHER, kinds
 from analyzer.sources.kernellines import AUDITD, COMMA_ISO, KMSG, STAMPED, rows
-from analyzer.sources.klogentries import HEADER, JSON_HEADER
+from analyzer.sources.klogentries import JSON_HEADER
+from analyzer.sources.klogheads import HEADER
 from analyzer.sources.lines import Window, quote_lines, text_head, windows
 from analyzer.sources.wrappers import Kind, Unwrapper, Wrapper, detect_wrapper, unwrap
 

@@ -14,7 +14,7 @@ from analyzer.frames import RUNTIME_MESSAGES
 from analyzer.sources import klog
 from analyzer.sources.audit.shape import Ahead
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
-from analyzer.sources.klogentries import HEADER
+from analyzer.sources.klogheads import HEADER
 from analyzer.sources.lines import Window, quote_lines, text_head, windows
 from analyzer.sources.runtimelines import RuntimeRows, is_logfmt, take
 from analyzer.sources.wrappers import Kind, Unwrapper, detect_wrapper, unwrap

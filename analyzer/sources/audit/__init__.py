@@ -16,9 +16,9 @@ import numpy as np
 import polars as pl
 
 from analyzer.errors import InputError
-from analyzer.frames import AUDIT_EVENTS
+from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS
 from analyzer.sources.audit.body import HEAD as EVENT_HEAD
-from analyzer.sources.audit.columns import Rows, frame
+from analyzer.sources.audit.columns import Rows, tables
 from analyzer.sources.audit.decode import decode_each, decode_window, salvage
 from analyzer.sources.audit.envelope import Told
 from analyzer.sources.audit.legacy import DERIVED, MARK, Legacy
@@ -77,10 +77,11 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
     for rows in _rows(ahead, shape_of(ahead.head), tally, ledger):
         if not rows.events:
             continue
-        table = frame(rows, item.id, options.tz, tally)
+        batch = tables(rows, item.id, options.tz, tally)
+        table = batch[AUDIT_EVENTS]
         ledger.use(table.height)
         ledger.span(table["time"].min(), table["time"].max())  # type: ignore[arg-type]
-        yield {AUDIT_EVENTS: table}
+        yield batch
     for note in tally.notes():
         ledger.note(note)
     if not ledger.used:
@@ -204,7 +205,7 @@ def _wanted(stream: Ahead, shape: Shape, numbers: frozenset[int]) -> Iterator[tu
 SOURCE = Source(
     name="audit",
     title="kube-apiserver audit log",
-    tables=(AUDIT_EVENTS,),
+    tables=(AUDIT_EVENTS, AUDIT_ANNOTATIONS, AUDIT_OBJECTS),
     identify=identify,
     read=read,
     quote=quote,

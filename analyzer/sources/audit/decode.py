@@ -13,7 +13,18 @@ from msgspec import Raw
 from analyzer.sources.audit import body
 from analyzer.sources.audit.columns import Rows
 from analyzer.sources.audit.envelope import NOTHING, Told, is_flat, opened
-from analyzer.sources.audit.event import DECODER, GROUP, NO_BODY, Event, coerce, is_event, request_bytes, response_bytes
+from analyzer.sources.audit.event import (
+    DECODER,
+    GROUP,
+    NO_BODY,
+    Event,
+    coerce,
+    is_event,
+    request_bytes,
+    response_bytes,
+    strictly,
+)
+from analyzer.sources.audit.parts import parts_of, refs_of
 from analyzer.sources.contract import Ledger
 
 NOT_JSON = "not JSON"
@@ -81,21 +92,24 @@ def _clean(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: N
     # only then does the decoder's count of values say that it found one a line
     if not (codes[np.minimum(starts, len(codes) - 1)] == ord("{")).all() or not (last == ord("}")).all():
         return None
-    lean, request, response = data, *np.zeros((2, len(starts)), np.int64)
+    lean, gone = data, None
     if len(data) > LONG * len(starts):
-        lean, request, response = body.cut(data, starts, ends)
+        lean, gone = body.cut(data, starts, ends)
     try:
         events = DECODER.decode_lines(lean)
+        parts, refs = parts_of(events, one_line=True), refs_of(events, one_line=True)
     except _ERRORS:
         return None
-    versions = {event.api_version for event in events}
+    versions = set(parts.values("api_version"))
     if len(events) != len(starts) or not (versions <= VERSIONS or all(map(is_event, events))):
         return None
+    request, response = (gone.request, gone.response) if gone else np.zeros((2, len(starts)), np.int64)
     asked, answered = [event.request_body for event in events], [event.response_body for event in events]
     if asked.count(NO_BODY) + answered.count(NO_BODY) < 2 * len(events):
         request = np.maximum(request, np.fromiter(map(request_bytes, events), np.int64, len(events)))
         response = np.maximum(response, np.fromiter(map(response_bytes, events), np.int64, len(events)))
-    return Rows(events, numbers[: len(starts)], ends - starts - returns + 1, request, response)
+    sizes = ends - starts - returns + 1
+    return Rows(events, numbers[: len(starts)], sizes, request, response, parts, refs, gone)
 
 
 def decode_each(
@@ -151,7 +165,7 @@ def salvage(line: bytes, tally: Told) -> Found:
 
 def _open(text: bytes, found: Found, tally: Told, depth: int) -> None:
     event = _event(text, tally)
-    if event is not None and not (event.user is None and is_flat(text)):
+    if event is not None and not (event.user is NO_BODY and is_flat(text)):
         found.events.append((event, len(text) + 1))
         return
     inside = opened(text) if depth else NOTHING
@@ -169,7 +183,7 @@ def _open(text: bytes, found: Found, tally: Told, depth: int) -> None:
 
 def _event(text: bytes, tally: Told) -> Event | None:
     try:
-        event = DECODER.decode(text)
+        event = strictly(text)
     except UnicodeDecodeError:
         mended = text.decode("utf-8", "replace").encode()
         found = None if mended == text else _event(mended, tally)

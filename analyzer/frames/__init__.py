@@ -16,7 +16,7 @@ from analyzer.frames.capture import (
     TUNNEL_HEADERS,
 )
 from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
-from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_QUERIES, KLOG_LINES
+from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, KLOG_LINES
 
 TABLES: tuple[Table, ...] = (
     PACKETS,
@@ -29,6 +29,7 @@ TABLES: tuple[Table, ...] = (
     MINING_MESSAGES,
     COREDNS_QUERIES,
     COREDNS_ERRORS,
+    COREDNS_EVENTS,
     AUDIT_EVENTS,
     KLOG_LINES,
 )
@@ -36,6 +37,7 @@ TABLES: tuple[Table, ...] = (
 __all__ = [
     "AUDIT_EVENTS",
     "COREDNS_ERRORS",
+    "COREDNS_EVENTS",
     "COREDNS_QUERIES",
     "DNS_ANSWERS",
     "DNS_MESSAGES",

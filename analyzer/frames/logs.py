@@ -71,8 +71,8 @@ COREDNS_EVENTS = Table(
             "kind",
             pl.String(),
             "banner, build, listen, configuration, reload, reload-complete, reload-failed, lameduck, health-slow, "
-            "not-ready, loop, api-wait, api-unsynced, api-unreachable, api-refused, klog, panic, shutdown, interface, iptables, "
-            "corefile, node-cache-start, start-failed, fatal, plugin, runtime, warning or error.",
+            "not-ready, loop, api-wait, api-unsynced, api-unreachable, api-refused, klog, panic, shutdown, interface, "
+            "iptables, corefile, node-cache-start, start-failed, fatal, plugin, runtime, warning or error.",
         ),
         Col("severity", pl.String(), "DEBUG, INFO, WARNING, ERROR, FATAL or PANIC, also of klog; null without one."),
         Col("plugin", pl.String(), "Plugin that wrote it; null if none."),

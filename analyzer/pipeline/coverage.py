@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import polars as pl
 
-from analyzer.frames import Table
+from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
+from analyzer.frames import COREDNS_QUERIES, Table
 from analyzer.model import Coverage, Gap, InputReport
 from analyzer.pipeline.store import Store
 
@@ -39,7 +40,26 @@ def _one(store: Store, table: Table, reports: Sequence[InputReport]) -> Coverage
         last_time=span["last"],
         sources=tuple(given),
         gaps=gaps(frame) if table.name in STEADY else (),
-        remark=f"{lost:,} records of these inputs were not used" if lost else "",
+        remark="; ".join(part for part in (_lost(lost), _left_out(table, frame)) if part),
+    )
+
+
+def _lost(count: int) -> str:
+    return f"{count:,} records of these inputs were not used" if count else ""
+
+
+def _left_out(table: Table, frame: pl.LazyFrame) -> str:
+    """Logs of CoreDNS without successes: they are no denominator of anything."""
+    if table is not COREDNS_QUERIES:
+        return ""
+    logs = DNS_LOG_CLASSES.derive({table: frame}).filter("filtered").collect()
+    if not logs.height:
+        return ""
+    asked, fine = logs["address_queries"].sum(), logs["successes"].sum()
+    names = ", ".join(logs["source"].unique().sort().head(3).to_list())
+    return (
+        f"{fine:,} of {asked:,} A queries in {names} succeeded: successes seem not to be logged, so shares of all "
+        "queries are unknown"
     )
 
 

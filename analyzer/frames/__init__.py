@@ -16,7 +16,7 @@ from analyzer.frames.capture import (
     TUNNEL_HEADERS,
 )
 from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
-from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_QUERIES, KLOG_LINES
+from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, KLOG_LINES
 from analyzer.frames.node import CGROUP_CPU, KERNEL_MESSAGES, KUBE_EVENTS, METRIC_SAMPLES, RUNTIME_MESSAGES
 
 TABLES: tuple[Table, ...] = (
@@ -30,6 +30,7 @@ TABLES: tuple[Table, ...] = (
     MINING_MESSAGES,
     COREDNS_QUERIES,
     COREDNS_ERRORS,
+    COREDNS_EVENTS,
     AUDIT_EVENTS,
     AUDIT_ANNOTATIONS,
     AUDIT_OBJECTS,
@@ -47,6 +48,7 @@ __all__ = [
     "AUDIT_OBJECTS",
     "CGROUP_CPU",
     "COREDNS_ERRORS",
+    "COREDNS_EVENTS",
     "COREDNS_QUERIES",
     "DNS_ANSWERS",
     "DNS_MESSAGES",

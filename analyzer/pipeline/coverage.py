@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import polars as pl
 
+from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
 from analyzer.facts.overlaps import LOG_COPIES, told
-from analyzer.frames import Table
+from analyzer.frames import COREDNS_QUERIES, Table
 from analyzer.model import Coverage, Gap, InputReport
 from analyzer.pipeline.store import Store
 
@@ -35,7 +36,6 @@ def _one(store: Store, table: Table, reports: Sequence[InputReport], copies: pl.
     given = frame.select(pl.col("source").unique().sort()).collect().to_series().to_list()
     names = {report.path: report for report in reports}
     lost = sum(names[name].skipped + names[name].incomplete_tail for name in given if name in names)
-    remarks = [f"{lost:,} records of these inputs were not used" if lost else "", told(copies, table.name)]
     return Coverage(
         table=table.name,
         rows=store.rows[table],
@@ -43,7 +43,26 @@ def _one(store: Store, table: Table, reports: Sequence[InputReport], copies: pl.
         last_time=span["last"],
         sources=tuple(given),
         gaps=gaps(frame) if table.name in STEADY else (),
-        remark="; ".join(filter(None, remarks)),
+        remark="; ".join(filter(None, (_lost(lost), told(copies, table.name), _left_out(table, frame)))),
+    )
+
+
+def _lost(count: int) -> str:
+    return f"{count:,} records of these inputs were not used" if count else ""
+
+
+def _left_out(table: Table, frame: pl.LazyFrame) -> str:
+    """Logs of CoreDNS without successes: they are no denominator of anything."""
+    if table is not COREDNS_QUERIES:
+        return ""
+    logs = DNS_LOG_CLASSES.derive({table: frame}).filter("filtered").collect()
+    if not logs.height:
+        return ""
+    asked, fine = logs["address_queries"].sum(), logs["successes"].sum()
+    names = ", ".join(logs["source"].unique().sort().head(3).to_list())
+    return (
+        f"{fine:,} of {asked:,} A queries in {names} succeeded: successes seem not to be logged, so shares of all "
+        "queries are unknown"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from analyzer import sources
@@ -14,7 +14,7 @@ YEAR = 2026
 """Of klog times, which name none."""
 
 
-def drain(path: Path) -> tuple[Ledger, dict[str, int]]:
+def drain(path: Path, jobs: int | None = None) -> tuple[Ledger, dict[str, int]]:
     """The ledger of one file, and the rows of each table."""
     ledger, rows = Ledger(), dict[str, int]()
     item = Item(id=path.name, path=path)
@@ -22,15 +22,19 @@ def drain(path: Path) -> tuple[Ledger, dict[str, int]]:
         found = sources.identify(stream.peek(HEAD))
         if found is None:
             raise SystemExit(f"{path}: not an input")
-        for batch in found[0].read(stream, item, ReadOptions(year=YEAR), ledger):
+        for batch in found[0].read(stream, item, ReadOptions(year=YEAR, jobs=jobs), ledger):
             for table, frame in batch.items():
                 rows[table.name] = rows.get(table.name, 0) + frame.height
     return ledger, rows
 
 
 def main() -> None:
-    for name in sys.argv[1:]:
-        ledger, rows = drain(Path(name))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int)
+    parser.add_argument("files", nargs="+", type=Path)
+    chosen = parser.parse_args()
+    for name in chosen.files:
+        ledger, rows = drain(name, chosen.jobs)
         counts = ", ".join(f"{count} {table}" for table, count in rows.items())
         print(f"{name}: {ledger.records} records, {ledger.used} used; {counts}")
 

@@ -96,9 +96,14 @@ WORKLOADS = {
         Workload("large", ".pcap", _MANY * HOURS, "five hours of it", _hours),
         Workload("tiny", ".pcap", 100, "100 packets", lambda n: pcap(packets(n)), scales=False),
         Workload("empty", ".pcap", 0, "no packet", lambda n: pcap(packets(n)), scales=False),
-        Workload("coredns", ".log", 500_000, "CRI lines of CoreDNS", _log(logs.coredns)),
-        Workload("audit", ".log", 100_000, "audit events, level Metadata", _log(logs.audit)),
-        Workload("klog", ".log", 300_000, "lines of a kubelet", _log(logs.klog)),
+        Workload("coredns", ".log", 1_000_000, "CRI lines of CoreDNS", _log(logs.coredns)),
+        Workload("coredns-gz", ".log.gz", 1_000_000, "the same, gzip, level 6", lambda n: _gzip(_log(logs.coredns)(n))),
+        Workload("coredns-zst", ".log.zst", 1_000_000, "the same, zstd", lambda n: _zstd(_log(logs.coredns)(n))),
+        Workload("coredns-large", ".log", 5_000_000, "five times as many", _log(logs.coredns)),
+        Workload("audit", ".log", 400_000, "audit events, level Metadata", _log(logs.audit)),
+        Workload("audit-gz", ".log.gz", 400_000, "the same, gzip, level 6", lambda n: _gzip(_log(logs.audit)(n))),
+        Workload("audit-large", ".log", 2_000_000, "five times as many", _log(logs.audit)),
+        Workload("klog", ".log", 2_000_000, "lines of a kubelet", _log(logs.klog)),
     )
 }
 

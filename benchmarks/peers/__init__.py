@@ -62,13 +62,23 @@ class Peers:
     def expression(self, kind: str, file: Path) -> Command:
         return Command("Python re", (self._python, str(FOLDER / "re_loop.py"), kind, str(file)))
 
+    def duckdb(self, file: Path) -> Command | None:
+        if not self._can_import("duckdb"):
+            return None
+        return Command("DuckDB", (self._python, str(FOLDER / "duckdb_query.py"), str(file)))
+
     def loop(self, module: str, part: Path, empty: Path, factor: int) -> Command | None:
         """A loop over the packets with this library, on a part of the packets."""
-        if subprocess.run((self._python, "-c", f"import {module}"), capture_output=True, check=False).returncode:
-            self.left_out[module] = f"cannot be imported by {self._python}"
+        if not self._can_import(module):
             return None
         script = (self._python, str(FOLDER / f"{module}_loop.py"))
         return Command(f"{module} (scaled)", (*script, str(part)), (*script, str(empty)), factor, slow=True)
+
+    def _can_import(self, module: str) -> bool:
+        failed = subprocess.run((self._python, "-c", f"import {module}"), capture_output=True, check=False).returncode
+        if failed:
+            self.left_out[module] = f"cannot be imported by {self._python}"
+        return not failed
 
     def _program(
         self, program: str, name: str, argv: Callable[[str], tuple[str, ...]], *, slow: bool = False

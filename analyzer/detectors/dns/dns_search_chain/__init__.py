@@ -40,7 +40,7 @@ from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
 from analyzer.facts.search import SEARCH_CHAINS
 from analyzer.facts.search_list import SEARCH_SUFFIXES
-from analyzer.model import Confidence, Finding, Severity
+from analyzer.model import Finding, Severity
 
 DEFAULT = "engineering default"
 

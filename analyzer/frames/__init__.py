@@ -4,7 +4,7 @@ Every table has `time`, `source` and `number`, so that each row can be quoted. R
 lower case without the final dot, codes are text, addresses are canonical text. Nobody normalises again.
 """
 
-from analyzer.frames.audit import AUDIT_EVENTS
+from analyzer.frames.audit import AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS
 from analyzer.frames.capture import (
     DNS_ANSWERS,
     DNS_MESSAGES,
@@ -17,6 +17,7 @@ from analyzer.frames.capture import (
 )
 from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
 from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, KLOG_LINES
+from analyzer.frames.node import CGROUP_CPU, KERNEL_MESSAGES, KUBE_EVENTS, METRIC_SAMPLES, RUNTIME_MESSAGES
 
 TABLES: tuple[Table, ...] = (
     PACKETS,
@@ -31,11 +32,21 @@ TABLES: tuple[Table, ...] = (
     COREDNS_ERRORS,
     COREDNS_EVENTS,
     AUDIT_EVENTS,
+    AUDIT_ANNOTATIONS,
+    AUDIT_OBJECTS,
     KLOG_LINES,
+    KERNEL_MESSAGES,
+    RUNTIME_MESSAGES,
+    KUBE_EVENTS,
+    CGROUP_CPU,
+    METRIC_SAMPLES,
 )
 
 __all__ = [
+    "AUDIT_ANNOTATIONS",
     "AUDIT_EVENTS",
+    "AUDIT_OBJECTS",
+    "CGROUP_CPU",
     "COREDNS_ERRORS",
     "COREDNS_EVENTS",
     "COREDNS_QUERIES",
@@ -43,10 +54,14 @@ __all__ = [
     "DNS_MESSAGES",
     "HTTP_MESSAGES",
     "ICMP_ERRORS",
+    "KERNEL_MESSAGES",
     "KLOG_LINES",
+    "KUBE_EVENTS",
+    "METRIC_SAMPLES",
     "MINING_MESSAGES",
     "NO_REPLY",
     "PACKETS",
+    "RUNTIME_MESSAGES",
     "TABLES",
     "TIME",
     "TLS_CLIENT_HELLOS",

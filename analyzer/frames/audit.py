@@ -1,4 +1,4 @@
-"""The table read from kube-apiserver audit logs."""
+"""The tables read from kube-apiserver audit logs: what happened, what the server noted of it, what the bodies tell."""
 
 from __future__ import annotations
 
@@ -18,9 +18,16 @@ AUDIT_EVENTS = Table(
         Col("verb", pl.String(), "Kubernetes verb: get, list, watch, create ..."),
         Col("uri", pl.String(), "requestURI; token-like query values are removed."),
         Col("user", pl.String(), "user.username."),
+        Col("impersonated_user", pl.String(), "impersonatedUser.username; null if the caller acts as itself."),
+        Col("service_account_namespace", pl.String(), "Namespace in a `user` of system:serviceaccount:; else null."),
+        Col("service_account", pl.String(), "Name in a `user` of system:serviceaccount:; null for other callers."),
+        Col("node", pl.String(), "Name in a `user` of system:node: (a kubelet); null for other callers."),
+        Col("path", pl.String(), "Path of requestURI without its query; null where there is a resource."),
         Col("user_agent", pl.String(), "userAgent as sent."),
         Col("agent", pl.String(), "User agent family: the part before the first `/`; the whole if there is none."),
-        Col("source_ip", pl.String(), "First of sourceIPs, canonical text."),
+        Col("controller", pl.String(), "What client-go appends after the commit: the controller; null if nothing."),
+        Col("source_ip", pl.String(), "First of sourceIPs, canonical text: the client."),
+        Col("last_source_ip", pl.String(), "Last of sourceIPs, canonical text: the peer of the connection."),
         Col("api_group", pl.String(), "objectRef.apiGroup; '' is the core group, null without an object."),
         Col("resource", pl.String(), "objectRef.resource; null for non-resource URLs."),
         Col("subresource", pl.String(), "objectRef.subresource; null if none."),
@@ -30,10 +37,12 @@ AUDIT_EVENTS = Table(
         Col("reason", pl.String(), "responseStatus.reason; null if absent."),
         Col("message", pl.String(), "responseStatus.message, at most 512 characters; null if absent."),
         Col("decision", pl.String(), "authorization.k8s.io/decision; null where authorization never ran."),
+        Col("decision_reason", pl.String(), "authorization.k8s.io/reason, at most 512 characters; null if empty."),
         Col("latency_total_seconds", pl.Float64(), "apiserver.latency.k8s.io/total; null below 500 ms."),
         Col("latency_etcd_seconds", pl.Float64(), "apiserver.latency.k8s.io/etcd; null if absent."),
         Col("latency_queue_seconds", pl.Float64(), "apiserver.latency.k8s.io/apf-queue-wait; null if absent."),
         Col("caller_pod", pl.String(), "user.extra authentication.kubernetes.io/pod-name; null if absent."),
+        Col("caller_pod_uid", pl.String(), "user.extra authentication.kubernetes.io/pod-uid; null if absent."),
         Col("caller_node", pl.String(), "user.extra authentication.kubernetes.io/node-name; null if absent."),
         Col("truncated", pl.Boolean(), "audit.k8s.io/truncated: bodies were removed before us."),
         Col("event_bytes", pl.Int64(), "Length of the event's JSON with its newline."),
@@ -41,4 +50,47 @@ AUDIT_EVENTS = Table(
         Col("response_body_bytes", pl.Int64(), "Length of responseObject with its key; 0 if absent."),
     ),
     group="user_agent",
+)
+
+AUDIT_ANNOTATIONS = Table(
+    "audit_annotations",
+    "One row per annotation beyond the columns of `audit_events`: latencies of the parts of a request, "
+    "admission webhooks, Pod Security, deprecated APIs.",
+    (
+        *PLACE,
+        Col("audit_id", pl.String(), "auditID of the event."),
+        Col("annotation", pl.String(), "Its key; of an admission webhook without /round_R_index_I."),
+        Col("value", pl.String(), "Name of the admission webhook, else its text, at most 512 characters."),
+        Col("seconds", pl.Float64(), "What an apiserver.latency.k8s.io/ annotation states; null for others."),
+        Col("configuration", pl.String(), "Webhook configuration that the webhook is part of; null if not stated."),
+        Col("mutated", pl.Boolean(), "Whether the mutating webhook changed the object; null for other annotations."),
+    ),
+)
+
+AUDIT_OBJECTS = Table(
+    "audit_objects",
+    "One row per request or response body of an audit event that told one of these columns. What a request asked for "
+    "need not have happened: see `code`. Bodies that may hold secrets are never opened.",
+    (
+        *PLACE,
+        Col("audit_id", pl.String(), "auditID of the event."),
+        Col("body", pl.String(), "request (requestObject, may be a patch) or response (responseObject)."),
+        Col("verb", pl.String(), "Kubernetes verb."),
+        Col("code", pl.Int32(), "responseStatus.code; null before the answer."),
+        Col("resource", pl.String(), "objectRef.resource."),
+        Col("subresource", pl.String(), "objectRef.subresource; null if none."),
+        Col("namespace", pl.String(), "objectRef.namespace; null if cluster-wide."),
+        Col("name", pl.String(), "objectRef.name, or metadata.name where the server made the name; null if none."),
+        Col("uid", pl.String(), "metadata.uid; null if absent."),
+        Col("pod_ip", pl.String(), "status.podIP, canonical text; null if absent."),
+        Col("host_ip", pl.String(), "status.hostIP, canonical text; null if absent."),
+        Col("phase", pl.String(), "status.phase: Pending, Running, Succeeded, Failed or Unknown; null if absent."),
+        Col("start_time", TIME, "status.startTime of a pod; null if absent."),
+        Col("node_name", pl.String(), "spec.nodeName of a pod, target.name of a binding; null if absent."),
+        Col("owner_kind", pl.String(), "kind of the controlling owner reference, else of the first; null if none."),
+        Col("owner_name", pl.String(), "name of that owner reference; null if none."),
+        Col("replicas", pl.Int64(), "spec.replicas; null if absent."),
+        Col("selector", pl.String(), "Label selector as key=value, sorted, joined by commas; null if absent."),
+        Col("items", pl.Int64(), "Number of items of a list; null if the body is no list."),
+    ),
 )

@@ -90,13 +90,17 @@ KLOG_LINES = Table(
     "One row per klog entry of a kubelet or another component; continuation lines belong to their entry.",
     (
         *PLACE,
-        Col("host", pl.String(), "Host by the journal or syslog prefix; null without one."),
-        Col("component", pl.String(), "Writer by prefix or content (kubelet, kube-apiserver); null if unknown."),
+        Col("host", pl.String(), "Host by the prefix of the line, klog's own header or file name; null without one."),
+        Col(
+            "component",
+            pl.String(),
+            "Writer by prefix, file name or content (kubelet, kube-apiserver); null if unknown.",
+        ),
         Col("severity", pl.String(), "I, W, E or F."),
         Col("caller", pl.String(), "File and line that logged, as prober.go:107."),
         Col("message", pl.String(), "The quoted message of a structured entry, else the whole text."),
         Col("text", pl.String(), "Everything after the header, continuation lines joined by newlines, at most 4 KiB."),
-        Col("pod", pl.String(), "Value of pod= as namespace/name; null if absent."),
+        Col("pod", pl.String(), "pod=, or the one pod that free text names, as namespace/name as far as written."),
         Col("error", pl.String(), "Value of err=; null if absent."),
     ),
 )

@@ -8,6 +8,7 @@ from datetime import timedelta
 import polars as pl
 
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
+from analyzer.facts.overlaps import LOG_COPIES, told
 from analyzer.frames import COREDNS_QUERIES, Table
 from analyzer.model import Coverage, Gap, InputReport
 from analyzer.pipeline.store import Store
@@ -23,10 +24,12 @@ STEADY = {"packets", "coredns_queries", "audit_events", "klog_lines"}
 
 def coverage_of(store: Store, reports: Sequence[InputReport]) -> tuple[Coverage, ...]:
     """One entry per table that was read, in the order of table names."""
-    return tuple(_one(store, table, reports) for table in sorted(store.rows, key=lambda table: table.name))
+    found = store.get(LOG_COPIES)
+    copies = found.collect() if found is not None else pl.DataFrame(schema=LOG_COPIES.table.schema)
+    return tuple(_one(store, table, reports, copies) for table in sorted(store.rows, key=lambda table: table.name))
 
 
-def _one(store: Store, table: Table, reports: Sequence[InputReport]) -> Coverage:
+def _one(store: Store, table: Table, reports: Sequence[InputReport], copies: pl.DataFrame) -> Coverage:
     frame = store.get(table)
     assert frame is not None
     span = frame.select(first=pl.col("time").min(), last=pl.col("time").max()).collect().row(0, named=True)
@@ -40,7 +43,7 @@ def _one(store: Store, table: Table, reports: Sequence[InputReport]) -> Coverage
         last_time=span["last"],
         sources=tuple(given),
         gaps=gaps(frame) if table.name in STEADY else (),
-        remark="; ".join(part for part in (_lost(lost), _left_out(table, frame)) if part),
+        remark="; ".join(filter(None, (_lost(lost), told(copies, table.name), _left_out(table, frame)))),
     )
 
 

@@ -100,10 +100,11 @@ def test_a_body_is_cut_where_the_apiserver_puts_it() -> None:
     data = b"\n".join((head + request + response + rest, head + rest, head + response + rest)) + b"\n"
     ends = np.array([at for at, byte in enumerate(data) if byte == 10])
     starts = np.concatenate([[0], ends[:-1] + 1])
-    lean, first, second = cut(data, starts, ends)
+    lean, gone = cut(data, starts, ends)
     assert lean == (head + rest + b"\n") * 3
-    assert first.tolist() == [len(request), 0, 0]
-    assert second.tolist() == [len(response), 0, len(response)]
+    assert gone.request.tolist() == [len(request), 0, 0]
+    assert gone.response.tolist() == [len(response), 0, len(response)]
+    assert [gone.bodies(line) for line in range(3)] == [(b'{"a":[1]}', b'{"b":2}'), (b"", b""), (b"", b'{"b":2}')]
 
 
 def test_bodies_are_excised_wherever_they_stand() -> None:

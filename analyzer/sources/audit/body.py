@@ -1,12 +1,15 @@
 """Cuts request and response bodies out of audit lines before they are decoded, and says how long they were.
 
-A body is never kept, so decoding it would be waste: at level RequestResponse it is nine tenths of the log.
+At level RequestResponse bodies are nine tenths of the log, and few of them tell anything (`objects.py`): these are
+found again by their places, the others are never decoded.
 kube-apiserver writes the fields in the order of its Go struct, bodies last but for the times and annotations, and
 quotes inside JSON strings are escaped, so the marks below cannot lie inside a string. They can lie inside a body that
 holds such a field itself; then the cut leaves braces that do not match, the line fails to decode and is decoded whole.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +25,30 @@ WITHOUT_RESPONSE = b'"level":"Request",'
 Sizes = npt.NDArray[np.int64]
 
 
-def cut(data: bytes, starts: Sizes, ends: Sizes) -> tuple[bytes, Sizes, Sizes]:
-    """The window without the bodies that could be cut, and the bytes cut from each line as request and as response.
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where the bodies of each line of `data` were cut, and the bytes cut as request and as response; 0 if none."""
+
+    data: bytes
+    marks: Sizes
+    request: Sizes
+    response: Sizes
+
+    def bodies(self, line: int) -> tuple[bytes, bytes]:
+        """The request and the response body of that line, b"" where there is none."""
+        start = int(self.marks[line])
+        middle = start + int(self.request[line])
+        end = middle + int(self.response[line])
+        return self.data[start + len(REQUEST) : middle], self.data[middle + len(RESPONSE) : end]
+
+
+def cut(data: bytes, starts: Sizes, ends: Sizes) -> tuple[bytes, Cut]:
+    """The window without the bodies that could be cut, and what was cut.
 
     `starts` and `ends` are where the lines of `data` begin and end. Lines that are not in the apiserver's own order are
     left as they are.
     """
-    request, response = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.int64)
+    request, response, marks = np.zeros((3, len(starts)), np.int64)
     parts: list[memoryview] = []
     view, kept = memoryview(data), 0
     at_request, at_response = data.find(REQUEST), data.find(RESPONSE)
@@ -40,12 +60,13 @@ def cut(data: bytes, starts: Sizes, ends: Sizes) -> tuple[bytes, Sizes, Sizes]:
         if after >= 0 and (sizes := _sizes(data, start, mark, after)):
             parts.append(view[kept:mark])
             kept = after
+            marks[line] = mark
             request[line], response[line] = sizes
         if 0 <= at_request < end:
             at_request = data.find(REQUEST, end)
         if 0 <= at_response < end:
             at_response = data.find(RESPONSE, end)
-    return (b"".join([*parts, view[kept:]]) if parts else data), request, response
+    return (b"".join([*parts, view[kept:]]) if parts else data), Cut(data, marks, request, response)
 
 
 def excise(line: bytes) -> tuple[bytes, int, int]:

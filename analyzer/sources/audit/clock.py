@@ -16,6 +16,8 @@ from analyzer.frames.contract import TIME
 EARLIEST, LATEST = datetime(2010, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 """Times outside are damage (Go's zero time is year 1): Kubernetes began in 2014."""
 
+_EARLIEST, _LATEST = (int(limit.timestamp()) * 1_000_000 for limit in (EARLIEST, LATEST))
+
 NAMES = ("received", "staged", "timestamp")
 
 Texts = Sequence[str | None]
@@ -52,6 +54,8 @@ def clocks(texts: Mapping[str, Texts], zone: str) -> Clocks:
 
     What cannot be read or cannot be true is null. Times without a zone are read in `zone`.
     """
+    if (usual := _usual(texts)) is not None:
+        return usual
     read = {name: _read(texts[name], zone) for name in NAMES}
     frame = pl.DataFrame(read | {f"{name}_told": _told(texts[name]) for name in NAMES})
     sound = [pl.col(name).is_between(EARLIEST, LATEST, closed="left") for name in NAMES]
@@ -72,6 +76,19 @@ def clocks(texts: Mapping[str, Texts], zone: str) -> Clocks:
     )
     counts = done.select(pl.col(pl.Boolean).sum()).row(0, named=True)
     return Clocks(done["time"], done["stage_time"], **counts)
+
+
+def _usual(texts: Mapping[str, Texts]) -> Clocks | None:
+    """The times where every event has both, as the apiserver writes them, and none is strange; else None."""
+    received, staged = texts["received"], texts["staged"]
+    if None in received or None in staged or any(texts["timestamp"]):
+        return None
+    if (begun := _micro_times(received)) is None or (ended := _micro_times(staged)) is None:
+        return None
+    both = np.concatenate([begun, ended])
+    if len(both) and (both.min() < _EARLIEST or both.max() >= _LATEST):
+        return None
+    return Clocks(pl.Series(begun).cast(TIME), pl.Series(ended).cast(TIME), backward=int((ended < begun).sum()))
 
 
 def _told(texts: Texts) -> pl.Series:

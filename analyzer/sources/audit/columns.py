@@ -6,16 +6,21 @@ import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
 from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from analyzer.frames import AUDIT_EVENTS
-from analyzer.sources.audit.clock import NAMES, Clocks, clocks
-from analyzer.sources.audit.event import Annotations, Event, Extra, ObjectRef, ResponseStatus, User
+from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS, Table
+from analyzer.sources.audit.annotations import annotation_rows
+from analyzer.sources.audit.body import Cut
+from analyzer.sources.audit.clock import Clocks, clocks
+from analyzer.sources.audit.durations import seconds_of
+from analyzer.sources.audit.event import LATENCY, Event, Extra, ObjectRef, ResponseStatus, User
+from analyzer.sources.audit.objects import object_rows
+from analyzer.sources.audit.parts import Columns, Parts, parts_of, refs_of
 from analyzer.sources.secrets import scrub
 
 MESSAGE_LIMIT = 512
@@ -26,11 +31,26 @@ NOT_TOLD = ("secrets", "tokenreviews", "tokenrequests", "selfsubjectreviews")
 
 Integers = Sequence[int] | npt.NDArray[np.int64]
 
-_NO_USER, _NO_EXTRA, _NO_REF = User(), Extra(), ObjectRef()
-_NO_STATUS, _NO_ANNOTATIONS = ResponseStatus(), Annotations()
+_NO_USER, _NO_EXTRA, _NO_REF, _NO_STATUS = User(), Extra(), ObjectRef(), ResponseStatus()
+_NO_ANNOTATIONS: dict[str, str | None] = {}
 
-_LATENCIES = ("latency_total_seconds", "latency_etcd_seconds", "latency_queue_seconds")
-_EMPTY_IS_NONE = ("resource", "subresource", "namespace", "name", "decision", "reason")
+_AUTHZ = "authorization.k8s.io/"
+_LATENCIES = {
+    "latency_total_seconds": "total",
+    "latency_etcd_seconds": "etcd",
+    "latency_queue_seconds": "apf-queue-wait",
+}
+
+_CONTROLLER = re.compile(r"[^/]+/\S+ \([^)]*\) kubernetes/[^/ ]+/(?:system:serviceaccount:[^:/]+:)?(.+)")
+"""What client-go appends to its user agent (`DefaultKubernetesUserAgent` and `AddUserAgent` in `rest/config.go`)."""
+
+_ACCOUNT = re.compile(r"system:serviceaccount:([^:]+):([^:]+)")
+_NODE = "system:node:"
+
+MANY = 256
+"""Distinct texts of a window from which it pays to look at all of them at once."""
+LONGEST_KNOWN = 1024
+"""Characters of a text that is remembered from window to window."""
 
 _SECRET_NAME = re.compile(
     r"token|secret|passw|pwd|bearer|authorization|api[-_.]?key|signature|credential|jwt|assertion|^(?:code|sig|key|auth)$",
@@ -48,26 +68,27 @@ _CREDENTIAL = (
 )
 """What must stand in a text that `without_secrets` or `scrub` changes: dearer to look for, and far rarer."""
 
-_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = rf"^(?:{_OCTET}\.){{3}}{_OCTET}$"
-
 _JWT = re.compile(r"eyJ[\w-]{8,}(?:(?:\.|%2[Ee])[\w-]*){0,2}")
 _PARAMETER = re.compile(r"([?&;#])([^=&;#]*)=([^&;#]*)")
 _CREDENTIALS_IN_URI = re.compile(r"://[^/@\s]*@")
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|μs|ns)", re.ASCII)
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
-
 
 @dataclass(slots=True)
 class Rows:
-    """Events of one batch with what is known of each beside its content; the lists are of one length."""
+    """Events of one batch with what is known of each beside its content; the lists are of one length.
+
+    `parts` and `refs` are the decoded parts, where they were needed to tell that the events are sound. `cut` finds the
+    bodies of an event that were taken out before it was decoded.
+    """
 
     events: list[Event] = field(default_factory=list)
     numbers: Integers = ()
     sizes: Integers = ()
     request: Integers = ()
     response: Integers = ()
+    parts: Parts | None = None
+    refs: list[ObjectRef | None] | None = None
+    cut: Cut | None = None
 
 
 @dataclass(slots=True)
@@ -108,91 +129,173 @@ class Tally:
         return [f"{count} event{'s' if count > 1 else ''}: {what}" for count, what in told if count] + old
 
 
-def frame(rows: Rows, source: str, zone: str, tally: Tally) -> pl.DataFrame:
-    """The rows as AUDIT_EVENTS; what had to be dropped or assumed is added to the tally."""
-    raw = _plain(rows.events)
-    versions = set(raw.pop("api_version")) - {None}
-    tally.versions |= {str(version) for version in versions if not str(version).endswith("/v1")}
-    read = clocks({name: raw.pop(name) for name in NAMES}, zone)
+def tables(rows: Rows, source: str, zone: str, tally: Tally) -> dict[Table, pl.DataFrame]:
+    """The rows as AUDIT_EVENTS, and what their annotations and bodies tell, where that is anything.
+
+    What had to be dropped or assumed is added to the tally.
+    """
+    parts = rows.parts or parts_of(rows.events, one_line=False)
+    refs = rows.refs or refs_of(rows.events, one_line=False)
+    tally.versions |= {str(text) for text in parts.values("api_version") if text and not text.endswith("/v1")}
+    read = _times(rows.events, parts, zone)
     tally.times(read)
-    codes = raw.pop("code")
-    table = pl.DataFrame(
-        [pl.Series(name, values, dtype=pl.String) for name, values in raw.items()]
-        + [
-            pl.Series(
-                "code", [code if code is not None and 100 <= code <= 999 else None for code in codes], dtype=pl.Int32
-            ),
-            pl.Series("number", rows.numbers, dtype=pl.Int64),
-            pl.Series("event_bytes", rows.sizes, dtype=pl.Int64),
-            pl.Series("request_body_bytes", rows.request, dtype=pl.Int64),
-            pl.Series("response_body_bytes", rows.response, dtype=pl.Int64),
-        ]
-    )
-    table = _without_secrets(table).with_columns(
-        _addresses(table["source_ip"]),
-        read.time.alias("time"),
-        read.stage_time.alias("stage_time"),
-        pl.lit(source).alias("source"),
-        pl.col("user_agent").str.split_exact("/", 1).struct.field("field_0").alias("agent"),
-        (pl.col("truncated") == "true").fill_null(False).alias("truncated"),
-        *(_durations(table[name]) for name in _LATENCIES),
-        *(pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in _EMPTY_IS_NONE),
+    table = _without_secrets(
+        pl.DataFrame(
+            [
+                read.time.alias("time"),
+                pl.Series("source", [source], dtype=pl.String).new_from_index(0, len(rows.events)),
+                pl.Series("number", rows.numbers, dtype=pl.Int64),
+                read.stage_time.alias("stage_time"),
+                _texts("audit_id", [event.audit_id for event in rows.events]),
+                _texts("uri", [event.uri for event in rows.events]),
+                *_objects(refs),
+                pl.Series("event_bytes", rows.sizes, dtype=pl.Int64),
+                pl.Series("request_body_bytes", rows.request, dtype=pl.Int64),
+                pl.Series("response_body_bytes", rows.response, dtype=pl.Int64),
+                *parts.spread(_COLUMNS),
+            ]
+        )
     )
     tally.truncated += int(table["truncated"].sum())
-    return AUDIT_EVENTS.check(table.select(AUDIT_EVENTS.schema.names()).lazy()).collect()
-
-
-def _plain(events: list[Event]) -> dict[str, list[Any]]:
-    """The fields as lists of one length. Comprehensions, for they are three times as fast as attrgetter here."""
-    users = [event.user or _NO_USER for event in events]
-    extras = [user.extra or _NO_EXTRA for user in users]
-    refs = [event.object_ref for event in events]
-    objects = [ref or _NO_REF for ref in refs]
-    statuses = [event.status or _NO_STATUS for event in events]
-    notes = [event.annotations or _NO_ANNOTATIONS for event in events]
-    return {
-        "api_version": [event.api_version for event in events],
-        "audit_id": [event.audit_id for event in events],
-        "level": [event.collector_level or event.level for event in events],
-        "stage": [event.stage for event in events],
-        "verb": [event.verb for event in events],
-        "uri": [event.uri for event in events],
-        "user_agent": [event.user_agent for event in events],
-        "source_ip": [event.source_ips[0] if event.source_ips else None for event in events],
-        "received": [event.received for event in events],
-        "staged": [event.staged for event in events],
-        "timestamp": [event.timestamp for event in events],
-        "user": [user.username for user in users],
-        "caller_pod": [extra.pod[0] if extra.pod else None for extra in extras],
-        "caller_node": [extra.node[0] if extra.node else None for extra in extras],
-        "api_group": [None if ref is None else ref.api_group or "" for ref in refs],
-        "resource": [ref.resource for ref in objects],
-        "subresource": [ref.subresource for ref in objects],
-        "namespace": [ref.namespace for ref in objects],
-        "name": [ref.name for ref in objects],
-        "code": [status.code for status in statuses],
-        "reason": [status.reason for status in statuses],
-        "message": [status.message for status in statuses],
-        "decision": [note.decision for note in notes],
-        "truncated": [note.truncated for note in notes],
-        "latency_total_seconds": [note.latency_total_seconds for note in notes],
-        "latency_etcd_seconds": [note.latency_etcd_seconds for note in notes],
-        "latency_queue_seconds": [note.latency_queue_seconds for note in notes],
+    found = {
+        AUDIT_ANNOTATIONS: annotation_rows(parts, table),
+        AUDIT_OBJECTS: object_rows(rows.events, rows.cut, table),
     }
+    return {AUDIT_EVENTS: table} | {name: rows for name, rows in found.items() if rows.height}
+
+
+def _times(events: list[Event], parts: Parts, zone: str) -> Clocks:
+    """The times of the events; the oldest of them have theirs in `metadata.creationTimestamp` only."""
+    single = [event.timestamp for event in events]
+    if any(found is not None and found.created is not None for found in parts.values("metadata")):
+        [created] = parts.spread({"metadata": lambda found: [_texts("at", [one and one.created for one in found])]})
+        texts = zip(single, created, events, strict=True)
+        single = [told or (None if event.received or event.staged else at) for told, at, event in texts]
+    told = {"received": [event.received for event in events], "staged": [event.staged for event in events]}
+    return clocks(told | {"timestamp": single}, zone)
+
+
+def _objects(refs: list[ObjectRef | None]) -> list[pl.Series]:
+    """The columns of the objects; an absent group is the core group, an empty text is none."""
+    objects = [ref or _NO_REF for ref in refs]
+    return [
+        _texts("api_group", [None if ref is None else ref.api_group or "" for ref in refs]),
+        _texts("resource", [ref.resource or None for ref in objects]),
+        _texts("subresource", [ref.subresource or None for ref in objects]),
+        _texts("namespace", [ref.namespace or None for ref in objects]),
+        _texts("name", [ref.name or None for ref in objects]),
+    ]
+
+
+def _texts(name: str, values: Sequence[str | None]) -> pl.Series:
+    return pl.Series(name, values, dtype=pl.String)
+
+
+def _text_of(name: str) -> Columns:
+    return lambda values: [_texts(name, values)]
+
+
+def _caller(values: list[User | None]) -> list[pl.Series]:
+    """Who called: service accounts and nodes by the prefix of the name (apiserver `serviceaccount.MakeUsername`)."""
+    users = [user or _NO_USER for user in values]
+    extras = [user.extra or _NO_EXTRA for user in users]
+    names = _scrubbed([user.username for user in users])
+    accounts = [_ACCOUNT.fullmatch(name) if name else None for name in names]
+    return [
+        _texts("user", names),
+        _texts("service_account_namespace", [found[1] if found else None for found in accounts]),
+        _texts("service_account", [found[2] if found else None for found in accounts]),
+        _texts("node", [name[len(_NODE) :] or None if name and name.startswith(_NODE) else None for name in names]),
+        _texts("caller_pod", _scrubbed([extra.pod[0] if extra.pod else None for extra in extras])),
+        _texts("caller_pod_uid", _scrubbed([extra.pod_uid[0] if extra.pod_uid else None for extra in extras])),
+        _texts("caller_node", _scrubbed([extra.node[0] if extra.node else None for extra in extras])),
+    ]
+
+
+def _impersonated(values: list[User | None]) -> list[pl.Series]:
+    return [_texts("impersonated_user", _scrubbed([user.username if user else None for user in values]))]
+
+
+def _sources(values: list[list[str] | None]) -> list[pl.Series]:
+    return [
+        _texts("source_ip", [_address(ips[0]) if ips else None for ips in values]),
+        _texts("last_source_ip", [_address(ips[-1]) if ips else None for ips in values]),
+    ]
+
+
+def _agent(values: list[str | None]) -> list[pl.Series]:
+    agents = _scrubbed(values)
+    controllers = [_CONTROLLER.match(agent) if agent else None for agent in agents]
+    return [
+        _texts("user_agent", agents),
+        _texts("agent", [None if agent is None else agent.split("/", 1)[0] for agent in agents]),
+        _texts("controller", [found[1] if found else None for found in controllers]),
+    ]
+
+
+def _answer(values: list[ResponseStatus | None]) -> list[pl.Series]:
+    told = [status or _NO_STATUS for status in values]
+    codes = [status.code if status.code is not None and 100 <= status.code <= 999 else None for status in told]
+    return [
+        pl.Series("code", codes, dtype=pl.Int32),
+        _texts("reason", _scrubbed([status.reason or None for status in told])),
+        _texts("message", _scrubbed([status.message and status.message[:MESSAGE_LIMIT] for status in told])),
+    ]
+
+
+def _annotations(values: list[dict[str, str | None] | None]) -> list[pl.Series]:
+    told = [notes or _NO_ANNOTATIONS for notes in values]
+    reasons = [(notes.get(f"{_AUTHZ}reason") or "")[:MESSAGE_LIMIT] or None for notes in told]
+    return [
+        _texts("decision", [notes.get(f"{_AUTHZ}decision") or None for notes in told]),
+        _texts("decision_reason", _scrubbed(reasons)),
+        pl.Series("truncated", [notes.get("audit.k8s.io/truncated") == "true" for notes in told], dtype=pl.Boolean),
+        *(
+            pl.Series(name, [seconds_of(notes.get(f"{LATENCY}{key}")) for notes in told], dtype=pl.Float64)
+            for name, key in _LATENCIES.items()
+        ),
+    ]
+
+
+_COLUMNS: dict[str, Columns] = {
+    **{name: _text_of(name) for name in ("level", "stage", "verb", "collector_level")},
+    "user": _caller,
+    "impersonated": _impersonated,
+    "source_ips": _sources,
+    "user_agent": _agent,
+    "status": _answer,
+    "annotations": _annotations,
+}
+"""What becomes of the distinct values of each part."""
 
 
 def _without_secrets(table: pl.DataFrame) -> pl.DataFrame:
-    """The table without what may be a secret; texts are changed one distinct value at a time, and few need it."""
-    table = table.with_columns(
-        pl.when(~pl.col("resource").is_in(NOT_TOLD).fill_null(False))
-        .then(pl.col("message").str.slice(0, MESSAGE_LIMIT))
-        .alias("message")
+    """AUDIT_EVENTS without what may be a secret and stands in no part; few texts need to be changed."""
+    texts = ("uri", "name")
+    suspect = table.select(pl.col(texts).str.contains(_MAY_HOLD_SECRET).any()).row(0, named=True)
+    told = {"uri": without_secrets, "name": scrub}
+    table = table.with_columns(_mapped(table[name], told[name]) for name in texts if suspect[name])
+    quiet = pl.col("resource").is_in(NOT_TOLD)
+    path = pl.lit(None, pl.String)
+    if table["resource"].null_count():
+        path = pl.when(pl.col("resource").is_null()).then(pl.col("uri").str.extract(r"^([^?#;]+)"))
+    whole = table.lazy().with_columns(
+        pl.when(quiet.fill_null(False).not_()).then(pl.col("message")).alias("message"),
+        pl.coalesce("collector_level", "level").alias("level"),
+        path.alias("path"),
     )
-    told = {"uri": without_secrets, "message": scrub, "user": scrub, "user_agent": scrub, "name": scrub}
-    held = [name for name in told if table[name].null_count() < table.height]
-    suspect = table.select(pl.col(name).unique().str.contains(_MAY_HOLD_SECRET).any() for name in held).row(0)
-    changed = [_mapped(table[name], told[name]) for name, found in zip(held, suspect, strict=True) if found]
-    return table.with_columns(changed) if changed else table
+    return AUDIT_EVENTS.check(whole.select(AUDIT_EVENTS.schema.names())).collect()
+
+
+def _scrubbed(values: list[str | None]) -> list[str | None]:
+    """Distinct texts without secrets. Windows hold the same few; where there are many, all are looked at in one go."""
+    if len(values) > MANY:
+        column = pl.Series(values, dtype=pl.String)
+        return _mapped(column, scrub).to_list()
+    return [_known(text) if text and len(text) <= LONGEST_KNOWN else text and scrub(text) for text in values]
+
+
+_known = lru_cache(maxsize=1 << 12)(scrub)
 
 
 def _mapped(column: pl.Series, clean: Callable[[str], str]) -> pl.Series:
@@ -201,14 +304,6 @@ def _mapped(column: pl.Series, clean: Callable[[str], str]) -> pl.Series:
     values = values.filter(values.str.contains(_MAY_HOLD_SECRET))
     values = values.filter(values.str.contains(_CREDENTIAL)).sort()
     return column.replace({value: clean(value) for value in values}) if values.len() else column
-
-
-def _durations(column: pl.Series) -> pl.Series:
-    """Go durations as seconds."""
-    if column.null_count() == len(column):
-        return pl.repeat(None, len(column), dtype=pl.Float64(), eager=True).alias(column.name)
-    known = {text: _duration(text) for text in column.unique().drop_nulls()}
-    return column.replace_strict(known, default=None, return_dtype=pl.Float64)
 
 
 def without_secrets(uri: str) -> str:
@@ -221,13 +316,7 @@ def without_secrets(uri: str) -> str:
     return scrub(_JWT.sub("", _CREDENTIALS_IN_URI.sub("://", _PARAMETER.sub(cleared, uri))))
 
 
-def _addresses(column: pl.Series) -> pl.Series:
-    """Canonical addresses; only what is no IPv4 address as it is usually written needs a look."""
-    distinct = column.unique().drop_nulls()
-    odd = distinct.filter(~distinct.str.contains(_IPV4))
-    return column.replace({text: _address(text) for text in odd.to_list()}) if odd.len() else column
-
-
+@lru_cache(maxsize=1 << 12)
 def _address(text: str) -> str:
     """The canonical text of an address; what is none (`@` of a socket) stays as it is."""
     try:
@@ -235,11 +324,3 @@ def _address(text: str) -> str:
     except ValueError:
         return text
     return str(getattr(address, "ipv4_mapped", None) or address)
-
-
-def _duration(text: str) -> float | None:
-    """Seconds of a Go duration such as 1m2.5s; None if it is none."""
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        return None
-    return round(sum(float(number) * _SECONDS[unit] for number, unit in parts), 9)

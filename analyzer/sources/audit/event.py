@@ -1,8 +1,9 @@
-"""One audit event as typed structs, decoded by the line, and the tolerant way round for events whose types drifted.
+"""One audit event whose nested parts are left as undecoded bytes, and the tolerant way round for drifted types.
 
 The fields are those of `audit.k8s.io` v1, v1beta1 and v1alpha1 (kubernetes
-`staging/src/k8s.io/apiserver/pkg/apis/audit`).
-Bodies are held as undecoded bytes, for their length alone.
+`staging/src/k8s.io/apiserver/pkg/apis/audit`). A few users, agents and answers fill a whole window, so a part is
+decoded once for each of its distinct texts (`parts.py`), not for each event. Bodies stay bytes; `objects.py` opens
+a few.
 """
 
 from __future__ import annotations
@@ -16,25 +17,32 @@ from msgspec import Raw, Struct, field
 GROUP = "audit.k8s.io/"
 
 NO_BODY = Raw()
-"""What every event without a body has in its place."""
+"""What every event without a body, or without any other part, has in its place."""
 
 _AUTHN = "authentication.kubernetes.io/"
-_LATENCY = "apiserver.latency.k8s.io/"
+LATENCY = "apiserver.latency.k8s.io/"
+
+Texts = list[str] | None
 
 
-class Extra(Struct, gc=False):
-    """The part of `user.extra` that names the calling pod (bound service account tokens)."""
+class Extra(Struct, gc=False, omit_defaults=True):
+    """The part of `user.extra` that names the calling pod (bound service account tokens).
 
-    pod: list[str] | None = field(default=None, name=f"{_AUTHN}pod-name")
-    node: list[str] | None = field(default=None, name=f"{_AUTHN}node-name")
+    Keys: kubernetes `staging/src/k8s.io/apiserver/pkg/authentication/serviceaccount/util.go`. `credential-id` is left
+    out.
+    """
+
+    pod: Texts = field(default=None, name=f"{_AUTHN}pod-name")
+    pod_uid: Texts = field(default=None, name=f"{_AUTHN}pod-uid")
+    node: Texts = field(default=None, name=f"{_AUTHN}node-name")
 
 
-class User(Struct, gc=False):
+class User(Struct, gc=False, omit_defaults=True):
     username: str | None = None
     extra: Extra | None = None
 
 
-class ObjectRef(Struct, gc=False):
+class ObjectRef(Struct, gc=False, omit_defaults=True):
     resource: str | None = None
     namespace: str | None = None
     name: str | None = None
@@ -42,61 +50,95 @@ class ObjectRef(Struct, gc=False):
     subresource: str | None = None
 
 
-class ResponseStatus(Struct, gc=False):
+class ResponseStatus(Struct, gc=False, omit_defaults=True):
     code: int | None = None
     reason: str | None = None
     message: str | None = None
 
 
-class Annotations(Struct, gc=False):
-    """The annotations of use. The latencies are Go durations, as text, until they are in the table."""
+class Metadata(Struct, gc=False, omit_defaults=True):
+    """What v1alpha1 and v1beta1 events carried of an object's metadata."""
 
-    decision: str | None = field(default=None, name="authorization.k8s.io/decision")
-    latency_total_seconds: str | None = field(default=None, name=f"{_LATENCY}total")
-    latency_etcd_seconds: str | None = field(default=None, name=f"{_LATENCY}etcd")
-    latency_queue_seconds: str | None = field(default=None, name=f"{_LATENCY}apf-queue-wait")
-    truncated: str | None = field(default=None, name="audit.k8s.io/truncated")
+    created: str | None = field(default=None, name="creationTimestamp")
+
+
+Annotations = dict[str, str | None]
 
 
 class Event(Struct, gc=False):
     """`timestamp` is what v1alpha1 had instead of two times: when the request reached the apiserver."""
 
-    kind: str | None = None
-    api_version: str | None = field(default=None, name="apiVersion")
-    level: str | None = None
+    kind: Raw = NO_BODY
+    api_version: Raw = field(default=NO_BODY, name="apiVersion")
+    level: Raw = NO_BODY
     audit_id: str | None = field(default=None, name="auditID")
-    stage: str | None = None
+    stage: Raw = NO_BODY
     uri: str | None = field(default=None, name="requestURI")
-    verb: str | None = None
-    user: User | None = None
-    source_ips: list[str] | None = field(default=None, name="sourceIPs")
-    user_agent: str | None = field(default=None, name="userAgent")
-    object_ref: ObjectRef | None = field(default=None, name="objectRef")
-    status: ResponseStatus | None = field(default=None, name="responseStatus")
+    verb: Raw = NO_BODY
+    user: Raw = NO_BODY
+    impersonated: Raw = field(default=NO_BODY, name="impersonatedUser")
+    source_ips: Raw = field(default=NO_BODY, name="sourceIPs")
+    user_agent: Raw = field(default=NO_BODY, name="userAgent")
+    object_ref: Raw = field(default=NO_BODY, name="objectRef")
+    status: Raw = field(default=NO_BODY, name="responseStatus")
     request_body: Raw = field(default=NO_BODY, name="requestObject")
     response_body: Raw = field(default=NO_BODY, name="responseObject")
     received: str | None = field(default=None, name="requestReceivedTimestamp")
     staged: str | None = field(default=None, name="stageTimestamp")
     timestamp: str | None = None
-    annotations: Annotations | None = None
-    collector_level: str | None = field(default=None, name="k8s_audit_level")
+    metadata: Raw = NO_BODY
+    annotations: Raw = NO_BODY
+    collector_level: Raw = field(default=NO_BODY, name="k8s_audit_level")
 
 
 DECODER = msgspec.json.Decoder(Event)
+
+_TEXT: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
+
+PARTS: dict[str, msgspec.json.Decoder[Any]] = {
+    **dict.fromkeys(("api_version", "level", "stage", "verb", "user_agent", "collector_level"), _TEXT),
+    **dict.fromkeys(("user", "impersonated"), msgspec.json.Decoder(User | None)),
+    "source_ips": msgspec.json.Decoder(Texts),
+    "object_ref": msgspec.json.Decoder(ObjectRef | None),
+    "status": msgspec.json.Decoder(ResponseStatus | None),
+    "annotations": msgspec.json.Decoder(Annotations | None),
+    "metadata": msgspec.json.Decoder(Metadata | None),
+}
+"""The fields of Event that are parts, and how each is decoded."""
 
 REQUEST_KEY = len(',"requestObject":')
 RESPONSE_KEY = len(',"responseObject":')
 
 
+def strictly(text: bytes) -> Event:
+    """The event of one text, every part of it tried; raises what msgspec raises where one is not as it should be."""
+    event = DECODER.decode(text)
+    for name, decoder in PARTS.items():
+        if (part := getattr(event, name)) is not NO_BODY:
+            decoder.decode(part)
+    return event
+
+
 def is_event(event: Event) -> bool:
     """Whether it is an audit event at all: `kind: Event` alone is also what the core API calls its events."""
-    if event.api_version is not None:
-        return event.api_version.startswith(GROUP)
-    if event.kind not in (None, "Event"):
+    version = _said(event.api_version)
+    if version is not None:
+        return version.startswith(GROUP)
+    if _said(event.kind) not in (None, "Event"):
         return False
     return event.audit_id is not None or (
-        event.verb is not None and (event.uri is not None or event.object_ref is not None)
+        _said(event.verb) is not None and (event.uri is not None or len(memoryview(event.object_ref)) > len("null"))
     )
+
+
+def _said(raw: Raw) -> str | None:
+    """The text of a part that is one; '' where it is something else."""
+    if raw is NO_BODY:
+        return None
+    try:
+        return _TEXT.decode(raw)
+    except (msgspec.DecodeError, UnicodeError):
+        return ""
 
 
 def request_bytes(event: Event) -> int:
@@ -116,46 +158,51 @@ def coerce(plain: Mapping[str, Any]) -> Event:
 
     `plain` maps names to decoded values, bodies to Raw. What cannot be a value of its field becomes null.
     """
-    user, ref, status = (_part(plain.get(name)) for name in ("user", "objectRef", "responseStatus"))
-    extra, notes = _part(user.get("extra")), _part(plain.get("annotations"))
+    ref, status, notes = (_part(plain.get(name)) for name in ("objectRef", "responseStatus", "annotations"))
     bodies = {
         name: plain.get(key) for name, key in (("request_body", "requestObject"), ("response_body", "responseObject"))
     }
-    return Event(
-        kind=_text(plain.get("kind")),
-        api_version=_text(plain.get("apiVersion")),
-        level=_text(plain.get("level")),
-        audit_id=_text(plain.get("auditID")),
-        stage=_text(plain.get("stage")),
-        uri=_text(plain.get("requestURI")),
-        verb=_text(plain.get("verb")),
-        user=User(
-            username=_text(user.get("username")),
-            extra=Extra(pod=_texts(extra.get(f"{_AUTHN}pod-name")), node=_texts(extra.get(f"{_AUTHN}node-name"))),
-        ),
-        source_ips=_texts(plain.get("sourceIPs")),
-        user_agent=_text(plain.get("userAgent")),
-        object_ref=ObjectRef(
+    parts: dict[str, object] = {
+        "kind": _text(plain.get("kind")),
+        "api_version": _text(plain.get("apiVersion")),
+        "level": _text(plain.get("level")),
+        "stage": _text(plain.get("stage")),
+        "verb": _text(plain.get("verb")),
+        "user": _user(plain.get("user")),
+        "impersonated": _user(plain.get("impersonatedUser")),
+        "source_ips": _texts(plain.get("sourceIPs")),
+        "user_agent": _text(plain.get("userAgent")),
+        "object_ref": ObjectRef(
             **{name: _text(ref.get(name)) for name in ("resource", "namespace", "name", "subresource")},
             api_group=_text(ref.get("apiGroup")),
         )
         if ref
         else None,
-        status=ResponseStatus(
+        "status": ResponseStatus(
             code=_code(status.get("code")), reason=_text(status.get("reason")), message=_text(status.get("message"))
         ),
+        "metadata": Metadata(created=_text(_part(plain.get("metadata")).get("creationTimestamp"))),
+        "annotations": {str(name): _text(value) for name, value in notes.items()},
+        "collector_level": _text(plain.get("k8s_audit_level")),
+    }
+    return Event(
+        audit_id=_text(plain.get("auditID")),
+        uri=_text(plain.get("requestURI")),
         received=_text(plain.get("requestReceivedTimestamp")),
         staged=_text(plain.get("stageTimestamp")),
         timestamp=_text(plain.get("timestamp")),
-        annotations=Annotations(
-            decision=_text(notes.get("authorization.k8s.io/decision")),
-            latency_total_seconds=_text(notes.get(f"{_LATENCY}total")),
-            latency_etcd_seconds=_text(notes.get(f"{_LATENCY}etcd")),
-            latency_queue_seconds=_text(notes.get(f"{_LATENCY}apf-queue-wait")),
-            truncated=_text(notes.get("audit.k8s.io/truncated")),
-        ),
-        collector_level=_text(plain.get("k8s_audit_level")),
+        **{name: Raw(msgspec.json.encode(part)) for name, part in parts.items() if part is not None},
         **{name: body for name, body in bodies.items() if isinstance(body, Raw)},
+    )
+
+
+def _user(value: object) -> User | None:
+    user = _part(value)
+    extra = _part(user.get("extra"))
+    keys = {"pod": "pod-name", "pod_uid": "pod-uid", "node": "node-name"}
+    return User(
+        username=_text(user.get("username")),
+        extra=Extra(**{name: _texts(extra.get(f"{_AUTHN}{key}")) for name, key in keys.items()}),
     )
 
 

@@ -31,7 +31,7 @@ from analyzer.sources.coredns.lines import QUERY_LINE, Lines, Parsed
 from analyzer.sources.coredns.tally import Tally
 from analyzer.sources.lines import quote_lines
 from analyzer.sources.secrets import scrub_column
-from analyzer.sources.wrappers import UNWRAPPED, Kind, Unwrapper, head_texts, wrapped_windows
+from analyzer.sources.wrappers import UNWRAPPED, Unwrapper, head_texts, wrapped_windows
 from analyzer.sources.yearless import YearlessClock
 
 _BANNER = r"^(?:CoreDNS-[0-9]|(?:[^ ]*\.)?:[0-9]+(?: on [^ ]+)?$|\[[A-Z]+\] (?:plugin/[a-z0-9]+: |CoreDNS-))"
@@ -82,7 +82,7 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
 
     def parsed() -> Iterator[Parsed]:
         for window in parts:
-            if wrapper.kind is Kind.SYSLOG:
+            if wrapper.stamped:
                 yield lines.lines(clock.stamped(unwrapper.feed(window)))
             else:
                 yield lines.window(window)

@@ -74,7 +74,13 @@ class Lines:
         """The lines of one window. Where the wrapper allows, cells are cut from the bytes themselves."""
         wrapper = self._unwrapper.wrapper
         lead = _LEADS.get(wrapper.kind)
-        if lead is None or self._unwrapper.holds or b"\r" in window.data or self._options.coredns_format:
+        if (
+            lead is None
+            or wrapper.inner is not None
+            or self._unwrapper.holds
+            or b"\r" in window.data
+            or self._options.coredns_format
+        ):
             return self.lines(self._unwrapper.feed(window))
         if not wrapper.prefixed and (quick := quick_rows(window, lead)) is not None:
             if not quick.left.any():

@@ -172,17 +172,17 @@ def found_rows(
         valid &= host.is_not_null() & took.is_not_null() & frame["transport"].is_in(["udp", "tcp"])
         # before 1.0.7 there was no port, but a time in brackets
         valid &= port.is_not_null() | (when.is_not_null() & ~cell["remote"].str.contains(r"[^:\]]:[0-9]+$"))
-    return _settled(frame), valid.fill_null(False)
+    return _settled(frame, (raw["rcode"] == "-").fill_null(False)), valid.fill_null(False)
 
 
-def _settled(frame: pl.DataFrame) -> pl.DataFrame:
+def _settled(frame: pl.DataFrame, none: pl.Series) -> pl.DataFrame:
     """The codes of queries without an answer, and when each query arrived.
 
-    Without flags in the format, a code `-` says so (since 1.8.5), or an answer of no bytes (before).
+    Without flags in the format, a code `-` says so (`none`, since 1.8.5), or an answer of no bytes (before).
     """
     took = pl.duration(microseconds=(pl.col("duration_seconds") * 1e6).round(0).cast(pl.Int64, strict=False))
     empty = (pl.col("answer_bytes") == 0).fill_null(False) & pl.col("rcode").is_not_null()
-    silent = pl.when(pl.col("flags").is_not_null()).then(pl.col("flags") == "-").otherwise(empty)
+    silent = pl.when(pl.col("flags").is_not_null()).then(pl.col("flags") == "-").otherwise(empty | none)
     return frame.with_columns(
         (pl.col("time") - took).cast(TIME).alias("query_time"),
         pl.when(silent).then(pl.lit(NO_REPLY)).otherwise("rcode").alias("rcode"),

@@ -38,7 +38,7 @@ Columns = dict[str, npt.NDArray[Any]]
 ENOUGH = 0.9
 """Share of the lines of a window from which this way pays."""
 
-BLOCK = 1 << 22
+BLOCK = 1 << 21
 """Bytes that are worked on at once: what is made of them stays in the cache."""
 
 _NUMBERS = (

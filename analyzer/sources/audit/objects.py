@@ -128,6 +128,8 @@ _TOLD = ("pod_ip", "host_ip", "phase", "start_time", "node_name", "owner_name", 
 def object_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl.DataFrame:
     """AUDIT_OBJECTS of these events, whose rows are `table`; Python runs for the bodies that are opened only."""
     empty = pl.DataFrame(schema=AUDIT_OBJECTS.schema)
+    if not table["request_body_bytes"].max() and not table["response_body_bytes"].max():
+        return empty
     listed = pl.col("verb") == "list"
     wanted = (
         pl.when(listed).then(pl.col("resource").is_in(list(COUNTED))).otherwise(pl.col("resource").is_in(list(READ)))

@@ -60,6 +60,7 @@ class Request:
     strict: bool = False
     max_memory: str | None = None
     jobs: int | None = None
+    coredns_format: str | None = None
     scheduler: str | None = None
     quiet: bool = False
     verbose: int = 0
@@ -140,7 +141,17 @@ def _options(request: Request, outputs: tuple[Path, ...] = ()) -> pipeline.RunOp
         command=canonical(request),
         memory=memory_of(request.max_memory),
         jobs=request.jobs,
+        coredns_format=_format(request.coredns_format),
     )
+
+
+def _format(given: str | None) -> str | None:
+    """The format as it was given. Raises UsageError where no line could be read by it."""
+    if given is not None:
+        from analyzer.sources.coredns.formats import compile_format
+
+        compile_format(given)
+    return given
 
 
 _SIZE = re.compile(r"([0-9]{1,9})([KMGT]?)(i?B)?", re.IGNORECASE)
@@ -165,6 +176,7 @@ def canonical(request: Request) -> str:
         ("--to", request.end),
         ("--tz", request.tz if request.tz != "UTC" else None),
         ("--year", str(request.year) if request.year else None),
+        ("--coredns-format", request.coredns_format),
         *(("--only", name) for name in sorted(request.only)),
         *(("--skip", name) for name in sorted(request.skip)),
         *(("--set", pair) for pair in request.set),

@@ -81,6 +81,14 @@ Jobs = Annotated[
         "--jobs", min=1, max=64, metavar="N", help="Threads that decode a large capture. Default: cores, but at most 2."
     ),
 ]
+CorednsFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--coredns-format",
+        metavar="FORMAT",
+        help="Format of CoreDNS's log plugin, as its Corefile has it; with --as coredns where a log is not recognised.",
+    ),
+]
 Scheduler = Annotated[
     str | None,
     typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="Let the workers of this Dask scheduler read."),

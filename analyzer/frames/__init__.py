@@ -16,7 +16,8 @@ from analyzer.frames.capture import (
     TUNNEL_HEADERS,
 )
 from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
-from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_QUERIES, KLOG_LINES
+from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, KLOG_LINES
+from analyzer.frames.node import CGROUP_CPU, KERNEL_MESSAGES, KUBE_EVENTS, METRIC_SAMPLES, RUNTIME_MESSAGES
 
 TABLES: tuple[Table, ...] = (
     PACKETS,
@@ -29,26 +30,38 @@ TABLES: tuple[Table, ...] = (
     MINING_MESSAGES,
     COREDNS_QUERIES,
     COREDNS_ERRORS,
+    COREDNS_EVENTS,
     AUDIT_EVENTS,
     AUDIT_ANNOTATIONS,
     AUDIT_OBJECTS,
     KLOG_LINES,
+    KERNEL_MESSAGES,
+    RUNTIME_MESSAGES,
+    KUBE_EVENTS,
+    CGROUP_CPU,
+    METRIC_SAMPLES,
 )
 
 __all__ = [
     "AUDIT_ANNOTATIONS",
     "AUDIT_EVENTS",
     "AUDIT_OBJECTS",
+    "CGROUP_CPU",
     "COREDNS_ERRORS",
+    "COREDNS_EVENTS",
     "COREDNS_QUERIES",
     "DNS_ANSWERS",
     "DNS_MESSAGES",
     "HTTP_MESSAGES",
     "ICMP_ERRORS",
+    "KERNEL_MESSAGES",
     "KLOG_LINES",
+    "KUBE_EVENTS",
+    "METRIC_SAMPLES",
     "MINING_MESSAGES",
     "NO_REPLY",
     "PACKETS",
+    "RUNTIME_MESSAGES",
     "TABLES",
     "TIME",
     "TLS_CLIENT_HELLOS",

@@ -41,6 +41,7 @@ def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, pr
     store = Store(case.tables, options.engine)
     progress.phase("looking for failure patterns")
     coverage = coverage_of(store, case.reports)
+    store.count_once()
     runs = fill(run_all(picked, store, coverage), case)
     progress.phase("writing the story")
     told = story.tell(store.get, runs, coverage)

@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import polars as pl
 
-from analyzer.frames import Table
+from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
+from analyzer.facts.overlaps import LOG_COPIES, told
+from analyzer.frames import COREDNS_QUERIES, Table
 from analyzer.model import Coverage, Gap, InputReport
 from analyzer.pipeline.store import Store
 
@@ -22,10 +24,12 @@ STEADY = {"packets", "coredns_queries", "audit_events", "klog_lines"}
 
 def coverage_of(store: Store, reports: Sequence[InputReport]) -> tuple[Coverage, ...]:
     """One entry per table that was read, in the order of table names."""
-    return tuple(_one(store, table, reports) for table in sorted(store.rows, key=lambda table: table.name))
+    found = store.get(LOG_COPIES)
+    copies = found.collect() if found is not None else pl.DataFrame(schema=LOG_COPIES.table.schema)
+    return tuple(_one(store, table, reports, copies) for table in sorted(store.rows, key=lambda table: table.name))
 
 
-def _one(store: Store, table: Table, reports: Sequence[InputReport]) -> Coverage:
+def _one(store: Store, table: Table, reports: Sequence[InputReport], copies: pl.DataFrame) -> Coverage:
     frame = store.get(table)
     assert frame is not None
     span = frame.select(first=pl.col("time").min(), last=pl.col("time").max()).collect().row(0, named=True)
@@ -39,7 +43,26 @@ def _one(store: Store, table: Table, reports: Sequence[InputReport]) -> Coverage
         last_time=span["last"],
         sources=tuple(given),
         gaps=gaps(frame) if table.name in STEADY else (),
-        remark=f"{lost:,} records of these inputs were not used" if lost else "",
+        remark="; ".join(filter(None, (_lost(lost), told(copies, table.name), _left_out(table, frame)))),
+    )
+
+
+def _lost(count: int) -> str:
+    return f"{count:,} records of these inputs were not used" if count else ""
+
+
+def _left_out(table: Table, frame: pl.LazyFrame) -> str:
+    """Logs of CoreDNS without successes: they are no denominator of anything."""
+    if table is not COREDNS_QUERIES:
+        return ""
+    logs = DNS_LOG_CLASSES.derive({table: frame}).filter("filtered").collect()
+    if not logs.height:
+        return ""
+    asked, fine = logs["address_queries"].sum(), logs["successes"].sum()
+    names = ", ".join(logs["source"].unique().sort().head(3).to_list())
+    return (
+        f"{fine:,} of {asked:,} A queries in {names} succeeded: successes seem not to be logged, so shares of all "
+        "queries are unknown"
     )
 
 

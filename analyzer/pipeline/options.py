@@ -16,7 +16,8 @@ class RunOptions:
 
     `outputs` are files and folders that this run replaces: where they lie among the inputs, they are no evidence.
     Tables that need more than `memory` bytes lie in files (None: never). `jobs` threads decode one
-    large input (None: as many as pay); `engine` runs what can run elsewhere.
+    large input (None: as many as pay); `coredns_format` is that of CoreDNS's log plugin, where it has one of its own;
+    `engine` runs what can run elsewhere.
     """
 
     inputs: tuple[Path, ...]
@@ -33,6 +34,7 @@ class RunOptions:
     command: str = ""
     memory: int | None = None
     jobs: int | None = None
+    coredns_format: str | None = None
     engine: Engine = field(default_factory=Here)
 
 

@@ -59,7 +59,9 @@ def _read_files(
     places |= {item.id: Place(item.path, source.name, item.member) for item, source in ready}
     # What has no year of its own takes it from the span of what has.
     for needs_dates in (False, True):
-        how = ReadOptions(tz=options.tz, year=options.year, dated_span=span, jobs=options.jobs)
+        how = ReadOptions(
+            tz=options.tz, year=options.year, dated_span=span, jobs=options.jobs, coredns_format=options.coredns_format
+        )
         wave = [_Job(item, source.name, how) for item, source in ready if source.needs_dates == needs_dates]
         read = (
             _read_apart(wave, sink.apart(), options.engine)

@@ -12,6 +12,7 @@ import polars as pl
 
 from analyzer.case import Rows
 from analyzer.facts.contract import Fact
+from analyzer.facts.overlaps import COUNTED_ONCE, LOG_COPIES, without_copies
 from analyzer.frames import Table
 from analyzer.pipeline.engine import Engine, Here
 
@@ -47,6 +48,15 @@ class Store:
         return pl.concat(self._engine.map(_bucket, given_in)).sort(
             "time", "source", "number", maintain_order=True, nulls_last=True
         )
+
+    def count_once(self) -> None:
+        """From here on log lines that two inputs hold stand in their tables once."""
+        found = self.get(LOG_COPIES)
+        if found is None or not (copies := found.collect()).height:
+            return
+        for table in COUNTED_ONCE:
+            if table in self._frames:
+                self._frames[table] = without_copies(table, self._frames[table], copies)
 
     def select(self, needs: Iterable[Table | Fact]) -> dict[Table | Fact, pl.LazyFrame]:
         """Those of `needs` that exist."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 from analyzer.sources.contract import Match, Source
@@ -47,4 +48,8 @@ def identify(head: bytes) -> tuple[Source, Match] | None:
             return source, match
         matches.append((source, match))
     best = max(matches, key=lambda pair: pair[1].confidence, default=None)
-    return best if best and best[1].confidence >= UNSURE else None
+    if best is None or best[1].confidence < UNSURE:
+        return None
+    source, match = best
+    wrapped = "" if source.magic else importlib.import_module(f"{__name__}.wrappers").describe(head)
+    return source, replace(match, reason=f"{match.reason}; {wrapped}") if wrapped else match

@@ -68,12 +68,14 @@ class Item:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
     """`tz` is for times without a zone, `year` for times without a year; `dated_span` is what dated inputs cover; a
-    large input may be decoded by so many threads (`jobs`; None: as many as pay), which never changes the rows."""
+    large input may be decoded by so many threads (`jobs`; None: as many as pay), which never changes the rows.
+    `coredns_format` is the format of CoreDNS's log plugin where it is neither common nor combined nor JSON."""
 
     tz: str = "UTC"
     year: int | None = None
     dated_span: tuple[datetime, datetime] | None = None
     jobs: int | None = None
+    coredns_format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,123 +1,337 @@
-"""Lines that a log shipper wrote as JSON objects: docker's json-file, journald's JSON export, Filebeat, Fluent Bit."""
+"""Lines that a log shipper wrote as JSON objects.
+
+docker's json-file (`log`, `stream`, `time`), journald's JSON export (systemd, Journal JSON Format), Filebeat
+(`message`, `kubernetes.pod.name`, `log.file.path`, `@timestamp`), Fluent Bit (`date`, `log`), Fluentd, Vector and
+OpenShift's ViaQ records (`message`, `kubernetes`, `@timestamp` or `timestamp`), stern (`message`, `podName`,
+`containerName`), Loki by logcli (`labels`, `line`, `timestamp`) and by Grafana (`line`, `timestamp`, `fields`), Cloud
+Logging's LogEntry (`textPayload` or `jsonPayload`, `resource.labels`, `timestamp`) and CloudWatch Logs (`timestamp`,
+`message`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import polars as pl
 
+from analyzer.frames.contract import TIME
+from analyzer.sources.times import parse_rfc3339
+
 JSON_LINES = pl.Schema(
     {
         "text": pl.String(),
-        "time": pl.String(),
-        "micros": pl.Int64(),
+        "time": TIME,
         "stream": pl.String(),
         "pod": pl.String(),
         "host": pl.String(),
         "component": pl.String(),
+        "container": pl.String(),
+        "goes_on": pl.Boolean(),
         "docker": pl.Boolean(),
+        "lost": pl.Boolean(),
     }
 )
-"""`text` is null where the line is no such object; `time` is RFC 3339 text, `micros` are UTC microseconds; `docker`
-says that the text came under `log`, where a missing newline means that the line goes on."""
+"""`text` is null where the line is no such object. `goes_on` is what a CRI flag beside the text says (true for `P`),
+null without one; `docker` says that the text came under `log` without such a flag, where a missing newline means that
+the line goes on; `lost` marks a journal entry whose message is null, as journalctl writes what is too long for it."""
 
 _MICROS_LIMIT = 253_402_300_800_000_000
 """The first microsecond of the year 10000."""
 
+_UNITS = ((10**11, 1_000_000.0), (10**14, 1_000.0), (10**17, 1.0))
+"""Numbers below the first are seconds since 1970, below the second milliseconds, then micro-, else nanoseconds."""
 
-class _Line(msgspec.Struct, gc=False):
-    """The keys in use, when all values have the type that their writers give them."""
 
-    log: str | None = None
-    message: str | None = None
-    journal: str | None = msgspec.field(default=None, name="MESSAGE")
+class _Docker(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """What docker's json-file writes, and what most windows of such lines hold."""
+
+    log: str
     stream: str | None = None
     time: str | None = None
-    stamp: str | None = msgspec.field(default=None, name="@timestamp")
-    realtime: str | None = msgspec.field(default=None, name="__REALTIME_TIMESTAMP")
-    hostname: str | None = msgspec.field(default=None, name="_HOSTNAME")
-    identifier: str | None = msgspec.field(default=None, name="SYSLOG_IDENTIFIER")
-    command: str | None = msgspec.field(default=None, name="_COMM")
-    kubernetes: dict[str, Any] | None = None
-    kind: str | None = None
 
 
-_STRICT = msgspec.json.Decoder(_Line)
-_ANY = msgspec.json.Decoder(dict[str, Any])
+class _Journal(msgspec.Struct, gc=False):
+    """What journald writes; the clock is in every entry and in nothing else."""
+
+    realtime: str = msgspec.field(name="__REALTIME_TIMESTAMP")
+    journal: Any = msgspec.field(default=None, name="MESSAGE")
+    node: Any = msgspec.field(default=None, name="_HOSTNAME")
+    identifier: Any = msgspec.field(default=None, name="SYSLOG_IDENTIFIER")
+    command: Any = msgspec.field(default=None, name="_COMM")
+
+
+class _Line(msgspec.Struct, gc=False):
+    """The keys in use. Their types differ from writer to writer, so none is demanded."""
+
+    log: Any = None
+    message: Any = None
+    journal: Any = msgspec.field(default=None, name="MESSAGE")
+    line: Any = None
+    text_payload: Any = msgspec.field(default=None, name="textPayload")
+    json_payload: Any = msgspec.field(default=None, name="jsonPayload")
+    stream: Any = None
+    logtag: Any = None
+    flag: Any = msgspec.field(default=None, name="_p")
+    time: Any = None
+    stamp: Any = msgspec.field(default=None, name="@timestamp")
+    timestamp: Any = None
+    date: Any = None
+    realtime: Any = msgspec.field(default=None, name="__REALTIME_TIMESTAMP")
+    node: Any = msgspec.field(default=None, name="_HOSTNAME")
+    hostname: Any = None
+    host: Any = None
+    node_name: Any = msgspec.field(default=None, name="nodeName")
+    pod_name: Any = msgspec.field(default=None, name="podName")
+    container_name: Any = msgspec.field(default=None, name="containerName")
+    identifier: Any = msgspec.field(default=None, name="SYSLOG_IDENTIFIER")
+    command: Any = msgspec.field(default=None, name="_COMM")
+    kubernetes: Any = None
+    labels: Any = None
+    fields: Any = None
+    resource: Any = None
+    log_name: Any = msgspec.field(default=None, name="logName")
+    file: Any = None
+    tag: Any = None
+    kind: Any = None
+
+
+_DOCKER = msgspec.json.Decoder(_Docker)
+_JOURNAL = msgspec.json.Decoder(_Journal)
+_ALL = msgspec.json.Decoder(_Line)
 _FAULTS = (msgspec.DecodeError, RecursionError, UnicodeError)
+
+_POD_LOG = r"([a-z0-9][a-z0-9.-]*)_[a-z0-9-]+_[a-z0-9-]+-[0-9a-f]{64}\.log$|/pods/[a-z0-9-]+_([a-z0-9][a-z0-9.-]*)_"
+"""Names of container logs on a node: /var/log/containers/POD_NAMESPACE_CONTAINER-ID.log, and
+/var/log/pods/NAMESPACE_POD_UID/CONTAINER/0.log (kubernetes, pkg/kubelet/kuberuntime/legacy.go and helpers.go)."""
+
+_PODS = ("pod_name", "pod", "k8s_pod_name", "kubernetes_pod_name")
+_NODES = ("host", "node_name", "pod_node_name", "node", "hostname", "nodename")
+_CONTAINERS = ("container_name", "container")
+_WRITERS = ("SYSLOG_IDENTIFIER", "syslog_identifier", "unit", "systemd_unit", "_COMM")
 
 
 def decode_json_lines(lines: pl.Series) -> pl.DataFrame:
     """One row of JSON_LINES per line. All lines are decoded in one call; only where that fails, each line alone."""
-    rows = _decode_all(lines)
-    known = pl.DataFrame(
-        {
-            name: pl.Series(name, [getattr(row, name) for row in rows], dtype=pl.String)
-            for name in _Line.__struct_fields__
-            if name != "kubernetes"
-        }
-    )
-    places = [row.kubernetes for row in rows]
-    pods = [_place(place, "pod_name", "pod") for place in places] if any(places) else [None] * len(rows)
-    hosts = [_place(place, "host", "node") for place in places] if any(places) else [None] * len(rows)
-    known = known.with_columns(pl.Series("pod", pods, dtype=pl.String), pl.Series("node", hosts, dtype=pl.String))
-    journal = pl.col("journal").is_not_null() | pl.col("realtime").is_not_null()
-    # an audit event has a kind and may have a message, but is not somebody's log line
-    own = pl.col("kind").is_null()
-    micros = pl.col("realtime").cast(pl.Int64, strict=False)
-    return known.select(
-        pl.when(journal).then("journal").when(own).then(pl.coalesce("log", "message")).alias("text"),
-        pl.coalesce("time", "stamp").alias("time"),
-        pl.when(micros.is_between(0, _MICROS_LIMIT, closed="left")).then(micros).alias("micros"),
-        "stream",
-        "pod",
-        pl.coalesce("hostname", "node").alias("host"),
-        pl.coalesce("identifier", "command").alias("component"),
-        (own & ~journal & pl.col("log").is_not_null()).alias("docker"),
-    )
+    whole = lines.str.join("\n")[0] if lines.len() else ""
+    plain = _decode_all(whole, lines.len(), _DOCKER)
+    if plain is not None:
+        return _docker_rows(plain)
+    entries = _decode_all(whole, lines.len(), _JOURNAL)
+    if entries:
+        return _journal_rows(entries)
+    rows = _decode_all(whole, lines.len(), _ALL)
+    return _rows(rows if rows is not None else [_decode(line) for line in lines.to_list()])
 
 
-def _decode_all(lines: pl.Series) -> list[_Line]:
-    if not lines.len():
-        return []
+def _decode_all(text: str, count: int, decoder: msgspec.json.Decoder[Any]) -> list[Any] | None:
     try:
-        rows = _STRICT.decode_lines(lines.str.join("\n")[0])
+        rows = decoder.decode_lines(text)
     except _FAULTS:
-        rows = []
-    return rows if len(rows) == lines.len() else [_decode(line) for line in lines.to_list()]
+        return None
+    return rows if len(rows) == count else None
 
 
 def _decode(line: str) -> _Line:
     try:
-        return _STRICT.decode(line)
-    except _FAULTS:
-        pass
-    try:
-        found = _ANY.decode(line)
+        return _ALL.decode(line)
     except _FAULTS:
         return _Line()
-    named = {field.name: field.encode_name for field in msgspec.structs.fields(_Line)}
-    values = {name: found.get(key) for name, key in named.items()}
-    values["journal"] = _bytes_as_text(values["journal"])
-    place = values.pop("kubernetes")
-    kept = {name: value for name, value in values.items() if isinstance(value, str)}
-    return _Line(**kept, kubernetes=place if isinstance(place, dict) else None)
+
+
+def _docker_rows(rows: list[_Docker]) -> pl.DataFrame:
+    if not rows:
+        return pl.DataFrame(schema=JSON_LINES)
+    columns = _columns(rows)
+    made = {name: _strings(columns[key]) for name, key in _DOCKER_KEYS.items()}
+    known = pl.DataFrame(made, schema=dict.fromkeys(made, pl.String)).with_columns(pl.lit(True).alias("docker"))
+    return _fitted(known.with_columns(parse_rfc3339(known["time"]).alias("time")))
+
+
+def _journal_rows(rows: list[_Journal]) -> pl.DataFrame:
+    columns = _columns(rows)
+    text = _strings(columns["journal"], _bytes_as_text)
+    clock = _strings(columns["realtime"]).cast(pl.Int64, strict=False)
+    clock = clock.set(~clock.is_between(0, _MICROS_LIMIT, closed="left"), None)
+    writers = [_strings(columns[name]) for name in ("identifier", "command")]
+    return _fitted(
+        pl.select(
+            text.alias("text"),
+            clock.cast(TIME).alias("time"),
+            _strings(columns["node"]).alias("host"),
+            pl.coalesce(*writers).str.strip_suffix(".service").alias("component"),
+            text.is_null().alias("lost"),
+        )
+    )
+
+
+def _columns(rows: Sequence[Any]) -> dict[str, Sequence[Any]]:
+    """The fields of all rows, field by field."""
+    names = type(rows[0]).__struct_fields__
+    return dict(zip(names, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True))
+
+
+_DOCKER_KEYS = {"text": "log", "stream": "stream", "time": "time"}
+
+
+def _rows(rows: list[_Line]) -> pl.DataFrame:
+    if not rows:
+        return pl.DataFrame(schema=JSON_LINES)
+    columns = _columns(rows)
+    text = {name: _strings(columns[name]) for name in _TEXTS}
+    text["journal"] = _strings(columns["journal"], _bytes_as_text)
+    text["payload"] = _strings(columns["json_payload"], _inside(("MESSAGE", "message", "log")))
+    journal = pl.Series([value is not None for value in columns["realtime"]], dtype=pl.Boolean)
+    journal = journal | text["journal"].is_not_null()
+    # an audit event has a kind and may have a message, but is not somebody's log line
+    own = pl.Series([value is None for value in columns["kind"]], dtype=pl.Boolean)
+    flag = pl.select(pl.coalesce(text["logtag"], text["flag"])).to_series()
+    cloud = pl.coalesce(text["text_payload"], text["payload"])
+    # other programs write a `line` too, as the line of their source
+    pairs = zip(columns["labels"], columns["timestamp"], strict=True)
+    loki = pl.Series([labels is not None or stamp is not None for labels, stamp in pairs], dtype=pl.Boolean)
+    line = pl.when(loki).then(text["line"])
+    return _fitted(
+        pl.select(
+            pl.when(journal)
+            .then(text["journal"])
+            .when(own)
+            .then(pl.coalesce(line, text["log"], text["message"], cloud))
+            .alias("text"),
+            _time(columns).alias("time"),
+            text["stream"].alias("stream"),
+            _pods(columns).alias("pod"),
+            _hosts(columns).alias("host"),
+            _components(columns).alias("component"),
+            pl.coalesce(
+                text["container_name"],
+                *(_strings(columns[at], _inside(_CONTAINERS)) for at in ("kubernetes", "labels", "fields")),
+                _strings(columns["resource"], _inside(_CONTAINERS, "labels")),
+            ).alias("container"),
+            flag.str.starts_with("P").alias("goes_on"),
+            (own & ~journal & text["log"].is_not_null() & flag.is_null() & text["line"].is_null()).alias("docker"),
+            (journal & text["journal"].is_null()).alias("lost"),
+        )
+    )
+
+
+_TEXTS = ("log", "message", "line", "text_payload", "stream", "logtag", "flag", "container_name")
+
+
+def _time(columns: dict[str, Sequence[Any]]) -> pl.Expr:
+    """The first of the times that can be read; a Journal's clock is text of microseconds."""
+    texts = [_strings(columns[name]) for name in ("time", "stamp", "timestamp", "date") if not _none(columns[name])]
+    numbers = [_numbers(columns[name]) for name in ("realtime", "timestamp", "date", "time")]
+    return pl.coalesce(*map(parse_rfc3339, texts), *numbers)
+
+
+def _numbers(values: Sequence[Any]) -> pl.Series:
+    """Numbers since 1970 as times, by their size in seconds, milli-, micro- or nanoseconds; else null."""
+    if _none(values):
+        return pl.Series("time", [None], dtype=TIME).new_from_index(0, len(values))
+    micros = [_micros(value) for value in values]
+    return pl.Series("time", micros, dtype=pl.Int64).cast(TIME)
+
+
+def _micros(value: object) -> int | None:
+    if isinstance(value, str):
+        if not (value.isascii() and value.isdigit() and len(value) <= 19):
+            return None
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1 << 63:
+        return None
+    for limit, unit in _UNITS:
+        if value < limit:
+            found = round(value * unit) if unit != 1.0 else int(value)
+            return found if found < _MICROS_LIMIT else None
+    found = int(value) // 1000
+    return found if found < _MICROS_LIMIT else None
+
+
+def _pods(columns: dict[str, Sequence[Any]]) -> pl.Expr:
+    paths = [_strings(columns[name]) for name in ("file", "tag")]
+    if not all(isinstance(log, str) for log in columns["log"]):
+        paths.append(_strings(columns["log"], lambda log: _dig(log, "file", "path")))
+    paths.append(_strings(columns["labels"], _inside(("filename",))))
+    named = pl.coalesce(*paths)
+    found = [_strings(columns[at], _inside(_PODS)) for at in ("kubernetes", "labels", "fields")]
+    found.append(_strings(columns["resource"], _inside(_PODS, "labels")))
+    return pl.coalesce(
+        _strings(columns["pod_name"]), *found, named.str.extract(_POD_LOG, 1), named.str.extract(_POD_LOG, 2)
+    )
+
+
+def _hosts(columns: dict[str, Sequence[Any]]) -> pl.Expr:
+    payload = _strings(columns["json_payload"], _inside(("_HOSTNAME",)))
+    found = [_strings(columns[at], _inside(_NODES)) for at in ("kubernetes", "labels", "fields")]
+    resource = _strings(columns["resource"], _inside(("node_name",), "labels"))
+    host = _strings(columns["host"], lambda host: host if isinstance(host, str) else _dig(host, "name"))
+    own = [_strings(columns[name]) for name in ("node", "node_name", "hostname")]
+    return pl.coalesce(own[0], payload, *found, own[1], resource, own[2], host)
+
+
+def _components(columns: dict[str, Sequence[Any]]) -> pl.Expr:
+    found = [_strings(columns[at], _inside(_WRITERS)) for at in ("json_payload", "labels", "fields")]
+    # GKE names the log of a node's unit after it: projects/PROJECT/logs/kubelet
+    log = _strings(columns["log_name"]).str.extract(r"/logs/([a-z0-9-]+)$", 1)
+    log = log.set(log.is_in(["stdout", "stderr"]), None)
+    own = [_strings(columns[name]) for name in ("identifier", "command")]
+    return pl.coalesce(*own, *found, log).str.strip_suffix(".service")
+
+
+def _fitted(known: pl.DataFrame) -> pl.DataFrame:
+    missing = [pl.lit(None, dtype).alias(name) for name, dtype in JSON_LINES.items() if name not in known.columns]
+    return (
+        known.with_columns(missing).with_columns(pl.col("docker", "lost").fill_null(False)).select(JSON_LINES.names())
+    )
+
+
+def _none(values: Sequence[Any]) -> bool:
+    return values.count(None) == len(values)
+
+
+def _strings(values: Sequence[Any], pick: Callable[[Any], object] | None = None) -> pl.Series:
+    """Those values, or what is picked of them, that are text; null for the others."""
+    if _none(values):
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(values))
+    if pick is not None:
+        values = [None if value is None else pick(value) for value in values]
+    try:
+        return pl.Series(values, dtype=pl.String, strict=True)
+    except (TypeError, pl.exceptions.PolarsError):
+        return pl.Series([value if isinstance(value, str) else None for value in values], dtype=pl.String)
+
+
+def _inside(keys: tuple[str, ...], *path: str) -> Callable[[Any], object]:
+    """The first of these keys of an object that is text, or an object with a name (Filebeat: `pod: {name}`)."""
+
+    def pick(value: Any) -> object:
+        place = _dig(value, *path)
+        if not isinstance(place, dict):
+            return None
+        for key in keys:
+            found = place.get(key)
+            found = found.get("name") if isinstance(found, dict) else found
+            if isinstance(found, str) and found:
+                return found
+        return None
+
+    return pick
+
+
+def _dig(value: Any, *path: str) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _bytes_as_text(message: object) -> object:
-    """journald gives a list of byte values where a message is not UTF-8 (systemd, Journal JSON Format)."""
-    if isinstance(message, list) and all(isinstance(byte, int) and 0 <= byte < 256 for byte in message):
+    """journald gives a list of byte values where a message is not UTF-8, and a list of values where it has several."""
+    if not isinstance(message, list):
+        return message
+    if message and all(isinstance(part, str) for part in message):
+        return "\n".join(message)
+    if all(isinstance(byte, int) and 0 <= byte < 256 for byte in message):
         return bytes(message).decode("utf-8", "replace")
-    return message
-
-
-def _place(place: dict[str, Any] | None, flat: str, nested: str) -> str | None:
-    """A name from Kubernetes metadata: Fluent Bit writes `pod_name`, Filebeat `pod: {name}`."""
-    if not place:
-        return None
-    inner = place.get(nested)
-    for value in (place.get(flat), inner.get("name") if isinstance(inner, dict) else None):
-        if isinstance(value, str) and value:
-            return value
     return None

@@ -1,7 +1,9 @@
 """klog: the logs of kubelet, kube-apiserver, scheduler, controllers and all else that logs with k8s.io/klog.
 
 Text (`I1121 22:47:00.621104   24706 kubelet.go:2406] "SyncLoop ADD" source="api" pods=["default/p0"]`) and JSON
-(`--logging-format=json`), bare or in a journal, syslog or a container runtime's file. A text header has neither year
+(`--logging-format=json`), bare or in a journal, syslog or a container runtime's file. A journal holds more writers
+than one: what the kernel and the container runtime wrote into it goes into their tables, so that no line of a node's
+journal is lost for having another kind. A text header has neither year
 nor zone: where the wrapper has a full time they are taken from it, line by line; else the year comes from
 `analyzer.sources.yearless` and the zone from the options. Lines are not signed: whoever may write a line of text into
 a message could forge an entry in the formats before klog quoted values.
@@ -10,29 +12,42 @@ a message could forge an entry in the formats before klog quoted values.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import polars as pl
 
-from analyzer.frames import KLOG_LINES, TIME
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, RUNTIME_MESSAGES, TIME
+from analyzer.sources import kernellines, runtimelines
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
-from analyzer.sources.klogentries import HEADER, JSON_HEADER, Entries
+from analyzer.sources.kernelclock import KernelRows
+from analyzer.sources.klogentries import JSON_HEADER, Entries
 from analyzer.sources.klogfields import json_fields, text_fields
-from analyzer.sources.klogwriters import Writers
-from analyzer.sources.lines import quote_lines
-from analyzer.sources.wrappers import Kind, Unwrapper, head_texts, wrapped_windows
+from analyzer.sources.klogheads import HEADER
+from analyzer.sources.klogwriters import Writers, host_in_name
+from analyzer.sources.lines import Window, quote_lines, text_head
+from analyzer.sources.runtimelines import RuntimeRows
+from analyzer.sources.wrappers import Unwrapper, detect_wrapper, unwrap, wrapped_windows
 from analyzer.sources.yearless import YearlessClock
+
+_LOOKED_AT = 200
+"""Lines of the first bytes that decide."""
 
 _COREDNS = r"^\[(?:INFO|ERROR|WARNING)\] |^CoreDNS-[0-9]"
 
 
 def identify(head: bytes) -> Match | None:
-    """By klog headers among the first lines; a journal may hold many lines of others."""
-    texts = head_texts(head)
+    """By klog headers among the first lines; a journal may hold many lines of others, of which those that are read
+    here too do not count."""
+    data = text_head(head)
+    whole = data[: data.rfind(b"\n") + 1] or data
+    lines = pl.concat(list(unwrap([Window(1, whole)], detect_wrapper(whole), Ledger()))).head(_LOOKED_AT)
+    texts = lines["text"]
     if not texts.len():
         return None
+    rest, _, _ = split(lines)
     headers = int((texts.str.contains(HEADER) | texts.str.contains(JSON_HEADER)).sum())
     preamble = int(texts.str.contains(r"^Log file created at: |^Log line format: \[IWEF\]").sum())
-    share = headers / texts.len()
+    share = headers / max(1, rest.height)
     reason = f"{headers} of the first {texts.len()} lines begin like klog entries"
     if texts.str.contains(_COREDNS).any() or not headers + preamble:
         return Match(0.1, reason) if headers else None
@@ -42,20 +57,70 @@ def identify(head: bytes) -> Match | None:
 
 
 def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -> Iterator[Batch]:
-    """Batches of KLOG_LINES, one row per entry; continuation lines belong to the entry before them.
+    """Batches of KLOG_LINES, one row per entry; continuation lines belong to the entry before them. Also batches of
+    KERNEL_MESSAGES and RUNTIME_MESSAGES where the prefix of a line names their writers.
 
     Lines of others are skipped as `not-a-record`, what looks like a header and is none as `malformed line`. The year,
     the zone and every turn of the clock are notes.
     """
-    clock = YearlessClock(item, options, ledger, "klog")
+    others = _Others(item, options, ledger)
+    clock = _Hinted(item, options, ledger, others.clock)
     wrapper, parts = wrapped_windows(stream, ledger)
-    unwrapper, entries, writers = Unwrapper(wrapper, ledger), Entries(ledger, clock), Writers(item)
-    reader = _Reader(item, ledger, clock, writers, stamped=wrapper.kind is Kind.SYSLOG)
+    unwrapper, writers = Unwrapper(wrapper, ledger, markers=True), Writers(item, ledger)
+    entries = Entries(ledger, clock, host_in_name(item.file_name))
+    reader = _Reader(item, ledger, clock, writers, stamped=wrapper.stamped)
+
+    def feed(lines: pl.DataFrame) -> Iterator[Batch]:
+        rest, of_kernel, of_runtime = split(lines)
+        yield from reader.batches(entries.feed(rest))  # the header of a journal, which tells the year, is among them
+        yield from others.batches(of_kernel, of_runtime)
+
     for window in parts:
-        yield from reader.batches(entries.feed(unwrapper.feed(window)))
-    if (rest := unwrapper.rest()) is not None:
-        yield from reader.batches(entries.feed(rest))
+        yield from feed(unwrapper.feed(window))
+    if (last := unwrapper.rest()) is not None:
+        yield from feed(last)
     yield from reader.batches(entries.rest())
+    others.tell()
+
+
+def split(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Unwrapped lines as those that may be klog's, the kernel's, and a container runtime's; each is in one of them."""
+    if lines["component"].null_count() == lines.height:
+        return lines, lines.clear(), lines.clear()
+    of_kernel, rest = kernellines.take(lines)
+    of_runtime, rest = runtimelines.take(rest)
+    return rest, of_kernel, of_runtime
+
+
+class _Others:
+    """The lines of other writers in a journal."""
+
+    def __init__(self, item: Item, options: ReadOptions, ledger: Ledger) -> None:
+        self._tz = options.tz
+        self.clock = YearlessClock(item, options, ledger, "the prefix of the kernel's and the runtime's lines")
+        self._kernel, self._runtime = KernelRows(item, ledger), RuntimeRows(item, ledger)
+
+    def batches(self, of_kernel: pl.DataFrame, of_runtime: pl.DataFrame) -> Iterator[Batch]:
+        if of_kernel.height:
+            lines = self.clock.stamped(of_kernel)
+            yield {KERNEL_MESSAGES: self._kernel.finish(kernellines.rows(lines, self._tz))}
+        if of_runtime.height and (rows := self._runtime.finish(of_runtime)).height:
+            yield {RUNTIME_MESSAGES: rows}
+
+    def tell(self) -> None:
+        self._kernel.tell()
+
+
+class _Hinted(YearlessClock):
+    """klog's clock; what the header of a journal says holds for the clock of its prefix too."""
+
+    def __init__(self, item: Item, options: ReadOptions, ledger: Ledger, other: YearlessClock) -> None:
+        super().__init__(item, options, ledger, "klog")
+        self._other = other
+
+    def hint(self, first: datetime, last: datetime, source: str) -> None:
+        super().hint(first, last, source)
+        self._other.hint(first, last, source)
 
 
 class _Reader:

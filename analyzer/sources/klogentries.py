@@ -8,11 +8,9 @@ from datetime import datetime
 import polars as pl
 
 from analyzer.sources.contract import Ledger
+from analyzer.sources.klogheads import HEAD, with_heads, without_head
 from analyzer.sources.wrappers import UNWRAPPED
 from analyzer.sources.yearless import YearlessClock
-
-HEADER = r"^[IWEF][0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6} +[0-9]+ [!-\\^-~]+:[0-9]+\](?: |$)"
-"""`Lmmdd hh:mm:ss.uuuuuu threadid file:line] `; digits are ASCII, the thread id has any length (klog, header.go)."""
 
 JSON_HEADER = r'^\{"ts":\s?[0-9]+(?:\.[0-9]+)?,\s?"(?:logger|caller|msg)":'
 """What component-base's JSON format begins with: milliseconds since 1970, then who logs; many programs write a `ts`."""
@@ -37,6 +35,7 @@ _FOREIGN = (
 
 _REPEATED = r"message repeated ([0-9]{1,9}) times: \["
 _CREATED = re.compile(r"^Log file created at: ([0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})")
+_MACHINE = re.compile(r"^Running on machine: ([^\s]{1,253})$")
 _JOURNAL = re.compile(
     r"^-- (?:Logs begin|Journal begins) at \w+ ([0-9-]{10} [0-9:]{8})[^,]*, ends? at \w+ ([0-9-]{10} [0-9:]{8})"
 )
@@ -44,16 +43,20 @@ _SUPPRESSED = re.compile(r"Suppressed ([0-9]{1,15}) messages from (\S+)")
 _NOTES_EACH = 3
 
 ENTRY = pl.Schema(
-    {name: dtype for name, dtype in UNWRAPPED.items() if name not in {"line_bytes", "pod"}} | {"writer": pl.String()}
+    {name: dtype for name, dtype in UNWRAPPED.items() if name not in {"line_bytes", "pod"}}
+    | {"writer": pl.String()}
+    | dict(HEAD)
 )
 """An entry before it is taken apart: `text` holds the header too, continuation lines are joined to it."""
+
+_LINE = [name for name in ENTRY if name not in HEAD]
 
 
 class Entries:
     """Assembles entries window by window; the last one of each writer waits for its continuation lines."""
 
-    def __init__(self, ledger: Ledger, clock: YearlessClock) -> None:
-        self._ledger, self._clock = ledger, clock
+    def __init__(self, ledger: Ledger, clock: YearlessClock, host: str | None = None) -> None:
+        self._ledger, self._clock, self._host = ledger, clock, host
         self._held = pl.DataFrame(schema=ENTRY)
         self._boots = 0
 
@@ -62,16 +65,17 @@ class Entries:
         lines = frame.with_columns(
             pl.concat_str("host", "component", "pod", separator="\n", ignore_nulls=True).alias("writer")
         )
-        lines = lines.select(ENTRY.names())
-        head = lines["text"].str.contains(HEADER)
-        if not head.all():
-            json = lines["text"].str.starts_with('{"ts":') & ~head
-            head |= json & lines["text"].str.contains(JSON_HEADER) if json.any() else head
-        heads, others = lines.filter(head), lines.filter(~head)
+        heads, others = with_heads(lines.select(_LINE))
+        json = others["text"].str.contains(JSON_HEADER)
+        if json.any():
+            heads = pl.concat([heads, without_head(others.filter(json))]).sort("number")
+            others = others.filter(~json)
         more = self._sort_out(others) if others.height else others
         heads = pl.concat([self._held, heads])
         if more.height:
             heads = self._attach(heads, more)
+        if self._host is not None:
+            heads = heads.with_columns(pl.col("host").fill_null(self._host))
         return self._hold_last(heads)
 
     def rest(self) -> pl.DataFrame:
@@ -138,12 +142,16 @@ class Entries:
     def _foreign(self, lines: pl.DataFrame) -> None:
         """Lines of others; some say what the log itself cannot."""
         self._ledger.skip("not-a-record", lines["number"].head(3).to_list(), lines.height)
-        telling = lines.filter(pl.col("text").str.contains(r"^-- |^Log file created at|Suppressed [0-9]"))
+        telling = lines.filter(
+            pl.col("text").str.contains(r"^-- |^Log file created at|^Running on machine|Suppressed [0-9]")
+        )
         for number, text in telling.head(1000).select("number", "text").iter_rows():
             if found := _CREATED.search(text):
                 moment = _moment(found[1], "%Y/%m/%d %H:%M:%S")
                 if moment:
                     self._clock.hint(moment, moment, "the header of the log file")
+            elif found := _MACHINE.search(text):
+                self._host = found[1]
             elif found := _JOURNAL.search(text):
                 first, last = (_moment(part, "%Y-%m-%d %H:%M:%S") for part in found.groups())
                 if first and last:

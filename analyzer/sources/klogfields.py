@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,7 +12,6 @@ import polars as pl
 from analyzer.frames.contract import TIME
 from analyzer.sources.klogentries import TEXT_LIMIT
 from analyzer.sources.secrets import scrub
-from analyzer.sources.yearless import DUMMY
 
 FIELDS = pl.Schema(
     {
@@ -24,10 +24,19 @@ FIELDS = pl.Schema(
     }
 )
 
-_CLOCK = 13
-"""Length of `mmdd hh:mm:ss`, which stands after the severity."""
+_QUOTED = r'^((?:[^"\\]|\\.)*)"'
+"""What stands before the first quote that is not escaped; anchored, so that it is matched in one pass."""
 
 _BLOCK = r"=<\n((?:\t[^\n]*\n)*) ?>?"
+_POD_IN_TEXT = (
+    r"([a-z0-9][a-z0-9.-]{0,252})_([a-z0-9][a-z0-9-]{0,62})\([0-9a-f][0-9a-f-]{7,35}\)"
+    r'|\bpod "([a-z0-9][a-z0-9.-]{0,252})_([a-z0-9][a-z0-9-]{0,62})"'
+)
+"""Lengths of names are those of RFC 1123 and 1035."""
+
+_WITH_UID = r"^([^/]+/[^/]+)/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+_UID_BYTES = 36
+
 _HINTS = (
     r"assw|ASSW|ecret|SECRET|oken|TOKEN|pi-key|pi_key|piKey|pikey|pi-Key|PI-KEY|PI_KEY|redential|REDENTIAL|uthoriz|UTHORIZ|ookie|OOKIE"
     r"|earer |asic |eyJ|AKIA|ASIA|ABIA|ACCA|rivate|PRIVATE|://"
@@ -47,25 +56,63 @@ _MILLISECONDS_LIMIT = 253_402_300_800_000.0
 
 def text_fields(entries: pl.DataFrame) -> pl.DataFrame:
     """FIELDS of entries in the text format, and `clock`: their local time held in the year DUMMY."""
-    raw = entries["text"]
-    end = raw.str.find("] ", literal=True)
-    if end.has_nulls():  # an entry without a text ends with its header
-        end = end.fill_null(raw.str.find("]", literal=True))
-    where = raw.str.slice(21, pl.select(end - 21).to_series()).str.strip_chars_start(" ").str.splitn(" ", 2)
-    day = (str(DUMMY) + raw.str.slice(1, _CLOCK)).str.to_datetime("%Y%m%d %H:%M:%S", time_unit="us", strict=False)
-    micros = raw.str.slice(_CLOCK + 2, 6).cast(pl.Int64, strict=False)
-    text = _safe(raw.str.slice(pl.select(end + 2).to_series()))
-    return pl.DataFrame(
-        {
-            "severity": raw.str.head(1),
-            "caller": where.struct.field("field_1"),
-            "message": _message(text),
-            "text": text,
-            "pod": _pod(text),
-            "error": _error(text),
-            "clock": (day.cast(pl.Int64) + micros).cast(pl.Datetime("us")),
-        }
+    raw = pl.col("text")
+    cut = entries.select(
+        raw.str.head(1).alias("severity"),
+        "caller",
+        raw.str.slice(pl.col("body")).alias("text"),
+        pl.col("clock").cast(pl.Datetime("us")),
     )
+    cut = cut.with_columns(_safe(cut["text"]))
+    ascii_only = cut["text"].str.len_bytes() == cut["text"].str.len_chars()
+    if ascii_only.all():
+        return _with_values(cut, by_place=True)
+    parts = [
+        _with_values(part, by_place=by_place)
+        for part, by_place in ((cut.filter(ascii_only), True), (cut.filter(~ascii_only), False))
+        if part.height
+    ]
+    order = pl.concat([ascii_only.arg_true(), (~ascii_only).arg_true()]).arg_sort()
+    return pl.concat(parts)[order]
+
+
+def _with_values(cut: pl.DataFrame, *, by_place: bool) -> pl.DataFrame:
+    """Message, pod and error of texts; `by_place`: all are ASCII, so that bytes are characters."""
+    text = pl.col("text")
+    seen = cut.select(
+        text.str.contains("=<\n", literal=True).alias("block"),
+        text.str.contains(" err=", literal=True).alias("err"),
+        text.str.contains(" pod=", literal=True).alias("pod"),
+        text.str.contains("\\", literal=True).alias("escape"),
+    )
+    block, err, pod, escape = seen.get_columns()
+    inside = (
+        cut.with_columns(outside=_without_blocks(cut["text"], block)) if block.any() else cut.with_columns(outside=text)
+    )
+    message = _message(inside, escape, by_place)
+    nothing = pl.lit(None, pl.String)
+    pods = _some(inside, pod, _pod, by_place) if pod.any() else _nothing(cut["text"])
+    free = ~cut["text"].str.starts_with('"') & pods.is_null()
+    if free.any():
+        pods = _put(pods, free, _named_in_text(cut["text"].filter(free)))
+    return cut.select(
+        "severity",
+        "caller",
+        message.alias("message"),
+        "text",
+        pods.alias("pod"),
+        _some(inside, err, _error, by_place).alias("error") if err.any() else nothing.alias("error"),
+        "clock",
+    )
+
+
+def _some(
+    texts: pl.DataFrame, there: pl.Series, values: Callable[[pl.DataFrame, bool], pl.Series], by_place: bool
+) -> pl.Series:
+    """The values of some of the texts; null for the others."""
+    if there.all():
+        return values(texts, by_place)
+    return _put(_nothing(texts["text"]), there, values(texts.filter(there), by_place))
 
 
 def _safe(text: pl.Series) -> pl.Series:
@@ -82,80 +129,122 @@ def _safe(text: pl.Series) -> pl.Series:
     return text
 
 
-def _message(text: pl.Series) -> pl.Series:
+def _message(texts: pl.DataFrame, escape: pl.Series, by_place: bool) -> pl.Series:
     """What stands between the quotes of a structured entry, unescaped; else the whole text."""
+    text = texts["text"]
     quoted = text.str.starts_with('"')
-    found = _until_quote(text.filter(quoted).str.slice(1))
-    places = quoted.arg_true().filter(found.is_not_null())
-    return text.clone().scatter(places, _unescape(found.drop_nulls()))  # scatter writes into the series itself
-
-
-def _until_quote(text: pl.Series) -> pl.Series:
-    """The text up to the first quote that is not escaped, still escaped; null where there is none."""
-    # not by find and slice: find counts bytes, slice counts characters
-    cut = text.str.splitn('"', 2).struct.unnest()
-    found = cut["field_0"]
-    if cut["field_1"].has_nulls():
-        found = pl.select(pl.when(cut["field_1"].is_not_null()).then(found)).to_series()
-    odd = found.str.contains("\\", literal=True).fill_null(False)
+    if not quoted.any():
+        return text
+    found = _until_quote(text.str.slice(1), by_place)
+    if not quoted.all() or found.has_nulls():
+        found = pl.select(pl.when(quoted & found.is_not_null()).then(found).otherwise(text)).to_series()
+    odd = escape & quoted
     if odd.any():
-        # anchored, so that it is matched in one pass
-        found = found.scatter(odd.arg_true(), text.filter(odd).str.extract(r'^((?:[^"\\]|\\.)*)"', 1))
-    return found
+        odd &= found.str.contains("\\", literal=True)
+    if not odd.any():
+        return found
+    whole = text.filter(odd)
+    return _put(found, odd, pl.select(pl.coalesce(_quoted(whole.str.slice(1)), whole)).to_series())
 
 
-def _after(text: pl.Series, part: str) -> pl.Series:
-    """What follows the first occurrence of a part; null where there is none."""
+def _put(text: pl.Series, where: pl.Series, values: pl.Series) -> pl.Series:
+    """The texts with other values where the mask is true."""
+    return text.clone().scatter(where.arg_true(), values)  # scatter writes into the series itself
+
+
+def _after(text: pl.Series, part: str, by_place: bool) -> pl.Series:
+    """What follows the first occurrence of a part; null where there is none.
+
+    `find` counts bytes and `slice` characters, so that only ASCII can be cut by place, which is cheaper.
+    """
+    if by_place:
+        return text.str.slice(text.str.find(part, literal=True) + len(part))
     return text.str.splitn(part, 2).struct.field("field_1")
 
 
-def _pod(text: pl.Series) -> pl.Series:
+def _until_quote(text: pl.Series, by_place: bool) -> pl.Series:
+    """The text up to its first quote; null where there is none."""
+    if by_place:
+        end = text.str.find('"', literal=True)
+        found, whole = text.str.slice(0, end), end.is_not_null()
+    else:
+        cut = text.str.splitn('"', 2).struct.unnest()
+        found, whole = cut["field_0"], cut["field_1"].is_not_null()
+    return found if whole.all() else pl.select(pl.when(whole).then(found)).to_series()
+
+
+def _quoted(texts: pl.Series) -> pl.Series:
+    """The text up to the first quote that is not escaped, unescaped; null where there is none."""
+    return _unescape(texts.str.extract(_QUOTED, 1))
+
+
+def _pod(texts: pl.DataFrame, by_place: bool) -> pl.Series:
     """pod= as namespace/name. Values of other keys cannot imitate it: in them quotes are escaped or lines indented."""
-    there = text.str.contains(" pod=", literal=True)
+    value = _until_quote(_after(texts["outside"], ' pod="', by_place), by_place)
+    long = (value.str.len_bytes() > _UID_BYTES).fill_null(False)
+    if long.any():
+        value = _put(value, long, value.filter(long).str.replace(_WITH_UID, "$1"))
+    odd = value.is_null() | ~value.str.contains("/", literal=True) | value.str.contains("\\", literal=True)
+    if not odd.any():
+        return value
+    values = value.filter(odd)
+    other = values.is_null() | values.str.contains("\\", literal=True)
+    if other.any():
+        values = _put(values, other, _odd_pod(texts.filter(odd)["outside"].filter(other)))
+    # before 1.21: name_namespace(uid)
+    return _put(value, odd, values.str.replace(r"^([^_ /]+)_([^_( /]+)(?:\([^)]*\))?$", "$2/$1"))
+
+
+def _named_in_text(texts: pl.Series) -> pl.Series:
+    """The pod that free text names as `name_namespace(uid)` or, in 2015, `pod "name_namespace"`; null if several.
+
+    kubelet/util/format/pod.go and container/helpers.go; structured entries since 1.21 have pod= instead.
+    """
+    there = texts.str.contains(_POD_IN_TEXT)
     if not there.any():
-        return _nothing(text)
-    lines = _without_blocks(text.filter(there))
-    value = _after(lines, ' pod="').str.extract(r'^([^"\\]*)"', 1)
-    odd = value.is_null()
-    if odd.any():
-        rest = lines.filter(odd)
-        named = _after(rest, " pod=").str.extract_groups(r'^\{"name":"([^"]+)","namespace":"([^"]+)"').struct.unnest()
-        bare = _after(_without_quoted(rest), " pod=").str.extract(r"^([^ \"<{&\\\n]+)", 1)
-        value = value.scatter(odd.arg_true(), (named.to_series(1) + "/" + named.to_series(0)).fill_null(bare))
-    old = ~value.str.contains("/", literal=True).fill_null(True)
-    if old.any():  # before 1.21: name_namespace(uid)
-        turned = value.filter(old).str.replace(r"^([^_ ]+)_([^_( ]+)(?:\([^)]*\))?$", "$2/$1")
-        value = value.scatter(old.arg_true(), turned)
-    return _nothing(text).scatter(there.arg_true(), value)
+        return _nothing(texts)
+    found = texts.filter(there).str.extract_all(_POD_IN_TEXT)
+    pods = found.list.eval(pl.element().str.replace(_POD_IN_TEXT, "$2$4/$1$3")).list.unique()
+    return _put(_nothing(texts), there, pl.select(pl.when(pods.list.len() == 1).then(pods.list.first())).to_series())
 
 
-def _error(text: pl.Series) -> pl.Series:
+def _odd_pod(lines: pl.Series) -> pl.Series:
+    """pod= where it is no plain text in quotes."""
+    after = lines.str.splitn(" pod=", 2).struct.field("field_1")
+    named = after.str.extract_groups(r'^\{"name":"([^"]+)","namespace":"([^"]+)"').struct.unnest()
+    unquoted = _without_quoted(lines).str.splitn(" pod=", 2).struct.field("field_1")
+    bare = unquoted.str.extract(r"^([^ \"<{&\\\n]+)", 1)
+    return (named.to_series(1) + "/" + named.to_series(0)).fill_null(bare)
+
+
+def _error(texts: pl.DataFrame, by_place: bool) -> pl.Series:
     """err=, unescaped; null where it says that there was none."""
-    there = text.str.contains(" err=", literal=True)
-    if not there.any():
-        return _nothing(text)
-    lines = text.filter(there)
-    outside = _without_blocks(lines)
-    found = _until_quote(_after(outside, ' err="'))
-    found = found.scatter(found.is_not_null().arg_true(), _unescape(found.drop_nulls()))
+    after = _after(texts["outside"], ' err="', by_place)
+    found = _until_quote(after, by_place)
+    odd = found.str.contains("\\", literal=True).fill_null(False)
+    if odd.any():
+        found = _put(found, odd, _quoted(after.filter(odd)))
     odd = found.is_null()
     if odd.any():
-        block = _after(lines.filter(odd), " err=<\n").str.extract(r"^((?:\t[^\n]*(?:\n|$))*)", 1)
-        found = found.scatter(odd.arg_true(), block.str.replace_all(r"(?m)^\t", "").str.strip_suffix("\n"))
+        block = (
+            texts["text"]
+            .filter(odd)
+            .str.splitn(" err=<\n", 2)
+            .struct.field("field_1")
+            .str.extract(r"^((?:\t[^\n]*(?:\n|$))*)", 1)
+        )
+        found = _put(found, odd, block.str.replace_all(r"(?m)^\t", "").str.strip_suffix("\n"))
         odd = found.is_null()
     if odd.any():
-        bare = _after(_without_quoted(outside.filter(odd)), " err=").str.extract(r'^([^ "<\\\n][^ \n]*)', 1)
-        bare = pl.select(pl.when(~bare.is_in(["null", "nil"])).then(bare)).to_series()
-        found = found.scatter(odd.arg_true(), bare)
-    return _nothing(text).scatter(there.arg_true(), found)
+        bare = _without_quoted(texts["outside"].filter(odd)).str.splitn(" err=", 2).struct.field("field_1")
+        bare = bare.str.extract(r'^([^ "<\\\n][^ \n]*)', 1)
+        found = _put(found, odd, pl.select(pl.when(~bare.is_in(["null", "nil"])).then(bare)).to_series())
+    return found
 
 
-def _without_blocks(lines: pl.Series) -> pl.Series:
+def _without_blocks(lines: pl.Series, there: pl.Series) -> pl.Series:
     """The lines with what stands in `=<` blocks taken out: it may look like anything."""
-    there = lines.str.contains("=<\n", literal=True)
-    if not there.any():
-        return lines
-    return lines.clone().scatter(there.arg_true(), lines.filter(there).str.replace_all(_BLOCK, "=<>"))
+    return _put(lines, there, lines.filter(there).str.replace_all(_BLOCK, "=<>"))
 
 
 def _without_quoted(lines: pl.Series) -> pl.Series:
@@ -172,11 +261,12 @@ def _unescape(text: pl.Series) -> pl.Series:
     there = text.str.contains("\\", literal=True)
     if not there.any():
         return text
-    plain = text.filter(there).str.replace_many(list(_ESCAPES), list(_ESCAPES.values()))
+    plain = text.filter(there).str.replace_many(list(GO_ESCAPES), list(GO_ESCAPES.values()))
     return text.clone().scatter(there.arg_true(), plain)
 
 
-_ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n", "\\t": "\t", "\\r": "\r"}
+GO_ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n", "\\t": "\t", "\\r": "\r"}
+"""What strconv.Quote commonly writes; control signs and what no terminal shows stay as `\\x1b` and `\\u200b`."""
 
 _JSON = msgspec.json.Decoder(dict[str, Any])
 

@@ -1,17 +1,35 @@
-"""Which component wrote a klog: by the prefix of its lines, else by the source files that only it has."""
+"""Which component wrote a klog: by the prefix of its lines, the name of its file, else by the source files that only it
+has."""
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
-from analyzer.sources.contract import Item
+from analyzer.sources.contract import Item, Ledger
 
-_ALIASES = {"kubenswrapper": "kubelet", "hyperkube": "kubelet", "hollow-kubelet": "kubelet"}
-"""OpenShift runs its kubelet under these names."""
+_ALIASES = {
+    "kubenswrapper": "kubelet",  # OpenShift
+    "hyperkube": "kubelet",
+    "hollow-kubelet": "kubelet",
+    "dns-autoscaler": "cluster-proportional-autoscaler",
+    "coredns-autoscaler": "cluster-proportional-autoscaler",
+    "liveness-probe": "livenessprobe",
+}
+"""Other names under which components run."""
 
-_KNOWN = (
-    r"^(?:kubelet|kube-[a-z-]+|cloud-controller-manager|k3s(?:-agent|-server)?|rke2(?:-agent|-server)?|microk8s\..*)$"
+_NAMES = (
+    *("kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "kube-aggregator"),
+    *("cloud-controller-manager", "cluster-autoscaler", "cluster-proportional-autoscaler", "metrics-server"),
+    *("csi-provisioner", "csi-attacher", "csi-resizer", "csi-snapshotter", "snapshot-controller", "livenessprobe"),
+    *("node-driver-registrar", "csi-external-health-monitor-controller", "kube-state-metrics", "konnectivity-agent"),
 )
+"""Programs that log with klog, by the names of their images (the kubernetes, kubernetes-csi and -sigs projects)."""
+
+_KNOWN = rf"^(?:{'|'.join(_NAMES)}|kube-[a-z-]+|k3s(?:-agent|-server)?|rke2(?:-agent|-server)?|microk8s\..*)$"
+
+_IN_NAME = re.compile(rf"(?<![a-z0-9])({'|'.join(sorted((*_NAMES, *_ALIASES), key=len, reverse=True))})(?![a-z0-9])")
 
 _FILES: dict[str, tuple[str, ...]] = {
     "kubelet": (
@@ -62,35 +80,89 @@ _FILES: dict[str, tuple[str, ...]] = {
         *("resource_quota_controller.go", "namespace_controller.go", "taint_eviction.go", "gc_controller.go"),
     ),
     "kube-proxy": (*("proxier.go", "server_linux.go", "server_others.go", "topologycache.go"),),
+    "cluster-autoscaler": (
+        *("static_autoscaler.go", "clusterstate.go", "auto_scaling_groups.go", "filter_out_schedulable.go"),
+        *("scale_up.go", "scale_down.go", "pre_filtering_processor.go", "eligibility.go", "actuator.go"),
+    ),
+    "cluster-proportional-autoscaler": ("autoscaler_server.go", "linear_controller.go", "ladder_controller.go"),
+    "csi-provisioner": ("csi-provisioner.go",),
+    "csi-attacher": ("csi_handler.go", "trivial_handler.go"),
+    "csi-resizer": ("csi_resizer.go",),
+    "snapshot-controller": ("snapshot_controller.go", "snapshot_controller_base.go"),
+    "node-driver-registrar": ("node_register.go",),
 }
 """Source files, by base name, that one component logs from and no other (Kubernetes 1.20 to 1.36)."""
 
 _VOTES = {file: component for component, files in _FILES.items() for file in files}
+_VOTING = rf"^(?:{'|'.join(re.escape(file) for file in sorted(_VOTES))}):"
+
+
+_KLOG_NAME = re.compile(r"^([^.]+)\.(.+)\.[^.]+\.log\.(?:INFO|WARNING|ERROR|FATAL)\.[0-9]{8}-[0-9]{6}\.[0-9]+")
+"""`program.host.user.log.SEVERITY.yyyymmdd-hhmmss.pid` (klog, klog_file.go, logName); such a host has no domain."""
+
+_NOTES = 3
+
+
+def host_in_name(file_name: str) -> str | None:
+    """The host that klog writes into the names of its own files."""
+    found = _KLOG_NAME.match(file_name)
+    return found[2] if found else None
 
 
 class Writers:
-    """Names the writer of entries; what the content told once holds for the rest of the input."""
+    """Names the writer of entries, with the reason as a note; what was told once holds for the rest of the input."""
 
-    def __init__(self, item: Item) -> None:
-        self._name = item.file_name
-        self._told: str | None = None
+    def __init__(self, item: Item, ledger: Ledger) -> None:
+        self._item, self._ledger = item, ledger
+        self._told = _in_name(item.file_name)
+        self._noted: set[str] = set()
+        self._by_content = self._told is None
+        self._reason = "by the name of the file"
 
     def name(self, prefix: pl.Series, fields: pl.DataFrame) -> pl.Series:
-        """The component per entry; null where neither prefix nor content nor file name tells."""
-        named = prefix.replace(_ALIASES) if prefix.is_not_null().any() else prefix
+        """The component per entry; null where neither prefix nor file name nor content tells."""
+        prefixed = prefix.is_not_null().any()
+        named = (
+            prefix.str.replace(r"^[a-z]+-(cloud-controller-manager)$", "$1").replace(_ALIASES) if prefixed else prefix
+        )
         known = named.is_not_null() & named.str.contains(_KNOWN).fill_null(False)
+        if prefixed and known.any():
+            for component in sorted(named.filter(known).unique().to_list()):
+                self._note(component, "by the prefix of its lines")
         if known.all():
             return named
-        self._told = self._told or self._vote(fields.filter(~known)["caller"]) or self._by_file_name()
+        if self._by_content:
+            self._look(fields.filter(~known)["caller"])
+        if self._told is None:
+            return pl.select(pl.when(known).then(named)).to_series()
+        self._note(self._told, self._reason)
         return pl.select(pl.when(known).then(named).otherwise(pl.lit(self._told, pl.String))).to_series()
 
-    def _vote(self, callers: pl.Series) -> str | None:
-        files = callers.str.splitn(":", 2).struct.field("field_0").value_counts()
-        votes: dict[str, int] = {}
-        for file, count in files.iter_rows():
-            if (component := _VOTES.get(file)) is not None:
-                votes[component] = votes.get(component, 0) + count
-        return max(sorted(votes), key=lambda component: votes[component], default=None)
+    def _note(self, component: str, reason: str) -> None:
+        if component not in self._noted and len(self._noted) < _NOTES:
+            self._noted.add(component)
+            self._ledger.note(f"written by {component}: {reason}")
 
-    def _by_file_name(self) -> str | None:
-        return next((component for component in sorted(_FILES) if component in self._name), None)
+    def _look(self, callers: pl.Series) -> None:
+        """By the source files, else by the nearest folder whose name is that of a component."""
+        lines = callers.value_counts()
+        files: dict[str, int] = {}
+        for caller, count in lines.filter(pl.col("caller").str.contains(_VOTING)).iter_rows():
+            file = caller.partition(":")[0]
+            files[file] = files.get(file, 0) + count
+        votes: dict[str, int] = {}
+        for file, count in files.items():
+            votes[_VOTES[file]] = votes.get(_VOTES[file], 0) + count
+        if votes:
+            self._told = max(sorted(votes), key=lambda component: votes[component])
+            best = max(sorted(f for f in files if _VOTES[f] == self._told), key=lambda file: files[file])
+            self._reason, self._by_content = f"by source files that only it has, such as {best}", False
+        elif self._told is None:
+            folders = reversed(re.split(r"[/!]", self._item.id)[:-1])
+            self._told = next((name for folder in folders if (name := _in_name(folder))), None)
+            self._reason = "by the name of its folder"
+
+
+def _in_name(name: str) -> str | None:
+    found = _IN_NAME.search(name.lower())
+    return _ALIASES.get(found[1], found[1]) if found else None

@@ -1,14 +1,18 @@
 """Newline-aligned windows over a byte stream: lines are never cut, never copied twice, and numbered from 1.
 
-Text is made UTF-8 here: a byte order mark is taken off and UTF-16 is decoded, so that nobody behind this module has
-to think of them. Lines end at a line feed and nowhere else; a carriage return before it belongs to the ending.
+Text is made UTF-8 here: a byte order mark is taken off and UTF-16 is decoded, and documents that hold log lines are
+made lines (`analyzer.sources.exports`), so that nobody behind this module has to think of them. Lines end at a line
+feed and nowhere else; a carriage return before it belongs to the ending. Of a hole full of NULs, which a crash of a
+node leaves in a file, one NUL stays; the others are counted.
 """
 
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,7 @@ import numpy.typing as npt
 import polars as pl
 
 from analyzer.sources.contract import ByteStream, Ledger
+from analyzer.sources.exports import export_of
 
 Numbers = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -29,6 +34,10 @@ LINE_LIMIT = 64 << 20
 QUOTE_LIMIT = 2048
 """Bytes of one quoted line."""
 
+HOLE = 64
+"""NUL bytes in a row from which they are a hole: file systems leave whole blocks, text has none."""
+
+_HOLE = re.compile(rb"\0{%d,}" % HOLE)
 _NEWLINE, _RETURN = 10, 13
 _VIEW_INLINE = 12
 """Strings up to this length lie inside their Arrow view itself (Arrow columnar format, variable-size binary view)."""
@@ -50,7 +59,10 @@ def windows(stream: ByteStream, ledger: Ledger, size: int = WINDOW, limit: int =
     parts: list[bytes] = []
     held = 0
     dropping = False
+    holes = _Holes()
     for chunk in _utf8_chunks(stream, ledger, size):
+        if bytes(HOLE) in chunk:
+            chunk = holes.closed(chunk, number)
         cut = chunk.rfind(b"\n")
         if dropping:
             first = chunk.find(b"\n")
@@ -71,10 +83,35 @@ def windows(stream: ByteStream, ledger: Ledger, size: int = WINDOW, limit: int =
         parts, held = ([rest], len(rest)) if rest else ([], 0)
         yield Window(number, data)
         number += data.count(b"\n")
+    holes.tell(ledger)
     if dropping:
         ledger.skip("line too long", [number])
     elif parts:
         yield Window(number, b"".join(parts))
+
+
+class _Holes:
+    """Counts what NUL-filled holes take away."""
+
+    def __init__(self) -> None:
+        self._lost = self._count = self._first = 0
+
+    def closed(self, chunk: bytes, number: int) -> bytes:
+        """The chunk, which begins in that line, with one NUL for each hole."""
+        made = _HOLE.sub(b"\0", chunk)
+        if not self._count:
+            found = _HOLE.search(chunk)
+            self._first = number + chunk.count(b"\n", 0, found.start() if found else 0)
+        self._lost += len(chunk) - len(made)
+        self._count += 1
+        return made
+
+    def tell(self, ledger: Ledger) -> None:
+        if self._lost:
+            ledger.note(
+                f"line {self._first}: {self._lost:,} NUL bytes stand where text was lost, as a crash of the node "
+                "leaves them; they were left out"
+            )
 
 
 def quote_lines(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
@@ -96,7 +133,8 @@ def quote_lines(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
 
 def text_head(head: bytes) -> bytes:
     """The first bytes of an input as `windows` would give them: UTF-8 without a mark."""
-    return b"".join(_utf8_chunks(_Bytes(head), Ledger(), max(1, len(head))))
+    text = b"".join(_utf8_chunks(_Bytes(head), Ledger(), max(1, len(head)), guess=True))
+    return _HOLE.sub(b"\0", text) if bytes(HOLE) in text else text
 
 
 def line_frame(window: Window) -> pl.DataFrame:
@@ -151,8 +189,29 @@ class _Bytes:
         return part
 
 
-def _utf8_chunks(stream: ByteStream, ledger: Ledger, size: int) -> Iterator[bytes]:
-    """Chunks of about `size` bytes, in UTF-8 and without a byte order mark."""
+def _utf8_chunks(stream: ByteStream, ledger: Ledger, size: int, *, guess: bool = False) -> Iterator[bytes]:
+    """Chunks of about `size` bytes, in UTF-8, without a byte order mark, and of lines; of a document that breaks off
+    before its first record ends, what can be had of that if `guess`."""
+    chunks = _decoded_chunks(stream, ledger, size)
+    first = next(chunks, b"")
+    export = export_of(first)
+    if export is None:
+        if first:
+            yield first
+        yield from chunks
+        return
+    ledger.note(f"{export.name}: its records are numbered in their order")
+    given = False
+    for chunk in chain([first], chunks):
+        if made := export.feed(chunk):
+            given = True
+            yield made
+    if rest := export.guess() if guess and not given else export.end(ledger):
+        yield rest
+
+
+def _decoded_chunks(stream: ByteStream, ledger: Ledger, size: int) -> Iterator[bytes]:
+    """Chunks in UTF-8 and without a byte order mark."""
     chunk = _read_full(stream, size)
     mark = next((mark for mark in _MARKS if chunk.startswith(mark)), None)
     encoding = _bare_utf16(chunk) if mark is None else _MARKS[mark]

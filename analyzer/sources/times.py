@@ -58,6 +58,13 @@ def localise(naive: pl.Series, tz: str, folded: pl.Series | None = None) -> pl.S
     return first
 
 
+def offsets(tz: str) -> set[float]:
+    """Hours that a zone is ahead of UTC in the months of a year of today's rules, without 0."""
+    where = zone(tz)
+    moments = (datetime(2026, month, 15, tzinfo=where).utcoffset() for month in range(1, 13))
+    return {offset.total_seconds() / 3600 for offset in moments if offset}
+
+
 def ambiguous(naive: pl.Series, tz: str) -> pl.Series:
     """True for local times that occur twice in that zone."""
     if tz == "UTC":

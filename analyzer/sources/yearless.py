@@ -16,7 +16,7 @@ import polars as pl
 from analyzer.frames.contract import TIME
 from analyzer.sources.contract import Item, Ledger, ReadOptions
 from analyzer.sources.discover import STDIN
-from analyzer.sources.times import ambiguous, localise, missing, utc
+from analyzer.sources.times import ambiguous, localise, missing, offsets, utc
 
 Micros = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -26,6 +26,7 @@ DUMMY = 2000
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
+_YEAR = 366 * DAY
 
 STEP_SEEN = 60 * SECOND
 """A fall back of the clock by less is disorder between threads [an engineering default]."""
@@ -64,6 +65,7 @@ class YearlessClock:
 
     def __init__(self, item: Item, options: ReadOptions, ledger: Ledger, what: str) -> None:
         self._item, self._options, self._ledger, self._what = item, options, ledger, what
+        self._tz = options.tz
         self._hint: tuple[datetime, datetime, str] | None = None
         self._base: int | None = None
         self._known = self._compared = False
@@ -136,17 +138,27 @@ class YearlessClock:
         return whole.scatter((~there).arg_true(), self.place(dummy.filter(~there), numbers.filter(~there)))
 
     def compare(self, stamps: pl.Series, dummy: pl.Series) -> None:
-        """Note where a prefix without a zone and the log's own time are in different zones."""
+        """Note where a prefix without a zone and the log's own time are in different zones.
+
+        A prefix that is as far from the log's own time as the user's zone is from UTC is in that zone: then the log's
+        own time is UTC, as in the logs of containers, whose clocks are set to no zone.
+        """
         if self._compared or not stamps.is_not_null().any():
             return
         self._compared = True
         prefix = _stamp_times(stamps.head(MEDIAN_OF * 10))
-        ahead = (prefix.cast(pl.Int64) - dummy.head(prefix.len()).cast(pl.Int64)).drop_nulls().median()
+        apart = prefix.cast(pl.Int64) - dummy.head(prefix.len()).cast(pl.Int64)
+        # around New Year one of the two may be in the year before
+        ahead = ((apart.drop_nulls() + _YEAR // 2) % _YEAR - _YEAR // 2).median()
         hours = 0.0 if ahead is None else round(float(ahead) / QUARTER) / 4  # type: ignore[arg-type]  # untyped by polars
-        if hours and abs(hours) <= ZONE_LIMIT / (3600 * SECOND):
-            self._ledger.note(
-                f"the prefix is {hours:+g} h from {self._what}'s own time: the zones differ; its own time was used"
-            )
+        if not hours or abs(hours) > ZONE_LIMIT / (3600 * SECOND):
+            return
+        told = f"the prefix is {hours:+g} h from {self._what}'s own time: "
+        if hours in offsets(self._tz):
+            self._ledger.note(f"{told}it is in {self._tz}, the own time in UTC, which was used")
+            self._tz = "UTC"
+        else:
+            self._ledger.note(f"{told}the zones differ; its own time was used")
 
     def _turn(self, moments: Micros, lines: Micros) -> Micros:
         """Years since the first line, for each time; keeps what the next window has to know."""
@@ -181,7 +193,7 @@ class YearlessClock:
         return np.asarray(years, np.int64)
 
     def _localise(self, naive: pl.Series, moments: Micros, lines: Micros) -> pl.Series:
-        tz = self._options.tz
+        tz = self._tz
         if tz == "UTC":
             return localise(naive, tz)
         twice = ambiguous(naive, tz).to_numpy()
@@ -206,7 +218,7 @@ class YearlessClock:
         """The year of the first line, with a note on where it comes from."""
         leap = bool((moments // DAY == _FEB_29).any())
         year, source = self._year(moments, years, leap)
-        zone = "UTC (--tz sets it)" if self._options.tz == "UTC" else self._options.tz
+        zone = "UTC (--tz sets it)" if self._options.tz == "UTC" else self._tz
         if year is None:
             self._ledger.note(f"{self._what} has no year and nothing tells it: its lines have no time (--year sets it)")
             return None
@@ -262,16 +274,18 @@ def _nearest_years(moments: Micros, near: Micros) -> Micros:
 
 def in_year(moments: Micros, years: Micros | int) -> tuple[Micros, Mask]:
     """Times of the year DUMMY moved to those years, as microseconds since 1970, and whether they exist there."""
-    into = moments - _START
+    into = moments - START
     day = into // DAY
     year = np.broadcast_to(np.asarray(years, np.int64), moments.shape)
     common = ~((year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0)))
-    exists = ~(common & (day == _FEB_29 - _START // DAY))
+    exists = ~(common & (day == _FEB_29 - START // DAY))
     start = (year - 1970).astype("datetime64[Y]").astype("datetime64[us]").astype(np.int64)
-    return start + into - np.where(common & (day > _FEB_29 - _START // DAY), DAY, 0), exists
+    return start + into - np.where(common & (day > _FEB_29 - START // DAY), DAY, 0), exists
 
 
-_START = int((datetime(DUMMY, 1, 1, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
+START = int((datetime(DUMMY, 1, 1, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
+"""Microseconds since 1970 at which the year DUMMY begins."""
+
 _FEB_29 = int((datetime(DUMMY, 2, 29, tzinfo=UTC) - _EPOCH) / timedelta(days=1))
 
 

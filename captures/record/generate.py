@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import apiserver_throttle_storm
 import audit_log_flood
+import dns_backend_blackhole
+import dns_query_flood
 import dns_search_chain
 import imds_credential_storm
 import outage
@@ -17,7 +19,17 @@ import quiet
 
 CASES: dict[str, Callable[[], None]] = {
     module.NAME: module.main
-    for module in (apiserver_throttle_storm, audit_log_flood, dns_search_chain, imds_credential_storm, outage, quiet)
+    for module in (
+        *(
+            apiserver_throttle_storm,
+            audit_log_flood,
+            dns_backend_blackhole,
+            dns_query_flood,
+            dns_search_chain,
+            imds_credential_storm,
+        ),
+        *(outage, quiet),
+    )
 }
 
 

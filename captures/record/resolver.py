@@ -132,6 +132,8 @@ class CoreDns:
     tallies: dict[str, Tally] = field(default_factory=dict)
     seen: int = 0
     """Queries in the capture."""
+    moments: list[int] = field(default_factory=list)
+    """When each query was asked."""
     warm: dict[str, int] = field(default_factory=dict)
     """Until when an outside answer is in the cache."""
 
@@ -173,6 +175,7 @@ class CoreDns:
             line = f"[INFO] {client}:{port} - {ident} {body} {said.rcode} {said.flags} {len(said.reply)} {seconds}s"
             self.say(at + took + self.rng.randrange(20, 60), line)
         self.tally(client).queries += 1
+        self.moments.append(at)
         return Exchange(qtype=qtype, asked=at, answered=back, rcode=said.rcode, wire=wire)
 
     def pair(self, at: int, stub: Stub, name: str) -> tuple[Exchange, ...]:

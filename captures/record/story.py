@@ -9,7 +9,10 @@ from pathlib import Path
 from cluster import rfc3339
 
 HOME = Path(__file__).resolve().parent.parent
-DETECTORS = ("dns-search-chain", "imds-credential-storm", "apiserver-throttle-storm", "audit-log-flood")
+DETECTORS = (
+    *("dns-search-chain", "dns-query-flood", "dns-client-timeout", "dns-backend-blackhole", "imds-credential-storm"),
+    *("apiserver-throttle-storm", "audit-log-flood"),
+)
 
 
 @dataclass

@@ -210,12 +210,12 @@ def test_a_body_that_nests_deeper_than_any_decoder_goes_is_left_out(place: str) 
 
 def test_an_empty_file_and_a_foreign_one_are_refused_with_a_reason() -> None:
     nginx = b'192.0.2.1 - - [01/Jan/2026:00:00:01 +0000] "GET / HTTP/1.1" 200 5\n' * 3
-    gke = b'{"protoPayload":{"methodName":"io.k8s.core.v1.pods.create"}}\n'
+    gke = b'{"protoPayload":{"methodName":"google.container.v1.ClusterManager.CreateCluster"}}\n'
     for data, words in (
         (b"", "empty"),
         (b"\n \n", "empty"),
         (nginx, "3 records; it looks like an access"),
-        (gke, "GKE"),
+        (gke, "Google Cloud"),
     ):
         with pytest.raises(InputError, match=words):
             read(data)

@@ -78,10 +78,31 @@ def test_thread_ids_of_any_width_are_read(header: str) -> None:
         ("pod=<nil>", None),
         ('pods=["shop/web-0"]', None),
         ("podUID=1234", None),
+        ('pod="shop/web-0/0f0e0d0c-0001-0002-0003-000000000004"', "shop/web-0"),
+        ('pod="web-0"', "web-0"),
     ],
 )
 def test_pods_are_namespace_and_name(written: str, pod: str | None) -> None:
     assert values("pod", line(f'"m" {written} x="y"')) == [pod]
+
+
+UID = "0f0e0d0c-0001-0002-0003-000000000004"
+
+
+@pytest.mark.parametrize(
+    ("text", "pod"),
+    [
+        (f'Error syncing pod {UID} ("web-0_shop({UID})"), skipping: failed to "StartContainer"', "shop/web-0"),
+        (f'SyncLoop (ADD, "api"): "web-0_shop({UID})"', "shop/web-0"),
+        (f'SyncLoop (ADD, "api"): "web-0_shop({UID}), web-1_shop({UID})"', None),
+        ('Failed to pull image "x/kube-ui:v2" from pod "kube-ui-v2-ojp6m_kube-system"', "kube-system/kube-ui-v2-ojp6m"),
+        ("static pod kube-proxy-n1_kube-system(0123456789abcdef0123456789abcdef) is gone", "kube-system/kube-proxy-n1"),
+        ("a_b(c) is no pod", None),
+        (f'"m" output="web-0_shop({UID})"', None),
+    ],
+)
+def test_free_text_of_older_kubelets_names_pods_too(text: str, pod: str | None) -> None:
+    assert values("pod", line(text)) == [pod]
 
 
 @pytest.mark.parametrize(
@@ -261,6 +282,62 @@ def test_the_content_tells_the_component_of_a_bare_log() -> None:
     assert values("component", line("x", caller="schedule_one.go:1")) == ["kube-scheduler"]
     assert values("component", line("x", caller="unheard_of.go:1")) == [None]
     assert values("component", line("x", caller="unheard_of.go:1"), name="kube-proxy.log") == ["kube-proxy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "caller", "component", "reason"),
+    [
+        ("kube-proxy.log", "kubelet.go:1", "kube-proxy", "by the name of the file"),
+        ("kubelet.n1.root.log.INFO.20260314-080000.12", "x.go:1", "kubelet", "by the name of the file"),
+        ("x/cluster-autoscaler-7d_kube-system_cluster-autoscaler-0.log", "x.go:1", "cluster-autoscaler", "of the file"),
+        ("pods/coredns-autoscaler/0.log", "x.go:1", "cluster-proportional-autoscaler", "by the name of its folder"),
+        ("pods/csi-provisioner/0.log", "csi_handler.go:12", "csi-attacher", "such as csi_handler.go"),
+        ("pods/csi-provisioner/0.log", "connection.go:12", "csi-provisioner", "by the name of its folder"),
+        ("aws-cloud-controller-manager.log", "x.go:1", "cloud-controller-manager", "by the name of the file"),
+        ("0.log", "static_autoscaler.go:1", "cluster-autoscaler", "such as static_autoscaler.go"),
+        ("0.log", "x.go:1", None, ""),
+    ],
+)
+def test_the_writer_is_told_with_the_reason(name: str, caller: str, component: str | None, reason: str) -> None:
+    reading = read(line("one", caller=caller), name=name)
+    assert reading.column(KLOG_LINES, "component") == [component]
+    assert (f"written by {component}: " in reading.notes) == (component is not None)
+    assert reason in reading.notes
+
+
+def test_the_prefix_of_a_line_counts_before_all() -> None:
+    reading = read(f"Mar 14 09:00:00 n1 cluster-autoscaler[1]: {line('one')}", name="kubelet.log")
+    assert reading.column(KLOG_LINES, "component") == ["cluster-autoscaler"]
+    assert "written by cluster-autoscaler: by the prefix of its lines" in reading.notes
+
+
+def test_the_host_is_that_of_klogs_own_header_or_file_name() -> None:
+    assert values("host", "Running on machine: node-7", line("one")) == ["node-7"]
+    assert values("host", line("one"), name="kubelet.node-1.root.log.INFO.20260314-080000.12") == ["node-1"]
+    assert values("host", line("one"), name="kubelet.log") == [None]
+
+
+def test_a_panic_belongs_to_its_entry_up_to_the_limit() -> None:
+    dump = [
+        "panic: runtime error",
+        "",
+        "goroutine 1 [running]:",
+        "main.main()",
+        "\t/go/src/x.go:12 +0x1d",
+        *["f()"] * 3000,
+    ]
+    reading = read(line("boom", head="F"), *dump, line("next"))
+    first, second = reading.column(KLOG_LINES, "text")
+    assert str(first).startswith("boom\npanic: runtime error\ngoroutine 1 [running]:\nmain.main()\n\t/go/src/x.go:12")
+    assert len(str(first)) <= 4096
+    assert second == "next"
+    assert reading.report.records == reading.report.used == 2
+
+
+def test_an_entry_of_2015_is_read() -> None:
+    text = 'Failed to pull image "gcr.io/x/kube-ui:v2" from pod "kube-ui-v2-ojp6m_kube-system": <html lang=en>'
+    [row] = rows(f"W1127 10:42:16.169000    3395 manager.go:1897] {text}")
+    assert (row["severity"], row["caller"], row["message"]) == ("W", "manager.go:1897", text)
 
 
 def test_entries_of_a_journal_keep_to_their_writer() -> None:

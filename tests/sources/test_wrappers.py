@@ -109,7 +109,7 @@ def test_each_wrapper_is_recognised_and_taken_off(name: str) -> None:
 
 
 def test_lines_that_do_not_fit_are_passed_on_as_they_are() -> None:
-    odd = "-- Boot 0123 --"
+    odd = "-- torn --"
     frame = unwrapped([WRAPPED["journalctl short"][0], odd, WRAPPED["journalctl short"][0]])
     assert frame["text"].to_list() == [LINE, odd, LINE]
     assert frame["host"].to_list() == ["node-1", None, "node-1"]
@@ -172,7 +172,7 @@ def test_a_part_without_an_end_is_passed_on_and_noted() -> None:
 
 
 def test_parts_without_end_do_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analyzer.sources.wrappers.PARTIAL_LIMIT", 1000)
+    monkeypatch.setattr("analyzer.sources.joiner.PARTIAL_LIMIT", 1000)
     ledger = Ledger()
     frame = unwrapped(["2026-03-14T09:00:00.1Z stdout P " + "x" * 90] * 100, size=500, ledger=ledger)
     assert max(frame["text"].str.len_bytes().to_list()) < 2000

@@ -198,3 +198,38 @@ def test_syslog_times_of_a_coredns_log_get_a_year_too() -> None:
     reading = read_text(COREDNS, [f"Mar 14 09:00:00 node-1 coredns[7]: {body}"], year=2026)
     assert reading.report.first_time == datetime(2026, 3, 14, 9, tzinfo=UTC)
     assert "2026 assumed from --year" in reading.notes
+
+
+def journal(stamp: str, *clocks: str) -> list[str]:
+    return [f"{stamp} speed3 dockerd-current[21270]: {entry}" for entry in entries(*clocks)]
+
+
+def test_a_prefix_in_the_zone_of_the_user_makes_the_own_time_utc() -> None:
+    reading = read_text(SOURCE, journal("Jan 10 09:41:08", "0110 14:41:08.646423"), year=2018, tz="America/New_York")
+    assert times(reading) == ["2018-01-10 14:41:08"]
+    assert "the prefix is -5 h from klog's own time: it is in America/New_York, the own time in UTC" in reading.notes
+
+
+def test_prefix_and_own_time_may_both_be_in_the_zone_of_the_user() -> None:
+    reading = read_text(SOURCE, journal("Jan 10 09:41:08", "0110 09:41:08.646423"), year=2018, tz="America/New_York")
+    assert times(reading) == ["2018-01-10 14:41:08"]
+
+
+def test_a_prefix_on_the_other_side_of_new_year_is_hours_away_and_no_year() -> None:
+    reading = read_text(SOURCE, journal("Dec 31 20:00:00", "0101 01:00:00.000000"), year=2018, tz="America/New_York")
+    assert times(reading) == ["2018-01-01 01:00:00"]
+    assert "the prefix is -5 h from klog's own time" in reading.notes
+
+
+def test_summer_time_of_the_prefix_does_not_move_utc() -> None:
+    lines = [*journal("Mar  8 01:59:59", "0308 06:59:59.000000"), *journal("Mar  8 03:00:00", "0308 07:00:00.000000")]
+    reading = read_text(SOURCE, lines, year=2026, tz="America/New_York")
+    assert times(reading) == ["2026-03-08 06:59:59", "2026-03-08 07:00:00"]
+
+
+def test_a_file_of_klogs_own_name_has_the_year_in_it_and_reaches_over_new_year() -> None:
+    name = "kubelet.node-1.root.log.INFO.20231231-235900.1234"
+    assert times(read("1231 23:59:59.000000", "0101 00:00:01.000000", name=name, year=2019)) == [
+        "2023-12-31 23:59:59",
+        "2024-01-01 00:00:01",
+    ]

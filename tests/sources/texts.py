@@ -23,6 +23,11 @@ class Reading:
     tables: dict[Table, pl.DataFrame]
     report: InputReport
 
+    def rows(self, table: Table) -> list[dict[str, Any]]:
+        """The rows without what is null in them; none where the table was not made."""
+        made = self.tables[table].to_dicts() if table in self.tables else []
+        return [{name: value for name, value in row.items() if value is not None} for row in made]
+
     def column(self, table: Table, name: str) -> list[object]:
         return self.tables[table][name].to_list()
 
@@ -59,7 +64,8 @@ def _joined(lines: Iterable[str]) -> bytes:
 
 
 def _reading(source: Source, batches: list[Batch], ledger: Ledger, name: str) -> Reading:
-    tables = {table: concat(table, [batch[table] for batch in batches if table in batch]) for table in source.tables}
+    named = dict.fromkeys([*source.tables, *(table for batch in batches for table in batch)])
+    tables = {table: concat(table, [batch[table] for batch in batches if table in batch]) for table in named}
     report = ledger.report(path=name, kind=source.name, sha256="", size=0)
     assert report.records == report.used + report.skipped + report.incomplete_tail
     return Reading(tables, report)

@@ -1,12 +1,16 @@
-"""Audit logs of kube-apiserver: JSON lines as written, lists, documents, inside container logs and cloud records.
+"""Audit logs of kube-apiserver: JSON lines as written, lists, documents, inside container logs and cloud exports.
 
 The unit of the ledger is the event. Bodies are measured and left behind, tokens in URIs are removed, and messages about
 Secrets and TokenReviews are not kept: none of them enters a table.
+
+bytes -> shape (`shape`) -> records (`records`, windows of lines) -> events (`decode`, `envelope`) -> rows (`columns`)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import polars as pl
@@ -14,43 +18,63 @@ import polars as pl
 from analyzer.errors import InputError
 from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS
 from analyzer.sources.audit.body import HEAD as EVENT_HEAD
-from analyzer.sources.audit.columns import Rows, Tally, tables
+from analyzer.sources.audit.columns import Rows, tables
 from analyzer.sources.audit.decode import decode_each, decode_window, salvage
-from analyzer.sources.audit.quote import shown
-from analyzer.sources.audit.shape import LINES, Ahead, document, number_of, shape_of
-from analyzer.sources.audit.split import Splitter
+from analyzer.sources.audit.envelope import Told
+from analyzer.sources.audit.legacy import DERIVED, MARK, Legacy
+from analyzer.sources.audit.quote import shown, shown_line
+from analyzer.sources.audit.records import records
+from analyzer.sources.audit.shape import Ahead, Kind, Shape, shape_of, without_hosts
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.lines import Window, ends_open, text_head, windows
+from analyzer.sources.wrappers import Kind as Wrapping
 from analyzer.sources.wrappers import Wrapper, detect_wrapper, unwrap
 
 LOOKED_AT = 20
 """Lines of the first bytes that are tried."""
 
+RECORDS_LOOKED_AT = 200
+"""Records of a document that are tried: exports of a cloud hold the logs of several components."""
+
+_ESCAPED_HEAD = rb"{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/"
+
 
 def identify(head: bytes) -> Match | None:
-    """Sure where one of the first lines, or one element of the document, is an audit event."""
-    text = text_head(head)
-    tally, base = Tally(), shape_of(head)
-    if base == LINES:
-        [frame_] = unwrap([Window(1, text)], detect_wrapper(head), Ledger())
-        candidates: Iterable[bytes] = [line.encode() for line in frame_["text"].head(LOOKED_AT)]
-    else:
-        candidates = [element.data for element in Splitter(base).feed(text)[:LOOKED_AT]]
-    if any(salvage(candidate, tally).events for candidate in candidates):
-        return Match(0.95, "holds events of audit.k8s.io")
-    if EVENT_HEAD in text or (b'"auditID"' in text and b'"requestURI"' in text):
+    """Sure where one of the first lines, or one record of the document, is an audit event or becomes one."""
+    text, tally = text_head(head), Told()
+    for candidate in _candidates(head):
+        if salvage(candidate, tally).events:
+            where = " and ".join(sorted(tally.envelopes))
+            return Match(0.95, f"holds events of audit.k8s.io{where and ' in '}{where}")
+    if EVENT_HEAD in text or _ESCAPED_HEAD in text or (b'"auditID"' in text and b'"requestURI"' in text):
         return Match(0.8, "begins like an event of audit.k8s.io")
     return None
 
 
+def _candidates(head: bytes) -> Iterator[bytes]:
+    """The first records of an input as JSON texts."""
+    shape = shape_of(head)
+    if shape.kind is Kind.LINES:
+        wrapper = detect_wrapper(head)
+        window = _bare(Window(1, text_head(head)), shape)
+        for lines in unwrap([window], wrapper, Ledger()):
+            yield from (line.encode() for line in lines["text"].head(LOOKED_AT))
+    elif shape.kind is Kind.LEGACY:
+        events = (Legacy().event(line) for line in text_head(head).splitlines()[:RECORDS_LOOKED_AT])
+        yield from (event for event in events if event is not None)
+    else:
+        left = RECORDS_LOOKED_AT
+        for batch in records(BytesIO(head), Ledger(), shape):
+            yield from (data for _, data in batch[:left])
+            left = max(0, left - len(batch))
+
+
 def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -> Iterator[Batch]:
     """Rows of AUDIT_EVENTS, a batch for each window. InputError where no event could be read."""
-    ahead, tally = Ahead(stream), Tally()
+    ahead, tally = Ahead(stream), Told()
     if not ahead.head.strip():
         raise InputError(f"{item.id}: empty file; leave it out, or look why nothing was written")
-    base = shape_of(ahead.head)
-    batches = _lines(ahead, tally, ledger) if base == LINES else _elements(ahead, base, tally, ledger)
-    for rows in batches:
+    for rows in _rows(ahead, shape_of(ahead.head), tally, ledger):
         if not rows.events:
             continue
         batch = tables(rows, item.id, options.tz, tally)
@@ -64,15 +88,27 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
         raise InputError(f"{item.id}: no audit event in {ledger.records} records{_hint(ahead.head)}")
 
 
-def _lines(stream: Ahead, tally: Tally, ledger: Ledger) -> Iterator[Rows]:
+def _rows(stream: Ahead, shape: Shape, tally: Told, ledger: Ledger) -> Iterator[Rows]:
+    if shape.kind is Kind.LINES:
+        yield from _lines(stream, shape, tally, ledger)
+    elif shape.kind is Kind.LEGACY:
+        yield from _legacy(stream, tally, ledger)
+    else:
+        for batch in records(stream, ledger, shape):
+            yield decode_each(batch, tally, ledger)
+
+
+def _lines(stream: Ahead, shape: Shape, tally: Told, ledger: Ledger) -> Iterator[Rows]:
     wrapper, last = detect_wrapper(stream.head), Window(1, b"\n")
 
     def noted() -> Iterator[Window]:
         nonlocal last
         for window in windows(stream, ledger):
-            last = window
-            yield window
+            last = _bare(window, shape)
+            yield last
 
+    if shape.prefixed:
+        ledger.note("lines are wrapped: a host or file name before each")
     if wrapper == Wrapper():
         for window in noted():
             yield decode_window(window.data, window.first_number, tally, ledger, cut_last=ends_open(window))
@@ -83,14 +119,40 @@ def _lines(stream: Ahead, tally: Tally, ledger: Ledger) -> Iterator[Rows]:
         yield decode_window(data, lines["number"].to_numpy(), tally, ledger, cut_last=ends_open(last), joined=True)
 
 
+def _bare(window: Window, shape: Shape) -> Window:
+    return replace(window, data=without_hosts(window.data)) if shape.prefixed else window
+
+
 def _joined(lines: pl.DataFrame) -> bytes:
     """The unwrapped lines as one window. A line break inside a wrapped text is white space of JSON."""
     return "".join(f"{text}\n" for text in lines["text"].str.replace_all("\n", " ", literal=True)).encode()
 
 
-def _elements(stream: ByteStream, base: int, tally: Tally, ledger: Ledger) -> Iterator[Rows]:
-    for batch in document(stream, ledger, base):
-        yield decode_each(((number_of(element, base), element.data) for element in batch), tally, ledger)
+def _texts(stream: Ahead, ledger: Ledger) -> Iterator[tuple[list[tuple[int, bytes]], bool]]:
+    """The lines of a legacy log, unwrapped, and whether the last one has no newline."""
+    wrapper = detect_wrapper(stream.head)
+    if wrapper.kind in (Wrapping.TIMESTAMPS, Wrapping.SYSLOG, Wrapping.SYSLOG_ISO):
+        # the time before the line is its own, and what stands before that does no harm
+        wrapper = Wrapper()
+    for lines in unwrap(windows(stream, ledger), wrapper, ledger):
+        texts = [(number, text.encode()) for number, text in lines.select("number", "text").rows()]
+        yield texts, bool(lines["open"].any())
+
+
+def _legacy(stream: Ahead, tally: Told, ledger: Ledger) -> Iterator[Rows]:
+    log = Legacy()
+    ledger.note(DERIVED)
+    for lines, cut in _texts(stream, ledger):
+        made = [(number, log.event(line)) for number, line in lines]
+        if cut and made and made[-1][1] is None and MARK[:6] in lines[-1][1]:
+            made.pop()
+            ledger.tail()
+        rows = decode_each(
+            ((number, event or line) for (number, event), (_, line) in zip(made, lines, strict=False)), tally, ledger
+        )
+        length = {number: len(line) + 1 for number, line in lines}
+        rows.sizes = [length[number] for number in rows.numbers]
+        yield rows
 
 
 def _hint(head: bytes) -> str:
@@ -99,45 +161,45 @@ def _hint(head: bytes) -> str:
     first = text.lstrip().split(b"\n")[0]
     if b"HTTP/" in first and (b'"GET ' in first or b'"POST ' in first):
         return "; it looks like an access log"
-    if any(mark in text for mark in (b"protoPayload", b'"service_name":"k8s.io"', b"io.k8s.core.v1")):
-        return (
-            "; it looks like an export of GKE Cloud Logging, which is not read: its entries are no audit.k8s.io events"
-        )
-    if b'AUDIT: id="' in first:
-        return "; it is the legacy text format, which is not read: write the log with --audit-log-format=json"
+    if b"protoPayload" in text:
+        return "; it is an export of Google Cloud Logging whose entries do not tell of requests to Kubernetes"
     return "; check that it is an audit log, or force another kind with --as"
 
 
 def quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
     """The text of the events of those numbers without bodies and secrets; what cannot be shown safely is left out."""
-    ahead, wanted = Ahead(stream), np.array(sorted(numbers), np.int64)
-    base, found = shape_of(ahead.head), dict[int, str]()
-    if not len(wanted):
-        return found
-    if base != LINES:
-        for batch in document(ahead, Ledger(), base):
-            found |= {
-                number: told
-                for element in batch
-                if (number := number_of(element, base)) in numbers and (told := shown(element.data))
-            }
-        return found
-    wrapper = detect_wrapper(ahead.head)
+    if not numbers:
+        return {}
+    ahead = Ahead(stream)
+    told = ((number, shown(data)) for number, data in _wanted(ahead, shape_of(ahead.head), numbers))
+    if shape_of(ahead.head).kind is Kind.LEGACY:
+        texts = (line for lines, _ in _texts(ahead, Ledger()) for line in lines if line[0] in numbers)
+        told = ((number, shown_line(line)) for number, line in texts)
+    return {number: text for number, text in told if text}
+
+
+def _wanted(stream: Ahead, shape: Shape, numbers: frozenset[int]) -> Iterator[tuple[int, bytes]]:
+    """The records of those numbers."""
+    if shape.kind is not Kind.LINES:
+        for batch in records(stream, Ledger(), shape):
+            yield from (record for record in batch if record[0] in numbers)
+        return
+    wrapper = detect_wrapper(stream.head)
+    parts: Iterable[Window] = (_bare(window, shape) for window in windows(stream, Ledger()))
     if wrapper != Wrapper():
-        for lines in unwrap(windows(ahead, Ledger()), wrapper, Ledger()):
+        for lines in unwrap(parts, wrapper, Ledger()):
             chosen = lines.filter(pl.col("number").is_in(list(numbers))).select("number", "text").rows()
-            found |= {number: told for number, text in chosen if (told := shown(text.encode()))}
-        return found
-    for window in windows(ahead, Ledger()):
+            yield from ((number, text.encode()) for number, text in chosen)
+        return
+    wanted = np.array(sorted(numbers), np.int64)
+    for window in parts:
         last = window.first_number + window.data.count(b"\n")
         here = wanted[(wanted >= window.first_number) & (wanted <= last)]
         if len(here):
             split = window.data.split(b"\n")
-            texts = {int(number): shown(split[number - window.first_number]) for number in here}
-            found |= {number: text for number, text in texts.items() if text}
+            yield from ((int(number), split[number - window.first_number]) for number in here)
         if last > wanted[-1]:
-            break
-    return found
+            return
 
 
 SOURCE = Source(

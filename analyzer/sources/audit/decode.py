@@ -11,7 +11,8 @@ import numpy.typing as npt
 from msgspec import Raw
 
 from analyzer.sources.audit import body
-from analyzer.sources.audit.columns import Rows, Tally
+from analyzer.sources.audit.columns import Rows
+from analyzer.sources.audit.envelope import NOTHING, Told, is_flat, opened
 from analyzer.sources.audit.event import (
     DECODER,
     GROUP,
@@ -24,7 +25,6 @@ from analyzer.sources.audit.event import (
     strictly,
 )
 from analyzer.sources.audit.parts import parts_of, refs_of
-from analyzer.sources.audit.split import pieces
 from analyzer.sources.contract import Ledger
 
 NOT_JSON = "not JSON"
@@ -60,7 +60,7 @@ class Found:
 
 
 def decode_window(
-    data: bytes, numbers: Numbers | int, tally: Tally, ledger: Ledger, *, cut_last: bool = False, joined: bool = False
+    data: bytes, numbers: Numbers | int, tally: Told, ledger: Ledger, *, cut_last: bool = False, joined: bool = False
 ) -> Rows:
     """The events of whole lines that have those numbers, or numbers from there on.
 
@@ -114,7 +114,7 @@ def _clean(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: N
 
 def decode_each(
     numbered: Iterable[tuple[int, bytes]],
-    tally: Tally,
+    tally: Told,
     ledger: Ledger,
     *,
     cut_last: bool = False,
@@ -142,7 +142,7 @@ def decode_each(
     return Rows(events, numbers, sizes, list(map(request_bytes, events)), list(map(response_bytes, events)))
 
 
-def _rejoin(line: bytes, found: Found, tally: Tally) -> None:
+def _rejoin(line: bytes, found: Found, tally: Told) -> None:
     """Where the rest of a split line was lost, the next line was put in its place: read that one."""
     at = line.rfind(body.HEAD)
     event = _event(line[at:].strip(_BLANK), tally) if at > 0 else None
@@ -150,7 +150,7 @@ def _rejoin(line: bytes, found: Found, tally: Tally) -> None:
         found.events, found.bad = [(event, len(line) - at + 1)], [LOST]
 
 
-def salvage(line: bytes, tally: Tally) -> Found:
+def salvage(line: bytes, tally: Told) -> Found:
     """Whatever events one line holds: one, several in a row, a list, a cloud's record with events as text."""
     text = line.strip(_BLANK + b",")
     if text[:1] == b"\x00":
@@ -163,20 +163,25 @@ def salvage(line: bytes, tally: Tally) -> Found:
     return found
 
 
-def _open(text: bytes, found: Found, tally: Tally, depth: int) -> None:
+def _open(text: bytes, found: Found, tally: Told, depth: int) -> None:
     event = _event(text, tally)
-    if event is not None:
+    if event is not None and not (event.user is NO_BODY and is_flat(text)):
         found.events.append((event, len(text) + 1))
         return
-    parts = inner(text) if depth else []
-    if parts:
-        for part in parts:
-            _open(part, found, tally, depth - 1)
-    else:
-        found.bad.append(NOT_AUDIT if _is_json(text) else NOT_JSON)
+    inside = opened(text) if depth else NOTHING
+    before = len(found.events)
+    for part in inside.parts:
+        _open(part, found, tally, depth - 1)
+    for _ in found.events[before:]:
+        tally.say(inside)
+    if inside.translated:
+        # the length of the record is that of the event: what was put together from it is our own
+        found.events[before:] = [(event, len(text) + 1) for event, _ in found.events[before:]]
+    if not inside.parts:
+        found.bad.append(inside.why or (NOT_AUDIT if _is_json(text) else NOT_JSON))
 
 
-def _event(text: bytes, tally: Tally) -> Event | None:
+def _event(text: bytes, tally: Told) -> Event | None:
     try:
         event = strictly(text)
     except UnicodeDecodeError:
@@ -191,7 +196,7 @@ def _event(text: bytes, tally: Tally) -> Event | None:
     return event if is_event(event) else None
 
 
-def _drifted(text: bytes, tally: Tally) -> Event | None:
+def _drifted(text: bytes, tally: Told) -> Event | None:
     """An event whose fields have other types, or whose body nests deeper than the decoder goes."""
     lean, request, response = body.excise(text)
     if lean is not text and (short := _event(lean, tally)) is not None:
@@ -208,34 +213,6 @@ def _drifted(text: bytes, tally: Tally) -> Event | None:
         return None
     tally.drifted += 1
     return event
-
-
-def inner(text: bytes) -> list[bytes]:
-    """The parts of what is no event itself: the items of a list, the records of an export, values side by side."""
-    try:
-        if text[:1] == b"[":
-            return _objects(text)
-        raws = _RAWS.decode(text)
-        for name in ("items", "records", "logEvents", "events"):
-            if name in raws and raws[name] and bytes(raws[name])[:1] == b"[":
-                return _objects(bytes(raws[name]))
-        if "properties" in raws:
-            raws = _RAWS.decode(raws["properties"])
-        for name in ("log", "message"):
-            if name in raws and isinstance(told := _VALUES.decode(raws[name]), str) and told.lstrip()[:1] == "{":
-                return [told.strip().encode()]
-    except msgspec.ValidationError:
-        return []
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        parts = pieces(text)
-        return parts if len(parts) > 1 and sum(map(len, parts)) >= len(text.translate(None, b" \t\r,")) else []
-    return []
-
-
-def _objects(array: bytes) -> list[bytes]:
-    """The parts of an array, if any of them is an object."""
-    parts = [bytes(raw) for raw in msgspec.json.decode(array, type=list[Raw])]
-    return parts if any(part[:1] == b"{" for part in parts) else []
 
 
 def _is_json(text: bytes) -> bool:

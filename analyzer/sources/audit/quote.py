@@ -5,11 +5,15 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from analyzer.sources.audit import body
+from analyzer.sources.audit import body, google
 from analyzer.sources.audit.columns import NOT_TOLD, without_secrets
-from analyzer.sources.audit.decode import DEPTH, inner
+from analyzer.sources.audit.decode import DEPTH
+from analyzer.sources.audit.envelope import NOTHING, opened
 from analyzer.sources.lines import QUOTE_LIMIT
 from analyzer.sources.secrets import scrub
+
+LINE_LOOKED_AT = 64 << 10
+"""Bytes of a text line that may be quoted; what is masked in them makes it shorter, never by so much."""
 
 _RAWS = msgspec.json.Decoder(dict[str, Raw])
 _BODIES = ("requestObject", "responseObject")
@@ -17,19 +21,37 @@ _PATCHES = ("patch.webhook.", "mutation.webhook.")
 
 
 def shown(text: bytes, depth: int = DEPTH) -> str:
-    """At most 2 KiB of what a line says; '' where it cannot be shown without the risk of showing a secret."""
+    """At most 2 KiB of what a record says; '' where it cannot be shown without the risk of showing a secret."""
     text = text.strip(b" \t\r\n,\x00")
     fields = _fields(text)
     if fields is not None and ("auditID" in fields or "requestURI" in fields or "verb" in fields):
         told = _event(fields)
     else:
-        parts = inner(text) if depth else []
+        inside = opened(text) if depth else NOTHING
+        parts = inside.parts
         at = text.rfind(body.HEAD)
         if not parts and at > 0:
             # a line whose rest was lost in front of it
-            parts = [text[at:]]
-        told = " ".join(part for raw in parts[:3] if (part := shown(raw, depth - 1)))
-    return told.encode()[:QUOTE_LIMIT].decode("utf-8", "ignore")
+            parts = (text[at:],)
+        if inside.translated and fields is not None and google.payload(fields) is not None:
+            told = _entry(fields)
+        else:
+            told = " ".join(part for raw in parts[:3] if (part := shown(raw, depth - 1)))
+    return told.encode("utf-8", "replace")[:QUOTE_LIMIT].decode("utf-8", "ignore")
+
+
+def shown_line(line: bytes) -> str:
+    """At most 2 KiB of a line of the legacy text format, without tokens in its URI."""
+    text = line[:LINE_LOOKED_AT].decode("utf-8", "replace")
+    return scrub(without_secrets(text)).encode()[:QUOTE_LIMIT].decode("utf-8", "ignore")
+
+
+def _entry(fields: dict[str, Raw]) -> str:
+    """An entry of Google Cloud Logging as it was written, without bodies."""
+    try:
+        return scrub(_json(google.lean(fields, NOT_TOLD)))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return ""
 
 
 def _fields(text: bytes) -> dict[str, Raw] | None:

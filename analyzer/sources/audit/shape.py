@@ -1,27 +1,55 @@
-"""In which shape the events of an input lie: one a line, or inside a JSON document of many lines or one."""
+"""In which shape the records of an input lie: one a line, in JSON documents, as YAML documents, as rows of a CSV."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 
 import msgspec
 
-from analyzer.sources.audit.split import Element, elements
-from analyzer.sources.contract import ByteStream, Ledger
-from analyzer.sources.lines import WINDOW, text_head, windows
+from analyzer.sources.audit import csvrows, legacy, otlp, yamldocs
+from analyzer.sources.audit.envelope import LISTS
+from analyzer.sources.audit.split import nesting
+from analyzer.sources.contract import ByteStream
+from analyzer.sources.lines import text_head
 
 HEAD = 64 << 10
 """Bytes that decide the shape."""
 
-DOCUMENT_LIMIT = 512 << 20
-"""Longest line of a JSON document, which may have no line break at all; it is held in memory."""
+TABLES = 4
+"""The nesting at which the columns and rows of a Log Analytics answer lie."""
 
-LINES = -1
-"""The shape of one event a line; the other shapes are the nesting at which the events of a document lie."""
+_BRACKETED = re.compile(rb"\[\[?\s*[0-9a-z]")
+"""What kubectl's --prefix, a journal's monotonic time and Fluent Bit write before a line; no array of events."""
 
-_ITEMS = re.compile(rb'"items"\s*:\s*\[')
 _OPENING = re.compile(rb'[\[{]\s*|[\[{]\s*"[^"]*"\s*:\s*[^\s].*')
+_ARRAY = re.compile(rb"\[\s*[\[{\]]")
+_NAMED = re.compile(rb'"([A-Za-z]{1,20})"\s*:\s*$')
+_HOST = re.compile(rb"(?m)^[A-Za-z0-9][A-Za-z0-9_./-]{0,252}[ :] ?(?=\{)")
+"""A host or file name before JSON: `oc adm node-logs` puts the node before every line, grep the file."""
+
+
+class Kind(StrEnum):
+    LINES = "lines"
+    DOCUMENT = "JSON document"
+    TABLES = "Log Analytics answer"
+    OTLP = "OTLP document"
+    YAML = "YAML documents"
+    CSV = "CSV"
+    LEGACY = "legacy text lines"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """`base`: the nesting at which the records of a document lie: 0 for a series of them, 1 inside an array, 2 inside a
+    field of an object. `wanted`: what stands in each record, where other objects lie at the same nesting. `prefixed`:
+    each line has a host before its JSON."""
+
+    kind: Kind = Kind.LINES
+    base: int = 0
+    wanted: bytes = b""
+    prefixed: bool = False
 
 
 class Ahead:
@@ -43,23 +71,40 @@ class Ahead:
         return self._stream.read(size)
 
 
-def shape_of(head: bytes) -> int:
-    """LINES, 0 for events written over several lines, 1 for an array of events, 2 for the items of an EventList."""
+def shape_of(head: bytes) -> Shape:
+    """The shape of an input, by its first 64 KiB."""
     text = text_head(head).lstrip()
     first, _, rest = text.partition(b"\n")
     first = first.strip().rstrip(b",")
-    if text[:1] == b"[":
-        alone = _whole(first) and first != b"[" and rest.lstrip()[:1] == b"{"
-        return LINES if alone else 1
+    if _ARRAY.match(text) and not _BRACKETED.match(text):
+        alone = _whole(first) and first != b"[" and rest.lstrip()[:1] in (b"{", b"[")
+        return Shape() if alone else Shape(Kind.DOCUMENT, 1)
     if text[:1] != b"{":
-        return LINES
+        return _of_text(text)
+    if (held := _in_a_list(text)) is not None:
+        return held
     pretty = bool(_OPENING.fullmatch(first)) and bool(rest.strip()) and not _whole(first)
-    if pretty or not rest.strip() or b'"EventList"' in first[:200]:
-        if _first_list(text):
-            return 2
-        if pretty and rest.lstrip(b" \t\r\n")[:1] in (b'"', b"}"):
-            return 0
-    return LINES
+    if pretty and rest.lstrip(b" \t\r\n")[:1] in (b'"', b"}"):
+        return Shape(Kind.DOCUMENT, 0)
+    return Shape()
+
+
+def _of_text(text: bytes) -> Shape:
+    """The shape of what does not begin like JSON."""
+    if legacy.MARK in text:
+        return Shape(Kind.LEGACY)
+    if yamldocs.is_yaml(text):
+        return Shape(Kind.YAML)
+    if csvrows.is_csv(text):
+        return Shape(Kind.CSV)
+    lines = [line for line in text.splitlines()[:50] if line.strip()]
+    hosts = sum(bool(_HOST.match(line)) for line in lines)
+    return Shape(prefixed=bool(lines) and 2 * hosts > len(lines))
+
+
+def without_hosts(data: bytes) -> bytes:
+    """Lines without the host before their JSON; those that have none stay as they are."""
+    return _HOST.sub(b"", data)
 
 
 def _whole(text: bytes) -> bool:
@@ -70,21 +115,21 @@ def _whole(text: bytes) -> bool:
     return True
 
 
-def _first_list(text: bytes) -> bool:
-    """Whether the first object has a field `items` that is an array, by the brackets before it."""
-    found = _ITEMS.search(text)
-    if found is None:
-        return False
-    before = re.sub(rb'"(?:[^"\\]|\\.)*"', b"", text[: found.start()])
-    return before.count(b"{") + before.count(b"[") - before.count(b"}") - before.count(b"]") == 1
-
-
-def document(stream: ByteStream, ledger: Ledger, base: int) -> Iterator[list[Element]]:
-    """The elements of a document whose events lie at nesting `base`, in batches of a window."""
-    chunks = (window.data for window in windows(stream, ledger, WINDOW, DOCUMENT_LIMIT))
-    return elements(chunks, ledger, base)
-
-
-def number_of(element: Element, base: int) -> int:
-    """How an element is named: by its line where it has lines of its own, by its place in a list."""
-    return element.ordinal if base else element.line
+def _in_a_list(text: bytes) -> Shape | None:
+    """The shape of documents whose records lie in a field of the first object, by the brackets before it."""
+    places, depths = nesting(text)
+    for place, depth in zip(places.tolist(), depths.tolist(), strict=True):
+        if depth <= 0:
+            return None
+        if depth != 2 or text[place : place + 1] != b"[":
+            continue
+        found = _NAMED.search(text, max(0, place - 40), place)
+        name = found[1].decode() if found else ""
+        if name == "resourceLogs":
+            return Shape(Kind.OTLP, otlp.RECORDS)
+        if name.lower() == "tables":
+            return Shape(Kind.TABLES, TABLES)
+        if name in LISTS:
+            # `searchedLogStreams` and `statistics` of CloudWatch lie beside the records
+            return Shape(Kind.DOCUMENT, 2, {"events": b'"message"', "results": b'"field"'}.get(name, b""))
+    return None

@@ -6,9 +6,12 @@ memory is one window plus one element.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -56,9 +59,14 @@ class Splitter:
     def unfinished(self) -> bool:
         return bool(self.open_parts) or self.quoted
 
+    def swallowed(self, opening: bytes) -> bool:
+        """Whether the element that was never finished seems to hold the next ones."""
+        return bool(opening) and any(part.find(opening, index == 0) >= 0 for index, part in enumerate(self.open_parts))
+
     def feed(self, chunk: bytes) -> list[Element]:
         """The elements that end in this chunk. At damage `damaged` is set, and `rest` is what follows."""
         data = self.held_back + chunk
+        self.rest = b""
         # a run of backslashes may go on in the next chunk, so its parity is not known yet
         whole = len(data.rstrip(b"\\"))
         data, self.held_back = data[:whole], data[whole:]
@@ -69,15 +77,22 @@ class Splitter:
         places = np.flatnonzero(_DELTA[codes])
         places = places[(np.searchsorted(quotes, places) + self.quoted) % 2 == 0]
         depths = self.depth + np.cumsum(_DELTA[codes[places]], dtype=np.int64)
-        # JSON strings hold no raw newline, and nothing closes what was not opened
+        # JSON strings hold no raw newline, nothing closes what was not opened, and no quote is escaped outside a string
         broken = newlines[(np.searchsorted(quotes, newlines) + self.quoted) % 2 == 1]
-        wrong = np.concatenate([broken[:1], places[depths < 0][:1]])
+        turned = places[codes[np.minimum(places + 1, len(codes) - 1)] == _BACKSLASH]
+        wrong = np.concatenate([broken[:1], places[depths < 0][:1], turned[:1]])
+        everything = data
         if len(wrong):
             self.damaged, end = True, int(wrong.min())
             self.rest, data = data[end:], data[:end]
             quotes, newlines = quotes[quotes < end], newlines[newlines < end]
             places, depths = places[places < end], depths[places < end]
         found = self._cut(data, places, depths, newlines)
+        if self.damaged and self.base and not self.open_parts:
+            # what follows the last element may have been taken for text
+            ends = places[(_DELTA[codes[places]] < 0) & (depths == self.base)]
+            behind = int(ends[-1]) + 1 if len(ends) else 0
+            self.rest, newlines = everything[behind:], newlines[newlines < behind]
         self.depth = int(depths[-1]) if len(depths) else self.depth
         self.quoted = bool((len(quotes) + self.quoted) % 2)
         self.line += len(newlines)
@@ -130,22 +145,72 @@ def _quotes(codes: npt.NDArray[np.uint8]) -> Positions:
 def elements(chunks: Iterator[bytes], ledger: Ledger, base: int) -> Iterator[list[Element]]:
     """The elements of the whole document, a list for each window. Damage and a cut end are counted in the ledger.
 
-    After damage a series of values goes on at the next line that begins with a brace; inside an array nothing tells
-    where the next element begins, so the rest is left unread, which is noted.
+    After damage a series of values goes on at the next line that begins with a brace, and a list at the next place
+    that begins as its first element did, with the same key. Where there is none, the rest is left unread, which is
+    noted.
     """
-    splitter, damages = Splitter(base), 0
-    for chunk in chunks:
-        yield splitter.feed(chunk)
+    splitter, damages, opening = Splitter(base), 0, b""
+    found: list[Element] = []
+    for chunk in chain(chunks, (None,)):
+        if chunk is not None:
+            found = splitter.feed(chunk)
+            opening = opening or (_opening(found) if base else b"")
+            yield found
+        splitter.damaged |= chunk is None and splitter.swallowed(opening)
         while splitter.damaged:
-            ledger.skip("damaged JSON", [splitter.line])
+            # an element that was closed too soon is counted by who decodes it
+            if not (base and found and not splitter.open_parts and not _is_json(found[-1].data)):
+                ledger.skip("damaged JSON", [splitter.start_line if splitter.open_parts else splitter.line])
             damages += 1
-            if base or damages > DAMAGES:
+            if (base and not opening) or damages > DAMAGES:
                 ledger.note(f"the JSON is damaged in line {splitter.line}: nothing after it could be read")
                 return
-            splitter = _resume(splitter, chunks)
-            yield splitter.feed(splitter.rest)
+            where = splitter.line
+            splitter = _resume_in_list(splitter, chunks, opening) if base else _resume(splitter, chunks)
+            if base and not splitter.rest:
+                ledger.note(f"the JSON is damaged in line {where}: nothing after it could be read")
+            found = splitter.feed(splitter.rest)
+            yield found
+            splitter.damaged |= chunk is None and splitter.swallowed(opening)
     if splitter.unfinished:
         ledger.tail()
+
+
+_FIRST_KEY = re.compile(rb'[\[{]\s*(?:\{\s*)?"[^"\\]{1,64}"\s*:\s*(?:"Event"|"@timestamp"|"@message")?')
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return True
+
+
+def _opening(found: list[Element]) -> bytes:
+    """How the elements of a list begin: with the brace and the first key of the first of them."""
+    told = _FIRST_KEY.match(found[0].data) if found else None
+    return told[0] if told else b""
+
+
+def _resume_in_list(damaged: Splitter, chunks: Iterator[bytes], opening: bytes) -> Splitter:
+    """A splitter that begins inside the list, where the next element seems to begin.
+
+    A lost quote turns texts and structure round, so that the elements behind it were taken for a part of the damaged
+    one: they are looked for in what was held of it.
+    """
+    held = b"".join(damaged.open_parts)
+    data, line = held[1:] + damaged.rest + damaged.held_back, damaged.start_line if held else damaged.line
+    while data:
+        at = data.find(opening)
+        if at >= 0:
+            line += data.count(b"\n", 0, at)
+            return Splitter(damaged.base, damaged.base, line=line, ordinal=damaged.ordinal + 1, rest=data[at:])
+        more = next(chunks, b"")
+        keep = len(opening) - 1 if more else 0
+        line += data.count(b"\n", 0, len(data) - keep)
+        data = data[len(data) - keep :] + more
+    return Splitter(0, line=line, ordinal=damaged.ordinal)
 
 
 def _resume(damaged: Splitter, chunks: Iterator[bytes]) -> Splitter:

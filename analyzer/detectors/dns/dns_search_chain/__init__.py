@@ -6,9 +6,9 @@ it stands. A walk is such a run of queries of one client, name and type, each de
 record) and each sent after the answer before it; the search list is learned from the client's own queries, whatever
 the cluster's domain is called. Every complete walk counts; a finding is raised from 20 walks on, or from 5 where they
 are a tenth of the client's queries. Severity is high where at least half of the client's queries were wasted, medium
-from a tenth on, else low; S domains waste at most S/(S+1), which is 75, 80 and 83 % for 3, 4 and 5. Confidence is
-high where times order the queries, medium where only line numbers do or the log leaves answers out, low where one
-address asks for several namespaces.
+from a tenth on or where the log leaves successes out (no share is known then), else low; S domains waste at most
+S/(S+1), which is 75, 80 and 83 % for 3, 4 and 5. Confidence is high where times order the queries, medium where only
+line numbers do or the log leaves answers out, low where one address asks for several namespaces.
 
 ## Why it matters
 The kubelet writes `options ndots:5`: every name of fewer than five dots is searched first. One lookup of an outside
@@ -31,14 +31,16 @@ import polars as pl
 
 from analyzer.detector import Detector, Remark, setting
 from analyzer.detectors.dns.dns_search_chain.evidence import evidence, impact
-from analyzer.detectors.dns.dns_search_chain.measure import ALL, Walks, measure
+from analyzer.detectors.dns.dns_search_chain.measure import measure
 from analyzer.detectors.dns.dns_search_chain.remedy import GENERAL, remedies, verify
 from analyzer.detectors.dns.dns_search_chain.saving import alternatives, ndots_saving, relying
+from analyzer.detectors.dns.dns_search_chain.walks import ALL, Walks, confidence
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
+from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
 from analyzer.facts.search import SEARCH_CHAINS
 from analyzer.facts.search_list import SEARCH_SUFFIXES
-from analyzer.model import Confidence, Finding, Severity
+from analyzer.model import Finding, Severity
 
 DEFAULT = "engineering default"
 
@@ -77,7 +79,7 @@ class Settings:
 
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
-    walks = measure(frames[SEARCH_CHAINS], frames[DNS_TRANSACTIONS], frames[SEARCH_SUFFIXES])
+    walks = measure(frames)
     clients = walks.clients.filter(
         (pl.col("complete") >= settings.min_chains)
         | ((pl.col("complete") >= settings.min_chains_of_share) & (pl.col("share") >= settings.min_share))
@@ -96,17 +98,18 @@ def _finding(walks: Walks, subject: str, settings: Settings) -> Finding:
     namespaces = walks.namespaces()
     names = relying(walks)
     ndots, main = ndots_saving(walks, names)
-    confidence, reason = _confidence(walks)
+    sure, reason = confidence(walks)
     where = f" (namespace {namespaces[0]})" if len(namespaces) == 1 else ""
+    logged = "logged " if walks.filtered else ""
     return Finding(
         detector="dns-search-chain",
         subject=subject,
         summary=(
-            f"{total['wasted']:,} of {total['queries']:,} queries by {subject}{where} asked for outside names under "
-            f"search domains: {total['lookups']:,} lookups walked {total['suffixes']} domains each."
+            f"{total['wasted']:,} of {total['queries']:,} {logged}queries by {subject}{where} asked for outside names "
+            f"under search domains: {total['lookups']:,} lookups walked {total['suffixes']} domains each."
         ),
         severity=_severity(total["share"], settings),
-        confidence=confidence,
+        confidence=sure,
         confidence_reason=reason,
         start=walks.start,
         end=walks.end,
@@ -122,26 +125,19 @@ def _finding(walks: Walks, subject: str, settings: Settings) -> Finding:
     )
 
 
-def _severity(share: float, settings: Settings) -> Severity:
+def _severity(share: float | None, settings: Settings) -> Severity:
+    if share is None:  # what the waste is a part of is not known
+        return Severity.MEDIUM
     if share >= settings.high_share:
         return Severity.HIGH
     return Severity.MEDIUM if share >= settings.min_share else Severity.LOW
-
-
-def _confidence(walks: Walks) -> tuple[Confidence, str]:
-    if walks.shared():
-        return Confidence.LOW, "one address asks for several namespaces: a cache or a node stands in front of the pods"
-    if walks.clients["unseen"].any():
-        return Confidence.MEDIUM, "the log leaves answers out: that the names exist is concluded from missing denials"
-    if walks.start is None:
-        return Confidence.MEDIUM, "the log has no times: queries are ordered by line"
-    return Confidence.HIGH, "every step of the walks was seen, in order"
 
 
 DETECTOR = Detector(
     id="dns-search-chain",
     title="Search domains multiply DNS lookups",
     needs_any=((SEARCH_CHAINS, DNS_TRANSACTIONS, SEARCH_SUFFIXES),),
+    uses=(DNS_LOG_CLASSES,),
     settings=Settings(),
     detect=detect,
     remedies=GENERAL,

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from analyzer.detectors.dns.dns_search_chain.measure import Walks
+from analyzer.detectors.dns.dns_search_chain.walks import Walks
 from analyzer.model import Column, Evidence, EvidenceTable, Figure, Record
 
 NAMES = 10

@@ -2,110 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
-
 import polars as pl
 
-from analyzer.detector import Remark
-from analyzer.facts.addresses import NODE_LOCAL_DNS
+from analyzer.detectors.dns.dns_search_chain.walks import Walks
 from analyzer.facts.codes import CODE
-
-ALL = "other clients"
-"""Subject of the finding that holds the clients after the first ones."""
-
-_NAMED = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Walks:
-    """The walks of some clients.
-
-    `chains` and `suffixes` are as in the facts, `asked` are the clients' queries (client, name and qtype as CODE) and
-    `covered` the same as another input tells them. `clients` has one row per client, the costliest first: complete,
-    lookups, wasted, in_cluster_wasted, queries, share, suffixes, added_seconds, wasted_bytes, unseen (the log leaves
-    answers out).
-    """
-
-    clients: pl.DataFrame
-    chains: pl.DataFrame
-    suffixes: pl.DataFrame
-    asked: pl.DataFrame
-    covered: pl.DataFrame
-    evidence_queries: int
-
-    def of(self, clients: Sequence[str]) -> Walks:
-        """The same for those clients only."""
-        mine = pl.col("client").is_in(list(clients))
-        return replace(
-            self,
-            clients=self.clients.filter(mine),
-            chains=self.chains.filter(mine),
-            suffixes=self.suffixes.filter(mine),
-            asked=self.asked.filter(mine),
-            covered=self.covered.filter(mine),
-        )
-
-    @property
-    def external(self) -> pl.DataFrame:
-        return self.chains.filter(pl.col("kind") == "external")
-
-    @property
-    def start(self) -> datetime | None:
-        return _moment(self.external["time"].min())
-
-    @property
-    def end(self) -> datetime | None:
-        return _moment(self.external["end"].max())
-
-    def total(self) -> dict[str, Any]:
-        """The columns of `clients` summed up; the most common number of domains."""
-        sums = ["complete", "lookups", "wasted", "in_cluster_wasted", "queries", "added_seconds", "wasted_bytes"]
-        row = self.clients.select(pl.col(sums).sum()).row(0, named=True)
-        return row | {"share": row["wasted"] / row["queries"], "suffixes": self.clients["suffixes"].mode().max()}
-
-    def namespaces(self) -> list[str]:
-        return _namespaces(self.suffixes)
-
-    def shared(self) -> list[str]:
-        """Addresses that ask for more than one pod."""
-        several = self.suffixes.group_by("client").agg(pl.col("namespace").drop_nulls().n_unique())
-        found = several.filter((pl.col("namespace") > 1) | (pl.col("client") == NODE_LOCAL_DNS))
-        return sorted(found["client"].to_list())
-
-    def remarks(self) -> Iterator[Remark]:
-        """Look-alikes, and what limits the answer."""
-        for client in self.shared():
-            names = ", ".join(_namespaces(self.suffixes.filter(client=client))[:_NAMED])
-            yield Remark(
-                f"{client} asks for pods of several namespaces or is a cache on the node ({names}): no walk can be "
-                "laid to a pod, and what the cache answered was not seen, so its counts are lower bounds"
-            )
-        for kind, text in (
-            ("typo-walk", "queries walked search domains for names that exist nowhere, as"),
-            ("in-cluster-search", "queries were search steps for names that the cluster itself answers, as"),
-            ("host-search", "queries were search steps for names found under a host's own domain, as"),
-        ):
-            rows = self.chains.filter(pl.col("kind") == kind)
-            if rows.height:
-                sums = rows.group_by("base").agg(pl.col("wasted").sum())
-                name = sums.sort("wasted", "base", descending=[True, False])
-                yield Remark(f"{rows['wasted'].sum():,} {text} {name['base'][0]}; they are not counted as waste")
+from analyzer.facts.contract import Frames
+from analyzer.facts.dns import DNS_TRANSACTIONS
+from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
+from analyzer.facts.search import SEARCH_CHAINS
+from analyzer.facts.search_list import SEARCH_SUFFIXES
 
 
-def measure(chains: pl.LazyFrame, transactions: pl.LazyFrame, suffixes: pl.LazyFrame) -> Walks:
+def measure(frames: Frames) -> Walks:
     """The walks of all clients."""
+    chains, transactions = frames[SEARCH_CHAINS], frames[DNS_TRANSACTIONS]
+    partial = _filtered_sources(frames)
     hop, covered = pl.col("hop") == "client", pl.col("covered")
     told = ["source", "number", "time", "rcode"]
+    part = (pl.col("origin") == "log") & pl.col("source").is_in(partial)
     heard = (pl.col("rcode") == "NOERROR") | (pl.col("origin") == "capture")
     once = transactions.filter(hop, ~covered, ~pl.col("retry")).select(
-        *told, "negative_ttl", pl.col("client", "name", "qtype").cast(CODE), heard=heard
+        *told, "negative_ttl", pl.col("client", "name", "qtype").cast(CODE), heard=heard, part=part
     )
     again = transactions.filter(hop, covered).select(*told, "client")
-    asked, told_again, walked, lists = pl.collect_all([once, again, chains, suffixes])
-    queries = asked.group_by("client").agg(queries=pl.len().cast(pl.Int64), unseen=~pl.col("heard").any())
+    asked, told_again, walked, lists = pl.collect_all([once, again, chains, frames[SEARCH_SUFFIXES]])
+    queries = asked.group_by("client").agg(
+        queries=pl.len().cast(pl.Int64), unseen=~pl.col("heard").any(), filtered=pl.col("part").any()
+    )
     outside, inside = pl.col("kind") == "external", pl.col("kind") == "in-cluster-search"
     # By a log, what the walk took on the network is not known: the time at the server is the least it took.
     added = pl.when(pl.col("origin") == "capture").then("added_seconds").otherwise("wasted_seconds").fill_null(0)
@@ -128,7 +51,7 @@ def measure(chains: pl.LazyFrame, transactions: pl.LazyFrame, suffixes: pl.LazyF
         )
         .join(per_lookup, on="client")
         .join(queries.with_columns(pl.col("client").cast(pl.String)), on="client")
-        .with_columns(share=pl.col("wasted") / pl.col("queries"))
+        .with_columns(share=pl.when(~pl.col("filtered")).then(pl.col("wasted") / pl.col("queries")))
         .sort("wasted", "client", descending=[True, False])
     )
     mine = pl.col("client").is_in(clients["client"].implode())
@@ -136,15 +59,15 @@ def measure(chains: pl.LazyFrame, transactions: pl.LazyFrame, suffixes: pl.LazyF
         clients=clients,
         chains=walked,
         suffixes=lists,
-        asked=asked.drop("heard").filter(mine),
+        asked=asked.drop("heard", "part").filter(mine),
         covered=told_again.filter(mine),
         evidence_queries=int(queries["queries"].sum()),
     )
 
 
-def _namespaces(suffixes: pl.DataFrame) -> list[str]:
-    return sorted(set(suffixes["namespace"].drop_nulls().to_list()))
-
-
-def _moment(value: object) -> datetime | None:
-    return value if isinstance(value, datetime) else None
+def _filtered_sources(frames: Frames) -> list[str]:
+    """Logs that leave successes out."""
+    if DNS_LOG_CLASSES not in frames:
+        return []
+    found = frames[DNS_LOG_CLASSES].filter("filtered").select(pl.col("source").unique().sort()).collect()
+    return found["source"].to_list()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from analyzer.detectors.dns.dns_search_chain.measure import Walks
+from analyzer.detectors.dns.dns_search_chain.walks import Walks
 from analyzer.facts.codes import CODE, pair
 from analyzer.model import Saving
 

@@ -6,7 +6,7 @@ import shlex
 
 import polars as pl
 
-from analyzer.detectors.dns.dns_search_chain.measure import Walks
+from analyzer.detectors.dns.dns_search_chain.walks import Walks
 from analyzer.model import Remedy
 
 _NDOTS = """spec:

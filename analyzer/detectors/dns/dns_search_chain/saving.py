@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from analyzer.detectors.dns.dns_search_chain.measure import Walks
 from analyzer.detectors.dns.dns_search_chain.node_local import node_local
+from analyzer.detectors.dns.dns_search_chain.walks import Walks
 from analyzer.facts.codes import pair
 from analyzer.model import Saving
 

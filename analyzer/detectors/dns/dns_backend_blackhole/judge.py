@@ -1,0 +1,64 @@
+"""What a window of failed lookups is: by the ports, by what was changed before it, and by its length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+
+from analyzer.detectors.dns.dns_backend_blackhole.measure import KEPT, Hole
+from analyzer.model import Confidence
+
+LATE = timedelta(seconds=10)
+"""A change may be recorded that much after its effect: the kubelet stops the container before the pod is deleted."""
+
+SHAPES = (
+    (6, "lameduck", "the server is gone before its clients know (lameduck of CoreDNS's health plugin, 5 s by default)"),
+    (35, "conntrack-unreplied", "entries of connection tracking without a reply live for 30 s"),
+    (135, "conntrack-stream", "entries of connection tracking that have seen replies live for 120 s"),
+    (195, "conntrack-stream", "entries of connection tracking that have seen replies lived for 180 s before Linux 5.0"),
+    (330, "ipvs-timeout", "IPVS keeps a UDP socket's server for 300 s"),
+)
+"""Longest window in seconds, the variant, and why: nf_conntrack and ipvsadm documentation."""
+
+KEPT_ALIVE = "backend-kept", "sockets that go on asking keep their entry for the removed server alive"
+DEAD = "dead-server", "nothing at all is answered"
+UNENDED = "", "the capture ends while it lasts"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`change` is the resolver_changes row nearest before the window, None without one."""
+
+    variant: str
+    reason: str
+    confidence: Confidence
+    by_port: bool
+    change: dict[str, Any] | None
+
+
+def judge(hole: Hole, changes: pl.DataFrame, p_most: float, ratio: float) -> Verdict | None:
+    """None where neither the ports nor a change nor silence with tries again tell of a black hole."""
+    by_port = hole.ports.p_value < p_most and hole.ports.risk_ratio >= ratio
+    near = changes.filter(pl.col("time").is_between(hole.start - KEPT - LATE, hole.start + LATE))
+    change = near.row(-1, named=True) if near.height else None
+    if by_port:
+        confidence = Confidence.HIGH if change else Confidence.MEDIUM
+    elif change:
+        confidence = Confidence.MEDIUM
+    elif hole.total and hole.again:
+        confidence = Confidence.LOW
+    else:
+        return None
+    variant, reason = _shape(hole, by_port=by_port)
+    return Verdict(variant, reason, confidence, by_port, change)
+
+
+def _shape(hole: Hole, *, by_port: bool) -> tuple[str, str]:
+    if hole.total and not by_port:
+        return DEAD
+    if hole.cut:
+        return UNENDED
+    return next(((name, why) for most, name, why in SHAPES if hole.seconds <= most), KEPT_ALIVE)

@@ -1,0 +1,82 @@
+"""The records of an input that is not one event a line: JSON texts with the number by which each can be quoted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import Raw
+
+from analyzer.sources.audit import csvrows, yamldocs
+from analyzer.sources.audit.shape import Kind, Shape
+from analyzer.sources.audit.split import Element, elements
+from analyzer.sources.contract import ByteStream, Ledger
+from analyzer.sources.lines import WINDOW, windows
+
+DOCUMENT_LIMIT = 512 << 20
+"""Longest line of a JSON document, which may have no line break at all; it is held in memory."""
+
+Numbered = list[tuple[int, bytes]]
+
+_ATTRIBUTE = re.compile(rb'\{\s*(?:\}|"(?:string|int|bool|double|bytes|array|kvlist)Value")')
+"""An attribute of the resource, which lies as deep as the log records."""
+
+
+def records(stream: ByteStream, ledger: Ledger, shape: Shape) -> Iterator[Numbered]:
+    """Batches of records. The number is the line on which a record begins, or its place in a list."""
+    if shape.kind is Kind.YAML:
+        return yamldocs.documents(windows(stream, ledger), ledger)
+    if shape.kind is Kind.CSV:
+        return csvrows.rows(windows(stream, ledger), ledger)
+    chunks = (window.data for window in windows(stream, ledger, WINDOW, DOCUMENT_LIMIT))
+    return numbered(elements(chunks, ledger, shape.base), shape)
+
+
+def numbered(batches: Iterator[list[Element]], shape: Shape) -> Iterator[Numbered]:
+    """The elements of a document as records."""
+    if shape.kind is Kind.TABLES:
+        yield from _table_rows(batches)
+        return
+    others = 0
+    for batch in batches:
+        found: Numbered = []
+        for one in batch:
+            if shape.wanted not in one.data or (shape.kind is Kind.OTLP and _ATTRIBUTE.match(one.data)):
+                others += 1
+            else:
+                found.append((one.ordinal - others if shape.base else one.line, one.data))
+        yield found
+
+
+def _table_rows(batches: Iterator[list[Element]]) -> Iterator[Numbered]:
+    """Rows as objects: `{"tables": [{"name", "columns": [{"name", "type"}], "rows": [[...]]}]}`, the answer of the Log
+    Analytics query API. The place of a row is that among all rows."""
+    columns: list[str] = []
+    number, open_ = 0, False
+    for batch in batches:
+        found: Numbered = []
+        for one in batch:
+            if one.data[:1] == b"[":
+                number, open_ = number + 1, True
+                found.append((number, _row(one.data, columns)))
+            elif name := _column(one.data):
+                columns, open_ = ([*columns, name] if not open_ else [name]), False
+        yield found
+
+
+def _row(data: bytes, columns: list[str]) -> bytes:
+    try:
+        values = msgspec.json.decode(data, type=list[Raw])
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return data
+    return msgspec.json.encode(dict(zip(columns, values, strict=False)))
+
+
+def _column(data: bytes) -> str:
+    try:
+        told = msgspec.json.decode(data, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return ""
+    name = told.get("name", told.get("ColumnName"))
+    return name if isinstance(name, str) else ""

@@ -1,0 +1,213 @@
+"""Kubernetes Events: saved by kubectl as JSON, YAML or text, written by a watch, or by an exporter one a line.
+
+An Event object stands for all its occurrences until its time. A file that was written while events came in holds the
+same object again and again, each time with a higher count: the rows are objects, `event_uid` tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import msgspec
+import polars as pl
+
+from analyzer.frames import KUBE_EVENTS
+from analyzer.sources import eventsyaml
+from analyzer.sources.audit.records import records
+from analyzer.sources.audit.shape import Ahead, Kind, Shape, shape_of
+from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
+from analyzer.sources.eventsrows import event_in, events_of
+from analyzer.sources.kernellines import bounded
+from analyzer.sources.lines import QUOTE_LIMIT, Window, quote_lines, text_head, windows
+from analyzer.sources.secrets import scrub_column
+from analyzer.sources.wrappers import Wrapper, detect_wrapper, unwrap
+
+LOOKED_AT = 20
+"""Elements of the first bytes that are tried."""
+
+ROWS = 10_000
+"""Objects in a batch."""
+
+_HEADER = r"^(?:NAMESPACE +)?LAST SEEN +TYPE +REASON +OBJECT +MESSAGE *$"
+_LINE = (
+    r"^(?:(?P<namespace>[a-z0-9-]{1,63}) {2,})?(?P<seen>(?:[0-9]+[smhdy])+|<unknown>|<invalid>)"
+    r"(?: \(x(?P<count>[0-9]{1,9}) over [^)]*\))? {2,}(?P<type>[A-Za-z]+) {2,}(?P<reason>\S+) {2,}"
+    r"(?P<kind>[a-z0-9.]+)/(?P<name>\S+) {2,}(?P<message>.*)$"
+)
+"""`kubectl get events [-A]` as printed; columns are two spaces apart at least (printers/tabwriter)."""
+
+_KINDS = (
+    *("Pod", "Node", "Service", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "Endpoints"),
+    *("PersistentVolumeClaim", "PersistentVolume", "HorizontalPodAutoscaler", "ConfigMap", "Secret", "Namespace"),
+    *("Ingress", "Lease", "PodDisruptionBudget", "ResourceQuota", "ServiceAccount", "EndpointSlice", "NodePool"),
+)
+_WRITTEN = {kind.lower(): kind for kind in _KINDS}
+"""kubectl prints kinds in lower case."""
+
+_FAULTS = (msgspec.DecodeError, RecursionError, UnicodeError, ValueError)
+
+
+def identify(head: bytes) -> Match | None:
+    """Sure where one of the first objects is an Event, or the first line is the header of kubectl's table."""
+    text = text_head(head)
+    if pl.Series([text[:200].split(b"\n")[0].decode("utf-8", "replace")]).str.contains(_HEADER)[0]:
+        return Match(0.95, "begins like the table of kubectl get events")
+    if eventsyaml.begins_like_yaml(text):
+        sure = b"involvedObject:" in text or b"regarding:" in text
+        tried = [*eventsyaml.elements(_Bytes(text), Ledger())][:LOOKED_AT] if sure else []
+        return Match(0.9, "a YAML list of Events") if any(event_in(_yaml(one.data)) for one in tried) else None
+    if (shape := _document(head)) is None:
+        candidates: Iterable[bytes] = _lines_of(text, _wrapper(head))
+    else:
+        candidates = [data for batch in records(_Bytes(text), Ledger(), shape) for _, data in batch][:LOOKED_AT]
+    if any(event_in(_json(candidate)) for candidate in candidates):
+        return Match(0.9, "holds Event objects")
+    return None
+
+
+def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -> Iterator[Batch]:
+    """Rows of KUBE_EVENTS in batches. Objects of other kinds are `not-a-record`, what cannot be parsed is
+    `malformed object`."""
+    ahead = Ahead(stream)
+    text = text_head(ahead.head)
+    if pl.Series([text[:200].split(b"\n")[0].decode("utf-8", "replace")]).str.contains(_HEADER)[0]:
+        yield from _table(ahead, item, ledger)
+        return
+    objects = _objects(ahead, ledger)
+    while batch := list(islice(objects, ROWS)):
+        rows, others = events_of(batch, item.id)
+        ledger.skip("not-a-record", others[:3], len(others))
+        if rows.height:
+            yield _used(rows, ledger)
+
+
+def _used(rows: pl.DataFrame, ledger: Ledger) -> Batch:
+    ledger.use(rows.height)
+    ledger.span(rows["time"].min(), rows["time"].max())  # type: ignore[arg-type]  # untyped by polars
+    return {KUBE_EVENTS: rows}
+
+
+def _objects(ahead: Ahead, ledger: Ledger) -> Iterator[tuple[int, object]]:
+    """Every object with the number that names it."""
+    for number, data, is_last in _texts(ahead, ledger):
+        found = data if not isinstance(data, bytes) else _json(data)
+        if found is not None:
+            yield number, found
+        elif is_last:
+            ledger.tail()
+        else:
+            ledger.skip("malformed object", [number])
+
+
+def _texts(ahead: Ahead, ledger: Ledger) -> Iterator[tuple[int, bytes | object, bool]]:
+    """Every object, as JSON text or parsed from YAML, with its number, and whether the input ends within it."""
+    text = text_head(ahead.head)
+    if eventsyaml.begins_like_yaml(text):
+        for element in eventsyaml.elements(ahead, ledger):
+            yield element.line, _yaml(element.data), False
+        return
+    if (shape := _document(ahead.head)) is None:
+        for frame in unwrap(windows(ahead, ledger), _wrapper(ahead.head), ledger):
+            for number, line, is_open in frame.select("number", "text", "open").iter_rows():
+                yield number, line.encode(), is_open
+        return
+    for batch in records(ahead, ledger, shape):
+        for number, data in batch:
+            yield number, data, False
+
+
+def _table(stream: ByteStream, item: Item, ledger: Ledger) -> Iterator[Batch]:
+    """The text that kubectl prints for people. LAST SEEN is an age, and nothing tells when it was printed."""
+    ledger.note("LAST SEEN is an age: these events have no time (kubectl get events -o json has it)")
+    for window in windows(stream, ledger):
+        [lines] = unwrap([window], Wrapper(), ledger)
+        lines = lines.filter(~lines["text"].str.contains(_HEADER))
+        found = lines["text"].str.extract_groups(_LINE).struct.unnest()
+        fits = found["name"].is_not_null()
+        wrong = lines.filter(~fits)
+        if wrong["open"].any():
+            ledger.tail()
+        damaged = wrong.filter(~pl.col("open"))["number"]
+        ledger.skip("malformed line", damaged.head(3).to_list(), damaged.len())
+        nothing = pl.lit(None, pl.String)
+        rows = pl.concat([lines.select("number"), found.drop("seen")], how="horizontal").filter(fits)
+        rows = rows.with_columns(
+            *(pl.lit(None, KUBE_EVENTS.schema[name]).alias(name) for name in ("time", "first_time")),
+            *(nothing.alias(name) for name in ("uid", "field_path", "component", "node", "event_uid")),
+            pl.col("count").cast(pl.Int64).fill_null(1),
+            pl.col("kind").replace(_WRITTEN),
+            scrub_column(bounded(rows["message"])),
+            pl.lit(item.id).alias("source"),
+        )
+        if rows.height:
+            yield _used(KUBE_EVENTS.check(rows.lazy()).collect(), ledger)
+
+
+def quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
+    """The text of those objects, each cut at 2 KiB."""
+    ahead, found = Ahead(stream), dict[int, str]()
+    if (shape := _document(ahead.head)) is not None:
+        for batch in records(ahead, Ledger(), shape):
+            for number, data in batch:
+                if number in numbers:
+                    found[number] = data[:QUOTE_LIMIT].decode("utf-8", "replace")
+        return found
+    if not eventsyaml.begins_like_yaml(text_head(ahead.head)):
+        return quote_lines(ahead, numbers)
+    for element in eventsyaml.elements(ahead, Ledger()):
+        if element.line in numbers:
+            found[element.line] = element.data[:QUOTE_LIMIT].decode("utf-8", "replace")
+    return found
+
+
+def _document(head: bytes) -> Shape | None:
+    """How Events lie in a JSON document; None where there is one a line."""
+    shape = shape_of(head)
+    return shape if shape.kind is Kind.DOCUMENT else None
+
+
+def _wrapper(head: bytes) -> Wrapper:
+    """None where the lines are Events themselves: they have a `message`, as the records of log shippers do."""
+    if any(event_in(_json(line)) for line in _lines_of(text_head(head), Wrapper())):
+        return Wrapper()
+    return detect_wrapper(head)
+
+
+def _lines_of(text: bytes, wrapper: Wrapper) -> list[bytes]:
+    frames = list(unwrap([Window(1, text)], wrapper, Ledger()))
+    return [line.encode() for frame in frames for line in frame["text"].head(LOOKED_AT)]
+
+
+def _json(data: bytes) -> object | None:
+    try:
+        found: object = msgspec.json.decode(data)
+    except _FAULTS:
+        return None
+    return found
+
+
+def _yaml(data: bytes) -> object | None:
+    try:
+        return eventsyaml.parse(data)
+    except ValueError:
+        return None
+
+
+class _Bytes:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, size: int) -> bytes:
+        part, self._data = self._data[:size], self._data[size:]
+        return part
+
+
+SOURCE = Source(
+    name="events",
+    title="Kubernetes Events (kubectl get events, exporters)",
+    tables=(KUBE_EVENTS,),
+    identify=identify,
+    read=read,
+    quote=quote,
+)

@@ -194,7 +194,7 @@ def lean(fields: Mapping[str, Raw], private: tuple[str, ...]) -> dict[str, objec
 
 
 def _mended(raw: bytes) -> Any:
-    """A value that may hold bytes which are no UTF-8: fields that nobody needs are not checked when an entry is read."""
+    """A value that may hold bytes which are no UTF-8: what no column needs is not checked when an entry is read."""
     return msgspec.json.decode(raw.decode("utf-8", "replace"))
 
 

@@ -16,7 +16,7 @@ from analyzer.render.html import render_html
 from analyzer.render.text import render_text
 from tests.sources.capture.make import ethernet, ipv4, pcap, tcp
 
-SECRETS = [f"CANARY{i:02d}x9Zq7Lm2Wv8" for i in range(35)]
+SECRETS = [f"CANARY{i:02d}x9Zq7Lm2Wv8" for i in range(47)]
 
 
 def kubelet(*texts: str) -> str:
@@ -33,6 +33,25 @@ def event(number: int, **more: Any) -> str:
         "responseStatus": {"metadata": {}, "code": 429}, "requestReceivedTimestamp": time, "stageTimestamp": time,
     }  # fmt: skip
     return json.dumps(plain | more, separators=(",", ":")) + "\n"
+
+
+def opened(s: Iterator[str]) -> Iterator[str]:
+    """Audit events whose bodies or annotations are looked into, with secrets beside and in what is read there."""
+    done = {"verb": "get", "responseStatus": {"metadata": {}, "code": 200}}
+    applied = {"kubectl.kubernetes.io/last-applied-configuration": next(s)}
+    pod = {
+        "metadata": {"name": "p", "annotations": applied, "managedFields": [{"manager": next(s)}]},
+        "spec": {"nodeName": f"token={next(s)}", "containers": [{"env": [{"value": next(s)}], "args": [next(s)]}]},
+        "status": {"podIP": next(s), "hostIP": "10.0.0.1", "phase": next(s), "startTime": next(s)},
+    }
+    yield event(14, **done, responseObject=pod)
+    for number, resource, part in ((15, "configmaps", None), (16, "serviceaccounts", "token")):
+        ref = {"resource": resource, "subresource": part}
+        yield event(number, **done, objectRef=ref, responseObject={"status": {"hostIP": "10.0.0.1", "token": next(s)}})
+    webhook = {"patch": [{"op": "add", "path": "/spec", "value": next(s)}]}
+    violated = f"would violate: password={next(s)}"
+    notes = {"patch.webhook.admission.k8s.io/round_0_index_0": json.dumps(webhook)}
+    yield event(17, annotations=notes | {"pod-security.kubernetes.io/audit-violations": violated})
 
 
 def spoken(s: Iterator[str]) -> list[bytes]:
@@ -93,6 +112,7 @@ def evidence(tmp_path: Path) -> Path:
         + event(9, annotations={"example.com/token": next(s)})
         + event(10, user={"username": "u", "extra": {"example.com/token": [next(s)]}})
         + "".join(event(number) for number in range(11, 14))
+        + "".join(opened(s))
     )
     (folder / "node.pcap").write_bytes(pcap(spoken(s)))
     assert next(s, None) == SECRETS[-1]  # all but the last were planted
@@ -113,6 +133,8 @@ def test_no_output_holds_a_part_of_a_planted_secret(evidence: Path, tmp_path: Pa
     assert held(render_text(result)) == []
     ingest(RunOptions(inputs=(evidence,)), tmp_path / "case")
     tables = {path.parent.parent.name for path in (tmp_path / "case").rglob("*.parquet")}
-    assert {"http_messages", "mining_messages"} <= tables, "what carried secrets was read"
+    assert {"http_messages", "mining_messages", "audit_annotations", "audit_objects"} <= tables, (
+        "what carried secrets was read"
+    )
     for path in sorted((tmp_path / "case").rglob("*.parquet")):
         assert held("\n".join(map(str, pl.read_parquet(path).rows()))) == [], path.parent.parent.name

@@ -14,9 +14,14 @@ FINAL = ("ResponseComplete", "Panic")
 STARTED = "ResponseStarted"
 """The stage of a long-running request whose answer has begun: a watch that is still open has no later one."""
 
-LONG_RUNNING = ("exec", "attach", "portforward", "proxy")
-"""Subresources whose duration is the life of a connection (apiserver `--long-running` defaults: watch, proxy, ...)."""
+RECEIVED = "RequestReceived"
 
+LONG_RUNNING_VERBS = ("watch", "proxy")
+LONG_RUNNING = ("exec", "attach", "portforward", "proxy")
+"""Requests whose duration is the life of a connection (`BasicLongRunningRequestCheck` in kubernetes
+`pkg/controlplane/apiserver/config.go`); a log is one where it is followed."""
+
+FAILED = 400
 TOO_MANY = 429
 
 _KEPT = tuple(
@@ -26,7 +31,8 @@ _KEPT = tuple(
     in {
         *("audit_id", "stage", "verb", "uri", "user", "user_agent", "agent", "source_ip", "api_group", "resource"),
         *("subresource", "namespace", "name", "code", "reason", "message", "decision", "latency_etcd_seconds"),
-        *("latency_queue_seconds", "caller_pod", "caller_node"),
+        *("latency_queue_seconds", "caller_pod", "caller_node", "path", "controller", "impersonated_user", "node"),
+        *("service_account_namespace", "service_account"),
     }
 )
 
@@ -38,6 +44,11 @@ _TABLE = Table(
         Col("end_time", TIME, "When the last stage was reached; null if unknown. `time` is when it was received."),
         *_KEPT,
         Col("long_running", pl.Boolean(), "Watch, exec, attach, port-forward, proxy or a followed log."),
+        Col(
+            "open",
+            pl.Boolean(),
+            "A long-running request without an end in the log, and without a refusal: it neither failed nor was slow.",
+        ),
         Col("latency_seconds", pl.Float64(), "From received to answered; null if unknown, negative or long-running."),
         Col(
             "throttled",
@@ -55,6 +66,9 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     Both are the key: clients may send an `Audit-ID` header of their own and so give many requests one id, and an
     aggregated apiserver logs the id of the request that was passed on to it. Copies of an event, as from overlapping
     rotated files, count once. Without a stage (some exports drop it) an event with a code is the last.
+
+    A long-running request may have no end in the log: then the last stage that it reached stands for it, and it is open
+    unless its answer began with an error. Any other request that was only received has no answer, and is left out.
     """
     events = frames[AUDIT_EVENTS]
     ended = pl.col("stage").is_in(FINAL) | (pl.col("stage").is_null() & pl.col("code").is_not_null())
@@ -67,22 +81,24 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     )
     order = ["time", "source", "number"]
     final = named.filter(ended).sort(order).unique(key, keep="first", maintain_order=True)
-    begun = named.filter(pl.col("stage") == STARTED).sort(order).unique(key, keep="first", maintain_order=True)
+    begun = (
+        named.filter((pl.col("stage") == STARTED) | ((pl.col("stage") == RECEIVED) & _long_running()))
+        .sort(pl.col("stage") != STARTED, *order)
+        .unique(key, keep="first", maintain_order=True)
+    )
     still_open = begun.join(final.select(key), on=key, how="anti", nulls_equal=True)
-    requests = pl.concat([final, still_open])
     seconds = (pl.col("stage_time") - pl.col("time")).dt.total_microseconds() / 1e6
-    long_running = (
-        (pl.col("verb") == "watch").fill_null(False)
-        | pl.col("subresource").is_in(LONG_RUNNING).fill_null(False)
-        | ((pl.col("subresource") == "log") & pl.col("uri").str.contains(r"[?&]follow=(?:true|1)")).fill_null(False)
+    requests = pl.concat(
+        [
+            final.with_columns(open=pl.lit(False)),
+            still_open.with_columns(open=(pl.col("code") < FAILED).fill_null(True)),
+        ]
     )
     return (
-        requests.with_columns(long_running.alias("long_running"))
+        requests.with_columns(_long_running().alias("long_running"))
         .with_columns(
             pl.col("stage_time").alias("end_time"),
-            pl.when((seconds >= 0) & ~pl.col("long_running") & (pl.col("stage") != STARTED).fill_null(True))
-            .then(seconds)
-            .alias("latency_seconds"),
+            pl.when((seconds >= 0) & ~pl.col("long_running") & ~pl.col("open")).then(seconds).alias("latency_seconds"),
             (
                 (pl.col("code") == TOO_MANY).fill_null(False)
                 & pl.col("decision").is_null()
@@ -91,6 +107,20 @@ def _derive(frames: Frames) -> pl.LazyFrame:
         )
         .select(_TABLE.schema.names())
         .sort(order)
+    )
+
+
+def _long_running() -> pl.Expr:
+    """Whether the duration of a request is the life of a connection.
+
+    A boolean parameter is true unless it is `false` or `0` (apimachinery `Convert_Slice_string_To_bool`).
+    """
+    uri = pl.col("uri")
+    followed = uri.str.contains(r"[?&]follow(?:[=&]|$)") & ~uri.str.contains(r"(?i)[?&]follow=(?:false|0)(?:&|$)")
+    return (
+        pl.col("verb").is_in(LONG_RUNNING_VERBS).fill_null(False)
+        | pl.col("subresource").is_in(LONG_RUNNING).fill_null(False)
+        | ((pl.col("subresource") == "log") & followed).fill_null(False)
     )
 
 

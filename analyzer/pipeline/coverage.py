@@ -43,7 +43,7 @@ def _one(store: Store, table: Table, reports: Sequence[InputReport], copies: pl.
         last_time=span["last"],
         sources=tuple(given),
         gaps=gaps(frame) if table.name in STEADY else (),
-        remark="; ".join(filter(None, (_lost(lost), told(copies, table.name), _left_out(table, frame)))),
+        remark="; ".join(filter(None, (_lost(lost), told(copies, table.name), _left_out(table, store)))),
     )
 
 
@@ -51,11 +51,11 @@ def _lost(count: int) -> str:
     return f"{count:,} records of these inputs were not used" if count else ""
 
 
-def _left_out(table: Table, frame: pl.LazyFrame) -> str:
+def _left_out(table: Table, store: Store) -> str:
     """Logs of CoreDNS without successes: they are no denominator of anything."""
-    if table is not COREDNS_QUERIES:
+    if table is not COREDNS_QUERIES or (classes := store.get(DNS_LOG_CLASSES)) is None:
         return ""
-    logs = DNS_LOG_CLASSES.derive({table: frame}).filter("filtered").collect()
+    logs = classes.filter("filtered").collect()
     if not logs.height:
         return ""
     asked, fine = logs["address_queries"].sum(), logs["successes"].sum()

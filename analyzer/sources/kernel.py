@@ -15,7 +15,7 @@ from analyzer.sources import klog
 from analyzer.sources.audit.shape import Ahead
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.kernelclock import KernelRows
-from analyzer.sources.kernelkinds import OTHER, kinds
+from analyzer.sources.kernelkinds import KINDS, OTHER, kinds
 from analyzer.sources.kernellines import AUDITD, COMMA_ISO, KMSG, STAMPED, rows
 from analyzer.sources.klogentries import JSON_HEADER
 from analyzer.sources.klogheads import HEADER
@@ -34,6 +34,9 @@ _VAGUE = [OTHER, "audit", "net_link", "call_trace", "netfilter_log", "hardware_e
 
 _FRAGMENT = r"^[\[<0-9][0-9A-Za-z .,<>\[:+-]*$"
 _CTIME = r"^(?:<[0-9]+>|[a-z]+ *:[a-z]+ *: ?)?\[[^\[\]]{4,40} [0-9:]{8} [0-9]{4}\]"
+_OF_OTHERS = r"^\[ *[0-9]+\.[0-9]{6}\] [^ :\[\]]+ [^ :\[\]]+\[[0-9]+\]: "
+"""What another program wrote, as `journalctl -o short-monotonic` prints it; the kernel has no process id there."""
+
 _AUSEARCH = r"^(?:----$|time->)"
 
 
@@ -93,7 +96,9 @@ def _sorted_out(lines: pl.DataFrame, shape: str, ledger: Ledger) -> pl.DataFrame
     """The lines that are messages; the others go to the ledger. Properties of a /dev/kmsg record belong to it."""
     text = pl.col("text")
     what = (
-        pl.when(text.str.contains(shape))
+        pl.when(text.str.contains(_OF_OTHERS) & ~text.str.contains(KINDS["segfault"]))
+        .then(pl.lit("not-a-record"))
+        .when(text.str.contains(shape))
         .then(pl.lit("row"))
         .when(text.str.contains(r"^ [A-Z][A-Z0-9_]*="))
         .then(pl.lit("property"))

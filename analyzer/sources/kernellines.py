@@ -76,6 +76,7 @@ def rows(lines: pl.DataFrame, tz: str) -> pl.DataFrame:
 def _printed(lines: pl.DataFrame, tz: str) -> pl.DataFrame:
     head = lines["text"].str.extract_groups(_HEAD).struct.unnest()
     text = lines["text"].str.replace(_HEAD, "")
+    text = text.str.replace(r"^[^ :\[\]]+ kernel: ", "")  # journalctl -o short-monotonic
     time = lines["time"]
     for told, parse in (("iso", parse_rfc3339), ("clock", lambda clock: _clock(clock, tz))):
         if head[told].null_count() < lines.height:

@@ -28,4 +28,4 @@ rows = duckdb.sql(
     "create table events as select * from read_json($1, format='newline_delimited', columns=$2, ignore_errors=true)",
     params=[sys.argv[1], COLUMNS],
 )
-print(duckdb.sql("select count(*) from events").fetchone())
+print(duckdb.sql("select count(*) from events").fetchall())

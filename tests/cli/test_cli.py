@@ -96,6 +96,7 @@ def test_exit_1_when_a_finding_is_as_severe_as_asked_and_the_report_is_written(e
         (["render", "evidence/coredns.log"], b"not a result"),
         (["detectors", "nope"], b"there is no detector"),
         (["nope"], b"No such command"),
+        (["coredns-logs", "evidence", "--coredns-format", "{remote} {type}"], b"--coredns-format lacks {name}"),
     ],
 )  # fmt: skip
 def test_exit_2_with_one_sentence_and_nothing_touched(
@@ -106,6 +107,14 @@ def test_exit_2_with_one_sentence_and_nothing_touched(
     assert told in done.stderr
     assert b"Traceback" not in done.stderr
     assert (evidence / "coredns.log").read_text() == COREDNS + storm()
+
+
+def test_a_format_of_the_log_plugin_may_be_given(tmp_path: Path) -> None:
+    (tmp_path / "own.log").write_text("[INFO] A|a.example.com.|NXDOMAIN\n[INFO] A|b.example.com.|NOERROR\n")
+    words = ("coredns-logs", "own.log", "-f", "json", "--coredns-format")
+    result = json.loads(analyze(*words, "{type}|{name}|{rcode}", cwd=tmp_path).stdout)
+    assert result["inputs"][0]["used"] == 2
+    assert "--coredns-format '{type}|{name}|{rcode}'" in result["command"]
 
 
 def test_exit_3_without_usable_input_and_the_report_says_so(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import polars as pl
+import pytest
 
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.frames import AUDIT_EVENTS
@@ -36,7 +37,38 @@ def test_a_rejected_watch_answers_twice_and_counts_once() -> None:
 def test_a_watch_still_open_at_the_end_counts_by_its_start() -> None:
     watch = {"audit_id": "w", "verb": "watch", "code": 200, "time": 0}
     table = requests(watch | {"stage": "RequestReceived"}, watch | {"stage": "ResponseStarted", "stage_time": 1})
-    assert table.select("stage", "long_running").rows() == [("ResponseStarted", True)]
+    told = table.select("stage", "long_running", "open", "latency_seconds").rows()
+    assert told == [("ResponseStarted", True, True, None)]
+
+
+def test_a_watch_that_was_only_received_is_open_and_neither_failed_nor_slow() -> None:
+    table = requests({"audit_id": "w", "verb": "watch", "stage": "RequestReceived", "time": 0, "stage_time": 0})
+    assert table.select("open", "code", "latency_seconds", "throttled").rows() == [(True, None, None, False)]
+
+
+def test_a_request_that_ended_is_not_open() -> None:
+    assert requests(DONE, DONE | {"audit_id": "w", "verb": "watch"})["open"].to_list() == [False, False]
+
+
+def test_a_watch_whose_answer_began_with_a_refusal_is_not_open() -> None:
+    refused = {"audit_id": "w", "verb": "watch", "stage": "ResponseStarted", "code": 429}
+    assert requests(refused).select("open", "throttled").rows() == [(False, True)]
+
+
+@pytest.mark.parametrize(
+    ("uri", "followed"),
+    [
+        ("/x/log?follow=true", True),
+        ("/x/log?container=a&follow=1", True),
+        ("/x/log?follow=", True),
+        ("/x/log?follow=false", False),
+        ("/x/log?follow=0&tailLines=1", False),
+        ("/x/log?tailLines=1", False),
+        ("/x/log", False),
+    ],
+)
+def test_a_log_is_followed_as_the_apiserver_reads_the_parameter(uri: str, followed: bool) -> None:
+    assert requests(DONE | {"subresource": "log", "uri": uri})["long_running"].to_list() == [followed]
 
 
 def test_a_panic_ends_a_request() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from analyzer.frames import AUDIT_EVENTS
+from analyzer.frames import AUDIT_EVENTS, Table
 from analyzer.frames.contract import concat
 from analyzer.sources.audit import SOURCE
 from analyzer.sources.contract import Item, Ledger, ReadOptions
@@ -58,6 +58,13 @@ def read(data: bytes, tz: str = "UTC") -> tuple[pl.DataFrame, Ledger]:
     assert ledger.used == table.height
     assert ledger.records == ledger.used + ledger.skipped + ledger.incomplete_tail
     return table, ledger
+
+
+def rows_of(wanted: Table, data: bytes) -> list[dict[str, Any]]:
+    """The rows of one of the reader's tables, without what all rows of a test share."""
+    item = Item(id="audit.log", path=Path("audit.log"))
+    parts = [batch[wanted] for batch in SOURCE.read(io.BytesIO(data), item, ReadOptions(), Ledger()) if wanted in batch]
+    return concat(wanted, parts).rows(named=True)
 
 
 def one(**changed: Any) -> dict[str, Any]:

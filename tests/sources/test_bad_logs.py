@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analyzer.errors import InputError
-from analyzer.frames import KLOG_LINES
+from analyzer.frames import COREDNS_EVENTS, KLOG_LINES
 from analyzer.sources.contract import Source
 from analyzer.sources.coredns import SOURCE as COREDNS
 from analyzer.sources.klog import SOURCE as KLOG
@@ -48,8 +48,11 @@ def test_logs_give_the_records_that_are_expected(row: dict[str, str]) -> None:
         with pytest.raises(InputError, match="empty file"):
             read_path(source, BAD / name)
         return
-    report = read_path(source, BAD / name).report
-    assert (report.records, report.used) == (int(row["records_total"]), int(row["records_ok"]))
+    reading = read_path(source, BAD / name)
+    report = reading.report
+    # the start of CoreDNS is told in a table of its own; the list counts queries and errors
+    told = reading.tables[COREDNS_EVENTS].height if source is COREDNS else 0
+    assert (report.records, report.used - told) == (int(row["records_total"]), int(row["records_ok"]))
     malformed = {one.reason: one.count for one in report.skipped_reasons}.get("malformed line", 0)
     assert malformed + report.incomplete_tail == int(row["records_bad"])
     if name in NOTED:

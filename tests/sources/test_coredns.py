@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from analyzer.frames import COREDNS_ERRORS, COREDNS_QUERIES
+from analyzer.frames import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES
 from analyzer.sources.coredns import SOURCE
 from tests.sources.texts import Reading, read_text
 
@@ -46,6 +46,7 @@ def test_a_line_of_the_common_format_gives_every_column() -> None:
         "duration_seconds": 0.000123,
         "line_bytes": len(LINE) + 41 + 0,
         "pod": None,
+        "component": None,
     }
 
 
@@ -56,7 +57,10 @@ ERAS = {
     "1.2.6 to 1.6.2, other zone": f"2026-03-14T02:00:00.500-07:00 {LINE}",
     "Go's log": f"2026/03/14 09:00:00 {LINE}",
     "1.0.5 to 1.2.5": f"10.244.1.5:40000 - [14/Mar/2026:10:00:00 +0100] 1000 {BODY}",
-    "before 1.0.5": f"10.244.1.5:40000 - [14/Mar/2026:09:00:00 +0000] {BODY}",
+    "without an id": f"10.244.1.5:40000 - [14/Mar/2026:09:00:00 +0000] {BODY}",
+    "1.0.5 and 1.0.6": f"10.244.1.5 - [14/Mar/2026:09:00:00 +0000] 1000 {BODY}",
+    "before 1.0.5": f"10.244.1.5 - [14/Mar/2026:09:00:00 +0000] {BODY}",
+    "before 1.0.0": f"10.244.1.5 - [14/Mar/2026:09:00:00 +0000] {BODY.replace(' qr,aa,rd', '')}",
     "Go durations": f"10.244.1.5:40000 - [14/Mar/2026:09:00:00 +0000] 1000 {BODY.replace('0.000123s', '123µs')}",
 }
 
@@ -64,9 +68,11 @@ ERAS = {
 @pytest.mark.parametrize("era", ERAS)
 def test_every_era_of_the_log_plugin_gives_the_same_row(era: str) -> None:
     row, now = query(ERAS[era]), query(LINE)
-    different = {"time", "query_time", "line_bytes"} | ({"dns_id"} if era == "before 1.0.5" else set())
+    lacks = {"without an id": {"dns_id"}, "1.0.5 and 1.0.6": {"client_port"}, "before 1.0.5": {"dns_id", "client_port"}}
+    absent = lacks.get(era, {"dns_id", "client_port", "flags"} if era == "before 1.0.0" else set())
+    different = {"time", "query_time", "line_bytes"} | absent
     assert {key: row[key] for key in row.keys() - different} == {key: now[key] for key in now.keys() - different}
-    assert (row["dns_id"] is None) == (era == "before 1.0.5")
+    assert all(row[key] is None for key in absent)
     if era not in {"now", "combined"}:
         time = row["time"]
         assert isinstance(time, datetime)
@@ -161,19 +167,7 @@ def test_a_line_break_inside_a_shippers_text_makes_no_second_query() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [
-        ".:53",
-        "cluster.local.:53 on 169.254.25.10",
-        "[INFO] plugin/reload: Running configuration SHA512 = abc",
-        "[INFO] Reloading complete",
-        '[WARNING] plugin/health: Local health request to "http://:8080/health" took more than 1s: 2.3s',
-        '[FATAL] plugin/loop: Loop (127.0.0.1:1 -> :53) detected for zone "."',
-        "2022/08/17 10:55:04 [INFO] Added interface - nodelocaldns",
-        "CoreDNS-1.11.1",
-        "linux/amd64, go1.20.7, ae2bbc2",
-        "maxprocs: Leaving GOMAXPROCS=2: CPU quota undefined",
-        "E0314 09:00:00.000000       1 reflector.go:126] Failed to list *v1.Service: connection refused",
-    ],
+    ["[INFO] something that no version writes", "[DEBUG] something else", r"      /____/   ~\______\____/"],
 )
 def test_other_lines_of_coredns_are_no_records(line: str) -> None:
     assert read(LINE, line, LINE).skipped == {"not-a-record": 1}
@@ -203,15 +197,21 @@ def test_errors_give_code_name_type_and_text() -> None:
         "name": "api.example.com",
         "qtype": "AAAA",
         "error": "read udp 10.0.0.1:39548->10.0.0.2:53: i/o timeout",
+        "kind": "timeout",
+        "upstream": "10.0.0.2",
+        "upstream_port": 53,
         "count": 1,
+        "period_seconds": None,
         "pod": None,
+        "component": None,
     }
 
 
 def test_a_consolidated_error_counts_as_many() -> None:
     line = "[WARNING] plugin/errors: 13 errors like '^read udp .* i/o timeout$' occurred in last 30s"
     rows = read(line, LINE).tables[COREDNS_ERRORS]
-    assert rows.select("count", "error", "name").rows() == [(13, "^read udp .* i/o timeout$", None)]
+    columns = ("count", "error", "name", "kind", "period_seconds")
+    assert rows.select(columns).rows() == [(13, "^read udp .* i/o timeout$", None, "timeout", 30.0)]
 
 
 def wrap_cri(line: str, at: str) -> str:
@@ -239,13 +239,13 @@ def test_every_wrapper_gives_the_rows_of_the_bare_log(wrap: object) -> None:
     ]
     bare = read(*lines)
     wrapped = read(*(wrap(line, f"2026-03-14T09:00:00.{at:06d}Z") for at, line in enumerate(lines)))  # type: ignore[operator]
-    for table in (COREDNS_QUERIES, COREDNS_ERRORS):
+    for table in (COREDNS_QUERIES, COREDNS_ERRORS, COREDNS_EVENTS):
         alike = [name for name in table.schema if name not in {"time", "query_time", "line_bytes"}]
         assert wrapped.tables[table].select(alike).equals(bare.tables[table].select(alike))
         assert wrapped.tables[table]["time"].null_count() == 0
     assert wrapped.skipped == bare.skipped
     first, last = wrapped.report.first_time, wrapped.report.last_time
-    assert first == datetime(2026, 3, 14, 9, 0, 0, 1, tzinfo=UTC)
+    assert first == datetime(2026, 3, 14, 9, 0, tzinfo=UTC)
     assert last == datetime(2026, 3, 14, 9, 0, 0, 54, tzinfo=UTC)
 
 
@@ -272,7 +272,8 @@ def test_notes_say_what_the_log_cannot() -> None:
     assert "errors only" in errors
     assert "denials and errors only" in read(*[timed] * 100).notes
     success = timed.replace("NXDOMAIN", "NOERROR")
-    assert read(*[timed] * 100, success).notes == ""
+    assert "1 of 101 A queries succeeded (100 NXDOMAIN, 0 without an answer)" in read(*[timed] * 100, success).notes
+    assert read(*[timed] * 100, *[success] * 2).notes == ""
     assert "in no known format" in read(*['[INFO] 10.0.0.1 asked "web." got NOERROR'] * 3).notes
 
 

@@ -368,3 +368,10 @@ def test_a_kernel_log_is_known_by_its_lines(lines: list[str]) -> None:
 def test_logs_of_others_are_not_the_kernels(line: str) -> None:
     known = sources.identify(f"{line}\n{line}\n".encode())
     assert known is None or known[0].name != "kernel"
+
+
+def test_a_journal_in_seconds_since_boot_gives_the_kernels_lines_alone() -> None:
+    reading = read("[    1.000000] node kernel: text", "[    2.000000] node kubelet[7]: not the kernel's")
+    assert reading.column(KERNEL_MESSAGES, "text") == ["text"]
+    assert reading.skipped == {"not-a-record": 1}
+    assert row("Web Content[7]: segfault at 0 ip 0 sp 0 error 4")["process"] == "Web Content"

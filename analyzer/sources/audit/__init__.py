@@ -1,7 +1,7 @@
 """Audit logs of kube-apiserver: JSON lines as written, lists, documents, inside container logs and cloud exports.
 
-The unit of the ledger is the event. Bodies are measured and left behind, tokens in URIs are removed, and messages about
-Secrets and TokenReviews are not kept: none of them enters a table.
+The unit of the ledger is the event. Bodies are measured, and of some kinds of objects a few named fields are read;
+tokens in URIs are removed, and messages about Secrets and TokenReviews are not kept: none of them enters a table.
 
 bytes -> shape (`shape`) -> records (`records`, windows of lines) -> events (`decode`, `envelope`) -> rows (`columns`)
 """

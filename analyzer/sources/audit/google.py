@@ -181,16 +181,21 @@ def event_of(fields: Mapping[str, Raw]) -> tuple[bytes, tuple[str, ...]] | None:
 def lean(fields: Mapping[str, Raw], private: tuple[str, ...]) -> dict[str, object]:
     """The entry without bodies, and without what an answer says of resources that are `private`."""
     entry = {name: raw for name, raw in fields.items() if name not in ("Entry", "AuditPayload")}
-    log = _ANY.decode(payload(fields) or b"{}")
+    log = _mended(payload(fields) or b"{}")
     kept = {name: part for name, part in log.items() if name in _LOG_FIELDS}
     if isinstance(status := kept.get("status"), dict) and any(
         name in str(log.get("resourceName")).lower() + str(log.get("methodName")).lower() for name in private
     ):
         kept["status"] = {"code": status.get("code")}
-    plain: dict[str, object] = {name: msgspec.json.decode(entry[name]) for name in _ENTRY_FIELDS if name in entry}
+    plain: dict[str, Any] = {name: _mended(bytes(entry[name])) for name in _ENTRY_FIELDS if name in entry}
     if isinstance(labels := plain.get("labels"), dict):
         plain["labels"] = {key: value for key, value in labels.items() if "webhook." not in key}
     return {"protoPayload": kept, **plain}
+
+
+def _mended(raw: bytes) -> Any:
+    """A value that may hold bytes which are no UTF-8: what no column needs is not checked when an entry is read."""
+    return msgspec.json.decode(raw.decode("utf-8", "replace"))
 
 
 def _request(log: _AuditLog) -> tuple[str, RequestInfo]:

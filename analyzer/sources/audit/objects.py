@@ -52,8 +52,10 @@ PARTS = frozenset({None, "status", "scale", "binding"})
 """Subresources whose bodies are objects of their resource, or a Scale or a Binding of it."""
 
 _PHASES = frozenset({"Pending", "Running", "Succeeded", "Failed", "Unknown"})
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?", re.ASCII)
-"""Names of objects (RFC 1123 subdomains, and the colons that RBAC allows) and kinds."""
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
+"""Names of pods, nodes and workloads: subdomains of RFC 1123 (apimachinery `util/validation`)."""
+_KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}", re.ASCII)
+_UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _LABEL = re.compile(r"(?:[A-Za-z0-9._-]{1,253}/)?[A-Za-z0-9._-]{1,63}", re.ASCII)
 _VALUE = re.compile(r"[A-Za-z0-9._-]{0,63}", re.ASCII)
 """Keys and values of labels (apimachinery `util/validation`)."""
@@ -128,6 +130,8 @@ _TOLD = ("pod_ip", "host_ip", "phase", "start_time", "node_name", "owner_name", 
 def object_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl.DataFrame:
     """AUDIT_OBJECTS of these events, whose rows are `table`; Python runs for the bodies that are opened only."""
     empty = pl.DataFrame(schema=AUDIT_OBJECTS.schema)
+    if not table["request_body_bytes"].max() and not table["response_body_bytes"].max():
+        return empty
     listed = pl.col("verb") == "list"
     wanted = (
         pl.when(listed).then(pl.col("resource").is_in(list(COUNTED))).otherwise(pl.col("resource").is_in(list(READ)))
@@ -212,13 +216,13 @@ def _columns(
     start = moment(status.start_time, "UTC") if status.start_time else None
     return {
         "name": _name(meta.name),
-        "uid": _name(meta.uid),
+        "uid": meta.uid if meta.uid and _UID.fullmatch(meta.uid) else None,
         "pod_ip": _address(status.pod_ip),
         "host_ip": _address(status.host_ip),
         "phase": status.phase if status.phase in _PHASES else None,
         "start_time": _sound(start),
         "node_name": _name(spec.node_name or (target.name if target else None)),
-        "owner_kind": _name(owner.kind),
+        "owner_kind": owner.kind if owner.kind and _KIND.fullmatch(owner.kind) else None,
         "owner_name": _name(owner.name),
         "replicas": spec.replicas if spec.replicas is not None and 0 <= spec.replicas < 2**31 else None,
         "selector": _selector(spec.selector),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,8 +86,10 @@ def _part(name: str, raws: list[Raw], one_line: bool) -> Part:
         texts = joined.split(b"\n")
     else:
         texts = [bytes(raw).replace(b"\n", b" ") for raw in raws]
-    seen: dict[bytes, int] = {}
-    places = [seen.setdefault(text, len(seen)) for text in texts]
+    # a text that is not known yet gets the next number; no line of Python runs for the others
+    seen: defaultdict[bytes, int] = defaultdict()
+    seen.default_factory = seen.__len__
+    places = list(map(seen.__getitem__, texts))
     if len(places) != len(raws):
         raise msgspec.DecodeError("a part of an event is not one line")
     return Part(_decoded(name, list(seen)), pl.Series(places, dtype=pl.UInt32) if len(seen) > 1 else None)

@@ -65,7 +65,9 @@ def _json_queries(texts: pl.Series) -> int:
     if not texts.len():
         return 0
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in UNWRAPPED.items() if name != "text"]
-    return json_lines(pl.DataFrame({"text": texts}).with_columns(missing).select(UNWRAPPED.names()))[0].height
+    rows = json_lines(pl.DataFrame({"text": texts}).with_columns(missing).select(UNWRAPPED.names()))[0]
+    # a number may be the status of anything
+    return rows.filter(pl.col("qtype").is_not_null() | pl.col("rcode").str.contains("^[A-Z]")).height
 
 
 def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -> Iterator[Batch]:

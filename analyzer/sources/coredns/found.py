@@ -127,8 +127,7 @@ def found_rows(
     `whole`, what a format of CoreDNS's own always has must be there. `-` stands for a value that there was not
     (replacer.EmptyValue).
     """
-    null = pl.Series([None], dtype=pl.String).new_from_index(0, place.height)
-    raw = {name: found[name] if name in found.columns else null for name in (*_KEYS.values(), "when")}
+    raw = _texts(place.height, found)
     cell = {name: pl.select(pl.when(text != "-").then(text)).to_series() for name, text in raw.items()}
     host, port = clients(cell["remote"])
     host, port = addresses(host), pl.select(pl.coalesce(port, ports(cell["port"]))).to_series()
@@ -164,25 +163,43 @@ def found_rows(
     valid = name.is_not_null() if said is None else said & name.is_not_null()
     for text, made in told:
         valid &= text.is_null() | made.is_not_null()
-    for texts, form in ((rcode, RCODE), (raw["rflags"], FLAGS), (qtype, QTYPE), (cell["proto"], "udp|tcp|[a-z]+")):
-        valid &= texts.is_null() | fits(texts, form).fill_null(False)
-    for key, limit in (("id", 65_535), ("size", 65_535), ("rsize", ANSWER_LIMIT)):
-        valid &= number[key].is_null() | number[key].is_between(0, limit)
+    valid &= _in_shape(frame)
     if whole:
-        valid &= host.is_not_null() & took.is_not_null() & frame["transport"].is_in(["udp", "tcp"])
-        # before 1.0.7 there was no port, but a time in brackets
-        valid &= port.is_not_null() | (when.is_not_null() & ~cell["remote"].str.contains(r"[^:\]]:[0-9]+$"))
-    return _settled(frame), valid.fill_null(False)
+        valid &= _whole(frame, cell["remote"], when.is_not_null())
+    return _settled(frame, (raw["rcode"] == "-").fill_null(False)), valid.fill_null(False)
 
 
-def _settled(frame: pl.DataFrame) -> pl.DataFrame:
+def _texts(height: int, found: pl.DataFrame) -> dict[str, pl.Series]:
+    """The text of every placeholder; null where the format lacks it."""
+    null = pl.Series([None], dtype=pl.String).new_from_index(0, height)
+    return {name: found[name] if name in found.columns else null for name in (*_KEYS.values(), "when")}
+
+
+def _in_shape(frame: pl.DataFrame) -> pl.Series:
+    """Whether every text that is there has its form, and every number its size."""
+    good = pl.Series([True]).new_from_index(0, frame.height)
+    for name, form in (("rcode", RCODE), ("flags", FLAGS), ("qtype", QTYPE), ("transport", "[a-z]+")):
+        good &= frame[name].is_null() | fits(frame[name], form).fill_null(False)
+    for name, limit in (("dns_id", 65_535), ("query_bytes", 65_535), ("answer_bytes", ANSWER_LIMIT)):
+        good &= frame[name].is_null() | frame[name].is_between(0, limit)
+    return good
+
+
+def _whole(frame: pl.DataFrame, remote: pl.Series, bracketed: pl.Series) -> pl.Series:
+    """Whether all is there that CoreDNS's own formats have. Before 1.0.7 there was no port, but a time in brackets."""
+    there = frame["client"].is_not_null() & frame["duration_seconds"].is_not_null()
+    port = frame["client_port"].is_not_null() | (bracketed & ~remote.str.contains(r"[^:\]]:[0-9]+$"))
+    return there & port & frame["transport"].is_in(["udp", "tcp"])
+
+
+def _settled(frame: pl.DataFrame, none: pl.Series) -> pl.DataFrame:
     """The codes of queries without an answer, and when each query arrived.
 
-    Without flags in the format, a code `-` says so (since 1.8.5), or an answer of no bytes (before).
+    Without flags in the format, a code `-` says so (`none`, since 1.8.5), or an answer of no bytes (before).
     """
     took = pl.duration(microseconds=(pl.col("duration_seconds") * 1e6).round(0).cast(pl.Int64, strict=False))
     empty = (pl.col("answer_bytes") == 0).fill_null(False) & pl.col("rcode").is_not_null()
-    silent = pl.when(pl.col("flags").is_not_null()).then(pl.col("flags") == "-").otherwise(empty)
+    silent = pl.when(pl.col("flags").is_not_null()).then(pl.col("flags") == "-").otherwise(empty | none)
     return frame.with_columns(
         (pl.col("time") - took).cast(TIME).alias("query_time"),
         pl.when(silent).then(pl.lit(NO_REPLY)).otherwise("rcode").alias("rcode"),

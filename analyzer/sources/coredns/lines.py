@@ -14,6 +14,7 @@ from analyzer.sources.coredns.component import Components
 from analyzer.sources.coredns.errors import SIGN, errors
 from analyzer.sources.coredns.events import Events
 from analyzer.sources.coredns.found import custom, json_lines, older
+from analyzer.sources.coredns.quick import quick_rows
 from analyzer.sources.coredns.values import none_of
 from analyzer.sources.lines import Window, line_places
 from analyzer.sources.times import localise, parse_rfc3339
@@ -81,6 +82,10 @@ class Lines:
             or self._options.coredns_format
         ):
             return self.lines(self._unwrapper.feed(window))
+        if not wrapper.prefixed and (quick := quick_rows(window, lead)) is not None:
+            if not quick.left.any():
+                return self._parsed(quick.rows, pl.DataFrame(schema=UNWRAPPED))
+            return self.lines(self._unwrapper.some(window, quick.left), quick.rows)
         cells = split_cells(window.data, (("pod",) if wrapper.prefixed else ()) + lead)
         numbers, line_bytes = line_places(window)
         if cells.height != len(numbers) or ("part" in lead and not (cells["part"] == "F").all()):
@@ -96,11 +101,11 @@ class Lines:
             return self._parsed(rows, pl.DataFrame(schema=UNWRAPPED))
         return self._parsed(rows.filter(valid), self._unwrapper.some(window, ~valid))
 
-    def lines(self, frame: pl.DataFrame) -> Parsed:
-        """Every line of an unwrapped frame goes to exactly one of the fields of the result."""
+    def lines(self, frame: pl.DataFrame, known: pl.DataFrame | None = None) -> Parsed:
+        """Every line of an unwrapped frame goes to exactly one of the fields of the result, beside the rows `known`."""
         clean = ~frame["text"].str.contains("\n", literal=True)
         lines = frame.filter(clean)
-        known = none_of(COREDNS_QUERIES)
+        known = none_of(COREDNS_QUERIES) if known is None else known
         if self._options.coredns_format:
             known, lines = custom(_own_time(lines, self._options), self._options.coredns_format)
         cells = split_cells(lines["text"].str.join("\n")[0].encode() if lines.height else b"", ())

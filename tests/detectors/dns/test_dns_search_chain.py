@@ -159,6 +159,20 @@ def test_a_log_of_denials_alone_is_believed_less() -> None:
     assert finding.confidence is Confidence.MEDIUM
 
 
+def test_no_share_is_told_of_a_log_that_leaves_successes_out() -> None:
+    denials = [row for i in range(30) for row in walk(i * 10, "api.example.com")[:16]]
+    given = {COREDNS_QUERIES: log(denials)}
+    [finding] = run(DETECTOR, given)
+    assert finding.severity is Severity.MEDIUM
+    assert finding.confidence is Confidence.MEDIUM
+    assert "240 of 240 logged queries" in finding.summary
+    assert any("no share of them is told" in remark for remark in remarks(DETECTOR, given))
+    whole = {COREDNS_QUERIES: log(lookups(30))}
+    [finding] = run(DETECTOR, whole)
+    assert finding.severity is Severity.HIGH
+    assert not any("no share" in remark for remark in remarks(DETECTOR, whole))
+
+
 def test_capture_and_log_of_one_incident_are_one_finding_with_the_captures_counts() -> None:
     rows = lookups(10, step=0.1)
     [finding] = run(DETECTOR, {DNS_MESSAGES: capture(rows), COREDNS_QUERIES: log(rows)})

@@ -24,7 +24,8 @@ LOOP_PROBE = r"^\d+\.\d+$"
 
 TRANSACTIONS = Table(
     "dns_transactions",
-    "One row per DNS query with what became of it. Count the rows that are neither covered nor retry.",
+    "One row per DNS query with what became of it, in the order of time, source and number. Count the rows that are "
+    "neither covered nor retry.",
     (
         *PLACE,
         Col("answer_number", pl.Int64(), "Frame of the answer; null in a log, or where there is none."),

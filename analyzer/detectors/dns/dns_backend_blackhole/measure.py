@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from analyzer.detectors.dns.dns_backend_blackhole.ports import Ports
 from analyzer.facts.audit_windows import BIN_SECONDS, QUIET_BINS
-from analyzer.frames import NO_REPLY
+from analyzer.facts.neighbours import begins, hashed, side_by_side
+from analyzer.frames import NO_REPLY, TIME
 
 APART = timedelta(seconds=BIN_SECONDS * QUIET_BINS)
 """Windows of one server with less between them are one."""
@@ -28,7 +31,8 @@ SOCKET = ["client", "client_port"]
 QUERY = [*SOCKET, "dns_id", "name", "qtype"]
 
 
-_HOW: tuple[Literal["semi", "anti"], ...] = ("semi", "anti")
+I64 = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,38 +80,85 @@ def holes(queries: pl.DataFrame, least: int) -> list[Hole]:
     """
     found = []
     for (server,), own in queries.partition_by("server", as_dict=True).items():
-        # A socket may come to the same id again, long after.
-        began = own.with_columns(ask=(~pl.col("retry")).cum_sum().over(QUERY))
-        tries = began.with_columns(
-            told=pl.col("answered").is_not_null().any().over(*QUERY, "ask"),
-            given_up=(pl.col("rcode") == NO_REPLY).any().over(*QUERY, "ask"),
-        )
-        lost = tries.filter(~pl.col("told"), pl.col("given_up"))
-        failed, answered = _lookups(lost), _lookups(tries.filter("told"))
+        asks = _asks(own)
+        gone = ~asks.told & asks.given_up
+        failed, answered = _lookups(own, asks, gone), _lookups(own, asks, asks.told)
+        lost = own.filter(pl.Series(gone[asks.of]))
         window = (pl.col("first") - pl.col("last").cum_max().shift(1) >= APART).fill_null(False).cum_sum()
+        failed = failed.sort("first", *SOCKET, "name")
         parts = failed.with_columns(window=window).partition_by("window", include_key=False)
         found += [_hole(str(server), part, answered, lost, own) for part in parts if part.height >= least]
     return sorted(found, key=lambda hole: (hole.start, hole.server))
 
 
-def _lookups(queries: pl.DataFrame) -> pl.DataFrame:
-    """A row per lookup, in the order of time: a socket's A and AAAA of a name that begin together are one."""
-    asks = queries.group_by(*QUERY, "ask").agg(
-        pl.col("time").min().alias("first"),
-        pl.col("time").max().alias("last"),
-        (pl.col("retry").any().cast(pl.Int64) + 1).alias("tries"),
-        pl.len().alias("queries"),
+@dataclass(frozen=True, slots=True)
+class _Asks:
+    """Queries with their tries again, in the order of their first ones.
+
+    `of` is the ask of each query, `row` the first query of each ask, `last` when its last was sent.
+    """
+
+    of: I64
+    row: I64
+    last: I64
+    told: Flags
+    given_up: Flags
+    tries: I64
+    queries: I64
+
+
+def _asks(queries: pl.DataFrame) -> _Asks:
+    columns = queries.select(
+        pl.col("time").to_physical(),
+        "retry",
+        key=hashed(QUERY),
+        told=pl.col("answered").is_not_null(),
+        given_up=(pl.col("rcode") == NO_REPLY).fill_null(False),
     )
-    later = pl.col("first") - pl.col("first").shift(1) > TOGETHER
-    numbered = asks.sort(*SOCKET, "name", "first").with_columns(
-        lookup=later.fill_null(True).cum_sum().over(*SOCKET, "name")
+    time, retry, key, told, given_up = (columns[name].to_numpy() for name in columns.columns)
+    order = side_by_side(key)
+    # A socket may come to the same id again, long after.
+    new = begins(key[order]) | ~retry[order]
+    first = np.flatnonzero(new)
+    # From the order of keys to that of time.
+    turn = np.argsort(order[first], kind="stable")
+    of = np.empty(len(order), np.int64)
+    of[order] = np.argsort(turn)[np.cumsum(new) - 1]
+
+    def each(values: Flags, reduce: np.ufunc) -> NDArray[Any]:
+        whole: NDArray[Any] = reduce.reduceat(values[order], first)[turn]
+        return whole
+
+    count = np.diff(np.append(first, len(order)))[turn]
+    last = time[order][np.append(first[1:], len(order)) - 1][turn]
+    return _Asks(
+        of=of,
+        row=order[first][turn],
+        last=last,
+        told=each(told, np.logical_or),
+        given_up=each(given_up, np.logical_or),
+        tries=each(retry, np.logical_or) + np.int64(1),
+        queries=count,
     )
-    return (
-        numbered.group_by(*SOCKET, "name", "lookup")
-        .agg(pl.col("first").min(), pl.col("last").max(), pl.col("tries").max(), pl.col("queries").sum())
-        .sort("first", *SOCKET, "name")
-        .drop("lookup")
+
+
+def _lookups(queries: pl.DataFrame, asks: _Asks, which: Flags) -> pl.DataFrame:
+    """A row per lookup of these asks: a socket's A and AAAA of a name that begin together are one."""
+    rows = asks.row[which]
+    place = queries.select("time", *SOCKET, "name")[rows]
+    time, key = place["time"].to_physical().to_numpy(), place.select(hashed([*SOCKET, "name"])).to_series().to_numpy()
+    order = side_by_side(key)
+    later = np.diff(time[order], prepend=0) > TOGETHER // timedelta(microseconds=1)
+    first = np.flatnonzero(begins(key[order]) | later)
+    if not len(first):
+        return place.clear().rename({"time": "first"}).with_columns(last="first", tries=0, queries=0)
+    whole = (
+        np.maximum.reduceat(asks.last[which][order], first),
+        np.maximum.reduceat(asks.tries[which][order], first),
+        np.add.reduceat(asks.queries[which][order], first),
     )
+    last, tries, counts = (pl.Series(values) for values in whole)
+    return place[order[first]].select(*SOCKET, "name", first="time", last=last.cast(TIME), tries=tries, queries=counts)
 
 
 def _hole(server: str, failed: pl.DataFrame, answered: pl.DataFrame, lost: pl.DataFrame, own: pl.DataFrame) -> Hole:
@@ -115,8 +166,8 @@ def _hole(server: str, failed: pl.DataFrame, answered: pl.DataFrame, lost: pl.Da
     end: datetime = failed["last"].max()  # type: ignore[assignment]
     used = own.filter(pl.col("time") < start, pl.col("time") >= start - KEPT).select(SOCKET).unique()
     meanwhile = answered.filter(pl.col("first").is_between(start, end))
-    counts = [one.join(used, on=SOCKET, how=how).height for one in (failed, meanwhile) for how in _HOW]
-    ports = Ports(counts[0], counts[2], counts[1], counts[3])
+    reused_failed, reused_answered = (one.join(used, on=SOCKET, how="semi").height for one in (failed, meanwhile))
+    ports = Ports(reused_failed, reused_answered, failed.height - reused_failed, meanwhile.height - reused_answered)
     last: datetime = own["time"].max()  # type: ignore[assignment]
     inside = pl.col("time").is_between(start, end)
     return Hole(server, start, end, failed, lost.filter(inside), ports, last - end < timedelta(seconds=30))

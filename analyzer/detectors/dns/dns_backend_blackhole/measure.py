@@ -82,12 +82,13 @@ def holes(queries: pl.DataFrame, least: int) -> list[Hole]:
     for (server,), own in queries.partition_by("server", as_dict=True).items():
         asks = _asks(own)
         gone = ~asks.told & asks.given_up
-        failed, answered = _lookups(own, asks, gone), _lookups(own, asks, asks.told)
-        lost = own.filter(pl.Series(gone[asks.of]))
+        failed = _failed(own, asks, gone)
         window = (pl.col("first") - pl.col("last").cum_max().shift(1) >= APART).fill_null(False).cum_sum()
-        failed = failed.sort("first", *SOCKET, "name")
         parts = failed.with_columns(window=window).partition_by("window", include_key=False)
-        found += [_hole(str(server), part, answered, lost, own) for part in parts if part.height >= least]
+        if parts := [part for part in parts if part.height >= least]:
+            lost = own.filter(pl.Series(gone[asks.of]))
+            answered = _lookups(own, asks, asks.told)
+            found += [_hole(str(server), part, answered.row, lost, own) for part in parts]
     return sorted(found, key=lambda hole: (hole.start, hole.server))
 
 
@@ -142,32 +143,56 @@ def _asks(queries: pl.DataFrame) -> _Asks:
     )
 
 
-def _lookups(queries: pl.DataFrame, asks: _Asks, which: Flags) -> pl.DataFrame:
-    """A row per lookup of these asks: a socket's A and AAAA of a name that begin together are one."""
+@dataclass(frozen=True, slots=True)
+class _Lookups:
+    """The first query of each lookup, when its last was sent, 2 where it was asked again, and its queries."""
+
+    row: I64
+    last: I64
+    tries: I64
+    queries: I64
+
+
+def _lookups(queries: pl.DataFrame, asks: _Asks, which: Flags) -> _Lookups:
+    """These asks by lookup: a socket's A and AAAA of a name that begin together are one."""
     rows = asks.row[which]
-    place = queries.select("time", *SOCKET, "name")[rows]
-    time, key = place["time"].to_physical().to_numpy(), place.select(hashed([*SOCKET, "name"])).to_series().to_numpy()
+    key = queries.select(hashed([*SOCKET, "name"])).to_series().to_numpy()[rows]
     order = side_by_side(key)
-    later = np.diff(time[order], prepend=0) > TOGETHER // timedelta(microseconds=1)
+    time = queries["time"].to_physical().to_numpy()[rows][order]
+    later = np.diff(time, prepend=0) > TOGETHER // timedelta(microseconds=1)
     first = np.flatnonzero(begins(key[order]) | later)
     if not len(first):
-        return place.clear().rename({"time": "first"}).with_columns(last="first", tries=0, queries=0)
-    whole = (
-        np.maximum.reduceat(asks.last[which][order], first),
-        np.maximum.reduceat(asks.tries[which][order], first),
-        np.add.reduceat(asks.queries[which][order], first),
+        return _Lookups(rows, rows, rows, rows)
+    last, tries, count = (values[which][order] for values in (asks.last, asks.tries, asks.queries))
+    return _Lookups(
+        row=rows[order[first]],
+        last=np.maximum.reduceat(last, first),
+        tries=np.maximum.reduceat(tries, first),
+        queries=np.add.reduceat(count, first),
     )
-    last, tries, counts = (pl.Series(values) for values in whole)
-    return place[order[first]].select(*SOCKET, "name", first="time", last=last.cast(TIME), tries=tries, queries=counts)
 
 
-def _hole(server: str, failed: pl.DataFrame, answered: pl.DataFrame, lost: pl.DataFrame, own: pl.DataFrame) -> Hole:
+def _failed(queries: pl.DataFrame, asks: _Asks, gone: Flags) -> pl.DataFrame:
+    """A row per lookup of these asks, in the order of time."""
+    found = _lookups(queries, asks, gone)
+    last, tries, counts = (pl.Series(values) for values in (found.last, found.tries, found.queries))
+    return (
+        queries.select(*SOCKET, "name", first="time")[found.row]
+        .with_columns(last=last.cast(TIME), tries=tries, queries=counts)
+        .sort("first", *SOCKET, "name")
+    )
+
+
+def _hole(server: str, failed: pl.DataFrame, answered: I64, lost: pl.DataFrame, own: pl.DataFrame) -> Hole:
+    """`answered`: the first query of each lookup that was."""
     start: datetime = failed["first"].min()  # type: ignore[assignment]
     end: datetime = failed["last"].max()  # type: ignore[assignment]
     used = own.filter(pl.col("time") < start, pl.col("time") >= start - KEPT).select(SOCKET).unique()
-    meanwhile = answered.filter(pl.col("first").is_between(start, end))
+    inside = pl.col("time").is_between(start, end)
+    during = np.zeros(own.height, bool)
+    during[answered] = True
+    meanwhile = own.filter(pl.Series(during), inside)
     reused_failed, reused_answered = (one.join(used, on=SOCKET, how="semi").height for one in (failed, meanwhile))
     ports = Ports(reused_failed, reused_answered, failed.height - reused_failed, meanwhile.height - reused_answered)
     last: datetime = own["time"].max()  # type: ignore[assignment]
-    inside = pl.col("time").is_between(start, end)
     return Hole(server, start, end, failed, lost.filter(inside), ports, last - end < timedelta(seconds=30))

@@ -33,9 +33,9 @@ def measure(frames: Frames) -> Walks:
     outside, inside = pl.col("kind") == "external", pl.col("kind") == "in-cluster-search"
     # By a log, what the walk took on the network is not known: the time at the server is the least it took.
     added = pl.when(pl.col("origin") == "capture").then("added_seconds").otherwise("wasted_seconds").fill_null(0)
+    external = walked.filter(outside)
     per_lookup = (
-        walked.filter(outside)
-        .with_columns(added=added)
+        external.with_columns(added=added)
         .group_by("client", "lookup")
         .agg(pl.col("added").max())
         .group_by("client")
@@ -59,6 +59,7 @@ def measure(frames: Frames) -> Walks:
     return Walks(
         clients=clients,
         chains=walked,
+        external=external,
         suffixes=lists,
         asked=asked.drop("heard", "part").filter(mine),
         covered=told_again.filter(mine),

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from analyzer.detectors.dns.dns_search_chain.walks import Walks
 from analyzer.facts.codes import CODE, pair
 from analyzer.facts.neighbours import begins, by_digits
 from analyzer.model import Saving
-
-I64 = NDArray[np.int64]
-U64 = NDArray[np.uint64]
-F64 = NDArray[np.float64]
 
 
 def node_local(walks: Walks, ttl_seconds: float, cap_seconds: float) -> Saving | None:
@@ -47,7 +42,7 @@ def node_local(walks: Walks, ttl_seconds: float, cap_seconds: float) -> Saving |
     return Saving(
         fix="NodeLocal DNSCache",
         observed=asked.height,
-        modelled=_windows(*(asked[name].to_numpy() for name in ("key", "time", "life")), cap_seconds),
+        modelled=_windows(asked, cap_seconds),
         unit="queries under search domains that reach CoreDNS",
         assumption=(
             f"denials are cached for their own life, at most {cap_seconds:g} s, or {ttl_seconds:g} s where it is not "
@@ -57,10 +52,10 @@ def node_local(walks: Walks, ttl_seconds: float, cap_seconds: float) -> Saving |
     )
 
 
-def _windows(key: U64, time: I64, life: F64, cap_seconds: float) -> int:
+def _windows(asked: pl.DataFrame, cap_seconds: float) -> int:
     """How many windows of its life each key was asked in, from its first query on, in all; times in order."""
-    order = by_digits(key)
-    key, time, life = key[order], time[order], life[order]
+    order = by_digits(asked["key"].to_numpy())
+    key, time, life = (asked[name].to_numpy()[order] for name in ("key", "time", "life"))
     new = begins(key)
     first = np.flatnonzero(new)
     nth = np.cumsum(new) - 1

@@ -31,16 +31,7 @@ def measure(frames: Frames) -> Walks:
         queries=pl.len().cast(pl.Int64), unseen=~pl.col("heard").any(), filtered=pl.col("part").any()
     )
     outside, inside = pl.col("kind") == "external", pl.col("kind") == "in-cluster-search"
-    # By a log, what the walk took on the network is not known: the time at the server is the least it took.
-    added = pl.when(pl.col("origin") == "capture").then("added_seconds").otherwise("wasted_seconds").fill_null(0)
     external = walked.filter(outside)
-    per_lookup = (
-        external.with_columns(added=added)
-        .group_by("client", "lookup")
-        .agg(pl.col("added").max())
-        .group_by("client")
-        .agg(lookups=pl.len().cast(pl.Int64), added_seconds=pl.col("added").sort().sum())
-    )
     clients = (
         walked.group_by("client")
         .agg(
@@ -50,7 +41,7 @@ def measure(frames: Frames) -> Walks:
             wasted_bytes=pl.col("wasted_bytes").filter(outside).sum(),
             suffixes=pl.col("suffixes").max(),
         )
-        .join(per_lookup, on="client")
+        .join(_lookups(external), on="client")
         .join(queries.with_columns(pl.col("client").cast(pl.String)), on="client")
         .with_columns(share=pl.when(~pl.col("filtered")).then(pl.col("wasted") / pl.col("queries")))
         .sort("wasted", "client", descending=[True, False])
@@ -64,6 +55,16 @@ def measure(frames: Frames) -> Walks:
         asked=asked.drop("heard", "part").filter(mine),
         covered=told_again.filter(mine),
         evidence_queries=int(queries["queries"].sum()),
+    )
+
+
+def _lookups(external: pl.DataFrame) -> pl.DataFrame:
+    """How many lookups of each client walked, and the seconds that this added to them."""
+    # By a log, what the walk took on the network is not known: the time at the server is the least it took.
+    added = pl.when(pl.col("origin") == "capture").then("added_seconds").otherwise("wasted_seconds").fill_null(0)
+    per_lookup = external.with_columns(added=added).group_by("client", "lookup").agg(pl.col("added").max())
+    return per_lookup.group_by("client").agg(
+        lookups=pl.len().cast(pl.Int64), added_seconds=pl.col("added").sort().sum()
     )
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from analyzer.cli import USAGE, guarded
+from analyzer.cli import USAGE, guarded, importing
 from analyzer.cli.options import OPTIONS
 from analyzer.cli.wording import say
 
@@ -36,7 +36,8 @@ class Command(NamedTuple):
 
 def _investigation(name: str, kind: str | None, default: str, doc: str) -> Command:
     def run(given: dict[str, Any]) -> int:
-        from analyzer.cli.investigate import Request, investigate
+        with importing():
+            from analyzer.cli.investigate import Request, investigate
 
         return investigate(Request.of(name, kind or given["as_"], default, given))
 
@@ -50,7 +51,8 @@ def _identify(given: dict[str, Any]) -> int:
 
 
 def _ingest(given: dict[str, Any]) -> int:
-    from analyzer.cli.investigate import Request, ingested
+    with importing():
+        from analyzer.cli.investigate import Request, ingested
 
     return ingested(Request.of("ingest", given["as_"], "-", given), given["case"])
 

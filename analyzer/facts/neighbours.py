@@ -85,7 +85,7 @@ def by_digits(values: NDArray[np.uint64]) -> NDArray[np.int64]:
     return order
 
 
-def begins(ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def begins(ordered: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
     """Where another key begins among keys side by side."""
     first = np.ones(len(ordered), bool)
     first[1:] = ordered[1:] != ordered[:-1]

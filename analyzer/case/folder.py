@@ -17,7 +17,7 @@ from analyzer.case.parts import Parts, Writing
 from analyzer.errors import InputError, OutputError
 from analyzer.frames import TABLES, Table, empty
 from analyzer.model import InputReport
-from analyzer.sources.contract import Member
+from analyzer.sources.contract import Marks, Member
 
 SCHEMA = "analyzer-case/2"
 FILE = "case.json"
@@ -108,12 +108,20 @@ def load(folder: Path, memory: int | None = None) -> Case:
 
 
 def _plain(place: Place) -> list[Any]:
-    member = [] if place.member is None else [msgspec.to_builtins(place.member)]
-    return [str(place.path.resolve()), place.kind, *member]
+    more = [None if one is None else msgspec.to_builtins(one) for one in (place.member, place.marks)]
+    while more and more[-1] is None:
+        more.pop()
+    return [str(place.path.resolve()), place.kind, *more]
 
 
-def _place(path: str, kind: str, member: Any = None) -> Place:
-    return Place(Path(path), kind, None if member is None else msgspec.convert(member, Member))
+def _place(path: str, kind: str, member: Any = None, marks: Any = None) -> Place:
+    """What `_plain` wrote; cases of before have no marks."""
+    return Place(
+        Path(path),
+        kind,
+        None if member is None else msgspec.convert(member, Member),
+        None if marks is None else msgspec.convert(marks, Marks),
+    )
 
 
 def _files(folder: Path, table: Table, buckets: int) -> tuple[tuple[Path, ...], ...]:

@@ -10,16 +10,18 @@ import polars as pl
 
 from analyzer.frames import Table
 from analyzer.model import InputReport
-from analyzer.sources.contract import Member
+from analyzer.sources.contract import Marks, Member
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an input lies, by file and, in an archive, by member, and which source reads it."""
+    """Where an input lies, by file and, in an archive, by member, which source reads it, and where its records stand
+    if the source has marked them."""
 
     path: Path
     kind: str
     member: Member | None = None
+    marks: Marks | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import polars as pl
 
 from analyzer import sources
-from analyzer.case import Case
+from analyzer.case import Case, Place
 from analyzer.errors import InputError
 from analyzer.model import Finding, Record, Run
-from analyzer.sources.contract import Item, Ledger
+from analyzer.sources.contract import Item, Ledger, Source
 from analyzer.sources.secrets import scrub
 from analyzer.sources.stream import Opener
 
@@ -62,10 +63,20 @@ def _from_input(name: str, numbers: set[int], case: Case, opener: Opener) -> dic
         size = place.member.archive_bytes if place.member is not None else report.bytes if report is not None else -1
         if report is None or (place.path.exists() and place.path.stat().st_size != size):
             return {}
-        with opener.open(item, Ledger(), hashed=False) as stream:
-            return source.quote(stream, frozenset(numbers))
+        return _quoted(source, place, item, frozenset(numbers), opener)
     except (InputError, OSError):
         return {}
+
+
+def _quoted(source: Source, place: Place, item: Item, numbers: frozenset[int], opener: Opener) -> dict[int, str]:
+    """By the marks of the input, or by a walk where it has none or they lead astray."""
+    if source.quote_by is not None and place.marks is not None:
+        with suppress(InputError), opener.open(item, Ledger(), hashed=False) as stream:
+            found = source.quote_by(stream, numbers, place.marks)
+            if found.keys() == numbers:
+                return found
+    with opener.open(item, Ledger(), hashed=False) as stream:
+        return source.quote(stream, numbers)
 
 
 def _from_tables(name: str, numbers: Sequence[int], case: Case) -> dict[int, str]:

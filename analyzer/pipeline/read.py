@@ -19,10 +19,13 @@ from analyzer.pipeline.engine import Engine
 from analyzer.pipeline.options import Progress, RunOptions
 from analyzer.pipeline.recognise import Known, recognise, sentence, size_of, source_of
 from analyzer.pipeline.sink import Sink
-from analyzer.sources.contract import Item, Ledger, ReadOptions
+from analyzer.sources.contract import Item, Ledger, Marks, ReadOptions
 from analyzer.sources.stream import Opener, Stream
 
 log = logging.getLogger(__name__)
+
+Read = tuple[InputReport, Marks | None]
+"""What became of one input, and where its records stand."""
 
 
 def read_all(options: RunOptions, progress: Progress, sink: Sink) -> Case:
@@ -68,8 +71,9 @@ def _read_files(
             if options.engine.apart
             else _read_here(wave, sink, progress)
         )
-        reports |= {report.path: report for report in read}
-        span = reduce(_widen, read, span)
+        reports |= {report.path: report for report, _ in read}
+        places |= {report.path: replace(places[report.path], marks=marks) for report, marks in read if marks}
+        span = reduce(_widen, (report for report, _ in read), span)
     return sink.case(tuple(reports[name] for name in sorted(reports)), places)
 
 
@@ -87,30 +91,30 @@ class _Job:
 class _Done:
     """What became of one input."""
 
-    report: InputReport
+    read: Read
     heights: dict[Table, int]
     size: int
 
 
-def _read_here(jobs: Sequence[_Job], sink: Sink, progress: Progress) -> list[InputReport]:
-    reports = []
+def _read_here(jobs: Sequence[_Job], sink: Sink, progress: Progress) -> list[Read]:
+    read = []
     with Opener() as opener:
         # Members of an archive are read in its order, in one pass.
         for job in sorted(jobs, key=lambda one: (str(one.item.path), one.item.member.start if one.item.member else 0)):
             progress.phase(f"reading {job.item.id}")
-            reports.append(_read_one(job, sink, opener, progress))
-    return reports
+            read.append(_read_one(job, sink, opener, progress))
+    return read
 
 
-def _read_apart(jobs: Sequence[_Job], writer: Writer, engine: Engine) -> list[InputReport]:
+def _read_apart(jobs: Sequence[_Job], writer: Writer, engine: Engine) -> list[Read]:
     """Read by the engine's workers, which write their parts into the folder of this case."""
     folder = writer.folder.resolve()
     moved = [replace(job, item=replace(job.item, path=job.item.path.resolve()), folder=folder) for job in jobs]
-    reports = []
+    read = []
     for done in engine.map(_work, moved):
         writer.count(done.heights, done.size)
-        reports.append(done.report)
-    return reports
+        read.append(done.read)
+    return read
 
 
 def _work(job: _Job) -> _Done:
@@ -118,8 +122,8 @@ def _work(job: _Job) -> _Done:
     assert job.folder is not None
     parts = Parts(job.folder)
     with Opener() as opener:
-        report = _read_one(job, parts, opener, Progress())
-    return _Done(report, parts.heights, parts.bytes)
+        read = _read_one(job, parts, opener, Progress())
+    return _Done(read, parts.heights, parts.bytes)
 
 
 def _fresh(known: Sequence[Known], taken: Mapping[str, InputReport]) -> list[Known]:
@@ -148,7 +152,7 @@ def _same(one: Known, other: InputReport, opener: Opener) -> bool:
         return False
 
 
-def _read_one(job: _Job, rows: Parts | Sink, opener: Opener, progress: Progress) -> InputReport:
+def _read_one(job: _Job, rows: Parts | Sink, opener: Opener, progress: Progress) -> Read:
     source, item, ledger = source_of(job.kind), job.item, Ledger()
     sha256, size = "", size_of(item)
     try:
@@ -162,7 +166,7 @@ def _read_one(job: _Job, rows: Parts | Sink, opener: Opener, progress: Progress)
         for table in source.tables:
             rows.add(table)
     rows.end_input()
-    return ledger.report(path=item.id, kind=source.name, sha256=sha256, size=size, error=error)
+    return ledger.report(path=item.id, kind=source.name, sha256=sha256, size=size, error=error), ledger.marks
 
 
 def _rows_of(stream: Stream, job: _Job, rows: Parts | Sink, ledger: Ledger, progress: Progress) -> str:

@@ -92,15 +92,33 @@ class ByteStream(Protocol):
     def read(self, size: int) -> bytes: ...
 
 
+class SkippingStream(ByteStream, Protocol):
+    """One that can pass over bytes, at less cost than reading them where the input allows."""
+
+    def skip(self, size: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Where some records of one input start, in its decompressed bytes: record 1 and each `every`-th after it."""
+
+    every: int
+    offsets: tuple[int, ...]
+
+
 @dataclass(slots=True)
 class Ledger:
-    """What became of every record of one input: records = used + skipped + incomplete tail, always."""
+    """What became of every record of one input: records = used + skipped + incomplete tail, always.
+
+    `marks` are left by a source that can quote by them.
+    """
 
     used: int = 0
     incomplete_tail: int = 0
     first_time: datetime | None = None
     last_time: datetime | None = None
     notes: list[str] = field(default_factory=list)
+    marks: Marks | None = None
     _skipped: dict[str, int] = field(default_factory=dict)
     _places: dict[str, list[str]] = field(default_factory=dict)
 
@@ -170,7 +188,8 @@ class Source:
 
     `identify` sees the first 64 KiB of the decompressed bytes. `read` yields bounded batches of table rows and fills
     the ledger; it raises InputError only where nothing at all can be read. `quote` gives the text of the records of
-    those numbers, at most 2 KiB each, from the same bytes. A source with `needs_dates` is read after the others, so
+    those numbers, at most 2 KiB each, from the same bytes; `quote_by` the same by the marks that were left in the
+    ledger, or less where they do not fit the input. A source with `needs_dates` is read after the others, so
     that it can take the year from their span. One with `magic` is known by its first bytes and is asked first: where it
     is certain, nobody looks for text in what is none.
     """
@@ -181,5 +200,6 @@ class Source:
     identify: Callable[[bytes], Match | None]
     read: Callable[[ByteStream, Item, ReadOptions, Ledger], Iterator[Batch]]
     quote: Callable[[ByteStream, frozenset[int]], dict[int, str]]
+    quote_by: Callable[[SkippingStream, frozenset[int], Marks], dict[int, str]] | None = None
     needs_dates: bool = False
     magic: bool = False

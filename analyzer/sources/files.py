@@ -86,6 +86,10 @@ class Slice:
         self._at += len(chunk)
         return chunk
 
+    def skip(self, size: int) -> None:
+        """Pass over the next bytes."""
+        self._at = min(self._at + size, self._end)
+
 
 def _open(path: Path) -> IO[bytes]:
     """Opened without waiting, so that a pipe that took the place of a file cannot hang us."""

@@ -125,6 +125,15 @@ class Stream:
         self._held -= size - wanted
         return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
 
+    def skip(self, size: int) -> None:
+        """Pass over the next `size` bytes. Those of a plain file that nobody hashes are not read at all."""
+        size -= len(self.read(min(size, self._held)))
+        if self._packed is False and self._hash is None and isinstance(self._raw, Slice):
+            self._raw.skip(size)
+            return
+        while size > 0 and (part := self.read(min(size, _CHUNK))):
+            size -= len(part)
+
     def peek(self, size: int) -> bytes:
         """The first bytes that `read` would give. Raises InputError where the input holds none at all."""
         self._gather(size)

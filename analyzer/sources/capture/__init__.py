@@ -14,7 +14,7 @@ from analyzer.frames import (
 )
 from analyzer.sources.capture.heads import ORDERS, SECTION_MAGIC
 from analyzer.sources.capture.pcap_format import MAGICS
-from analyzer.sources.capture.quote import quote
+from analyzer.sources.capture.quote import quote, quote_by
 from analyzer.sources.capture.reader import read
 from analyzer.sources.contract import Match, Source
 
@@ -44,5 +44,6 @@ SOURCE = Source(
     identify=identify,
     read=read,
     quote=quote,
+    quote_by=quote_by,
     magic=True,
 )

@@ -36,12 +36,14 @@ class FileReader(Protocol):
 
 def windows(stream: ByteStream, ledger: Ledger, size: int = SIZE) -> Iterator[Window]:
     """All frames of an input; raises InputError where nothing can be read. The frames do not depend on `size`."""
-    files = _Files(Tally(ledger))
+    tally = Tally(ledger)
+    files = _Files(tally)
     offset, carry = 0, np.empty(0, np.uint8)
     final = False
     while not final:
         data, length, final = filled(stream, carry, size)
         parts, stop = files.windows(data, length, offset, final=final)
+        tally.marker.void |= tally.stops > 0
         yield from joined(parts, data)
         carry = data[stop:length].copy()
         offset += stop
@@ -95,6 +97,7 @@ class _Files:
         if self._reader is not None:
             self._reader.close(base + at)
             self._tally.losses.close()
+            self._tally.marker.void = True
         self._reader = reader
         self._count += 1
         return after
@@ -129,6 +132,7 @@ class _Files:
             self._reader.close(offset + rest)
         self._interfaces.close(whole=tally.corrupt < 0 and tally.number > 0)
         tally.close()
+        tally.ledger.marks = tally.marker.marks()
         if self._count > 1:
             tally.ledger.note(
                 f"{self._count} capture files stand in it one after the other; frames are numbered through"

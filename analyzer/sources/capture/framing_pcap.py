@@ -37,6 +37,7 @@ class PcapReader:
     def windows(self, data: U8, at: int, size: int, base: int, *, final: bool) -> tuple[list[Window], int]:
         """The frames of data[at:size], and from where to go on: a cut record, the last one, or another file."""
         offsets, stop = self._offsets(data, at, size, base, final=final)
+        self.tally.marker.add(self.tally.number, base + offsets)
         return ([self._window(data, offsets)] if len(offsets) else []), stop
 
     def _offsets(self, data: U8, at: int, size: int, base: int, *, final: bool) -> tuple[I64, int]:

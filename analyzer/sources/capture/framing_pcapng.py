@@ -213,6 +213,7 @@ class PcapngReader:
         known = np.cumsum(described) + len(self.interfaces)
         first = np.maximum.accumulate(np.where(kind == SECTION, known, self.interfaces.first))
         if packet.all():
+            self.tally.marker.add(self.tally.number, base + blocks)
             return self._packets(data, head, blocks, ends, first, known, self.tally.numbers(len(blocks)))
         for index in _told(head, described).tolist():
             body = data[blocks[index] + 8 : ends[index]].tobytes()
@@ -223,6 +224,10 @@ class PcapngReader:
                 self.interfaces.take(int(kind[index]), body, order)
         self.interfaces.count(kind[~packet])
         shown = packet | (kind == JOURNAL) | (kind == CUSTOM[0]) | (kind == CUSTOM[1])
+        self.tally.marker.add(self.tally.number, base + blocks[shown])
+        describing = np.flatnonzero((kind == INTERFACE) | (kind == SECTION))
+        if len(describing) and (self.tally.number or shown[: describing[-1]].any()):
+            self.tally.marker.void = True
         number = self.tally.numbers(int(shown.sum()))[packet[shown]]
         return self._packets(data, head[packet], blocks[packet], ends[packet], first[packet], known[packet], number)
 

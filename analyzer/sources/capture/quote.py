@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,11 +18,12 @@ from analyzer.sources.capture.arrays import I64, padded
 from analyzer.sources.capture.dns_names import Names
 from analyzer.sources.capture.http_head import printable, reduced_path
 from analyzer.sources.capture.layers import ABSENT, headers
+from analyzer.sources.capture.marks import Excerpt
 from analyzer.sources.capture.reader import frames_of
 from analyzer.sources.capture.reasons import FINE
 from analyzer.sources.capture.tunnels import KINDS
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
-from analyzer.sources.contract import ByteStream, Ledger
+from analyzer.sources.contract import ByteStream, Ledger, Marks, SkippingStream
 from analyzer.sources.secrets import scrub
 
 TEXT_MOST = 2048
@@ -68,12 +69,23 @@ _OUTER = ("Ether", "CookedLinux", "CookedLinuxV2", "Loopback", "Dot1Q", "Dot1AD"
 
 def quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
     """The text of the frames of those numbers, as far as they exist."""
+    return _quoted(frames_of(stream, Ledger()), numbers)
+
+
+def quote_by(stream: SkippingStream, numbers: frozenset[int], marks: Marks) -> dict[int, str]:
+    """The same without walking to them: only the runs between marks that hold them are read."""
+    excerpt = Excerpt(stream, marks, np.array(sorted(numbers), np.int64))
+    windows = frames_of(excerpt, Ledger())
+    return _quoted((replace(window, number=excerpt.numbers(window.number)) for window in windows), numbers)
+
+
+def _quoted(windows: Iterator[Window], numbers: frozenset[int]) -> dict[int, str]:
     wanted = np.array(sorted(numbers), np.int64)
     found: dict[int, str] = {}
     if not len(wanted):
         return found
     held: list[Window] = []
-    for window in frames_of(stream, Ledger()):
+    for window in windows:
         if not len(window):
             continue
         here = wanted[(wanted >= window.number[0]) & (wanted <= window.number[-1])]

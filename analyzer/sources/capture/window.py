@@ -9,6 +9,7 @@ import numpy as np
 
 from analyzer.errors import InputError
 from analyzer.sources.capture.arrays import I64, PAD, U8
+from analyzer.sources.capture.marks import Marker
 from analyzer.sources.contract import ByteStream, Ledger
 
 SIZE = 10 << 20
@@ -136,6 +137,7 @@ class Tally:
     carried: int = 0
     corrupt: int = -1
     stops: int = 0
+    marker: Marker = field(default_factory=Marker)
     losses: Losses = field(init=False)
 
     def __post_init__(self) -> None:

@@ -76,17 +76,22 @@ def holes(queries: pl.DataFrame, least: int) -> list[Hole]:
     """
     found = []
     for (server,), own in queries.partition_by("server", as_dict=True).items():
+        # Most queries are answered at once: only those that somebody waited for in vain are looked at more closely.
+        vain = own.filter(pl.col("rcode") == NO_REPLY).select(QUERY).unique()
+        if vain.height < least:
+            continue
+        asked = own.join(vain, on=QUERY, how="semi", maintain_order="left")
         # A socket may come to the same id again, long after.
-        began = own.with_columns(ask=(~pl.col("retry")).cum_sum().over(QUERY))
+        began = asked.with_columns(ask=(~pl.col("retry")).cum_sum().over(QUERY))
         tries = began.with_columns(
             told=pl.col("answered").is_not_null().any().over(*QUERY, "ask"),
             given_up=(pl.col("rcode") == NO_REPLY).any().over(*QUERY, "ask"),
         )
         lost = tries.filter(~pl.col("told"), pl.col("given_up"))
-        failed, answered = _lookups(lost), _lookups(tries.filter("told"))
+        failed = _lookups(lost)
         window = (pl.col("first") - pl.col("last").cum_max().shift(1) >= APART).fill_null(False).cum_sum()
         parts = failed.with_columns(window=window).partition_by("window", include_key=False)
-        found += [_hole(str(server), part, answered, lost, own) for part in parts if part.height >= least]
+        found += [_hole(str(server), part, lost, own) for part in parts if part.height >= least]
     return sorted(found, key=lambda hole: (hole.start, hole.server))
 
 
@@ -110,13 +115,21 @@ def _lookups(queries: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _hole(server: str, failed: pl.DataFrame, answered: pl.DataFrame, lost: pl.DataFrame, own: pl.DataFrame) -> Hole:
+def _hole(server: str, failed: pl.DataFrame, lost: pl.DataFrame, own: pl.DataFrame) -> Hole:
     start: datetime = failed["first"].min()  # type: ignore[assignment]
     end: datetime = failed["last"].max()  # type: ignore[assignment]
-    used = own.filter(pl.col("time") < start, pl.col("time") >= start - KEPT).select(SOCKET).unique()
-    meanwhile = answered.filter(pl.col("first").is_between(start, end))
-    counts = [one.join(used, on=SOCKET, how=how).height for one in (failed, meanwhile) for how in _HOW]
-    ports = Ports(counts[0], counts[2], counts[1], counts[3])
-    last: datetime = own["time"].max()  # type: ignore[assignment]
     inside = pl.col("time").is_between(start, end)
+    used = own.filter(pl.col("time") < start, pl.col("time") >= start - KEPT).select(SOCKET).unique()
+    meanwhile = own.filter(inside, pl.col("answered").is_not_null()).select(*SOCKET, "name", "time")
+    reused, fresh = (_counted(meanwhile.join(used, on=SOCKET, how=how, maintain_order="left")) for how in _HOW)
+    reused_failed = failed.join(used, on=SOCKET, how="semi").height
+    ports = Ports(reused_failed, reused, failed.height - reused_failed, fresh)
+    last: datetime = own["time"].max()  # type: ignore[assignment]
     return Hole(server, start, end, failed, lost.filter(inside), ports, last - end < timedelta(seconds=30))
+
+
+def _counted(answered: pl.DataFrame) -> int:
+    """How many lookups these answered queries are, which come in the order of time."""
+    key = answered.select(pl.struct(*SOCKET, "name").hash().alias("key"), "time").sort("key", maintain_order=True)
+    new = (pl.col("key") != pl.col("key").shift(1)) | (pl.col("time") - pl.col("time").shift(1) > TOGETHER)
+    return int(key.select(new.fill_null(True).sum()).item())

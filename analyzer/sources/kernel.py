@@ -25,10 +25,7 @@ from analyzer.sources.wrappers import Kind, Unwrapper, Wrapper, detect_wrapper, 
 LOOKED_AT = 200
 """Lines of the first bytes that decide."""
 
-_JOURNALS = (
-    *(Kind.SYSLOG, Kind.SYSLOG_ISO, Kind.SYSLOG_5424, Kind.JSON),
-    *(Kind.JOURNAL_FULL, Kind.JOURNAL_MONOTONIC, Kind.JOURNAL_UNIX),
-)
+_JOURNALS = (Kind.SYSLOG, Kind.SYSLOG_ISO, Kind.SYSLOG_5424, Kind.JOURNAL_FULL, Kind.JOURNAL_UNIX, Kind.JSON)
 _VAGUE = [OTHER, "audit", "net_link", "call_trace", "netfilter_log", "hardware_error", "panic"]
 """Kinds whose texts others write too; they do not speak for a log without times."""
 
@@ -135,8 +132,9 @@ def _first_lines(head: bytes) -> tuple[pl.DataFrame, Wrapper]:
     if 2 * int(bare["text"].str.contains(COMMA_ISO).sum()) > bare.height:
         return bare, Wrapper()
     wrapper = detect_wrapper(head)
-    if wrapper == Wrapper():
-        return bare, wrapper
+    # `[ 12.5] NAME: text` is what dmesg prints too: which lines of such a journal are the kernel's is told here.
+    if wrapper == Wrapper() or wrapper.kind is Kind.JOURNAL_MONOTONIC:
+        return bare, Wrapper()
     return pl.concat(list(unwrap([Window(1, whole)], wrapper, Ledger()))).head(LOOKED_AT), wrapper
 
 

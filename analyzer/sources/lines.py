@@ -53,14 +53,17 @@ class Window:
     data: bytes
 
 
-def windows(stream: ByteStream, ledger: Ledger, size: int = WINDOW, limit: int = LINE_LIMIT) -> Iterator[Window]:
-    """All lines of the stream in order. A line over `limit` is skipped, counted and replaced by an empty line."""
+def windows(
+    stream: ByteStream, ledger: Ledger, size: int = WINDOW, limit: int = LINE_LIMIT, *, exports: bool = True
+) -> Iterator[Window]:
+    """All lines of the stream in order. A line over `limit` is skipped, counted and replaced by an empty line. Without
+    `exports` a document is given as it stands."""
     number = 1
     parts: list[bytes] = []
     held = 0
     dropping = False
     holes = _Holes()
-    for chunk in _utf8_chunks(stream, ledger, size):
+    for chunk in _utf8_chunks(stream, ledger, size, exports=exports):
         if bytes(HOLE) in chunk:
             chunk = holes.closed(chunk, number)
         cut = chunk.rfind(b"\n")
@@ -131,9 +134,9 @@ def quote_lines(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
     return found
 
 
-def text_head(head: bytes) -> bytes:
+def text_head(head: bytes, *, exports: bool = True) -> bytes:
     """The first bytes of an input as `windows` would give them: UTF-8 without a mark."""
-    text = b"".join(_utf8_chunks(_Bytes(head), Ledger(), max(1, len(head)), guess=True))
+    text = b"".join(_utf8_chunks(_Bytes(head), Ledger(), max(1, len(head)), guess=True, exports=exports))
     return _HOLE.sub(b"\0", text) if bytes(HOLE) in text else text
 
 
@@ -189,12 +192,14 @@ class _Bytes:
         return part
 
 
-def _utf8_chunks(stream: ByteStream, ledger: Ledger, size: int, *, guess: bool = False) -> Iterator[bytes]:
+def _utf8_chunks(
+    stream: ByteStream, ledger: Ledger, size: int, *, guess: bool = False, exports: bool = True
+) -> Iterator[bytes]:
     """Chunks of about `size` bytes, in UTF-8, without a byte order mark, and of lines; of a document that breaks off
     before its first record ends, what can be had of that if `guess`."""
     chunks = _decoded_chunks(stream, ledger, size)
     first = next(chunks, b"")
-    export = export_of(first)
+    export = export_of(first) if exports else None
     if export is None:
         if first:
             yield first

@@ -13,6 +13,8 @@ from analyzer.sources.audit.envelope import LISTS
 from analyzer.sources.audit.split import nesting
 from analyzer.sources.contract import ByteStream
 from analyzer.sources.lines import text_head
+from analyzer.sources.wrappers import Kind as Wrapped
+from analyzer.sources.wrappers import detect_wrapper
 
 HEAD = 64 << 10
 """Bytes that decide the shape."""
@@ -73,6 +75,9 @@ class Ahead:
 
 def shape_of(head: bytes) -> Shape:
     """The shape of an input, by its first 64 KiB."""
+    bare = text_head(head, exports=False).lstrip()
+    if bare[:1] == b"{" and (held := _in_a_list(bare)) is not None:
+        return held
     text = text_head(head).lstrip()
     first, _, rest = text.partition(b"\n")
     first = first.strip().rstrip(b",")
@@ -81,8 +86,6 @@ def shape_of(head: bytes) -> Shape:
         return Shape() if alone else Shape(Kind.DOCUMENT, 1)
     if text[:1] != b"{":
         return _of_text(text)
-    if (held := _in_a_list(text)) is not None:
-        return held
     pretty = bool(_OPENING.fullmatch(first)) and bool(rest.strip()) and not _whole(first)
     if pretty and rest.lstrip(b" \t\r\n")[:1] in (b'"', b"}"):
         return Shape(Kind.DOCUMENT, 0)
@@ -93,6 +96,9 @@ def _of_text(text: bytes) -> Shape:
     """The shape of what does not begin like JSON."""
     if legacy.MARK in text:
         return Shape(Kind.LEGACY)
+    # A shipper's own mark before the JSON is taken off with the wrapper.
+    if detect_wrapper(text).kind not in (Wrapped.RAW, Wrapped.NODE):
+        return Shape()
     if yamldocs.is_yaml(text):
         return Shape(Kind.YAML)
     if csvrows.is_csv(text):

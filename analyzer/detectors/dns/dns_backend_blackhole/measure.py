@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
-from analyzer.detectors.dns.dns_backend_blackhole.lookups import I64, SOCKET, asks_of, failed_lookups, lookups
 from analyzer.detectors.dns.dns_backend_blackhole.ports import Ports
 from analyzer.facts.audit_windows import BIN_SECONDS, QUIET_BINS
+from analyzer.facts.neighbours import begins, hashed, side_by_side
+from analyzer.frames import NO_REPLY
 
 APART = timedelta(seconds=BIN_SECONDS * QUIET_BINS)
 """Windows of one server with less between them are one."""
@@ -18,8 +20,17 @@ APART = timedelta(seconds=BIN_SECONDS * QUIET_BINS)
 KEPT = timedelta(seconds=300)
 """How long IPVS keeps an entry of a UDP socket that has fallen silent, the longest of its kind (ipvsadm, --set)."""
 
+TOGETHER = timedelta(seconds=1)
+"""A socket's two queries for one name that begin so close to each other are one lookup [an engineering default]."""
+
 WAIT = 5.0
 """Seconds that a resolver waits for an answer (RES_TIMEOUT of glibc's resolv.h)."""
+
+SOCKET = ["client", "client_port"]
+QUERY = [*SOCKET, "dns_id", "name", "qtype"]
+
+
+_HOW: tuple[Literal["semi", "anti"], ...] = ("semi", "anti")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +80,62 @@ def holes(queries: pl.DataFrame, least: int) -> list[Hole]:
     # One server is the usual case: nothing is copied then.
     parted = queries["server"].n_unique() > 1
     for own in queries.partition_by("server") if parted else [queries] if queries.height else []:
-        server = str(own["server"][0])
-        asks = asks_of(own)
-        gone = ~asks.told & asks.given_up
-        failed = failed_lookups(own, asks, gone)
+        # Most queries are answered at once: only those that somebody waited for in vain are looked at more closely.
+        vain = own.filter(pl.col("rcode") == NO_REPLY).select(QUERY).unique()
+        if vain.height < least:
+            continue
+        asked = own.join(vain, on=QUERY, how="semi", maintain_order="left")
+        # A socket may come to the same id again, long after.
+        began = asked.with_columns(ask=(~pl.col("retry")).cum_sum().over(QUERY))
+        tries = began.with_columns(
+            told=pl.col("answered").is_not_null().any().over(*QUERY, "ask"),
+            given_up=(pl.col("rcode") == NO_REPLY).any().over(*QUERY, "ask"),
+        )
+        lost = tries.filter(~pl.col("told"), pl.col("given_up"))
+        failed = _lookups(lost)
         window = (pl.col("first") - pl.col("last").cum_max().shift(1) >= APART).fill_null(False).cum_sum()
         parts = failed.with_columns(window=window).partition_by("window", include_key=False)
-        if parts := [part for part in parts if part.height >= least]:
-            lost = own.filter(pl.Series(gone[asks.of]))
-            answered = lookups(own, asks, asks.told)
-            found += [_hole(server, part, answered.row, lost, own) for part in parts]
+        found += [_hole(str(own["server"][0]), part, lost, own) for part in parts if part.height >= least]
     return sorted(found, key=lambda hole: (hole.start, hole.server))
 
 
-def _hole(server: str, failed: pl.DataFrame, answered: I64, lost: pl.DataFrame, own: pl.DataFrame) -> Hole:
-    """`answered`: the first query of each lookup that was."""
+def _lookups(queries: pl.DataFrame) -> pl.DataFrame:
+    """A row per lookup, in the order of time: a socket's A and AAAA of a name that begin together are one."""
+    asks = queries.group_by(*QUERY, "ask").agg(
+        pl.col("time").min().alias("first"),
+        pl.col("time").max().alias("last"),
+        (pl.col("retry").any().cast(pl.Int64) + 1).alias("tries"),
+        pl.len().alias("queries"),
+    )
+    later = pl.col("first") - pl.col("first").shift(1) > TOGETHER
+    numbered = asks.sort(*SOCKET, "name", "first").with_columns(
+        lookup=later.fill_null(True).cum_sum().over(*SOCKET, "name")
+    )
+    return (
+        numbered.group_by(*SOCKET, "name", "lookup")
+        .agg(pl.col("first").min(), pl.col("last").max(), pl.col("tries").max(), pl.col("queries").sum())
+        .sort("first", *SOCKET, "name")
+        .drop("lookup")
+    )
+
+
+def _hole(server: str, failed: pl.DataFrame, lost: pl.DataFrame, own: pl.DataFrame) -> Hole:
     start: datetime = failed["first"].min()  # type: ignore[assignment]
     end: datetime = failed["last"].max()  # type: ignore[assignment]
-    used = own.filter(pl.col("time") < start, pl.col("time") >= start - KEPT).select(SOCKET).unique()
     inside = pl.col("time").is_between(start, end)
-    during = np.zeros(own.height, bool)
-    during[answered] = True
-    meanwhile = own.filter(pl.Series(during), inside)
-    reused_failed, reused_answered = (one.join(used, on=SOCKET, how="semi").height for one in (failed, meanwhile))
-    ports = Ports(reused_failed, reused_answered, failed.height - reused_failed, meanwhile.height - reused_answered)
+    used = own.filter(pl.col("time") < start, pl.col("time") >= start - KEPT).select(SOCKET).unique()
+    meanwhile = own.filter(inside, pl.col("answered").is_not_null()).select(*SOCKET, "name", "time")
+    reused, fresh = (_counted(meanwhile.join(used, on=SOCKET, how=how, maintain_order="left")) for how in _HOW)
+    reused_failed = failed.join(used, on=SOCKET, how="semi").height
+    ports = Ports(reused_failed, reused, failed.height - reused_failed, fresh)
     last: datetime = own["time"].max()  # type: ignore[assignment]
     return Hole(server, start, end, failed, lost.filter(inside), ports, last - end < timedelta(seconds=30))
+
+
+def _counted(answered: pl.DataFrame) -> int:
+    """How many lookups these answered queries are, which come in the order of time."""
+    key = answered.select(hashed([*SOCKET, "name"])).to_series().to_numpy()
+    order = side_by_side(key)
+    time = answered["time"].to_physical().to_numpy()[order]
+    later = np.diff(time, prepend=0) > TOGETHER // timedelta(microseconds=1)
+    return int((begins(key[order]) | later).sum())

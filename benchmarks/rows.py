@@ -137,7 +137,7 @@ def memory(setting: Setting) -> Iterator[Row]:
 def start(setting: Setting) -> Iterator[Row]:
     """What is paid before the first packet, against the imports that cannot be avoided."""
     helped = Command("analyze --help", (*ANALYZE, "--help"))
-    yield Row("analyze --help", helped, _import("argparse, pathlib"), HELP)
+    yield Row("analyze --help", helped, _import("typer"), HELP)
     yield Row("100 packets to page", _postmortem(setting, setting.file("tiny")), _import("polars"), TINY)
 
 

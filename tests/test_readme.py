@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 
 from analyzer import detectors, sources
-from analyzer.cli.commands import COMMANDS
+from analyzer.cli.commands import app
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
 def test_every_command_is_named() -> None:
-    for name in COMMANDS:
-        assert re.search(rf"\b{name}\b", README)
+    for command in app.registered_commands:
+        assert re.search(rf"\b{command.name or (command.callback and command.callback.__name__)}\b", README)
 
 
 def test_every_detector_and_every_kind_is_named() -> None:

@@ -67,12 +67,21 @@ def with_questions(messages: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+_CHECK = 100
+"""First seed of the second hash of a tuple. 128 bits in all: no two tuples of any capture meet by chance."""
+
+
 def _ordered(messages: pl.DataFrame) -> pl.DataFrame:
-    """The messages with those of one input and tuple side by side; `starts` is true at the first of each tuple."""
-    key = messages.select(hashed(["source", *TUPLE])).to_series().to_numpy()
+    """The messages with those of one input and tuple side by side; `starts` is true at the first of each tuple.
+
+    A tuple is known by its hashes, because text is slow to sort and to carry along.
+    """
+    columns = ["source", *TUPLE]
+    keys = messages.select(key=hashed(columns), check=hashed(columns, _CHECK))
+    key, check = keys["key"].to_numpy(), keys["check"].to_numpy()
     order = side_by_side(key)
     told = messages.select("row", "time", "response", final=pl.col("rcode").is_in(FINAL))[order]
-    return told.with_columns(starts=pl.Series(begins(key[order])))
+    return told.with_columns(starts=pl.Series(begins(key[order]) | begins(check[order])))
 
 
 def _left(messages: pl.DataFrame, near: pl.DataFrame) -> pl.DataFrame:

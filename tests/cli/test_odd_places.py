@@ -117,7 +117,7 @@ def test_utc_needs_no_zone_data(log: Path) -> None:
 def test_an_interrupt_while_it_starts_has_the_code_of_an_interrupt(tmp_path: Path) -> None:
     code = "import os, signal, sys;\n"
     code += "import builtins; real = builtins.__import__\n"
-    code += "def slow(name, *rest):\n    if name == 'argparse': os.kill(os.getpid(), signal.SIGINT)\n"
+    code += "def slow(name, *rest):\n    if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
     code += "    return real(name, *rest)\nbuiltins.__import__ = slow\nfrom analyzer.cli import main; main()"
     env = {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, check=False)

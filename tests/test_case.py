@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -133,6 +136,16 @@ def test_somebody_elses_case_json_does_not_hide_what_lies_beside_it(tmp_path: Pa
     plain, beside = (investigate(RunOptions(inputs=(path,))) for path in (CAPTURES / "quiet", tmp_path / "evidence"))
     used = [f"node/{report.path}" for report in plain.inputs if report.used]
     assert [report.path for report in beside.inputs if report.used] == used
+
+
+@pytest.mark.parametrize("name", [FILE, UNFINISHED])
+def test_a_pipe_with_the_name_of_a_case_file_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    (tmp_path / "evidence" / "node").mkdir(parents=True)
+    os.mkfifo(tmp_path / "evidence" / "node" / name)
+    program = "from analyzer.cli import main; main()"
+    command = [sys.executable, "-c", program, "identify", str(tmp_path / "evidence")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert "named pipe" in done.stdout + done.stderr
 
 
 def test_an_interrupted_run_leaves_no_case_and_can_be_repeated(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ def is_case(path: Path) -> bool:
 def _says(file: Path) -> bool:
     """Whether it is ours: folders of evidence may well hold a `case.json` of somebody else."""
     try:
+        if not file.is_file():  # a pipe of that name would be waited for
+            return False
         with file.open("rb") as stream:
             return _OURS in stream.read(64)
     except OSError:

@@ -7,6 +7,7 @@ same object again and again, each time with a higher count: the rows are objects
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from itertools import islice
 
 import msgspec
@@ -55,12 +56,12 @@ def identify(head: bytes) -> Match | None:
         return Match(0.95, "begins like the table of kubectl get events")
     if eventsyaml.begins_like_yaml(text):
         sure = b"involvedObject:" in text or b"regarding:" in text
-        tried = [*eventsyaml.elements(_Bytes(text), Ledger())][:LOOKED_AT] if sure else []
+        tried = [*eventsyaml.elements(BytesIO(text), Ledger())][:LOOKED_AT] if sure else []
         return Match(0.9, "a YAML list of Events") if any(event_in(_yaml(one.data)) for one in tried) else None
     if (shape := _document(head)) is None:
         candidates: Iterable[bytes] = _lines_of(text, _wrapper(head))
     else:
-        candidates = [data for batch in records(_Bytes(text), Ledger(), shape) for _, data in batch][:LOOKED_AT]
+        candidates = [data for batch in records(BytesIO(text), Ledger(), shape) for _, data in batch][:LOOKED_AT]
     if any(event_in(_json(candidate)) for candidate in candidates):
         return Match(0.9, "holds Event objects")
     return None
@@ -192,15 +193,6 @@ def _yaml(data: bytes) -> object | None:
         return eventsyaml.parse(data)
     except ValueError:
         return None
-
-
-class _Bytes:
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def read(self, size: int) -> bytes:
-        part, self._data = self._data[:size], self._data[size:]
-        return part
 
 
 SOURCE = Source(

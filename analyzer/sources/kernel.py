@@ -20,7 +20,7 @@ from analyzer.sources.kernellines import AUDITD, COMMA_ISO, KMSG, STAMPED, rows
 from analyzer.sources.klogentries import JSON_HEADER
 from analyzer.sources.klogheads import HEADER
 from analyzer.sources.lines import Window, quote_lines, text_head, windows
-from analyzer.sources.wrappers import Kind, Unwrapper, Wrapper, detect_wrapper, unwrap
+from analyzer.sources.wrappers import Kind, Wrapper, detect_wrapper, unwrap
 
 LOOKED_AT = 200
 """Lines of the first bytes that decide."""
@@ -73,15 +73,9 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
         return
     shape = f"{STAMPED}|{KMSG}|{AUDITD}|{COMMA_ISO}"
     stamped = 2 * int(lines["text"].str.contains(shape).sum()) >= lines.height
-    made, unwrapper = KernelRows(item, ledger), Unwrapper(wrapper, ledger)
+    made = KernelRows(item, ledger)
 
-    def frames() -> Iterator[pl.DataFrame]:
-        for window in windows(ahead, ledger):
-            yield unwrapper.feed(window)
-        if (rest := unwrapper.rest()) is not None:
-            yield rest
-
-    for frame in frames():
+    for frame in unwrap(windows(ahead, ledger), wrapper, ledger):
         kept = _sorted_out(frame, shape, ledger) if stamped else frame
         if kept.height:
             _note_clock(kept["text"], options.tz, ledger)

@@ -12,8 +12,8 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ import polars as pl
 
 from analyzer.sources.contract import ByteStream, Ledger
 from analyzer.sources.exports import export_of
+from analyzer.sources.views import views
 
 Numbers = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -136,7 +137,7 @@ def quote_lines(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
 
 def text_head(head: bytes, *, exports: bool = True) -> bytes:
     """The first bytes of an input as `windows` would give them: UTF-8 without a mark."""
-    text = b"".join(_utf8_chunks(_Bytes(head), Ledger(), max(1, len(head)), guess=True, exports=exports))
+    text = b"".join(_utf8_chunks(BytesIO(head), Ledger(), max(1, len(head)), guess=True, exports=exports))
     return _HOLE.sub(b"\0", text) if bytes(HOLE) in text else text
 
 
@@ -181,15 +182,6 @@ def line_places(window: Window) -> tuple[Numbers, Numbers]:
 def ends_open(window: Window) -> bool:
     """True where the last line has no newline: the input was cut there or is still being written."""
     return not window.data.endswith(b"\n")
-
-
-class _Bytes:
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def read(self, size: int) -> bytes:
-        part, self._data = self._data[:size], self._data[size:]
-        return part
 
 
 def _utf8_chunks(
@@ -290,28 +282,15 @@ def _without_nuls(buffer: Bytes, starts: Numbers, lengths: Numbers) -> tuple[Num
 
 def _text(data: bytes, buffer: Bytes, starts: Numbers, lengths: Numbers) -> pl.Series:
     """Strings that point into the window instead of copying it (Arrow views: length, prefix, buffer, offset)."""
-    import pyarrow as pa  # captures do without; it takes a sixth of the start-up
-
-    views = np.zeros((len(starts), 4), np.uint32)
-    views[:, 0] = lengths
-    views[:, 3] = starts
+    made = np.zeros((len(starts), 4), np.uint32)
+    made[:, 0] = lengths
+    made[:, 3] = starts
     at = np.minimum(starts[:, None] + np.arange(4), len(buffer) - 1)
-    views[:, 1] = buffer[at].view(np.uint32)[:, 0]
+    made[:, 1] = buffer[at].view(np.uint32)[:, 0]
     short = np.flatnonzero(lengths <= _VIEW_INLINE)
     if len(short):
         place = np.arange(_VIEW_INLINE)
         letters = buffer[np.minimum(starts[short][:, None] + place, len(buffer) - 1)]
         letters = np.where(place < lengths[short][:, None], letters, 0).astype(np.uint8)
-        views[short, 1:] = letters.view(np.uint32)
-    array = pa.Array.from_buffers(pa.string_view(), len(starts), [None, pa.py_buffer(views), pa.py_buffer(data)])
-    return pl.Series("text", _Arrow(array))
-
-
-class _Arrow:
-    """An array by Arrow's C interface alone: given the array itself, polars imports all of pyarrow.compute."""
-
-    def __init__(self, array: Any) -> None:
-        self._array = array
-
-    def __arrow_c_array__(self, requested_schema: object = None) -> Any:
-        return self._array.__arrow_c_array__(requested_schema)
+        made[short, 1:] = letters.view(np.uint32)
+    return views(data, made.view(np.uint64))

@@ -17,7 +17,7 @@ from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, Re
 from analyzer.sources.klogheads import HEADER
 from analyzer.sources.lines import Window, quote_lines, text_head, windows
 from analyzer.sources.runtimelines import RuntimeRows, is_logfmt, take
-from analyzer.sources.wrappers import Kind, Unwrapper, detect_wrapper, unwrap
+from analyzer.sources.wrappers import Kind, detect_wrapper, unwrap
 
 LOOKED_AT = 200
 """Lines of the first bytes that decide."""
@@ -73,15 +73,9 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
     data = text_head(ahead.head)
     first = pl.concat(list(unwrap([Window(1, data)], wrapper, Ledger()))).head(LOOKED_AT)
     component = _component(first["text"])
-    made, unwrapper = RuntimeRows(item, ledger), Unwrapper(wrapper, ledger)
+    made = RuntimeRows(item, ledger)
 
-    def frames() -> Iterator[pl.DataFrame]:
-        for window in windows(ahead, ledger):
-            yield unwrapper.feed(window)
-        if (rest := unwrapper.rest()) is not None:
-            yield rest
-
-    for frame in frames():
+    for frame in unwrap(windows(ahead, ledger), wrapper, ledger):
         own = is_logfmt(frame["text"])
         others = frame.filter(~own)
         cut = others["open"] & others["text"].str.contains(r'^t(?:ime?=?(?:"[^"]*"?)?(?: [a-z=]*)?)?$|^ti$')

@@ -20,9 +20,9 @@ from analyzer.frames.contract import TIME
 from analyzer.sources import stripsyslog, striptext
 from analyzer.sources.contract import ByteStream, Ledger
 from analyzer.sources.joiner import Joiner
+from analyzer.sources.journalmarks import Marks
 from analyzer.sources.jsonlines import decode_json_lines
 from analyzer.sources.lines import Window, ends_open, line_frame, text_head, windows
-from analyzer.sources.marks import Marks
 from analyzer.sources.shapes import COLOUR, INNER, PREFIX, SHAPES
 from analyzer.sources.shapes import Kind as Kind
 

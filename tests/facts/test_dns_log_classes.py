@@ -28,7 +28,7 @@ def classes(*lines: dict[str, Any]) -> list[dict[str, Any]]:
         ({"NXDOMAIN": 100}, True),
         ({"NXDOMAIN": 80, "SERVFAIL": 10, "NO_REPLY": 10}, True),
         ({"NXDOMAIN": 990, "NOERROR": 10}, True),  # names that have AAAA alone
-        ({"NXDOMAIN": 900, "NOERROR": 100}, False),
+        ({"NXDOMAIN": 989, "NOERROR": 11}, False),
         ({"NXDOMAIN": 99}, False),  # too few to tell
         ({"NO_REPLY": 1000}, False),  # an upstream that is gone denies nothing
     ],

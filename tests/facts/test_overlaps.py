@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
+import pytest
 
 from analyzer.facts.overlaps import LOG_COPIES, log_copies, told, without_copies
-from analyzer.frames import AUDIT_EVENTS, COREDNS_QUERIES, KLOG_LINES, concat
+from analyzer.frames import AUDIT_EVENTS, COREDNS_ERRORS, COREDNS_QUERIES, KLOG_LINES, concat
 from tests.build import at, frames_for, rows
 
 Place = tuple[str, int]
@@ -97,3 +98,13 @@ def test_the_copies_of_audit_events_are_told_in_words_and_left_out() -> None:
     assert told(copies, "klog_lines") == ""
     once = without_copies(AUDIT_EVENTS, table.lazy(), copies).collect()
     assert once["audit_id"].to_list() == ["id-0", "id-1", "id-2", "id-3"]
+
+
+@pytest.mark.parametrize(("later", "found"), [(1.0, 3), (1.1, 0)])
+def test_lines_without_a_time_of_their_own_are_compared_by_that_of_their_collectors(later: float, found: int) -> None:
+    def errors(source: str, offset: float) -> pl.DataFrame:
+        made = [{"time": 10 * n + offset, "error": f"timeout {n}", "name": "a.example", "count": 1} for n in range(3)]
+        return rows(COREDNS_ERRORS, *made, source=source).collect()
+
+    whole = concat(COREDNS_ERRORS, [errors("a", 0), errors("b", later)])
+    assert log_copies(COREDNS_ERRORS, whole.lazy()).height == found

@@ -69,6 +69,19 @@ def test_records_after_damage_in_a_series_are_read() -> None:
     assert reading.report.used == len(LINES) - 1
 
 
+def test_reading_goes_on_behind_so_much_damage_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each damage costs a pass over the rest of the window."""
+    monkeypatch.setattr("analyzer.sources.exports.DAMAGES", 2)
+    data = wrapped.wrap("journalctl json-pretty", LINES)
+    for number in (5, 10, 15):
+        at = data.index(b"message %d" % number)
+        data = data[:at] + b"\n" + data[at:]
+    reading = read_text(KLOG, data)
+    assert reading.skipped == {"damaged JSON": 3}
+    assert reading.report.used == 13
+    assert "nothing after it could be read" in reading.notes
+
+
 def test_a_record_is_quoted_by_its_place() -> None:
     quoted = quote_lines(BytesIO(wrapped.wrap("Loki's API", LINES)), frozenset({3}))
     assert json.loads(quoted[3])["line"] == LINES[2]

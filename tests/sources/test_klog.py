@@ -2,32 +2,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import polars as pl
 import pytest
 
 from analyzer.frames import KLOG_LINES
 from analyzer.sources.klog import SOURCE
-from tests.sources.texts import Reading, read_text
-
-
-def line(text: str, clock: str = "0314 09:00:00.500000", head: str = "I", caller: str = "kubelet.go:2406") -> str:
-    return f"{head}{clock}    1234 {caller}] {text}"
-
-
-def read(*lines: str, name: str = "a.log", **options: Any) -> Reading:
-    return read_text(SOURCE, lines, name=name, **{"year": 2026, **options})
-
-
-def rows(*lines: str, **options: Any) -> list[dict[str, object]]:
-    return read(*lines, **options).tables[KLOG_LINES].to_dicts()
-
-
-def values(column: str, *lines: str, **options: Any) -> list[object]:
-    return read(*lines, **options).column(KLOG_LINES, column)
+from tests.sources.klog_log import JSON_LINE, line, read, rows, values
+from tests.sources.texts import read_text
 
 
 def test_a_structured_entry_gives_every_column() -> None:
@@ -220,9 +203,6 @@ def test_a_cut_last_line_is_an_incomplete_tail(tail: str) -> None:
     assert (report.used, report.incomplete_tail, report.skipped) == (1, 1, 0)
 
 
-JSON_LINE = {"ts": 1773478800500.25, "caller": "prober/prober.go:107", "msg": "Probe failed", "v": 1}
-
-
 def test_the_json_format_gives_what_the_text_format_would() -> None:
     more = {
         "probeType": "Readiness",
@@ -340,49 +320,6 @@ def test_an_entry_of_2015_is_read() -> None:
     assert (row["severity"], row["caller"], row["message"]) == ("W", "manager.go:1897", text)
 
 
-def test_entries_of_a_journal_keep_to_their_writer() -> None:
-    at = "Mar 14 09:00:00 node-1"
-    reading = read(
-        f"{at} kubelet[1]: {line('one output=<')}",
-        f"{at} containerd[2]: some words of another",
-        f"{at} kubelet[1]: \tits second line",
-        f"{at} systemd[1]: Started something.",
-        f"{at} kubelet[1]: {line('two')}",
-    )
-    assert reading.column(KLOG_LINES, "text") == ["one output=<\n\tits second line", "two"]
-    assert reading.skipped == {"not-a-record": 2}
-
-
-def wrap_cri(text: str, at: str) -> str:
-    return f"{at} stderr F {text}"
-
-
-def wrap_docker(text: str, at: str) -> str:
-    return json.dumps({"log": f"{text}\n", "stream": "stderr", "time": at})
-
-
-def wrap_journal(text: str, at: str) -> str:
-    return f"{at} node-1 kubelet[1]: {text}"
-
-
-@pytest.mark.parametrize("wrap", [wrap_cri, wrap_docker, wrap_journal])
-def test_every_wrapper_gives_the_rows_of_the_bare_log(wrap: Callable[[str, str], str]) -> None:
-    lines = [
-        line('"Probe failed" pod="shop/web-0" output=<', "0314 09:00:00.000001"),
-        "\tfirst",
-        " >",
-        line("two", "0314 09:00:01.000002"),
-        "I٠٣١٤ 09:00:00.500000 1234 x.go:1] x",
-        line('"three" err="x \\" y"', "0314 09:00:02.000003"),
-    ]
-    bare = read(*lines)
-    wrapped = read(*(wrap(text, f"2026-03-14T09:00:0{at // 2}.000000Z") for at, text in enumerate(lines)))
-    alike = [name for name in KLOG_LINES.schema if name != "host"]
-    assert wrapped.tables[KLOG_LINES].select(alike).equals(bare.tables[KLOG_LINES].select(alike))
-    assert wrapped.skipped == bare.skipped
-    assert "taken from its wrapper" in wrapped.notes
-
-
 SECRETS = [
     "Authorization: Bearer abcdefghijklmnopqrstuvwxyz0123456789",
     '"headers" Authorization="Basic dXNlcjpwYXNzd29yZA=="',
@@ -405,26 +342,6 @@ def test_credentials_never_enter_the_table(secret: str) -> None:
         for row in rows(written):
             assert hidden not in str(row)
             assert "[masked]" in str(row["text"])
-
-
-def test_notes_tell_what_journald_and_syslog_left_out() -> None:
-    at = "Mar 14 09:00:00 node-1"
-    reading = read(
-        f"{at} kubelet[1]: {line('one')}",
-        f"{at} systemd-journald[5]: Suppressed 12345 messages from kubelet.service",
-        "-- Boot 0123456789abcdef --",
-        f"{at} kubelet[1]: message repeated 500 times: [ x]",
-    )
-    assert "12345 messages of kubelet.service were suppressed" in reading.notes
-    assert "line 3: the node was rebooted" in reading.notes
-    assert "line 4: syslog folded 500 repeated messages" in reading.notes
-    assert reading.report.used == 2
-
-
-def test_a_prefix_in_another_zone_is_noted_and_the_own_time_used() -> None:
-    reading = read(f"Mar 14 10:00:00 node-1 kubelet[1]: {line('one')}")
-    assert "the prefix is +1 h from klog's own time" in reading.notes
-    assert reading.report.first_time == datetime(2026, 3, 14, 9, 0, 0, 500_000, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("name", ["bare", "journal"])

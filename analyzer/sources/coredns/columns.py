@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.sources.coredns.values import ANSWER_LIMIT, NAME_LIMIT
-from analyzer.sources.coredns.views import LOW_BYTES, view
+from analyzer.sources.views import LOW_BYTES, view
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]

@@ -23,8 +23,8 @@ from analyzer.sources.coredns.values import (
     fits,
     modern,
 )
-from analyzer.sources.coredns.views import views
 from analyzer.sources.lines import Window
+from analyzer.sources.views import views
 
 ENOUGH = 0.9
 """Share of the lines of a window from which this way pays."""

@@ -133,6 +133,14 @@ def test_thresholds_of_the_ports() -> None:
     assert not run(DETECTOR, seen(*some_fresh_fail), risk_ratio=4.01)
 
 
+@pytest.mark.parametrize(("before", "reused"), [(300, 8), (301, 0)])
+def test_a_port_is_in_use_for_as_long_as_ipvs_keeps_its_server(before: float, reused: int) -> None:
+    """All eight were last heard of so long before the window."""
+    given = seen(answered(REUSED, CHANGE - before, every=0), lost(REUSED, CHANGE), answered(FRESH, CHANGE, every=0.1))
+    [finding] = run(DETECTOR, given | killed())
+    assert finding.evidence.tables[0].rows[0] == ("in use before", reused, 0)
+
+
 def test_silent_where_failures_do_not_depend_on_the_port() -> None:
     """An overloaded server: half of all lookups fail, whatever their port."""
     given = seen(

@@ -23,6 +23,7 @@ from analyzer.model import Result
 from analyzer.pipeline import RunOptions, ingest, investigate
 from tests.build import rows
 from tests.cases import CAPTURES, CASES, as_json, result_of
+from tests.sources.capture.make import dns_frame, pcap, query
 
 FULL = Path("/dev/full")
 
@@ -54,6 +55,22 @@ def test_a_second_run_reads_no_input(tmp_path: Path) -> None:
     ingest(RunOptions(inputs=(copy,)), tmp_path / "kept")
     copy.unlink()
     assert [report.used for report in investigate(RunOptions(inputs=(tmp_path / "kept",))).inputs] == [1]
+
+
+def test_where_frames_stand_is_kept_and_a_case_without_it_is_read_as_well(tmp_path: Path) -> None:
+    copy = tmp_path / "dns.pcap"
+    copy.write_bytes(pcap([dns_frame(query("a.example.com", number)) for number in range(2000)]))
+    kept = ingest(RunOptions(inputs=(copy,)), tmp_path / "kept")
+    again = load(tmp_path / "kept")
+    assert again.places == kept.places
+    marks = again.places["dns.pcap"].marks
+    assert marks is not None
+    assert (marks.every, marks.offsets[0]) == (512, 24)
+    file = tmp_path / "kept" / FILE
+    plain = json.loads(file.read_text())
+    del plain["places"]["dns.pcap"][2:]
+    file.write_text(json.dumps(plain))
+    assert load(tmp_path / "kept").places["dns.pcap"].marks is None
 
 
 def test_ingesting_again_leaves_nothing_of_the_case_before(tmp_path: Path) -> None:

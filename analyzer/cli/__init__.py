@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from analyzer.errors import AnalyzerError
@@ -24,6 +26,17 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     raise SystemExit(0)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """What is imported here is there to stay: nobody looks through it for garbage, neither now nor later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def guarded(work: Callable[[], int], verbose: int = 0) -> NoReturn:

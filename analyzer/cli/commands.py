@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from analyzer.cli import guarded
+from analyzer.cli import guarded, importing
 from analyzer.cli import options as o
 
 app = typer.Typer(
@@ -69,7 +69,8 @@ def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:
         force: o.Force = False,
     ) -> None:
         def work() -> int:
-            from analyzer.cli.investigate import Request, investigate
+            with importing():
+                from analyzer.cli.investigate import Request, investigate
 
             return investigate(Request.of(name, kind or as_, default, ctx.params))
 
@@ -116,7 +117,8 @@ def ingest(
     """Keep the tables only, as Parquet; the folder can then be given as an INPUT."""
 
     def work() -> int:
-        from analyzer.cli.investigate import Request, ingested
+        with importing():
+            from analyzer.cli.investigate import Request, ingested
 
         return ingested(Request.of("ingest", as_, "-", ctx.params), case)
 

@@ -26,6 +26,9 @@ class Fact:
     uses: tuple[Table | Fact, ...] = ()
     grouped: bool = False
 
+    def __hash__(self) -> int:
+        return hash(self.table.name)
+
     @property
     def name(self) -> str:
         return self.table.name

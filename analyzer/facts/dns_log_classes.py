@@ -11,7 +11,6 @@ import polars as pl
 from analyzer.facts.contract import Fact, Frames
 from analyzer.frames import COREDNS_QUERIES, NO_REPLY, Col, Table
 from analyzer.frames.contract import PLACE
-from analyzer.sources.coredns.tally import ENOUGH_QUERIES, FEW_SUCCESSES
 
 LOG_CLASSES = Table(
     "dns_log_classes",
@@ -34,6 +33,9 @@ LOG_CLASSES = Table(
 
 
 def _derive(frames: Frames) -> pl.LazyFrame:
+    # Late, so that who reads captures only does not wait for the reader of logs.
+    from analyzer.sources.coredns.tally import ENOUGH_QUERIES, FEW_SUCCESSES
+
     address, rcode = pl.col("qtype") == "A", pl.col("rcode")
 
     def count(condition: pl.Expr) -> pl.Expr:

@@ -7,6 +7,8 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
+from analyzer.facts.neighbours import begins, hashed, side_by_side
+
 SOCKET = ["client", "client_port", "server", "server_port", "transport", "dns_id"]
 TUPLE = [*SOCKET, "name", "qtype"]
 """What an answer has in common with its query."""
@@ -65,25 +67,21 @@ def with_questions(messages: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-_HASHES = (0, 100)
-"""First seeds of the two hashes of a tuple, a seed for each of its columns. 128 bits: no two tuples of any capture
-meet by chance, and who makes some meet mixes up but his own messages."""
+_CHECK = 100
+"""First seed of the second hash of a tuple. 128 bits in all: no two tuples of any capture meet by chance."""
 
 
 def _ordered(messages: pl.DataFrame) -> pl.DataFrame:
     """The messages with those of one input and tuple side by side; `starts` is true at the first of each tuple.
 
-    A tuple is known by its hash, because text is slow to sort and to carry along.
+    A tuple is known by its hashes, because text is slow to sort and to carry along.
     """
-    low, high = (
-        sum(pl.col(name).hash(seed + place) for place, name in enumerate(["source", *TUPLE])) for seed in _HASHES
-    )
-    keys = messages.select("row", "time", "response", final=pl.col("rcode").is_in(FINAL), low=low, high=high)
-    same = (pl.col("low") == pl.col("low").shift(1)) & (pl.col("high") == pl.col("high").shift(1))
-    # Rows ascend already: a second key would be packed with the first one row by row.
-    return keys.sort("low", maintain_order=True).select(
-        "row", "time", "response", "final", starts=~same.fill_null(False)
-    )
+    columns = ["source", *TUPLE]
+    keys = messages.select(key=hashed(columns), check=hashed(columns, _CHECK))
+    key, check = keys["key"].to_numpy(), keys["check"].to_numpy()
+    order = side_by_side(key)
+    told = messages.select("row", "time", "response", final=pl.col("rcode").is_in(FINAL))[order]
+    return told.with_columns(starts=pl.Series(begins(key[order]) | begins(check[order])))
 
 
 def _left(messages: pl.DataFrame, near: pl.DataFrame) -> pl.DataFrame:

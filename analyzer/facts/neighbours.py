@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from analyzer.frames import TIME
 
@@ -39,3 +41,52 @@ def nth(key: str) -> pl.Expr:
     at = pl.int_range(pl.len(), dtype=pl.UInt32)
     begins = (pl.col(key) != pl.col(key).shift(1)).fill_null(True)
     return at - pl.when(begins).then(at).forward_fill()
+
+
+def hashed(columns: Sequence[str], seed: int = 0) -> pl.Expr:
+    """One number of 64 bits that stands for the values of these columns, null being one; text is slow to sort and join.
+
+    Of a hundred million keys two meet with a chance of one in four thousand, and who makes some meet mixes up what the
+    columns say is his own.
+    """
+    whole: pl.Expr = sum((pl.col(name).hash(seed + place) for place, name in enumerate(columns)), pl.lit(0, pl.UInt64))
+    return whole
+
+
+def side_by_side(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Positions that bring equal keys together, those of one key in their order; the keys are hashes, in no order.
+
+    Sorting 16 bits is counting, which is ten times quicker than sorting 64; so upper halves are sorted, and then the
+    few keys that have theirs in common.
+    """
+    digits = ((keys >> np.uint64(shift)).astype(np.uint16) for shift in (32, 48))
+    order = np.argsort(next(digits), kind="stable")
+    order = order[np.argsort(next(digits)[order], kind="stable")]
+    found = keys[order]
+    near = (found[1:] ^ found[:-1]) >> np.uint64(32) == 0
+    mixed = near & (found[1:] != found[:-1])
+    if mixed.any():
+        run = np.cumsum(np.append(False, ~near))
+        common = np.zeros(len(keys), bool)
+        common[run[1:][mixed]] = True
+        at = np.flatnonzero(common[run])
+        order[at] = order[at][np.lexsort((found[at], run[at]))]
+    return order
+
+
+def by_digits(values: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """The order of these numbers, equal ones in their order: by 16 bits at a time, without those that all share."""
+    order = np.arange(len(values))
+    differ = int(np.bitwise_or.reduce(values ^ values[:1], initial=np.uint64(0)))
+    for shift in (0, 16, 32, 48):
+        if differ >> shift & 0xFFFF:
+            digit = (values >> np.uint64(shift)).astype(np.uint16)
+            order = order[np.argsort(digit[order], kind="stable")]
+    return order
+
+
+def begins(ordered: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
+    """Where another key begins among keys side by side."""
+    first = np.ones(len(ordered), bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return first

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from analyzer.facts.codes import CODE, pair
 from analyzer.facts.contract import Fact, Frames
-from analyzer.facts.dns import DNS_TRANSACTIONS
-from analyzer.facts.neighbours import latest, nth
+from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
+from analyzer.facts.neighbours import begins, latest, nth
 from analyzer.facts.search_list import SEARCH_SUFFIXES, walked
 from analyzer.facts.search_names import DNS_ASKED_NAMES
 from analyzer.facts.search_steps import ABSOLUTE, chained
@@ -54,17 +56,14 @@ _SOCKET = ["source", "client", "client_port", "server", "dns_id", "name", "qtype
 _MEASURED = ["time", "number", "origin", "rcode", "answered", "answers", "duration_seconds", "wire_bytes", "retry"]
 
 
-def _tries(transactions: pl.LazyFrame, clients: pl.Series) -> pl.DataFrame:
+def _tries(queries: pl.LazyFrame, clients: pl.Series) -> pl.DataFrame:
     """Queries of these clients, each once: repeated tries of one socket are one query that lasted until its answer.
 
-    Source, client, name and qtype are codes.
+    Source, client, name, qtype and rcode are codes.
     """
     mine = (
-        transactions.filter(pl.col("hop") == "client", ~pl.col("covered"))
-        .select(
-            *_MEASURED, *("client_port", "server", "dns_id"), pl.col("source", "client", "name", "qtype").cast(CODE)
-        )
-        .filter(pl.col("client").is_in(clients.implode()))
+        queries.filter(pl.col("client").is_in(clients.implode()))
+        .select(*_MEASURED, "client_port", "server", "dns_id", pl.col("source").cast(CODE), "client", "name", "qtype")
         .collect()
     )
     if not mine["retry"].any():
@@ -185,24 +184,34 @@ def _flagged(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+_SUMS = ("denied_under", "nodata_under", "under", "denied_bytes", "nodata_bytes")
+_FLAGS = ("in_cluster", "in_host", "outside", "denied", "ended")
+
+
 def _summed(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
     """One row per walk of at least two queries, one of them denied under a search domain."""
+    flagged = _flagged(steps, tries)
+    # Walks stand together, so that all is told by where each begins and ends; groups cost several times as much.
+    first = np.flatnonzero(begins(flagged["chain"].to_numpy()))
+    last = np.append(first[1:], flagged.height)[: len(first)] - 1
+    whole = [(np.append(0, np.cumsum(flagged[name].fill_null(0).to_numpy()))) for name in (*_SUMS, *_FLAGS)]
+    sums = {name: one[last + 1] - one[first] for name, one in zip((*_SUMS, *_FLAGS), whole, strict=True)}
+    # Not so of fractions, where the order of adding shows.
+    seconds = flagged.group_by("chain", maintain_order=True).agg(pl.col("wasted_seconds").sum())
+    ends = flagged.select(end="time", last_row="row")[last]
     return (
-        _flagged(steps, tries)
-        .group_by("chain", maintain_order=True)
-        .agg(
-            pl.col("time", "row", "walk").first(),
-            pl.col("denied_under", "nodata_under", "under").sum().cast(pl.Int32),
-            pl.col("denied_bytes", "nodata_bytes", "wasted_seconds").sum(),
-            pl.col("in_cluster", "in_host", "outside", "denied", "ended").any(),
-            end=pl.col("time").last(),
-            last_row=pl.col("row").last(),
-            steps=pl.len().cast(pl.Int32),
-            first_under=pl.col("first_under").min(),
-            settled_at=pl.col("settled_at").max(),
-            first_place=pl.col("place").min(),
-            last_place=pl.col("place").max(),
+        pl.concat([flagged.select("time", "row", "walk")[first], ends], how="horizontal")
+        .with_columns(
+            seconds["wasted_seconds"],
+            **{name: pl.Series(sums[name], dtype=pl.Int64) for name in _SUMS},
+            **{name: pl.Series(sums[name] > 0, dtype=pl.Boolean) for name in _FLAGS},
+            steps=pl.Series(last - first + 1, dtype=pl.Int32),
+            first_under=_extreme(flagged["first_under"], first, np.minimum),
+            settled_at=_extreme(flagged["settled_at"], first, np.maximum),
+            first_place=_extreme(flagged["place"], first, np.minimum),
+            last_place=_extreme(flagged["place"], first, np.maximum),
         )
+        .with_columns(pl.col("denied_under", "nodata_under", "under").cast(pl.Int32))
         .filter(pl.col("steps") >= 2, pl.col("denied_under") + pl.col("nodata_under") > 0)
         .with_columns(
             absolute=pl.col("steps") - pl.col("under"),
@@ -210,6 +219,15 @@ def _summed(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
             added_seconds=(pl.col("settled_at") - pl.col("first_under")).dt.total_microseconds() / 1e6,
         )
     )
+
+
+def _extreme(values: pl.Series, first: NDArray[np.int64], of: np.ufunc) -> pl.Series:
+    """The least or the greatest value of each run that begins at these places; null where it has none."""
+    limits = np.iinfo(np.int64)
+    nothing = limits.max if of is np.minimum else limits.min
+    plain = values.to_physical().cast(pl.Int64).fill_null(nothing).to_numpy()
+    found = pl.Series(of.reduceat(plain, first) if len(first) else plain, dtype=pl.Int64)
+    return found.set(found == nothing, None).cast(values.dtype)
 
 
 def _named(chains: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
@@ -238,7 +256,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     if suffixes.is_empty():
         return empty(CHAINS).lazy()  # the usual case outside Kubernetes: nobody walks a list
     bases = walked(frames[DNS_ASKED_NAMES], suffixes)
-    tries = _tries(frames[DNS_TRANSACTIONS], suffixes["client"].unique().cast(CODE)).with_row_index("row")
+    tries = _tries(frames[DNS_CLIENT_QUERIES], suffixes["client"].unique().cast(CODE)).with_row_index("row")
     chains = _lookups(_named(_summed(chained(tries, _candidates(bases, suffixes)), tries), tries))
     # Where a log leaves answers out, a name that was denied under every domain and not as it stands was found.
     to_the_end = (pl.col("first_place") == 0) & (pl.col("places") == pl.col("suffixes"))
@@ -262,4 +280,4 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     )
 
 
-SEARCH_CHAINS = Fact(table=CHAINS, needs_any=((DNS_TRANSACTIONS, DNS_ASKED_NAMES, SEARCH_SUFFIXES),), derive=_derive)
+SEARCH_CHAINS = Fact(table=CHAINS, needs_any=((DNS_CLIENT_QUERIES, DNS_ASKED_NAMES, SEARCH_SUFFIXES),), derive=_derive)

@@ -91,17 +91,14 @@ def _through(asked: pl.DataFrame, bases: pl.DataFrame) -> pl.DataFrame:
 
 def _cuts(names: pl.DataFrame, through: pl.DataFrame) -> pl.DataFrame:
     """Every way to read a name as one of the bases and a suffix of few labels: name, base, suffix."""
-    text = pl.col("name").cast(pl.String)
     bases = through.select(pl.col("base").unique().cast(pl.String))
-    cuts = [
-        names.select(
-            "name",
-            base=text.str.extract(rf"^(.+?)(?:\.[^.]+){{{labels}}}$"),
-            suffix=text.str.extract(rf"((?:[^.]+\.){{{labels - 1}}}[^.]+)$"),
-        ).join(bases, on="base", how="semi")
-        for labels in range(1, HOST_LABELS + 1)
-    ]
-    return pl.concat(cuts).with_columns(pl.col("base").cast(CODE))
+    left = names.select("name", text=pl.col("name").cast(pl.String)).with_columns(base="text")
+    cuts = []
+    for _ in range(HOST_LABELS):
+        left = left.with_columns(pl.col("base").str.extract(r"^(.+)\.[^.]+$")).filter(pl.col("base").is_not_null())
+        cuts.append(left.join(bases, on="base", how="semi"))
+    suffix = pl.col("text").str.strip_prefix(pl.concat_str("base", pl.lit(".")))
+    return pl.concat(cuts).select("name", pl.col("base").cast(CODE), suffix=suffix)
 
 
 def _hosts(asked: pl.DataFrame, bases: pl.DataFrame) -> pl.DataFrame:

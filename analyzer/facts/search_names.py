@@ -6,7 +6,7 @@ import polars as pl
 
 from analyzer.facts.codes import CODE, pair
 from analyzer.facts.contract import Fact, Frames
-from analyzer.facts.dns import DNS_TRANSACTIONS
+from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
 from analyzer.frames import Col, Table
 from analyzer.frames.contract import PLACE
 
@@ -28,11 +28,10 @@ NAMES = Table(
 
 
 def _derive(frames: Frames) -> pl.LazyFrame:
-    # Transactions are in the order of time, source and number, so that the first row of a name is its first query.
+    # They are in the order of time, source and number, so that the first row of a name is its first query.
     asked = (
-        frames[DNS_TRANSACTIONS]
-        .filter(pl.col("hop") == "client", ~pl.col("covered"))
-        .select(*(col.name for col in PLACE), pl.col("client", "name").cast(CODE))
+        frames[DNS_CLIENT_QUERIES]
+        .select(*(col.name for col in PLACE), "client", "name")
         .filter(pair("client", "name").is_first_distinct())
         .collect()
     )
@@ -51,4 +50,4 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     return asked.join(served, on="name", how="left", maintain_order="left").lazy()
 
 
-DNS_ASKED_NAMES = Fact(table=NAMES, needs_any=((DNS_TRANSACTIONS,),), derive=_derive)
+DNS_ASKED_NAMES = Fact(table=NAMES, needs_any=((DNS_CLIENT_QUERIES,),), derive=_derive)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from analyzer.facts.codes import pair
-from analyzer.facts.neighbours import latest, nth
+from analyzer.facts.neighbours import by_digits, latest, nth
 from analyzer.frames import NO_REPLY
 
 ABSOLUTE = 1 << 20
@@ -55,20 +56,18 @@ def _ordered(tries: pl.DataFrame) -> pl.DataFrame:
     patience = pl.when(silent).then(UNANSWERED_GAP).otherwise(pl.max_horizontal(STEP_GAP, 3 * lasted))
     clock = pl.coalesce("answered", "asked")
     source = pl.col("source").to_physical().cast(pl.UInt64)
-    return (
-        tries.select(
-            *("row", "time", "number"),
-            clock=clock,
-            source=source,
-            key=pair("client", "name"),
-            lane=pl.when(pl.col("time").is_not_null()).then(0).otherwise(source + 1),
-            kind=pl.col("qtype").to_physical(),
-            noerror=(rcode == "NOERROR").fill_null(False),
-            until=clock + pl.duration(microseconds=(patience * 1e6).cast(pl.Int64)),
-        )
-        .sort("clock", "source", "number", nulls_last=True)
-        .drop("clock", "source", "number")
-    )
+    untimed = pl.lit(np.iinfo(np.int64).max)
+    place = tries.select(clock=clock.to_physical().fill_null(untimed), source=source, number="number")
+    # Nearly in order already, which this way of sorting makes use of.
+    order = np.lexsort([place[name].to_numpy() for name in ("number", "source", "clock")])
+    return tries.select(
+        *("row", "time"),
+        key=pair("client", "name"),
+        lane=pl.when(pl.col("time").is_not_null()).then(0).otherwise(source + 1),
+        kind=pl.col("qtype").to_physical(),
+        noerror=(rcode == "NOERROR").fill_null(False),
+        until=clock + pl.duration(microseconds=(patience * 1e6).cast(pl.Int64)),
+    )[order]
 
 
 def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
@@ -89,12 +88,12 @@ def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
     place = pl.col("round").cast(pl.UInt64) * (ABSOLUTE * 2) + pl.col("position").cast(pl.UInt64)
     ordered = (
         steps.with_columns(group=pl.col("walk").cast(pl.UInt64) * (1 << 32) + pl.col("lane"))
-        .sort("group", maintain_order=True)
+        .pipe(_sorted, "group")
         .with_columns(group=pl.col("group").rle_id())
         .with_columns(wait=latest("until", "group").shift(1), opens=pl.col("position") == 0, closes=closes)
         .with_columns(group=pl.col("group").cast(pl.UInt64) * (1 << 32) + pl.col("kind"))
         .drop("lane", "kind", "until", "noerror")
-        .sort("group", maintain_order=True)
+        .pipe(_sorted, "group")
         .with_columns(burst=(~follows.fill_null(False) | pause).cum_sum().cast(pl.Int64))
         .with_columns(starts=(pl.col("burst") != pl.col("burst").shift(1)).fill_null(True))
         .with_columns(after=net.cum_sum() - begun)
@@ -103,19 +102,26 @@ def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
             fresh=pl.col("opens") & pl.col("closes").shift(1) & ~pl.col("starts"),
         )
         .with_columns(round=(_begins() | pl.col("starts")).cum_sum())
-        .select("row", "walk", "position", "inside", "round", place=place)
-        .with_row_index("order")
-        .sort("place", maintain_order=True)
+        .select("row", "walk", "position", "inside", chain=pl.col("round").cast(pl.UInt64) * (1 << 32), place=place)
     )
+    places = ordered["place"].to_numpy()
+    order = by_digits(places)
+    turn = np.empty(len(order), np.uint64)
+    turn[order] = pl.DataFrame({"place": places[order]}).select(nth("place")).to_series()
     return (
-        ordered.with_columns(chain=pl.col("round").cast(pl.UInt64) * (1 << 32) + nth("place"))
-        .sort("chain", "order")
+        ordered.with_columns(chain=pl.col("chain") + pl.Series(turn))
+        .pipe(_sorted, "chain")
         .select(
             *("row", "walk", "position", "inside"),
             chain=pl.col("chain").rle_id(),
             last=(pl.col("chain") != pl.col("chain").shift(-1)).fill_null(True),
         )
     )
+
+
+def _sorted(steps: pl.DataFrame, column: str) -> pl.DataFrame:
+    """In the order of a column of whole numbers, equal ones in their order."""
+    return steps[by_digits(steps[column].to_numpy())]
 
 
 def _begins() -> pl.Expr:

@@ -35,6 +35,9 @@ class Table:
     cols: tuple[Col, ...]
     group: str = ""
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     @property
     def schema(self) -> pl.Schema:
         return pl.Schema({c.name: c.dtype for c in self.cols})

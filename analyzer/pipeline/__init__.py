@@ -42,7 +42,7 @@ def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, pr
     progress.phase("looking for failure patterns")
     coverage = coverage_of(store, case.reports)
     store.count_once()
-    runs = fill(run_all(picked, store, coverage), case)
+    runs = fill(run_all(picked, store, coverage, options.jobs), case)
     progress.phase("writing the story")
     told = story.tell(store.get, runs, coverage)
     return Result(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,8 +17,25 @@ from analyzer.pipeline.store import Store
 log = logging.getLogger(__name__)
 
 
-def run_all(detectors: Sequence[Detector[Any]], store: Store, coverage: Sequence[Coverage]) -> tuple[Run, ...]:
-    return tuple(run_one(detector, store, coverage) for detector in detectors)
+THREADS_MOST = 2
+"""Detectors at work at a time: each holds tables of its own, and most of their time is spent in what all wait for."""
+
+
+def run_all(
+    detectors: Sequence[Detector[Any]], store: Store, coverage: Sequence[Coverage], jobs: int | None = None
+) -> tuple[Run, ...]:
+    """What became of each detector, in their order; `jobs` threads run them where the tables are in memory."""
+    count = min(jobs or os.cpu_count() or 1, THREADS_MOST) if store.in_memory else 1
+    if count == 1:
+        return tuple(run_one(detector, store, coverage) for detector in detectors)
+    # Who rests on most takes longest: he begins, and the others find time meanwhile.
+    order = sorted(detectors, key=lambda one: -store.breadth(_declared(one)))
+    with ThreadPoolExecutor(count, thread_name_prefix="detect") as pool:
+        try:
+            runs = {one.id: pool.submit(run_one, one, store, coverage) for one in order}
+            return tuple(runs[one.id].result() for one in detectors)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def run_one(detector: Detector[Any], store: Store, coverage: Sequence[Coverage]) -> Run:
@@ -31,8 +50,7 @@ def run_one(detector: Detector[Any], store: Store, coverage: Sequence[Coverage])
 
 def _run(detector: Detector[Any], store: Store, coverage: Sequence[Coverage]) -> Run:
     made = Run(detector=detector.id, title=detector.title, status=Status.SKIPPED)
-    declared = tuple(dict.fromkeys([*(need for needs in detector.needs_any for need in needs), *detector.uses]))
-    seen = store.select(declared)
+    seen = store.select(_declared(detector))
     met = [needs for needs in detector.needs_any if all(need in seen for need in needs)]
     if not met:
         return replace(made, reason=f"no input gave {_alternatives(detector.needs_any)}")
@@ -46,6 +64,10 @@ def _run(detector: Detector[Any], store: Store, coverage: Sequence[Coverage]) ->
         return replace(made, status=Status.FIRED, findings=findings, remarks=remarks)
     behind = {table.name for table in store.tables_behind(need for needs in met for need in needs)}
     return replace(made, status=Status.QUIET, reason=_covered(behind, coverage), remarks=remarks)
+
+
+def _declared(detector: Detector[Any]) -> Needs:
+    return tuple(dict.fromkeys([*(need for needs in detector.needs_any for need in needs), *detector.uses]))
 
 
 def with_keys(findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -15,8 +15,8 @@ class RunOptions:
     """`kind` forces a source by name. `start` and `end` keep only rows of that time. `command` is stored as given.
 
     `outputs` are files and folders that this run replaces: where they lie among the inputs, they are no evidence.
-    Tables that need more than `memory` bytes lie in files (None: never). `jobs` threads decode one
-    large input (None: as many as pay); `coredns_format` is that of CoreDNS's log plugin, where it has one of its own;
+    Tables that need more than `memory` bytes lie in files (None: never). `jobs` threads decode one large input and look
+    for patterns (None: as many as pay); `coredns_format` is that of CoreDNS's log plugin, where it has one of its own;
     `engine` runs what can run elsewhere.
     """
 

@@ -7,6 +7,7 @@ memory at a time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from threading import RLock
 
 import polars as pl
 
@@ -23,19 +24,33 @@ class Store:
     def __init__(self, tables: Mapping[Table, Rows], engine: Engine | None = None) -> None:
         self._tables = tables
         self._engine = engine or Here()
+        self._locks: dict[Fact, RLock] = {}
         self._frames: dict[Table | Fact, pl.LazyFrame] = {table: rows.frame for table, rows in tables.items()}
         self.rows: dict[Table, int] = {table: rows.height for table, rows in tables.items()}
 
     def get(self, need: Table | Fact) -> pl.LazyFrame | None:
-        """The table, or the fact if it can be derived; None where its inputs are missing."""
+        """The table, or the fact if it can be derived; None where its inputs are missing.
+
+        Several threads may ask: who asks for a fact that is being derived waits for it.
+        """
         if need in self._frames or isinstance(need, Table):
             return self._frames.get(need)
+        # Facts rest on each other in one direction only, so that no two threads wait for each other.
+        with self._locks.setdefault(need, RLock()):
+            return self._frames.get(need) if need in self._frames else self._fact(need)
+
+    def _fact(self, need: Fact) -> pl.LazyFrame | None:
         given = {one: frame for one in need.inputs if (frame := self.get(one)) is not None}
         if not any(all(one in given for one in alternative) for alternative in need.needs_any):
             return None
         derived = self._by_bucket(need, given) if need.grouped else need.table.check(need.derive(given)).collect()
         self._frames[need] = derived.lazy()
         return self._frames[need]
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether all tables are; then so are the facts of all of them together."""
+        return not any(rows.buckets for rows in self._tables.values())
 
     def _by_bucket(self, fact: Fact, given: Mapping[Table | Fact, pl.LazyFrame]) -> pl.DataFrame:
         buckets = [self._tables[need].buckets for need in given if isinstance(need, Table)]
@@ -61,6 +76,16 @@ class Store:
     def select(self, needs: Iterable[Table | Fact]) -> dict[Table | Fact, pl.LazyFrame]:
         """Those of `needs` that exist."""
         return {need: frame for need in needs if (frame := self.get(need)) is not None}
+
+    def breadth(self, needs: Iterable[Table | Fact]) -> int:
+        """How many tables and facts these needs rest on: a hint at how long they take."""
+        found: set[Table | Fact] = set()
+        left = list(needs)
+        while left:
+            if (one := left.pop()) not in found:
+                found.add(one)
+                left += one.inputs if isinstance(one, Fact) else ()
+        return len(found)
 
     def tables_behind(self, needs: Iterable[Table | Fact]) -> list[Table]:
         """The tables that were read and that these needs rest on, in order of their names."""

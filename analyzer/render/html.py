@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from analyzer.model import Result
 from analyzer.render import format as words
+from analyzer.render.compiled import CompiledTemplates
 from analyzer.render.escape import shown
 from analyzer.render.page import MOST_CELL, Limits, Page, page
 from analyzer.render.svg import bar
@@ -81,6 +82,7 @@ def _environment() -> Environment:
         finalize=_finalize,
         optimized=False,  # folding constants takes longer than the page itself
     )
+    made.bytecode_cache = CompiledTemplates(f"{made.autoescape} {made.trim_blocks} {made.lstrip_blocks}")
     made.filters.update(
         number=words.number,
         size=words.size,

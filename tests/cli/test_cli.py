@@ -250,3 +250,43 @@ def test_identify_lists_the_members_of_an_archive(tmp_path: Path) -> None:
     first, second = done.stdout.decode().splitlines()
     assert first.startswith("coredns   95%  bundle.tar!dir/coredns.log: ")
     assert second == "refused     -  bundle.tar!link\\x1b[2J: a symbolic link, not followed"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["postmortem"], b"Missing argument 'INPUT'"),
+        (["postmortem", "x", "--year", "abc"], b"'--year'"),
+        (["postmortem", "x", "--year", "9" * 9999], b"'--year'"),
+        (["postmortem", "x", "--jobs", "0"], b"'--jobs'"),
+        (["postmortem", "x", "-f", "pdf"], b"'html', 'json'"),
+        (["postmortem", "x", "--tit", "a"], b"No such option: --tit"),
+        (["postmortem", "x", "--\x1b[2J"], b"\\x1b"),
+        (["ingest", "x"], b"Missing option '--case'"),
+        (["--nope"], b"No such option: --nope"),
+        (["pcap\x1b"], b"No such command 'pcap\\x1b'"),
+    ],
+)
+def test_a_command_line_that_is_wrong_costs_one_sentence(words: list[str], told: bytes, tmp_path: Path) -> None:
+    done = analyze(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, b"")
+    sentence = done.stderr.splitlines()[-1]
+    assert sentence.startswith(b"Error: ")
+    assert told in sentence
+    assert b"\x1b" not in done.stderr
+
+
+def test_options_and_inputs_may_stand_in_any_order(evidence: Path, tmp_path: Path) -> None:
+    (tmp_path / "-odd.log").write_text(COREDNS)
+    words = ["-f", "json", "--only", "dns-search-chain", "evidence", "-o", "-", "--only=dns-query-flood", "--"]
+    done = analyze("postmortem", *words, "-odd.log", cwd=tmp_path)
+    plain = json.loads(done.stdout)
+    assert [one["path"] for one in plain["inputs"]] == ["-odd.log", "coredns.log"]
+    assert len(plain["runs"]) == 2
+
+
+@pytest.mark.parametrize(("words", "code"), [([], 2), (["-h"], 0), (["postmortem", "-h"], 0)])
+def test_help_names_what_there_is(words: list[str], code: int, tmp_path: Path) -> None:
+    done = analyze(*words, cwd=tmp_path)
+    assert done.returncode == code
+    assert (b"--fail-on" if len(words) > 1 else b"coredns-logs") in done.stdout + done.stderr

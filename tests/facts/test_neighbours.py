@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
+import pytest
+from numpy.typing import NDArray
 
 from analyzer.facts.codes import CODE, pair
-from analyzer.facts.neighbours import latest, nth
+from analyzer.facts.neighbours import begins, by_digits, hashed, latest, nth, side_by_side
 from analyzer.frames import TIME
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,3 +41,40 @@ def test_a_pair_tells_apart_what_joined_text_would_not() -> None:
     one, other, again, none = frame.select(key=pair("first", "second"))["key"].to_list()
     assert one == again != other
     assert none is None
+
+
+def test_equal_keys_lie_side_by_side_in_their_order() -> None:
+    rng = np.random.default_rng(7)
+    keys = rng.integers(0, 1 << 63, 50).astype(np.uint64)[rng.integers(0, 50, 2000)]
+    assert_side_by_side(keys)
+
+
+def test_keys_that_share_their_upper_half_are_told_apart() -> None:
+    rng = np.random.default_rng(7)
+    keys = (rng.integers(0, 3, 2000) << 32 | rng.integers(0, 4, 2000)).astype(np.uint64)
+    assert_side_by_side(keys)
+    assert_side_by_side(keys[:0])
+
+
+def assert_side_by_side(keys: NDArray[np.uint64]) -> None:
+    order = side_by_side(keys)
+    assert sorted(order.tolist()) == list(range(len(keys)))
+    assert int(begins(keys[order]).sum()) == len(set(keys.tolist()))
+    for key in set(keys.tolist()):
+        own = order[keys[order] == key]
+        assert (np.diff(own) > 0).all()
+
+
+@pytest.mark.parametrize("most", [1, 1 << 16, 1 << 33, 1 << 62])
+def test_numbers_are_sorted_digit_by_digit_as_they_are_otherwise(most: int) -> None:
+    values = np.random.default_rng(7).integers(0, most, 3000).astype(np.uint64)
+    assert (by_digits(values) == np.argsort(values, kind="stable")).all()
+    assert (by_digits(values << np.uint64(1)) == np.argsort(values, kind="stable")).all()
+    assert by_digits(values[:0]).tolist() == []
+
+
+def test_a_hash_stands_for_all_of_its_columns_and_for_null() -> None:
+    frame = pl.DataFrame({"a": ["x", "x", None, None], "b": [1, 2, 1, 1]})
+    one, other, first, second = frame.select(hashed(["a", "b"])).to_series()
+    assert len({one, other, first}) == 3
+    assert first == second

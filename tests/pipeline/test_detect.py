@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import polars as pl
 
 from analyzer.detector import Detector, NotObservable, Remark
 from analyzer.facts.contract import Fact, Frames
 from analyzer.frames import AUDIT_EVENTS, COREDNS_QUERIES, KLOG_LINES
 from analyzer.model import Confidence, Evidence, Finding, Record, Severity, Status
 from analyzer.pipeline.coverage import coverage_of
-from analyzer.pipeline.detect import run_one
+from analyzer.pipeline.detect import run_all, run_one
 from analyzer.pipeline.store import Store
 from tests.build import at, held, rows
 
@@ -117,3 +120,20 @@ def test_a_fact_that_breaks_its_contract_fails_its_detector_only() -> None:
     run = run_one(detector(needs_any=((fact,),)), LINES, ())
     assert run.status is Status.FAILED
     assert "audit_events: stage_time: missing" in run.reason
+
+
+def test_runs_stand_in_the_order_of_detectors_and_a_fact_is_derived_once() -> None:
+    derived: list[str] = []
+
+    def derive(frames: Frames) -> pl.LazyFrame:
+        derived.append("once")
+        time.sleep(0.05)
+        return frames[KLOG_LINES]
+
+    fact = Fact(table=replace(KLOG_LINES, name="derived"), needs_any=((KLOG_LINES,),), derive=derive)
+    several = [detector(finding(name), id=name, needs_any=((fact,),)) for name in ("a", "b", "c", "d")]
+    store = Store({KLOG_LINES: held(rows(KLOG_LINES, {"severity": "E"}))})
+    runs = run_all([*several, detector(ValueError("x"), id="e")], store, (), jobs=2)
+    assert [run.detector for run in runs] == ["a", "b", "c", "d", "e"]
+    assert [run.status for run in runs] == [Status.FIRED] * 4 + [Status.FAILED]
+    assert derived == ["once"]

@@ -66,7 +66,6 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
             *(pl.col("transport") == "udp", pl.col("server_port") == 53),
         )
         .select(_COLUMNS)
-        .sort("time", "source", "number")
         .collect()
     )
     told = frames.get(RESOLVER_CHANGES)

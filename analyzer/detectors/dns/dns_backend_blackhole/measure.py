@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from analyzer.detectors.dns.dns_backend_blackhole.ports import Ports
 from analyzer.facts.audit_windows import BIN_SECONDS, QUIET_BINS
+from analyzer.facts.neighbours import begins, hashed, side_by_side
 from analyzer.frames import NO_REPLY
 
 APART = timedelta(seconds=BIN_SECONDS * QUIET_BINS)
@@ -75,7 +77,9 @@ def holes(queries: pl.DataFrame, least: int) -> list[Hole]:
     answered, retry), counted once each, sorted by time.
     """
     found = []
-    for (server,), own in queries.partition_by("server", as_dict=True).items():
+    # One server is the usual case: nothing is copied then.
+    parted = queries["server"].n_unique() > 1
+    for own in queries.partition_by("server") if parted else [queries] if queries.height else []:
         # Most queries are answered at once: only those that somebody waited for in vain are looked at more closely.
         vain = own.filter(pl.col("rcode") == NO_REPLY).select(QUERY).unique()
         if vain.height < least:
@@ -91,7 +95,7 @@ def holes(queries: pl.DataFrame, least: int) -> list[Hole]:
         failed = _lookups(lost)
         window = (pl.col("first") - pl.col("last").cum_max().shift(1) >= APART).fill_null(False).cum_sum()
         parts = failed.with_columns(window=window).partition_by("window", include_key=False)
-        found += [_hole(str(server), part, lost, own) for part in parts if part.height >= least]
+        found += [_hole(str(own["server"][0]), part, lost, own) for part in parts if part.height >= least]
     return sorted(found, key=lambda hole: (hole.start, hole.server))
 
 
@@ -130,6 +134,8 @@ def _hole(server: str, failed: pl.DataFrame, lost: pl.DataFrame, own: pl.DataFra
 
 def _counted(answered: pl.DataFrame) -> int:
     """How many lookups these answered queries are, which come in the order of time."""
-    key = answered.select(pl.struct(*SOCKET, "name").hash().alias("key"), "time").sort("key", maintain_order=True)
-    new = (pl.col("key") != pl.col("key").shift(1)) | (pl.col("time") - pl.col("time").shift(1) > TOGETHER)
-    return int(key.select(new.fill_null(True).sum()).item())
+    key = answered.select(hashed([*SOCKET, "name"])).to_series().to_numpy()
+    order = side_by_side(key)
+    time = answered["time"].to_physical().to_numpy()[order]
+    later = np.diff(time, prepend=0) > TOGETHER // timedelta(microseconds=1)
+    return int((begins(key[order]) | later).sum())

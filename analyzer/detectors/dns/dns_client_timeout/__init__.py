@@ -63,7 +63,6 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         frames[DNS_TRANSACTIONS]
         .filter(pl.col("origin") == "capture", pl.col("hop") == "client", ~pl.col("covered"))
         .select(_COLUMNS)
-        .sort("time", "source", "number")
         .collect()
         .with_row_index("row")
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from analyzer.facts.neighbours import hashed
 from analyzer.frames import NO_REPLY
 
 TOGETHER = timedelta(milliseconds=1)
@@ -39,20 +40,21 @@ def pairs_of(fresh: pl.DataFrame) -> pl.DataFrame:
 
 
 def _met(fresh: pl.DataFrame, key: list[str], within: timedelta) -> pl.DataFrame:
-    one, other = (fresh.filter(pl.col("qtype") == qtype) for qtype in ("A", "AAAA"))
+    asked = fresh.with_columns(key=hashed(key))
+    one, other = (asked.filter(pl.col("qtype") == qtype) for qtype in ("A", "AAAA"))
     kept = ["row", "time", "number", "client_port", "dns_id", "qtype", "rcode", "answered"]
     beside = [pl.col(name).alias(f"{name}_other") for name in kept]
     met = one.join_asof(
-        other.select(*key, pl.col("time").alias("met"), *beside),
+        other.select("key", pl.col("time").alias("met"), *beside),
         left_on="time",
         right_on="met",
-        by=key,
+        by="key",
         strategy="nearest",
         tolerance=within,
         check_sortedness=False,
     )
     # Two A queries near one AAAA query: the first has it.
-    return met.filter(pl.col("row_other").is_not_null(), pl.col("row_other").is_first_distinct())
+    return met.drop("key").filter(pl.col("row_other").is_not_null(), pl.col("row_other").is_first_distinct())
 
 
 def lost_halves(pairs: pl.DataFrame) -> pl.DataFrame:
@@ -72,7 +74,8 @@ def lost_halves(pairs: pl.DataFrame) -> pl.DataFrame:
 
 def asked_again(halves: pl.DataFrame, queries: pl.DataFrame) -> pl.DataFrame:
     """Those that were asked again after a resolver's wait, and answered then."""
-    later = queries.select(
+    again = queries.filter(pl.col("name").is_in(halves["name"].unique().implode()))
+    later = again.select(
         *(*KEY, "qtype"),
         pl.col("time").alias("again"),
         pl.col("number").alias("again_number"),

@@ -8,6 +8,7 @@ from datetime import datetime
 import polars as pl
 
 from analyzer.detectors.dns.dns_client_timeout.halves import asked_again, lost_halves, pairs_of
+from analyzer.facts.neighbours import hashed
 from analyzer.frames import NO_REPLY
 
 
@@ -55,7 +56,7 @@ def losses(queries: pl.DataFrame) -> list[Losses]:
     `queries` are those of captures (time, source, number, client, client_port, server, dns_id, name, qtype, rcode,
     answered, retry), counted once each, sorted by time.
     """
-    socket = pl.struct("source", "client", "client_port", "dns_id", "name", "qtype")
+    socket = hashed(["source", "client", "client_port", "dns_id", "name", "qtype"])
     queries = queries.with_columns(asked_before=~socket.is_first_distinct())
     fresh = queries.filter(~pl.col("retry"))
     pairs = pairs_of(fresh)

@@ -68,7 +68,6 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         frames[DNS_TRANSACTIONS]
         .filter(pl.col("hop") == "client", ~pl.col("covered"), ~pl.col("retry"), pl.col("time").is_not_null())
         .select(_COLUMNS)
-        .sort("time", "source", "number")
         .collect()
     )
     limits = Limits(settings.rate, settings.share, settings.step, settings.least_rate)

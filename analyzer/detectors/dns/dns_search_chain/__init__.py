@@ -38,6 +38,7 @@ from analyzer.detectors.dns.dns_search_chain.walks import ALL, Walks, confidence
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
+from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
 from analyzer.facts.search import SEARCH_CHAINS
 from analyzer.facts.search_list import SEARCH_SUFFIXES
 from analyzer.model import Finding, Severity
@@ -137,7 +138,7 @@ DETECTOR = Detector(
     id="dns-search-chain",
     title="Search domains multiply DNS lookups",
     needs_any=((SEARCH_CHAINS, DNS_TRANSACTIONS, SEARCH_SUFFIXES),),
-    uses=(DNS_LOG_CLASSES,),
+    uses=(DNS_LOG_CLASSES, DNS_CLIENT_QUERIES),
     settings=Settings(),
     detect=detect,
     remedies=GENERAL,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.detectors.dns.dns_search_chain.walks import Walks
-from analyzer.facts.codes import CODE
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
+from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
 from analyzer.facts.search import SEARCH_CHAINS
 from analyzer.facts.search_list import SEARCH_SUFFIXES
 
@@ -17,29 +17,21 @@ def measure(frames: Frames) -> Walks:
     """The walks of all clients."""
     chains, transactions = frames[SEARCH_CHAINS], frames[DNS_TRANSACTIONS]
     partial = _filtered_sources(frames)
-    hop, covered = pl.col("hop") == "client", pl.col("covered")
     told = ["source", "number", "time", "rcode"]
     part = (pl.col("origin") == "log") & pl.col("source").is_in(partial)
     heard = (pl.col("rcode") == "NOERROR") | (pl.col("origin") == "capture")
-    once = transactions.filter(hop, ~covered, ~pl.col("retry")).select(
-        *told, "negative_ttl", pl.col("client", "name", "qtype").cast(CODE), heard=heard, part=part
+    once = (
+        frames[DNS_CLIENT_QUERIES]
+        .filter(~pl.col("retry"))
+        .select(*told, "negative_ttl", "client", "name", "qtype", heard=heard, part=part)
     )
-    again = transactions.filter(hop, covered).select(*told, "client")
+    again = transactions.filter("covered", pl.col("hop") == "client").select(*told, "client")
     asked, told_again, walked, lists = pl.collect_all([once, again, chains, frames[SEARCH_SUFFIXES]])
     queries = asked.group_by("client").agg(
         queries=pl.len().cast(pl.Int64), unseen=~pl.col("heard").any(), filtered=pl.col("part").any()
     )
     outside, inside = pl.col("kind") == "external", pl.col("kind") == "in-cluster-search"
-    # By a log, what the walk took on the network is not known: the time at the server is the least it took.
-    added = pl.when(pl.col("origin") == "capture").then("added_seconds").otherwise("wasted_seconds").fill_null(0)
-    per_lookup = (
-        walked.filter(outside)
-        .with_columns(added=added)
-        .group_by("client", "lookup")
-        .agg(pl.col("added").max())
-        .group_by("client")
-        .agg(lookups=pl.len().cast(pl.Int64), added_seconds=pl.col("added").sort().sum())
-    )
+    external = walked.filter(outside)
     clients = (
         walked.group_by("client")
         .agg(
@@ -49,7 +41,7 @@ def measure(frames: Frames) -> Walks:
             wasted_bytes=pl.col("wasted_bytes").filter(outside).sum(),
             suffixes=pl.col("suffixes").max(),
         )
-        .join(per_lookup, on="client")
+        .join(_lookups(external), on="client")
         .join(queries.with_columns(pl.col("client").cast(pl.String)), on="client")
         .with_columns(share=pl.when(~pl.col("filtered")).then(pl.col("wasted") / pl.col("queries")))
         .sort("wasted", "client", descending=[True, False])
@@ -58,10 +50,21 @@ def measure(frames: Frames) -> Walks:
     return Walks(
         clients=clients,
         chains=walked,
+        external=external,
         suffixes=lists,
         asked=asked.drop("heard", "part").filter(mine),
         covered=told_again.filter(mine),
         evidence_queries=int(queries["queries"].sum()),
+    )
+
+
+def _lookups(external: pl.DataFrame) -> pl.DataFrame:
+    """How many lookups of each client walked, and the seconds that this added to them."""
+    # By a log, what the walk took on the network is not known: the time at the server is the least it took.
+    added = pl.when(pl.col("origin") == "capture").then("added_seconds").otherwise("wasted_seconds").fill_null(0)
+    per_lookup = external.with_columns(added=added).group_by("client", "lookup").agg(pl.col("added").max())
+    return per_lookup.group_by("client").agg(
+        lookups=pl.len().cast(pl.Int64), added_seconds=pl.col("added").sort().sum()
     )
 
 

@@ -23,14 +23,16 @@ _NAMED = 5
 class Walks:
     """The walks of some clients.
 
-    `chains` and `suffixes` are as in the facts, `asked` are the clients' queries (client, name and qtype as CODE) and
-    `covered` the same as another input tells them. `clients` has one row per client, the costliest first: complete,
-    lookups, wasted, in_cluster_wasted, queries, share, suffixes, added_seconds, wasted_bytes, unseen (the log leaves
-    answers out), filtered (it does so for everybody, so that `share` is null).
+    `chains` and `suffixes` are as in the facts, `external` are the chains of outside names, `asked` the clients'
+    queries (client, name, qtype and rcode as CODE) and `covered` the same as another input tells them. `clients` has
+    one row per client, the costliest first: complete, lookups, wasted, in_cluster_wasted, queries, share, suffixes,
+    added_seconds, wasted_bytes, unseen (the log leaves answers out), filtered (it does so for everybody, so that
+    `share` is null).
     """
 
     clients: pl.DataFrame
     chains: pl.DataFrame
+    external: pl.DataFrame
     suffixes: pl.DataFrame
     asked: pl.DataFrame
     covered: pl.DataFrame
@@ -43,14 +45,11 @@ class Walks:
             self,
             clients=self.clients.filter(mine),
             chains=self.chains.filter(mine),
+            external=self.external.filter(mine),
             suffixes=self.suffixes.filter(mine),
             asked=self.asked.filter(mine),
             covered=self.covered.filter(mine),
         )
-
-    @property
-    def external(self) -> pl.DataFrame:
-        return self.chains.filter(pl.col("kind") == "external")
 
     @property
     def start(self) -> datetime | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from analyzer import sources
-from analyzer.pipeline.recognise import HEAD
-from analyzer.sources.contract import Item, Ledger, ReadOptions
-from analyzer.sources.stream import open_stream
+from analyzer.cli import importing
+
+with importing():
+    from analyzer import sources
+    from analyzer.sources.contract import Item, Ledger, ReadOptions
+    from analyzer.sources.stream import open_stream
 
 YEAR = 2026
 """Of klog times, which name none."""
@@ -19,7 +21,7 @@ def drain(path: Path, jobs: int | None = None) -> tuple[Ledger, dict[str, int]]:
     ledger, rows = Ledger(), dict[str, int]()
     item = Item(id=path.name, path=path)
     with open_stream(item, ledger) as stream:
-        found = sources.identify(stream.peek(HEAD))
+        found = sources.identify(stream.peek(sources.HEAD))
         if found is None:
             raise SystemExit(f"{path}: not an input")
         for batch in found[0].read(stream, item, ReadOptions(year=YEAR, jobs=jobs), ledger):

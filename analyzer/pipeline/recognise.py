@@ -15,9 +15,6 @@ from analyzer.sources.contract import Item, Ledger, Match, Source
 from analyzer.sources.discover import discover
 from analyzer.sources.stream import Opener
 
-HEAD = 64 << 10
-"""Bytes that identification looks at."""
-
 UNKNOWN = "unknown"
 REFUSED = "refused"
 KEPT = "a case that was kept is not read with the directory around it: name it as an input of its own"
@@ -77,7 +74,7 @@ def _recognise(item: Item, kind: str | None, opener: Opener) -> Known | None:
     """What an input is by its head; None for an archive."""
     try:
         with opener.open(item, Ledger()) as stream:
-            head = stream.peek(HEAD)
+            head = stream.peek(sources.HEAD)
             best = sources.identify(head) if kind is None else None
             certain = best is not None and best[1].confidence == sources.CERTAIN
             if not certain and is_archive(head):

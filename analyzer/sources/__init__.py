@@ -10,6 +10,9 @@ from functools import cache
 
 from analyzer.sources.contract import Match, Source
 
+HEAD = 64 << 10
+"""Bytes that identification looks at."""
+
 UNSURE = 0.3
 """Below this confidence an input is listed as unknown rather than read as the wrong thing."""
 

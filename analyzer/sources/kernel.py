@@ -20,7 +20,7 @@ from analyzer.sources.kernellines import AUDITD, COMMA_ISO, KMSG, STAMPED, rows
 from analyzer.sources.klogentries import JSON_HEADER
 from analyzer.sources.klogheads import HEADER
 from analyzer.sources.lines import Window, quote_lines, text_head, windows
-from analyzer.sources.wrappers import Kind, Wrapper, detect_wrapper, unwrap
+from analyzer.sources.wrappers import Kind, Wrapper, head_lines, unwrap
 
 LOOKED_AT = 200
 """Lines of the first bytes that decide."""
@@ -125,11 +125,11 @@ def _first_lines(head: bytes) -> tuple[pl.DataFrame, Wrapper]:
     bare = bare.head(LOOKED_AT)
     if 2 * int(bare["text"].str.contains(COMMA_ISO).sum()) > bare.height:
         return bare, Wrapper()
-    wrapper = detect_wrapper(head)
+    wrapper, lines = head_lines(head)
     # `[ 12.5] NAME: text` is what dmesg prints too: which lines of such a journal are the kernel's is told here.
     if wrapper == Wrapper() or wrapper.kind is Kind.JOURNAL_MONOTONIC:
         return bare, Wrapper()
-    return pl.concat(list(unwrap([Window(1, whole)], wrapper, Ledger()))).head(LOOKED_AT), wrapper
+    return lines.head(LOOKED_AT), wrapper
 
 
 SOURCE = Source(

@@ -24,9 +24,9 @@ from analyzer.sources.klogentries import JSON_HEADER, Entries
 from analyzer.sources.klogfields import json_fields, text_fields
 from analyzer.sources.klogheads import HEADER
 from analyzer.sources.klogwriters import Writers, host_in_name
-from analyzer.sources.lines import Window, quote_lines, text_head
+from analyzer.sources.lines import quote_lines
 from analyzer.sources.runtimelines import RuntimeRows
-from analyzer.sources.wrappers import Unwrapper, detect_wrapper, unwrap, wrapped_windows
+from analyzer.sources.wrappers import Unwrapper, head_lines, wrapped_windows
 from analyzer.sources.yearless import YearlessClock
 
 _LOOKED_AT = 200
@@ -38,9 +38,7 @@ _COREDNS = r"^\[(?:INFO|ERROR|WARNING)\] |^CoreDNS-[0-9]"
 def identify(head: bytes) -> Match | None:
     """By klog headers among the first lines; a journal may hold many lines of others, of which those that are read
     here too do not count."""
-    data = text_head(head)
-    whole = data[: data.rfind(b"\n") + 1] or data
-    lines = pl.concat(list(unwrap([Window(1, whole)], detect_wrapper(whole), Ledger()))).head(_LOOKED_AT)
+    lines = head_lines(head)[1].head(_LOOKED_AT)
     texts = lines["text"]
     if not texts.len():
         return None

@@ -15,9 +15,9 @@ from analyzer.sources import klog
 from analyzer.sources.audit.shape import Ahead
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.klogheads import HEADER
-from analyzer.sources.lines import Window, quote_lines, text_head, windows
+from analyzer.sources.lines import quote_lines, windows
 from analyzer.sources.runtimelines import RuntimeRows, is_logfmt, take
-from analyzer.sources.wrappers import Kind, detect_wrapper, unwrap
+from analyzer.sources.wrappers import Kind, head_lines, unwrap
 
 LOOKED_AT = 200
 """Lines of the first bytes that decide."""
@@ -40,10 +40,8 @@ _CONTENT = {
 
 def identify(head: bytes) -> Match | None:
     """By the writers that a journal names, else by logfmt lines with the words of a runtime."""
-    data = text_head(head)
-    whole = data[: data.rfind(b"\n") + 1] or data
-    wrapper = detect_wrapper(head)
-    lines = pl.concat(list(unwrap([Window(1, whole)], wrapper, Ledger()))).head(LOOKED_AT)
+    wrapper, lines = head_lines(head)
+    lines = lines.head(LOOKED_AT)
     many, text = lines.height, lines["text"]
     if not many:
         return None
@@ -66,13 +64,11 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
     Lines without a logfmt head (panics, traces) are `not-a-record`.
     """
     ahead = Ahead(stream)
-    wrapper = detect_wrapper(ahead.head)
+    wrapper, first = head_lines(ahead.head)
     if wrapper.kind in _JOURNALS:
         yield from klog.read(ahead, item, options, ledger)
         return
-    data = text_head(ahead.head)
-    first = pl.concat(list(unwrap([Window(1, data)], wrapper, Ledger()))).head(LOOKED_AT)
-    component = _component(first["text"])
+    component = _component(first["text"].head(LOOKED_AT))
     made = RuntimeRows(item, ledger)
 
     for frame in unwrap(windows(ahead, ledger), wrapper, ledger):

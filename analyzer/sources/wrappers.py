@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 
 import polars as pl
@@ -78,6 +78,10 @@ _STRIP: dict[Kind, Callable[[pl.DataFrame], pl.DataFrame]] = {
 """Every wrapper there is, and what takes it off."""
 
 
+HEADS_KEPT = 2
+"""First bytes of inputs whose lines are kept: every source is asked about the same ones before the next input."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wrapper:
     """`prefixed`: `kubectl logs --prefix` put `[pod/NAME/CONTAINER] ` before whatever `kind` says; `inner`: what lies
@@ -106,6 +110,7 @@ class Wrapper:
         return self.kind in (Kind.RAW, Kind.CRI, Kind.TIMESTAMPS, Kind.STERN, Kind.NODE) and inner
 
 
+@lru_cache(maxsize=HEADS_KEPT)
 def detect_wrapper(head: bytes) -> Wrapper:
     """The wrapper of an input, by the first lines (64 KiB are plenty); the most frequent one where they differ."""
     return _detect(_first_lines(text_head(head)))
@@ -217,12 +222,19 @@ def wrapped_windows(stream: ByteStream, ledger: Ledger) -> tuple[Wrapper, Iterat
     return detect_wrapper(first.data[:HEAD]), chain([first], parts)
 
 
+@lru_cache(maxsize=HEADS_KEPT)
+def head_lines(head: bytes) -> tuple[Wrapper, pl.DataFrame]:
+    """The wrapper of an input, and the programs' own lines in its first bytes: UNWRAPPED, without the last one if it
+    may be cut."""
+    text = text_head(head)
+    whole = text[: text.rfind(b"\n") + 1] or text
+    wrapper = detect_wrapper(head)
+    return wrapper, pl.concat([UNWRAPPED.to_frame(), *unwrap([Window(1, whole)], wrapper, Ledger())])
+
+
 def head_texts(head: bytes) -> pl.Series:
-    """The programs' own lines in the first bytes of an input, the last one left out if it may be cut."""
-    head = text_head(head)
-    whole = head[: head.rfind(b"\n") + 1] or head
-    frames = list(unwrap([Window(1, whole)], detect_wrapper(whole), Ledger()))
-    return pl.concat(frames)["text"].head(_LOOK_AT) if frames else pl.Series("text", [], dtype=pl.String)
+    """The programs' own lines in the first bytes of an input."""
+    return head_lines(head)[1]["text"].head(_LOOK_AT)
 
 
 def _strip(lines: pl.DataFrame, wrapper: Wrapper) -> pl.DataFrame:

@@ -1,6 +1,11 @@
-"""Packet captures: pcap and pcapng."""
+"""Packet captures: pcap and pcapng.
+
+What reads them is imported when one is read: to know one by its magic takes next to nothing of it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from analyzer.frames import (
     DNS_ANSWERS,
@@ -14,9 +19,17 @@ from analyzer.frames import (
 )
 from analyzer.sources.capture.heads import ORDERS, SECTION_MAGIC
 from analyzer.sources.capture.pcap_format import MAGICS
-from analyzer.sources.capture.quote import quote, quote_by
-from analyzer.sources.capture.reader import read
-from analyzer.sources.contract import Match, Source
+from analyzer.sources.contract import (
+    Batch,
+    ByteStream,
+    Item,
+    Ledger,
+    Marks,
+    Match,
+    ReadOptions,
+    SkippingStream,
+    Source,
+)
 
 
 def identify(head: bytes) -> Match | None:
@@ -26,6 +39,24 @@ def identify(head: bytes) -> Match | None:
     if head[:4] == SECTION_MAGIC:
         return Match(1.0 if head[8:12] in ORDERS else 0.8, "section header of pcapng")
     return None
+
+
+def _read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -> Iterator[Batch]:
+    from analyzer.sources.capture.reader import read
+
+    return read(stream, item, options, ledger)
+
+
+def _quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
+    from analyzer.sources.capture.quote import quote
+
+    return quote(stream, numbers)
+
+
+def _quote_by(stream: SkippingStream, numbers: frozenset[int], marks: Marks) -> dict[int, str]:
+    from analyzer.sources.capture.quote import quote_by
+
+    return quote_by(stream, numbers, marks)
 
 
 SOURCE = Source(
@@ -42,8 +73,8 @@ SOURCE = Source(
         ICMP_ERRORS,
     ),
     identify=identify,
-    read=read,
-    quote=quote,
-    quote_by=quote_by,
+    read=_read,
+    quote=_quote,
+    quote_by=_quote_by,
     magic=True,
 )

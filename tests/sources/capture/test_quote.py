@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import random
-import sys
 from functools import partial
 
 import pytest
 
 from analyzer.sources.capture import SOURCE
+from analyzer.sources.capture import quote as quote_module
 from analyzer.sources.capture.reader import frames_of
 from tests.sources.capture.make import (
     answer,
@@ -24,9 +24,6 @@ from tests.sources.capture.make import (
     udp,
     vxlan,
 )
-
-quote_module = sys.modules["analyzer.sources.capture.quote"]
-"""By its full name: the package has a function of that name."""
 
 A, B = "10.0.0.7", "10.96.0.10"
 

@@ -154,10 +154,12 @@ def logs(setting: Setting) -> Iterator[Row]:
     """Logs into tables."""
     file, peers = setting.file, setting.peers
     coredns, klog, audit = file("coredns"), file("klog"), file("audit")
-    yield Row("CoreDNS log to tables", _drain(coredns), peers.expression("coredns", coredns), RE_COREDNS)
+    yield Row("CoreDNS log to tables", _drain(coredns), peers.expression_to_table("coredns", coredns), RE_COREDNS)
+    yield Row("CoreDNS log to tables", _drain(coredns), peers.expression("coredns", coredns), FASTER)
     if (other := peers.one_liner(coredns)) is not None:
         yield Row("CoreDNS log to tables", _drain(coredns), other, SHELL)
-    yield Row("klog to tables", _drain(klog), peers.expression("klog", klog), RE_KLOG)
+    yield Row("klog to tables", _drain(klog), peers.expression_to_table("klog", klog), RE_KLOG)
+    yield Row("klog to tables", _drain(klog), peers.expression("klog", klog), FASTER)
     if (other := peers.jq(audit)) is not None:
         yield Row("audit log to tables", _drain(audit), other, JQ)
     if (other := peers.duckdb(audit)) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,7 +61,11 @@ class Peers:
         return self._program("sh", "cut, grep, awk, sort, uniq", lambda path: (path, "-c", count))
 
     def expression(self, kind: str, file: Path) -> Command:
-        return Command("Python re", (self._python, str(FOLDER / "re_loop.py"), kind, str(file)))
+        return Command("Python re, groups kept", (self._python, str(FOLDER / "re_loop.py"), kind, str(file)))
+
+    def expression_to_table(self, kind: str, file: Path) -> Command:
+        """With our own Python, for the table is made by the same library."""
+        return Command("Python re to a table", (sys.executable, str(FOLDER / "re_table.py"), kind, str(file)))
 
     def duckdb(self, file: Path) -> Command | None:
         if not self._can_import("duckdb"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from analyzer.model.finding import Finding
 
@@ -79,7 +79,7 @@ class Cause(Struct, frozen=True, kw_only=True):
     """One link between two ends; `verdict` is a sentence that never claims more than `preceded` or `explains`."""
 
     rule: str
-    from_: CauseEnd
+    from_: CauseEnd = field(name="from")
     to: CauseEnd
     lag_seconds: float
     verdict: str

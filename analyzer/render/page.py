@@ -58,7 +58,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     words: int = 40  # remarks, notes, commands in one list
 
     def tighter(self) -> Limits:
-        return Limits(**{name: max(1, getattr(self, name) // 2) for name in self.__dataclass_fields__})
+        return Limits(**{name: max(1, getattr(self, name) // 2) for name in self.__struct_fields__})
 
 
 class Cut(Struct, Generic[T], frozen=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 
+import polars as pl
+
 from analyzer.detectors.dns.dns_search_chain.relying import Relying
 from analyzer.detectors.dns.dns_search_chain.saving import DOT
 from analyzer.detectors.dns.dns_search_chain.walks import Walks
@@ -82,27 +84,28 @@ def _reason(names: Relying) -> str:
     dotted = names.dotted
     if not dotted.height:
         return "no dotted name that relies on the search list was seen, so names with a dot can be asked as they stand"
-    count, base = int(dotted["lookups"].sum()), dotted["base"][0]
-    rely = f"{count:,} lookups of {dotted['base'].n_unique():,} names as {base} rely on the search list"
-    changed = names.changed(names.ndots)
+    rely = f"names as {dotted['base'][0]} rely on the search list ({_lookups(dotted)})"
+    changed = names.changed(names.ndots).sort(pl.col("searches").fill_null(True), maintain_order=True)
     if not changed.height:
         return f"{rely} and are still searched first; with 1 they would be asked as they stand first"
-    risky = changed.filter(~changed["searches"].fill_null(False)).head(1)
-    worst = risky.row(0, named=True) if risky.height else changed.row(0, named=True)
-    clients = changed.filter(searches=worst["searches"]) if worst["searches"] is False else changed
-    of = ", ".join(clients["client"].unique().sort().head(_NAMED).to_list())
-    full = f"{worst['base']}.{worst['found_under']}."
-    moved = (
-        f"{rely}; {int(changed['lookups'].sum()):,} of them, as of {worst['base']}, would be asked as they stand first"
-    )
-    if worst["searches"]:
-        return f"{moved} and found a query later ({of}: {worst['because']})"
-    if worst["searches"] is None:
-        return (
-            f"{moved}: glibc and Go then search, musl does not ({of}: {worst['because']}); "
-            f"write them in full before, as {full}"
-        )
-    return f"{moved} and not found any more by {of} ({worst['because']}): write them in full before, as {full}"
+    moved = f"{rely}; those as {changed['base'][0]} ({_lookups(changed)}) would be asked as they stand first"
+    fails = changed.filter(~pl.col("searches").fill_null(True))
+    unknown = changed.filter(pl.col("searches").is_null())
+    # What certainly breaks is told before what may.
+    worst = fails if fails.height else unknown if unknown.height else changed
+    base, found_under, because = worst.select("base", "found_under", "because").row(0)
+    whose = ", ".join(worst["client"].unique().sort().head(_NAMED).to_list())
+    in_full = f"write such names in full before, as `{base}.{found_under}.`"
+    if fails.height:
+        return f"{moved} and {_lookups(fails)} by {whose} would fail ({because}): {in_full}"
+    if unknown.height:
+        return f"{moved}: glibc and Go then search, musl does not ({whose}: {because}); {in_full}"
+    return f"{moved} and found a query later ({whose}: {because})"
+
+
+def _lookups(names: pl.DataFrame) -> str:
+    count = int(names["lookups"].sum())
+    return "1 lookup" if count == 1 else f"{count:,} lookups"
 
 
 def verify(walks: Walks) -> tuple[str, ...]:

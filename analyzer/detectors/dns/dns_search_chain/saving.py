@@ -46,15 +46,15 @@ def _ndots(walks: Walks, names: Relying, ndots: int) -> Saving:
         ~pl.col("absolute_first"),
         pl.col("dots") >= ndots,
     )
-    broken = names.changed(ndots)
-    lost = broken.filter(~pl.col("searches").fill_null(True))
-    if lost.height:
-        count = int(lost["lookups"].sum())
-        risk = f"{count:,} lookups of names as {lost['base'][0]} would fail: their resolver does not search"
-    elif broken.filter(pl.col("searches").is_null()).height:
+    changed = names.changed(ndots)
+    fails = changed.filter(~pl.col("searches").fill_null(True))
+    unknown = changed.filter(pl.col("searches").is_null())
+    if fails.height:
+        risk = f"lookups of names as {fails['base'][0]} would fail: {fails['lookups'].sum():,}, as their resolver stops"
+    elif unknown.height:
         risk = (
-            "glibc falls back to the search list after a failed first try; musl does not, so "
-            f"{broken['lookups'].sum():,} lookups of names as {broken['base'][0]} fail there"
+            "glibc and Go fall back to the search list after a failed first try; musl does not, and lookups of names "
+            f"as {unknown['base'][0]} fail there: {unknown['lookups'].sum():,}"
         )
     else:
         risk = "no name would fail"

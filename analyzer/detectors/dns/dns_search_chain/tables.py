@@ -60,8 +60,12 @@ def _kinds(walks: Walks) -> EvidenceTable:
         walks.chains.group_by("kind", "absolute_first")
         .agg(pl.col("complete").sum(), broken=(~pl.col("complete")).sum(), wasted=pl.col("wasted").sum())
         .sort(order, "absolute_first")
-        .with_columns(
-            pl.when("absolute_first").then(pl.lit("the name as it stands")).otherwise(pl.lit("the search list"))
+        .select(
+            "kind",
+            pl.when("absolute_first").then(pl.lit("the name as it stands")).otherwise(pl.lit("the search list")),
+            "complete",
+            "broken",
+            "wasted",
         )
     )
     columns = (

@@ -42,7 +42,8 @@ CHAINS = Table(
         Col(
             "found_under",
             pl.String(),
-            "Search domain under which the name was found, of a shared address with the first namespace; null if none.",
+            "Search domain whose answer ended the walk, for AAAA maybe without a record; of a shared address with the "
+            "first namespace; null if none did.",
         ),
         Col(
             "added_seconds",
@@ -183,7 +184,7 @@ def _flagged(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
         first_under=pl.when(under).then("time"),
         settled_at=pl.when(settles).then("time"),
         place=pl.when(under).then("position"),
-        found_place=pl.when(under & found).then("position"),
+        found_place=pl.when(under & settles).then("position"),
         in_cluster=pl.col("inside") & (found | (~under & ~denied & told)),
         in_host=under & found & ~pl.col("inside"),
         outside=~under & ~pl.col("inside") & ~denied & told,

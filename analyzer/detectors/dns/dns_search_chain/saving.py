@@ -46,33 +46,36 @@ def _ndots(walks: Walks, names: Relying, ndots: int) -> Saving:
         ~pl.col("absolute_first"),
         pl.col("dots") >= ndots,
     )
-    changed = names.changed(ndots)
-    fails = changed.filter(~pl.col("searches").fill_null(True))
-    unknown = changed.filter(pl.col("searches").is_null())
-    if fails.height:
-        risk = f"lookups of names as {fails['base'][0]} would fail: {fails['lookups'].sum():,}, as their resolver stops"
-    elif unknown.height:
-        risk = (
-            "glibc and Go fall back to the search list after a failed first try; musl does not, and lookups of names "
-            f"as {unknown['base'][0]} fail there: {unknown['lookups'].sum():,}"
-        )
-    else:
-        risk = "no name would fail"
     dotted = f"{ndots} dots" if ndots > 1 else "a dot"
+    more = f" {gained.height:,} walks of names that the search list completes gain one query." if gained.height else ""
     return Saving(
         fix=f"ndots:{ndots}",
         observed=_observed(walks),
         modelled=_bare(walks) + left + gained.height,
         unit="queries",
-        assumption=(
-            f"names of at least {dotted} are asked as they stand first; {gained.height:,} walks of names that the "
-            f"search list completes would gain one query; {risk}"
-        ),
+        assumption=f"Names of at least {dotted} are asked as they stand first.{more} {_risk(names.changed(ndots))}",
         formula=(
             f"sum over walks of outside names: 1 where dots >= {ndots}, else domains + 1; "
             "plus 1 per walk of an in-cluster name of so many dots"
         ),
     )
+
+
+def _risk(changed: pl.DataFrame) -> str:
+    """What becomes of the names that would be asked as they stand first, the worst of it."""
+    fails = changed.filter(~pl.col("searches").fill_null(True))
+    if fails.height:
+        count = int(fails["lookups"].sum())
+        return (
+            f"Lookups of names such as {fails['base'][0]} would fail ({count:,}): their resolver does not search then."
+        )
+    unknown = changed.filter(pl.col("searches").is_null())
+    if unknown.height:
+        return (
+            "glibc and Go fall back to the search list after a failed first try; musl does not, and lookups of names "
+            f"such as {unknown['base'][0]} ({unknown['lookups'].sum():,}) fail there."
+        )
+    return "No name that was seen would fail."
 
 
 def _final_dot(walks: Walks) -> Saving:
@@ -81,7 +84,7 @@ def _final_dot(walks: Walks) -> Saving:
         observed=_observed(walks),
         modelled=_bare(walks),
         unit="queries",
-        assumption="every outside name is written with a final dot; names of the cluster stay as they are",
+        assumption="Every outside name is written with a final dot; names of the cluster stay as they are.",
         formula="one query per walk instead of domains + 1",
     )
 
@@ -92,7 +95,7 @@ def _autopath(walks: Walks) -> Saving:
         observed=_observed(walks),
         modelled=walks.external.height,
         unit="queries",
-        assumption="CoreDNS answers the first query of each walk; what it asks upstream stays the same",
+        assumption="CoreDNS answers the first query of each walk; what it asks upstream stays the same.",
         formula="one query per walk seen by the client",
     )
 

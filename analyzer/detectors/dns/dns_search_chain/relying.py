@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from analyzer.detectors.dns.dns_search_chain.resolvers import searching
-from analyzer.detectors.dns.dns_search_chain.walks import Walks
+from analyzer.detectors.dns.dns_search_chain.walks import Walks, in_own_namespace
 from analyzer.facts.codes import pair
 
 _COLUMNS = ["client", "base", "dots", "lookups", "wasted", "found_under", "first"]
@@ -83,17 +83,17 @@ def relying(walks: Walks) -> Relying:
 
 def _at_the_first_domain(walks: Walks) -> pl.DataFrame:
     """Dotted names that the first search domain completed, as `db-0.db`: no walk, but they rely on the list."""
-    own = walks.suffixes.filter(pl.col("kind") == "namespace").select("client", found_under="suffix")
-    tail = pl.concat_str(pl.lit("."), "found_under")
-    return (
+    found = (
         walks.asked.filter(pl.col("rcode") == "NOERROR")
         .group_by(pair("client", "name").alias("key"), "qtype")
         .agg(pl.col("client", "name").first().cast(pl.String), lookups=pl.len().cast(pl.Int64))
         .group_by("client", "name")
         .agg(pl.col("lookups").max())
-        .join(own, on="client")
-        .filter(pl.col("name").str.ends_with(tail))
-        .with_columns(base=pl.col("name").str.strip_suffix(tail), wasted=pl.lit(0, pl.Int64), first=pl.lit(False))
+        .filter(pl.col("name").str.contains(".svc.", literal=True))
+    )
+    return (
+        in_own_namespace(found, walks, how="inner")
+        .with_columns(wasted=pl.lit(0, pl.Int64), first=pl.lit(False))
         .with_columns(dots=pl.col("base").str.count_matches(".", literal=True).cast(pl.Int32))
         .filter(pl.col("dots") > 0)
         .join(walks.autopath.select("client", "base"), on=["client", "base"], how="anti")

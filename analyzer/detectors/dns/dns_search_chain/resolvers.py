@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from analyzer.detectors.dns.dns_search_chain.walks import Walks
+from analyzer.detectors.dns.dns_search_chain.walks import Walks, in_own_namespace
 from analyzer.facts.codes import pair
 
 KUBELET_NDOTS = 5
@@ -73,9 +73,11 @@ def _unsearched(walks: Walks) -> pl.DataFrame:
         .filter(pair("client", "name").is_first_distinct())
         .select(pl.col("client", "name").cast(pl.String))
         .filter(dots >= KUBELET_NDOTS)
-        .join(walks.chains.select("client", name="base").unique(), on=["client", "name"], how="anti")
     )
-    tails = walks.suffixes.select("client", tail=pl.concat_str(pl.lit("."), "suffix"))
-    steps = denied.join(tails, on="client").filter(pl.col("name").str.ends_with(pl.col("tail")))
-    left = denied.join(steps, on=["client", "name"], how="anti")
+    bases = walks.chains.select("client", "base").unique()
+    steps = bases.join(walks.suffixes.select("client", "suffix"), on="client")
+    searched = pl.concat(
+        [bases.select("client", name="base"), steps.select("client", name=pl.format("{}.{}", "base", "suffix"))]
+    )
+    left = in_own_namespace(denied.join(searched, on=["client", "name"], how="anti"), walks, how="anti")
     return left.group_by("client").agg(never=pl.len() >= ENOUGH)

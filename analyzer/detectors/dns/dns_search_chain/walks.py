@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
+
+from analyzer.facts.search_names import SERVICE_NAME
 
 ALL = "other clients"
 """Subject of the finding that holds the clients after the first ones."""
@@ -97,6 +99,16 @@ class Walks:
 
 def namespaces(suffixes: pl.DataFrame) -> list[str]:
     return sorted(set(suffixes["namespace"].drop_nulls().to_list()))
+
+
+def in_own_namespace(names: pl.DataFrame, walks: Walks, how: Literal["inner", "anti"]) -> pl.DataFrame:
+    """Of names (client, name) those under the namespace of their client's own search list, or all others; with base,
+    namespace and cluster_domain."""
+    own = walks.suffixes.filter(pl.col("kind") == "namespace")
+    keys = ["client", "namespace", "cluster_domain"]
+    parts = pl.col("name").str.extract_groups(SERVICE_NAME).struct
+    read = names.with_columns(base=parts["1"], namespace=parts["2"], cluster_domain=parts["3"])
+    return read.join(own.select(keys, found_under="suffix"), on=keys, how=how)
 
 
 def _moment(value: object) -> datetime | None:

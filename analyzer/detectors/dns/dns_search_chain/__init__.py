@@ -5,15 +5,16 @@ Clients whose resolver asks for an outside name under every domain of its search
 it stands. A walk is such a run of queries of one client, name and type, each denied (NXDOMAIN, or NOERROR without a
 record) and each sent after the answer before it; the search list is learned from the client's own queries, whatever
 the cluster's domain is called. Every complete walk counts; a finding is raised from 20 walks on, or from 5 where they
-are a tenth of the client's queries. Severity is high where at least half of the client's queries were wasted, medium
-from a tenth on or where the log leaves successes out (no share is known then), else low; S domains waste at most
-S/(S+1), which is 75, 80 and 83 % for 3, 4 and 5. Confidence is high where times order the queries, medium where only
-line numbers do or the log leaves answers out, low where one address asks for several namespaces.
+are a tenth of the client's queries. Names that only the search list completes are listed with what ndots:1 and ndots:2
+would do to them, under resolvers that fall back to the list (glibc, Go) and musl, which does not. Severity is high
+where at least half of the client's queries were wasted, medium from a tenth on or where the log leaves successes out
+(no share is known then), else low; S domains waste at most S/(S+1): 75, 80 and 83 % for 3, 4 and 5. Confidence is high
+where times order the queries, medium where only line numbers do or the log leaves answers out, low where one address
+asks for several namespaces.
 
 ## Why it matters
-The kubelet writes `options ndots:5`: every name of fewer than five dots is searched first. One lookup of an outside
-name then costs ten queries instead of two, CoreDNS and conntrack carry the load, and each further query is one more
-that can be lost and wait 5 seconds.
+The kubelet writes `options ndots:5`: every name of fewer than five dots is searched first. A lookup of an outside name
+then costs ten queries instead of two, for CoreDNS and conntrack too, and each of them can be lost and wait 5 seconds.
 
 ## What does not count
 Names that the cluster itself answers, as `payments.shop`: they need the search list, are listed apart, and decide how

@@ -52,6 +52,13 @@ def test_walks_one_after_another_are_told_apart(every: float) -> None:
     assert frame["lookup"].n_unique() == 6
 
 
+def test_a_lost_step_breaks_its_own_walk_only() -> None:
+    lost = [row for row in turned(0, NOWHERE) if row["name"] != f"{NOWHERE}.svc.cluster.local"]
+    frame = chains(lost, *(turned(i * 0.012, NOWHERE) for i in range(1, 6)), KNOWN).filter(base=NOWHERE)
+    assert frame["steps"].to_list() == [4] + [5] * 5
+    assert frame["complete"].to_list() == [False] + [True] * 5
+
+
 def test_a_log_without_times_tells_the_same() -> None:
     lines = log(*(turned(i * 10, NOWHERE) for i in range(6)), KNOWN, timed=False)
     frame = frames_for([SEARCH_CHAINS], {COREDNS_QUERIES: lines})[SEARCH_CHAINS].collect().filter(base=NOWHERE)

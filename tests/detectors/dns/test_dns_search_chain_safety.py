@@ -153,6 +153,7 @@ def test_names_that_are_asked_as_they_stand_first_already_stay_as_they_are() -> 
     rest = walk(200.002, "payments.billing.svc", found_under="cluster.local", qtypes="A")
     finding = found(lookups(10, "example.com"), first, rest)
     assert names(finding).rows == (("payments.billing.svc", 2, 1, 2, "cluster.local", "as now", "as now"),)
+    assert way(finding, "ndots:1").modelled == 20  # one query for each walk of example.com, and none gained
 
 
 def test_the_final_dot_comes_first_where_lower_ndots_saves_nothing() -> None:
@@ -211,3 +212,36 @@ def test_a_log_of_denials_alone_is_not_told_that_a_cure_would_ask_nothing() -> N
     denials = [row for i in range(30) for row in walk(i * 10, "api.example.com")[:16]]
     [finding] = run(DETECTOR, {COREDNS_QUERIES: log(denials)})
     assert (way(finding, "ndots:1").observed, way(finding, "ndots:1").modelled) == (240, 60)
+
+
+UNKNOWN = "what its resolver does then was not seen"
+
+
+def test_a_search_after_a_denial_proves_nothing_where_names_of_so_many_dots_are_searched_first() -> None:
+    """A program wrote the name with a final dot, another one without."""
+    mixed = [*exchange(220, "no.such.example", "NXDOMAIN"), *walk(220.002, "no.such.example", qtypes="A")[:8]]
+    assert UNKNOWN in found(lookups(10), LONG, mixed).remedies[0].text
+
+
+@pytest.mark.parametrize(("both", "known"), [(2, False), (3, True)])
+def test_ports_apart_are_believed_from_three_lookups(both: int, known: bool) -> None:
+    single = lookups(10, qtypes="A")
+    apart = [row for i in range(both) for row in ports_apart(walk(300 + i, f"{i}.example.com"))]
+    inside = walk(201, "payments.billing.svc", found_under="cluster.local", qtypes="A")
+    assert (UNKNOWN not in found(single, apart, inside).remedies[0].text) is known
+
+
+def test_ports_apart_in_half_of_the_lookups_prove_nothing() -> None:
+    apart = [row | {"time": row["time"] + 400} for row in ports_apart(lookups(10))]
+    assert UNKNOWN in found(lookups(10), apart, LONG).remedies[0].text
+
+
+def test_a_search_that_was_seen_outweighs_denials_that_were_left_alone() -> None:
+    assert "and found a query later" in found(lookups(10), LONG, DENIED, SEARCHED).remedies[0].text
+
+
+def test_full_names_without_their_final_dot_do_not_rely_on_the_list() -> None:
+    finding = found(lookups(10), walk(202, "kubernetes.default.svc.cluster.local"))
+    assert finding.saving is not None
+    assert finding.saving.fix == "ndots:1"
+    assert finding.figure("lookups that rely on the search list") == 0

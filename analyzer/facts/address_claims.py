@@ -246,13 +246,17 @@ def _from_answers(answers: pl.LazyFrame) -> pl.LazyFrame:
 
 def _searching(suffixes: pl.LazyFrame) -> pl.LazyFrame:
     """The namespace that a client's resolver searches, where it searches no other: a proxy asks for many."""
-    return suffixes.filter(pl.col("kind") == "namespace", pl.col("namespace").n_unique().over("client") == 1).select(
-        *_PLACE,
-        address="client",
-        kind=pl.lit("namespace"),
-        namespace="namespace",
-        known_from=pl.lit("its search list"),
-        level=pl.lit(2),
+    return (
+        suffixes.filter(pl.col("kind") == "namespace")
+        .filter(pl.col("namespace").n_unique().over("client") == 1)
+        .select(
+            *_PLACE,
+            address="client",
+            kind=pl.lit("namespace"),
+            namespace="namespace",
+            known_from=pl.lit("its search list"),
+            level=pl.lit(2),
+        )
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import numpy as np
 import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
@@ -142,49 +143,79 @@ def _matched(clients: pl.DataFrame, ups: pl.DataFrame, key: list[str]) -> pl.Dat
         asked="asked",
     )
     waits = waits.filter(pl.col("key").is_in(asks["key"].unique().implode()))
+    asks = asks.filter(pl.col("key").is_in(waits["key"].unique().implode()))
+    if not asks.height:
+        return pl.DataFrame(schema=made)
+    events = _in_bursts(pl.concat([waits, asks]).sort("key", "at", "asked", nulls_last=False))
     is_client = pl.col("row").is_not_null()
-    events = pl.concat([waits, asks]).sort("key", "at", "asked", nulls_last=False, maintain_order=True)
-    swept = (
-        events.with_columns(lane=pl.col("key").rle_id())
-        .with_columns(floor=pl.col("until").fill_null(pl.col("at")))
-        .with_columns(open_until=latest("floor", "lane").shift(1))
-        .with_columns(begins=(pl.col("lane") != pl.col("lane").shift(1)).fill_null(value=True))
-        .with_columns(fresh=pl.col("begins") | (is_client & (pl.col("at") > pl.col("open_until"))))
-        .with_columns(burst=pl.col("fresh").cum_sum())
-    )
-    number = swept.with_columns(
-        waiting=is_client.cast(pl.Int64).cum_sum().over("burst"),
-        turn=(~is_client).cast(pl.Int64).cum_sum().over("burst") - 1,
-        first=pl.col("row").drop_nulls().first().over("burst"),
-        all_waiting=is_client.sum().over("burst"),
-    )
     # A query of the server while nobody waits is its own: a prefetch, a health check, or for a client not seen.
     inside = (pl.col("at") <= pl.col("open_until")) & (pl.col("waiting") > 0) & ~is_client
     place = pl.when(pl.col("turn") < pl.col("waiting")).then("turn").otherwise(pl.col("turn") % pl.col("waiting"))
-    asked = number.filter(inside).select("asked", "burst", place=place, by_order=pl.col("all_waiting") > 1)
-    waited = number.filter(is_client).select("row", "burst", place=pl.col("waiting") - 1)
-    return asked.join(waited, on=["burst", "place"]).select("row", "asked", "by_order")
+    # Clients stand in their order, so that the place within a burst is a place among all.
+    asked = events.filter(inside).select("asked", place=pl.col("before") + place, by_order=pl.col("together") > 1)
+    rows = events.filter(is_client)["row"]
+    return asked.select(row=rows.gather(asked["place"]), asked="asked", by_order="by_order")
+
+
+def _in_bursts(events: pl.DataFrame) -> pl.DataFrame:
+    """Events with what their burst holds: the waits for one key that overlap, and what was asked meanwhile.
+
+    `open_until` is the end of the waits so far, `waiting` counts clients of the burst up to the event, `turn` the
+    server's queries before it, `before` all clients before the burst, and `together` all clients of it.
+    """
+    swept = (
+        events.with_columns(lane=pl.col("key").rle_id(), floor=pl.col("until").fill_null(pl.col("at")))
+        .with_columns(open_until=latest("floor", "lane").shift(1))
+        .with_columns(begins=(pl.col("lane") != pl.col("lane").shift(1)).fill_null(value=True))
+        .select(
+            *("row", "asked", "at", "open_until"),
+            fresh=pl.col("begins") | (pl.col("row").is_not_null() & (pl.col("at") > pl.col("open_until"))),
+        )
+    )
+    client = swept["row"].is_not_null().to_numpy()
+    first = np.flatnonzero(swept["fresh"].to_numpy())
+    size = np.diff(np.append(first, len(client)))
+    upto = np.cumsum(client)
+    before = np.repeat(upto[first] - client[first], size)
+    waiting = upto - before
+    place = np.arange(len(client)) - np.repeat(first, size)
+    return swept.with_columns(
+        waiting=pl.Series(waiting),
+        turn=pl.Series(place - waiting),
+        before=pl.Series(before),
+        together=pl.Series(np.repeat(np.add.reduceat(client, first, dtype=np.int64), size)),
+    )
 
 
 def _told(clients: pl.DataFrame, ups: pl.DataFrame, met: pl.DataFrame) -> pl.DataFrame:
     """The clients' queries in their order with what was asked for them."""
     asked = met.join(ups.select("asked", *("time", "source", "number", "answered", "server", "rcode")), on="asked")
+    once = {
+        "forwarded_at": "time",
+        "upstream_source": "source",
+        "upstream_number": "number",
+        "upstream": "server",
+        "upstream_rcode": "rcode",
+        "until": "answered",
+    }
+    single = asked.filter(~pl.col("row").is_duplicated())
+    alone = single.select("row", "same_id", "by_order", **once, upstream_queries=pl.lit(1, pl.Int32))
+    several = asked.filter(pl.col("row").is_duplicated())
     answered = pl.col("answered").is_not_null()
-    per_row = (
-        asked.sort("row", "time", "source", "number")
+    grouped = (
+        several.sort("row", "time", "source", "number")
         .group_by("row", maintain_order=True)
         .agg(
             pl.col("same_id").any(),
             pl.col("by_order").any(),
-            forwarded_at=pl.col("time").first(),
-            upstream_source=pl.col("source").first(),
-            upstream_number=pl.col("number").first(),
+            **{name: pl.col(column).first() for name, column in list(once.items())[:3]},
             upstream=pl.coalesce(pl.col("server").filter(answered).last(), pl.col("server").last()),
             upstream_rcode=pl.coalesce(pl.col("rcode").filter(answered).last(), pl.col("rcode").last()),
-            upstream_queries=pl.len().cast(pl.Int32),
             until=pl.col("answered").max(),
+            upstream_queries=pl.len().cast(pl.Int32),
         )
     )
+    per_row = pl.concat([alone, grouped])
     told = clients.join(per_row, on="row", how="left", maintain_order="left")
     seconds = (pl.col("until") - pl.col("forwarded_at")).dt.total_microseconds() / 1e6
     server = ["source", "server"]

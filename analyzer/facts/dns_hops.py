@@ -15,7 +15,7 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS, FORWARDED_SHARE, LOOP_PROBE
-from analyzer.facts.neighbours import followers, hashed, latest
+from analyzer.facts.neighbours import hashed, latest
 from analyzer.frames import TIME, Col, Table
 from analyzer.frames.contract import PLACE, empty
 
@@ -86,13 +86,13 @@ def _derive(frames: Frames) -> pl.LazyFrame:
         .with_columns(up=pl.col("hop") == "upstream")
         .collect()
     )
-    elsewhere = _forwarders_elsewhere(seen.filter(~pl.col("up")))
-    if elsewhere.len():
-        seen = seen.with_columns(up=pl.col("up") | pl.col("client").is_in(elsewhere.implode()))
+    forwarders = _forwarders(seen)
+    seen = seen.with_columns(up=pl.col("up") | pl.col("client").is_in(forwarders["client"].implode()))
     if not seen["up"].any():
         return empty(TABLE).lazy()
+    apart = forwarders.filter("apart")["client"]
     clients = seen.filter(~pl.col("up")).with_row_index("row")
-    ups = seen.filter("up").with_row_index("asked").with_columns(apart=pl.col("client").is_in(elsewhere.implode()))
+    ups = seen.filter("up").with_row_index("asked").with_columns(apart=pl.col("client").is_in(apart.implode()))
     by_id = _matched(clients, ups, [*_KEY, "dns_id"])
     left = ups.join(by_id, on="asked", how="anti")
     free = clients.join(by_id, on="row", how="anti")
@@ -104,23 +104,34 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     return _told(clients.with_columns(meanwhile=meanwhile), ups, met).select(list(TABLE.schema)).lazy()
 
 
-def _forwarders_elsewhere(seen: pl.DataFrame) -> pl.Series:
-    """Clients of one input that ask what a client of another input is waiting for at that moment."""
-    if seen["source"].n_unique() < 2:
-        return pl.Series(dtype=pl.String)
-    asked = followers(
-        seen.select("time", "number", "source", *_KEY, "client", "answered"),
-        [*_KEY],
-        ["time", "number"],
-        ["client", "source", "answered", "time"],
-    )
+def _forwarders(seen: pl.DataFrame) -> pl.DataFrame:
+    """Clients that ask what others wait for at that moment, and ask it elsewhere (`client`), and whether these waits
+    stand in other inputs than their own queries (`apart`).
+
+    Beside `hop` of dns_transactions it knows a server whose upstream never answers, one that serves several clients at
+    once, and one that another input tells of.
+    """
+    if seen["source"].n_unique() < 2 and seen["server"].n_unique() < 2:
+        return pl.DataFrame(schema={"client": pl.String, "apart": pl.Boolean})
+    told = ("client", "server", "source", "time", "answered")
+    ordered = seen.select(*told, "number", key=hashed(_KEY), who=hashed(["client"])).sort("key", "time", "number")
+    follows = pl.col("key") == pl.col("key").shift(1)
+    # The one before a run of queries of one client is the latest of another client.
+    other = (follows & (pl.col("who") != pl.col("who").shift(1))).fill_null(value=False)
+    begins = (~follows.fill_null(value=True)) | other
+    place = pl.int_range(pl.len(), dtype=pl.Int64)
+    run = ordered.with_columns(
+        before=pl.when(other).then(place - 1).when(begins).then(pl.lit(-1)).forward_fill().fill_null(-1)
+    ).filter(pl.col("before") >= 0)
+    before = ordered.select(pl.col(told).name.prefix("before_"))[run["before"]]
+    both = pl.concat([run, before], how="horizontal")
     done = pl.coalesce("answered", "time")
-    waited = pl.coalesce("before_answered", pl.col("before_time") + DEADLINE)
-    inside = asked.filter(
-        pl.col("before_source") != pl.col("source"), pl.col("before_client") != pl.col("client"), waited + SLACK >= done
-    )
-    shares = seen.group_by("client").len("asked").join(inside.group_by("client").len("inside"), on="client")
-    return shares.filter(pl.col("inside") >= FORWARDED_SHARE * pl.col("asked"))["client"]
+    open_until = pl.coalesce("before_answered", pl.col("before_time") + DEADLINE) + SLACK
+    elsewhere = pl.col("before_source") != pl.col("source")
+    inside = both.filter(open_until >= done, elsewhere | pl.col("before_server").ne_missing(pl.col("server")))
+    found = inside.group_by("client").agg(inside=pl.len(), apart=elsewhere.all())
+    shares = seen.group_by("client").len("asked").join(found, on="client")
+    return shares.filter(pl.col("inside") >= FORWARDED_SHARE * pl.col("asked")).select("client", "apart")
 
 
 def _matched(clients: pl.DataFrame, ups: pl.DataFrame, key: list[str]) -> pl.DataFrame:
@@ -217,13 +228,13 @@ def _told(clients: pl.DataFrame, ups: pl.DataFrame, met: pl.DataFrame) -> pl.Dat
     )
     per_row = pl.concat([alone, grouped])
     told = clients.join(per_row, on="row", how="left", maintain_order="left")
-    seconds = (pl.col("until") - pl.col("forwarded_at")).dt.total_microseconds() / 1e6
+    seconds = ((pl.col("until") - pl.col("forwarded_at")).dt.total_microseconds() / 1e6).round(6)
     server = ["source", "server"]
     known = told.filter(pl.col("forwarded_at").is_not_null()).select(server).unique()
     known = known.with_columns(known=pl.lit(value=True))
     return told.join(known, on=server, how="left", nulls_equal=True, maintain_order="left").with_columns(
         upstream_seconds=seconds,
-        own_seconds=(pl.col("duration_seconds") - seconds).clip(lower_bound=0),
+        own_seconds=(pl.col("duration_seconds") - seconds).clip(lower_bound=0).round(6),
         forwarded=pl.when(pl.col("forwarded_at").is_not_null())
         .then(pl.lit(value=True))
         .when(pl.col("known") & pl.col("meanwhile"))

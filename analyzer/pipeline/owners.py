@@ -57,13 +57,17 @@ def _is_address(text: str) -> bool:
 
 def _named(finding: Finding, had: pl.DataFrame) -> Finding:
     """The finding with its subject's owners: in the summary behind the address, and in a table."""
+    summary = _said(finding.summary, finding.subject, had)
+    if summary == finding.summary:
+        return finding
     table = EvidenceTable(caption=f"Who had {finding.subject}", columns=_COLUMNS, rows=_rows(had))
     evidence = replace(finding.evidence, tables=(*finding.evidence.tables, table))
-    return replace(finding, summary=_said(finding.summary, finding.subject, had), evidence=evidence)
+    return replace(finding, summary=summary, evidence=evidence)
 
 
 def _said(summary: str, address: str, had: pl.DataFrame) -> str:
-    """The summary with the owner behind the first mention of the address, in place of a namespace that stands there."""
+    """The summary with the owner behind the first mention of the address, in place of a namespace that stands there;
+    the summary as it is where it says all that is known."""
     words = _words(had)
     mention = re.compile(rf"(?<![\w.:]){re.escape(address)}(?![\w:]|\.\w)( \(namespace [a-z0-9-]+\))?")
     met = mention.search(summary)

@@ -7,7 +7,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.dns_hops import DNS_HOPS
 from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, Table
 from analyzer.sources.capture import SOURCE as CAPTURE
@@ -149,4 +148,3 @@ def test_two_logs_of_a_recording_tell_what_the_capture_tells() -> None:
         .equals(one.filter(pl.col("forwarded")).select(key).sort(key))
     )
     assert both["origin"].unique().to_list() == ["log"]
-    assert frames_for([DNS_TRANSACTIONS], {}) == {}

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from analyzer.frames import AUDIT_ADDRESSES
+from analyzer.frames import AUDIT_ADDRESSES, DNS_ANSWERS
 from analyzer.model import Finding, Run, Status
 from analyzer.pipeline.owners import with_owners
 from analyzer.pipeline.store import Store
-from tests.build import at, held, rows
+from tests.build import held, rows
 from tests.pipeline.test_detect import finding
 
 ADDRESS = "10.244.1.7"
@@ -54,6 +54,15 @@ def test_a_namespace_that_is_said_already_gives_way_to_the_pod() -> None:
     assert out.summary == f"9 queries by {ADDRESS} (pod shop/web-1 on node n1) asked."
 
 
+def test_a_namespace_that_is_said_already_and_is_all_that_is_known_is_not_said_again() -> None:
+    made = about(f"9 queries by {ADDRESS} (namespace shop) asked.")
+    suffix = {"rtype": "A", "protocol": "dns", "name": "10-244-1-7.shop.pod.cluster.local", "value": ADDRESS}
+    run = Run(detector="d", title="t", status=Status.FIRED, findings=(made,))
+    [out], [entity] = with_owners([run], Store({DNS_ANSWERS: held(rows(DNS_ANSWERS, suffix))}))
+    assert out.findings[0] is made
+    assert entity.label == "namespace shop"
+
+
 def test_two_owners_within_the_window_are_both_named() -> None:
     out, _ = named(about(f"by {ADDRESS}"), POD, POD | {"name": "web-2", "uid": "u2", "time": 0.5})
     assert out.summary == f"by {ADDRESS} (pod shop/web-1 on node n1, then pod shop/web-2 on node n1)"
@@ -86,4 +95,3 @@ def test_what_nobody_knows_stays_as_it_was(made: Finding) -> None:
 def test_nothing_read_that_tells_of_addresses() -> None:
     run = Run(detector="d", title="t", status=Status.FIRED, findings=(about(f"by {ADDRESS}"),))
     assert with_owners([run], Store({})) == ((run,), ())
-    assert at(0) <= at(1)

@@ -40,6 +40,8 @@ CLAIMS = Table(
     ),
 )
 
+SEARCH_LIST = "its search list"
+
 _PLACE = ("time", "source", "number")
 _OPTIONAL = ("namespace", "name", "uid", "node", "begin")
 
@@ -79,7 +81,9 @@ def claims(frames: Frames) -> pl.DataFrame:
     if not parts:
         return pl.DataFrame(schema=CLAIMS.schema)
     own = ~pl.col("address").str.contains(r"^(?:127\.|0\.|::1?$|169\.254\.|fe80:|22[4-9]\.|23[0-9]\.|ff)")
-    return pl.concat(parts).filter(own).collect()
+    # Without a time only the search list tells anything: of a client, for as long as it was seen.
+    timed = pl.col("time").is_not_null() | (pl.col("known_from") == SEARCH_LIST)
+    return pl.concat(parts).filter(own, timed).collect()
 
 
 def _fitted(part: pl.LazyFrame) -> pl.LazyFrame:
@@ -254,7 +258,7 @@ def _searching(suffixes: pl.LazyFrame) -> pl.LazyFrame:
             address="client",
             kind=pl.lit("namespace"),
             namespace="namespace",
-            known_from=pl.lit("its search list"),
+            known_from=pl.lit(SEARCH_LIST),
             level=pl.lit(2),
         )
     )

@@ -175,7 +175,7 @@ def _bounded(owners: pl.DataFrame) -> pl.DataFrame:
         ended=pl.col("end").cum_max().shift(1).over("lane"),
         following=pl.col("first").shift(-1).over("lane"),
     )
-    against = (pl.col("first") < pl.col("before")) | (pl.col("following") < pl.col("last"))
+    against = (pl.col("first") <= pl.col("before")) | (pl.col("following") <= pl.col("last"))
     lanes = lanes.with_columns(contradicted=against.fill_null(value=False))
     begin = pl.min_horizontal("begin", "first")
     earliest = pl.max_horizontal("before", pl.when(pl.col("ended") <= pl.col("first")).then("ended"))

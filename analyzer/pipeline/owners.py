@@ -27,7 +27,7 @@ _COLUMNS = (
 )
 
 
-def with_owners(runs: Sequence[Run], store: Store) -> tuple[tuple[Run, ...], tuple[Entity, ...]]:
+def name_owners(runs: Sequence[Run], store: Store) -> tuple[tuple[Run, ...], tuple[Entity, ...]]:
     """The runs, their findings naming the owners of their subjects, and who is who."""
     subjects = {finding.subject for run in runs for finding in run.findings if _is_address(finding.subject)}
     if not subjects or (fact := store.get(ADDRESS_OWNERS)) is None:

@@ -70,6 +70,22 @@ def test_two_pods_by_turns_contradict_each_other() -> None:
     assert with_owners(asked, told)["owner_contradicted"].to_list() == [True]
 
 
+def test_two_pods_that_one_record_tells_of_contradict_each_other() -> None:
+    assert owners(bodies(POD | {"time": 10}, NEXT | {"time": 10}))["contradicted"].to_list() == [True, True]
+
+
+def test_a_record_without_a_time_tells_of_no_interval() -> None:
+    assert spans(owners(bodies(POD | {"time": None}, NEXT | {"time": 20}))) == [("web-2", None, None, False)]
+
+
+def test_five_hundred_other_pods_change_nothing() -> None:
+    ours = [POD | {"time": 10, "start_time": 2}, NEXT | {"time": 60}]
+    others = [POD | {"address": f"10.245.{i // 250}.{i % 250}", "name": f"x{i}", "uid": f"x{i}"} for i in range(500)]
+    told = owners(bodies(*ours, *others)).filter(pl.col("address") == "10.244.1.7")
+    assert told.equals(owners(bodies(*ours)))
+    assert owners(bodies(*others)).filter(pl.col("address") == "10.244.1.7").is_empty()
+
+
 def test_a_copy_of_a_finished_pod_that_is_read_late_contradicts_nobody() -> None:
     told = owners(bodies(POD | {"time": 10}, NEXT | {"time": 20}, POD | {"time": 30, "phase": "Succeeded"}))
     assert told["contradicted"].to_list() == [False, False]

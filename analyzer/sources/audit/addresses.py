@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -20,7 +21,15 @@ from analyzer.frames import AUDIT_ADDRESSES
 from analyzer.sources.audit.body import Cut
 from analyzer.sources.audit.clock import moment
 from analyzer.sources.audit.event import Event
-from analyzer.sources.audit.objects import object_bodies, sound_address, sound_name, sound_phase, sound_time, sound_uid
+from analyzer.sources.audit.objects import (
+    REMEMBERED,
+    object_bodies,
+    sound_address,
+    sound_name,
+    sound_phase,
+    sound_time,
+    sound_uid,
+)
 
 MOST = 1000
 """Addresses taken of one body: the most endpoints that a slice may have (discovery/v1, EndpointSlice)."""
@@ -219,7 +228,10 @@ def _own(text: object) -> str | None:
     """The address, if somebody may have it for himself: not this host's, not everybody's, not "None" of a headless
     service."""
     found = sound_address(text if isinstance(text, str) else None)
-    if found is None:
-        return None
-    address = ipaddress.ip_address(found)
-    return None if address.is_loopback or address.is_unspecified or address.is_multicast else found
+    return found if found and _single(found) else None
+
+
+@lru_cache(REMEMBERED)
+def _single(text: str) -> bool:
+    address = ipaddress.ip_address(text)
+    return not (address.is_loopback or address.is_unspecified or address.is_multicast)

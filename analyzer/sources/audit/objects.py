@@ -11,6 +11,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -60,6 +61,12 @@ _UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _LABEL = re.compile(r"(?:[A-Za-z0-9._-]{1,253}/)?[A-Za-z0-9._-]{1,63}", re.ASCII)
 _VALUE = re.compile(r"[A-Za-z0-9._-]{0,63}", re.ASCII)
 """Keys and values of labels (apimachinery `util/validation`)."""
+
+LONGEST_NAME = 253
+"""Characters of a subdomain of RFC 1123."""
+
+REMEMBERED = 1 << 14
+"""Names and addresses whose checked form is remembered: the same few thousand stand in all bodies of a log."""
 
 SELECTOR_LABELS = 32
 """Most labels of a selector that are kept."""
@@ -254,13 +261,23 @@ def sound_uid(text: str | None) -> str | None:
 
 def sound_name(text: str | None) -> str | None:
     """The name, if it is one; without what looks like a secret."""
-    return scrub(text) if text and _NAME.fullmatch(text) else None
+    return _name(text) if text and len(text) <= LONGEST_NAME else None
+
+
+@lru_cache(REMEMBERED)
+def _name(text: str) -> str | None:
+    return scrub(text) if _NAME.fullmatch(text) else None
 
 
 def sound_address(text: str | None) -> str | None:
     """The address as canonical text, if it is one."""
+    return _address(text) if text and len(text) <= LONGEST_NAME else None
+
+
+@lru_cache(REMEMBERED)
+def _address(text: str) -> str | None:
     try:
-        return str(ipaddress.ip_address(text)) if text else None
+        return str(ipaddress.ip_address(text))
     except ValueError:
         return None
 

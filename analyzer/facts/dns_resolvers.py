@@ -41,7 +41,7 @@ CLOCK_STEP = 4096
 """The most that musl's second id is above its first: nanoseconds from one `__res_mkquery` to the next, measured 90 to
 370 with musl 1.2.3. Two ids drawn at random lie so close once in sixteen times."""
 
-TABLE = Table(
+RESOLVERS = Table(
     "dns_resolvers",
     "One row per client and how its resolver behaves; `time` is its first query. A row says unknown where too little "
     "or nothing certain was seen.",
@@ -74,16 +74,16 @@ SHARED = 0.1
 def _derive(frames: Frames) -> pl.LazyFrame:
     queries = _sampled(frames[DNS_CLIENT_QUERIES])
     if queries.is_empty():
-        return empty(TABLE).lazy()
+        return empty(RESOLVERS).lazy()
     first = queries.group_by("client", maintain_order=True).agg(pl.col("time", "source", "number").first())
     told = first
     for part in (_pairs(queries), _sockets(queries), _resent(queries)):
         told = told.join(part, on="client", how="left", maintain_order="left")
-    counts = [name for name, dtype in TABLE.schema.items() if dtype == pl.Int64() and name in told.columns]
+    counts = [name for name, dtype in RESOLVERS.schema.items() if dtype == pl.Int64() and name in told.columns]
     told = told.with_columns(pl.col(counts).fill_null(0).cast(pl.Int64))
     told = told.with_columns(lookups=pl.col("one_socket") + pl.col("two_sockets"))
     told = told.with_columns(pl.col("client").cast(pl.String), **_judged())
-    return told.select(list(TABLE.schema)).sort("client").lazy()
+    return told.select(list(RESOLVERS.schema)).sort("client").lazy()
 
 
 def _sampled(queries: pl.LazyFrame) -> pl.DataFrame:
@@ -230,4 +230,4 @@ def _two_sockets() -> list[Case]:
     ]
 
 
-DNS_RESOLVERS = Fact(table=TABLE, needs_any=((DNS_CLIENT_QUERIES,),), derive=_derive)
+DNS_RESOLVERS = Fact(table=RESOLVERS, needs_any=((DNS_CLIENT_QUERIES,),), derive=_derive)

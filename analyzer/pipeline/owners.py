@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 import polars as pl
+from msgspec.structs import replace
 
 from analyzer.facts.address_owners import ADDRESS_OWNERS
 from analyzer.facts.owner_names import label, within

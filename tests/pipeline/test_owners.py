@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from analyzer.frames import AUDIT_ADDRESSES, DNS_ANSWERS
 from analyzer.model import Finding, Run, Status

@@ -43,6 +43,7 @@ from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
 from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
+from analyzer.facts.dns_resolvers import DNS_RESOLVERS
 from analyzer.facts.search import SEARCH_CHAINS
 from analyzer.facts.search_autopath import DNS_AUTOPATH
 from analyzer.facts.search_list import SEARCH_SUFFIXES
@@ -142,7 +143,7 @@ DETECTOR = Detector(
     id="dns-search-chain",
     title="Search domains multiply DNS lookups",
     needs_any=((SEARCH_CHAINS, DNS_TRANSACTIONS, SEARCH_SUFFIXES),),
-    uses=(DNS_LOG_CLASSES, DNS_CLIENT_QUERIES, DNS_AUTOPATH, AUDIT_OBJECTS),
+    uses=(DNS_LOG_CLASSES, DNS_CLIENT_QUERIES, DNS_AUTOPATH, DNS_RESOLVERS, AUDIT_OBJECTS),
     settings=Settings(),
     detect=detect,
     remedies=GENERAL,

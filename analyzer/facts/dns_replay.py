@@ -39,7 +39,7 @@ def fetches(queries: pl.DataFrame) -> pl.DataFrame:
     `queries` have time, never null, name, qtype and `life`, and are at least one.
 
     All names are replayed side by side: each step lets every name's cached answer run out once, so that the work grows
-    with the queries that are left, not with those that there were.
+    with the queries that are left, not with those that there were; failures in a row, which nobody keeps, are a step.
     """
     group = queries.select(pl.struct(KEY).rank("dense").cast(pl.Int64) - 1).to_series().to_numpy()
     order = np.argsort(group, kind="stable")
@@ -50,11 +50,14 @@ def fetches(queries: pl.DataFrame) -> pl.DataFrame:
     place = group * span + (time - time.min())
     starts = np.flatnonzero(np.append(True, group[1:] != group[:-1]))
     ends = np.append(starts[1:], len(group))
+    kept = np.where(life > 0, np.arange(len(life)), len(life))
+    kept = np.minimum.accumulate(kept[::-1])[::-1]
     asked, at, which = np.zeros(len(starts), np.int64), starts.copy(), np.arange(len(starts))
     while len(at):
-        asked[which] += 1
+        in_a_row = np.maximum(np.minimum(kept[at], ends[which]) - at, 1)
+        asked[which] += in_a_row
         after = np.searchsorted(place, place[at] + life[at], side="left")
-        at = np.maximum(after, at + 1)
+        at = np.maximum(after, at + in_a_row)
         left = at < ends[which]
         at, which = at[left], which[left]
     first = queries[order[starts]]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.detectors.dns.dns_upstream_throttle.judge import HALF, Verdict
+from analyzer.detectors.dns.dns_upstream_throttle.plateau import handed_on
 from analyzer.detectors.dns.dns_upstream_throttle.windows import Window
 
 CARRY = 0.9
 """Part of the failures that few domains must carry to be the trouble themselves [an engineering default]."""
 
-CONTRAST = 10
-"""Queries for other domains from which it means something that they were answered [an engineering default]."""
+CONTRAST = 3
+"""Least queries for other domains that must have been answered [an engineering default]."""
+CHANCE = 0.01
+"""Chance below which so many of them are not answered by luck [an engineering default]."""
 
 SECOND_LEVEL = r"(?:co|com|net|org|ac|gov|edu|or|ne|go)"
 """Under domains of countries, names are registered below one of these; the list of public suffixes is longer."""
@@ -28,10 +31,10 @@ def registered(column: str) -> pl.Expr:
 
 
 def domains(window: Window) -> pl.DataFrame:
-    """`domain`, `failed`, `asked` (null by errors alone), `names`: of clients' queries, else CoreDNS's own, else of
-    the errors; the worst first."""
+    """`domain`, `failed`, `asked` (null by errors alone), `names`: of clients' queries that CoreDNS's cache did not
+    answer, else CoreDNS's own, else of the errors; the worst first."""
     seen = window.seen
-    rows = seen.asked.filter(~pl.col("retry")) if window.failed.height else seen.upstream
+    rows = seen.asked.filter(~pl.col("retry"), handed_on()) if window.failed.height else seen.upstream
     if not rows.height or not rows["failed"].any():
         rows = seen.errors.select("name", failed=pl.lit(True), weight="count", known=pl.lit(0))
     else:
@@ -79,7 +82,8 @@ def _authority(window: Window, share: float, few: int) -> str:
     listed = " and ".join(worst.filter(pl.col("failed") > 0)["domain"])
     if found["asked"].null_count():
         return f"nearly all for names of {listed}: an authority problem of theirs, as far as errors alone can tell."
-    if asked < CONTRAST or elsewhere >= share * asked:
+    lost = (failed - elsewhere) / max(int(worst["asked"].sum()), 1)
+    if asked < CONTRAST or elsewhere >= share * asked or (1 - lost) ** asked >= CHANCE:
         return ""
     return (
         f"nearly all for names of {listed}, while {asked - elsewhere:,} queries for other domains were answered: an "

@@ -23,6 +23,12 @@ FORWARDED_SECONDS = 0.0005
 default]."""
 
 
+def handed_on() -> pl.Expr:
+    """Of forwarded queries, those that the cache did not answer."""
+    cached = ~pl.col("failed") & (pl.col("duration_seconds") < FORWARDED_SECONDS)
+    return ~cached.fill_null(False)
+
+
 def plateau(upstream: pl.DataFrame, asked: pl.DataFrame) -> float | None:
     """The answers a second that an upstream does not exceed; None where there is no such limit to be seen.
 
@@ -32,8 +38,8 @@ def plateau(upstream: pl.DataFrame, asked: pl.DataFrame) -> float | None:
     `asked` are the forwarded queries of clients, each log by itself.
     """
     own = upstream.select("time", who="client", lost="failed")
-    logged = (pl.col("origin") == "log") & (pl.col("failed") | (pl.col("duration_seconds") >= FORWARDED_SECONDS))
-    rows = own if own.height else asked.filter(logged.fill_null(False)).select("time", who="source", lost="failed")
+    logged = asked.filter(pl.col("origin") == "log", handed_on())
+    rows = own if own.height else logged.select("time", who="source", lost="failed")
     levels = [level for part in _seconds(rows) if (level := _level(part)) is not None]
     return max(levels, default=None)
 

@@ -16,6 +16,9 @@ from analyzer.facts.audit_windows import QUIET_BINS
 NEAR_BINS = MINUTE // BIN_SECONDS
 """Flagged bins this close to each other are one burst."""
 
+MOSTLY = 0.5
+"""Failed share that is unusual whatever the median: what fails all the time has no other [an engineering default]."""
+
 UNNAMED = "upstream of CoreDNS"
 
 
@@ -59,7 +62,13 @@ class Window:
 
     @property
     def failures(self) -> int:
-        return max(self.failed.height + self.alone, self.vain.height)
+        """Failed queries of clients, each once; CoreDNS's own where the evidence holds no others."""
+        return self.failed.height + self.alone or self.vain.height
+
+    @property
+    def tries(self) -> int:
+        """What failed at the upstream, with what clients sent again."""
+        return max(self.seen.asked["failed"].sum() + self.alone, self.vain.height)
 
     @property
     def share(self) -> float | None:
@@ -80,26 +89,27 @@ def windows(seen: Seen, limits: Limits) -> Iterator[Window]:
     """Every upstream's windows, in order of time within each."""
     for upstreams, own in parted(seen):
         bursts = [Window(upstreams, own.within(*span), own) for span in _merged(_flagged(own, limits), NEAR_BINS)]
-        strong = [burst for burst in bursts if burst.failures >= limits.failures]
+        strong = [burst for burst in bursts if burst.tries >= limits.failures]
         spans = {at for burst in strong for at in _bins(burst)}
         for span in _merged(spans, QUIET_BINS * NEAR_BINS):
             yield Window(upstreams, own.within(*span), own)
 
 
 def _bins(burst: Window) -> set[int]:
-    parts = (burst.failed, burst.vain, burst.seen.errors.filter("alone"))
+    parts = (burst.seen.asked.filter("failed"), burst.vain, burst.seen.errors.filter("alone"))
     return {at for part in parts for at in part["bin"].to_list()}
 
 
 def _flagged(seen: Seen, limits: Limits) -> set[int]:
     flagged = set[int]()
-    for frame, complete in ((seen.asked.filter(~pl.col("retry")), seen.complete), (seen.upstream, True)):
+    for frame, complete in ((seen.asked, seen.complete), (seen.upstream, True)):
         bins = frame.group_by("bin").agg(pl.len().alias("asked"), pl.col("failed").sum())
         share = pl.col("failed") / pl.col("asked")
         median = bins.select(share.median()).item() or 0
         enough = pl.col("failed") >= limits.failures
         if complete:
-            enough = (share >= limits.share) & (enough | ((pl.col("failed") > 0) & (share >= limits.step * median)))
+            unusual = (pl.col("failed") > 0) & (share >= min(limits.step * median, MOSTLY))
+            enough = (share >= limits.share) & (enough | unusual)
         flagged |= set(bins.filter(enough)["bin"])
     alone = seen.errors.filter("alone").group_by("bin").agg(pl.col("per_bin").sum())
     return flagged | set(alone.filter(pl.col("per_bin") >= limits.failures)["bin"])

@@ -3,13 +3,14 @@
 ## What it finds
 Windows in which queries that CoreDNS hands on fail (no reply, SERVFAIL, REFUSED) while names of the cluster are
 answered: in its log, in what its errors plugin says, and in a capture of its own queries. A bin of ten seconds counts
-from 1 % of the forwarded queries on, if that is five times the median of the evidence or at least ten queries; a
-window needs ten failures. The variant tells what stands behind it: `rate-limit` (answers stay flat at a rate that calm
+from 1 % of the forwarded queries on, if that is five times the median of the evidence, half of all, or at least ten
+queries; a window needs ten failures. The variant tells what stands behind it: `rate-limit` (answers stay flat at a rate that calm
 seconds do not reach, as AWS limits each interface to 1,024 packets a second), `concurrency-limit` (`max_concurrent` of
 the forward plugin), `autopath` (searched names, each of which misses the cache), `upstream-unhealthy` (it refuses
 connections, is unreachable or answers nothing at all), `upstream-errors` (it answers SERVFAIL or REFUSED itself),
 `timeouts` (none of these). Severity is high from 300 seconds of waiting on. Confidence is high where CoreDNS's own
-queries and what it tells or answers agree, or where the log names the limit; low where the log of queries stands alone.
+queries and what it tells or answers agree, or where the log names the limit; low where the log of queries stands alone
+or where few domains failed and little else was asked.
 
 ## Why it matters
 CoreDNS waits two seconds for a server and five in all; a client waits for five and asks again, which asks the upstream
@@ -33,7 +34,7 @@ import polars as pl
 from analyzer.detector import Detector, Remark, setting
 from analyzer.detectors.dns.dns_upstream_throttle.evidence import evidence, impact, waited
 from analyzer.detectors.dns.dns_upstream_throttle.judge import Verdict, confidence, judge
-from analyzer.detectors.dns.dns_upstream_throttle.look_alikes import look_alike
+from analyzer.detectors.dns.dns_upstream_throttle.look_alikes import blamable, look_alike
 from analyzer.detectors.dns.dns_upstream_throttle.remedy import REMEDIES, verify
 from analyzer.detectors.dns.dns_upstream_throttle.saving import savings
 from analyzer.detectors.dns.dns_upstream_throttle.seen import see
@@ -84,7 +85,8 @@ def _finding(frames: Frames, window: Window, verdict: Verdict, settings: Setting
     seen, (start, end) = window.seen, window.span
     answered = seen.asked.filter(pl.col("origin") == "capture", ~pl.col("failed"))
     witness = ask(seen.lost, answered, frames.get(COREDNS_QUERIES))
-    sure, reason = confidence(window, verdict, witness.sentence)
+    few = blamable(window, verdict, settings.domains)
+    sure, reason = confidence(window, verdict, few, witness.sentence)
     seconds = waited(window, settings.client_timeout)
     share = f" ({window.share:.0%} of them)" if window.share is not None else ""
     within = f" within {(end - start).total_seconds():.0f} s" if start and end else ""

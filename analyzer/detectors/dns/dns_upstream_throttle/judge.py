@@ -72,8 +72,8 @@ def _unlimited(window: Window, answered: bool) -> Verdict:
     return Verdict("timeouts", "the upstream leaves queries unanswered", None)
 
 
-def confidence(window: Window, verdict: Verdict, witness: str) -> tuple[Confidence, str]:
-    """How sure, and what it rests on."""
+def confidence(window: Window, verdict: Verdict, few: str, witness: str) -> tuple[Confidence, str]:
+    """How sure, and what it rests on; `few` are domains that may be to blame instead."""
     seen = window.seen
     parts = [
         "CoreDNS's own queries failed" if window.vain.height else "",
@@ -85,6 +85,8 @@ def confidence(window: Window, verdict: Verdict, witness: str) -> tuple[Confiden
     ]
     reasons = [part for part in parts if part]
     captured, told = bool(window.vain.height), bool(seen.errors.height or window.failed.height)
+    if few:
+        return Confidence.LOW, "; ".join([f"only names of {few} failed, and too few others were asked", *reasons])
     if verdict.variant == "concurrency-limit" or (captured and told):
         return Confidence.HIGH, "; ".join(reasons)
     if captured or seen.errors.height:

@@ -72,6 +72,13 @@ def look_alike(window: Window, verdict: Verdict, share: float, few: int, restart
     return ""
 
 
+def blamable(window: Window, verdict: Verdict, few: int) -> str:
+    """The few domains that alone failed where too little else was asked to clear or to blame them; empty without."""
+    found = domains(window)
+    failed = found.filter(pl.col("failed") > 0)["domain"]
+    return " and ".join(failed) if verdict.variant not in LIMITS and 0 < len(failed) <= few else ""
+
+
 def _authority(window: Window, share: float, few: int) -> str:
     """Whose names fail, where it is those of a few domains and not the others."""
     found = domains(window)

@@ -47,7 +47,7 @@ class Seen:
     zones: Zones
 
     def within(self, first: int, last: int) -> Seen:
-        """Only what lies in these bins, and the errors that CoreDNS wrote in the one after them: it tries for a while."""
+        """Only what lies in these bins, and the errors of the one after them: CoreDNS tries for a while."""
         parts = ("asked", "cluster", "upstream", "lost")
         inside = pl.col("bin").is_between(first, last)
         errors = self.errors.filter(inside | (~pl.col("alone") & (pl.col("bin") == last + 1)))

@@ -68,7 +68,7 @@ class Window:
     @property
     def tries(self) -> int:
         """What failed at the upstream, with what clients sent again."""
-        return max(self.seen.asked["failed"].sum() + self.alone, self.vain.height)
+        return max(int(self.seen.asked["failed"].sum()) + self.alone, self.vain.height)
 
     @property
     def share(self) -> float | None:

@@ -4,13 +4,13 @@
 Windows in which queries that CoreDNS hands on fail (no reply, SERVFAIL, REFUSED) while names of the cluster are
 answered: in its log, in what its errors plugin says, and in a capture of its own queries. A bin of ten seconds counts
 from 1 % of the forwarded queries on, if that is five times the median of the evidence, half of all, or at least ten
-queries; a window needs ten failures. The variant tells what stands behind it: `rate-limit` (answers stay flat at a rate that calm
-seconds do not reach, as AWS limits each interface to 1,024 packets a second), `concurrency-limit` (`max_concurrent` of
-the forward plugin), `autopath` (searched names, each of which misses the cache), `upstream-unhealthy` (it refuses
-connections, is unreachable or answers nothing at all), `upstream-errors` (it answers SERVFAIL or REFUSED itself),
-`timeouts` (none of these). Severity is high from 300 seconds of waiting on. Confidence is high where CoreDNS's own
-queries and what it tells or answers agree, or where the log names the limit; low where the log of queries stands alone
-or where few domains failed and little else was asked.
+queries; a window needs ten failures. The variant tells what stands behind it: `rate-limit` (answers stay flat at a
+rate that calm seconds do not reach, as AWS limits each interface to 1,024 packets a second), `concurrency-limit`
+(`max_concurrent` of the forward plugin), `autopath` (searched names, each of which misses the cache),
+`upstream-unhealthy` (it refuses connections, is unreachable or answers nothing at all), `upstream-errors` (it answers
+SERVFAIL or REFUSED itself), `timeouts` (none of these). Severity is high from 300 seconds of waiting on. Confidence is
+high where CoreDNS's own queries and what it tells or answers agree, or where the log names the limit; low where the log
+of queries stands alone or where few domains failed and little else was asked.
 
 ## Why it matters
 CoreDNS waits two seconds for a server and five in all; a client waits for five and asks again, which asks the upstream
@@ -45,7 +45,7 @@ from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
 from analyzer.facts.dns_witness import ask
 from analyzer.facts.search_list import SEARCH_SUFFIXES
 from analyzer.facts.search_names import DNS_ASKED_NAMES
-from analyzer.frames import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, DNS_ANSWERS
+from analyzer.frames import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, DNS_ANSWERS, NO_REPLY
 from analyzer.model import Finding, Severity
 
 DEFAULT = "engineering default"
@@ -83,8 +83,8 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
 
 def _finding(frames: Frames, window: Window, verdict: Verdict, settings: Settings) -> Finding:
     seen, (start, end) = window.seen, window.span
-    answered = seen.asked.filter(pl.col("origin") == "capture", ~pl.col("failed"))
-    witness = ask(seen.lost, answered, frames.get(COREDNS_QUERIES))
+    lost, answered = seen.captured.filter(pl.col("rcode") == NO_REPLY), pl.col("answered").is_not_null()
+    witness = ask(lost, seen.captured.filter(answered), frames.get(COREDNS_QUERIES))
     few = blamable(window, verdict, settings.domains)
     sure, reason = confidence(window, verdict, few, witness.sentence)
     seconds = waited(window, settings.client_timeout)

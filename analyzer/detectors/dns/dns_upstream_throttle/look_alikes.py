@@ -82,11 +82,12 @@ def blamable(window: Window, verdict: Verdict, few: int) -> str:
 def _authority(window: Window, share: float, few: int) -> str:
     """Whose names fail, where it is those of a few domains and not the others."""
     found = domains(window)
+    few = min(few, found.filter(pl.col("failed") > 0).height)
     worst, others = found.head(few), found.slice(few)
     failed, elsewhere, asked = (int(part.sum()) for part in (found["failed"], others["failed"], others["asked"]))
     if not failed or failed - elsewhere < CARRY * failed:
         return ""
-    listed = " and ".join(worst.filter(pl.col("failed") > 0)["domain"])
+    listed = " and ".join(worst["domain"])
     if found["asked"].null_count():
         return f"nearly all for names of {listed}: an authority problem of theirs, as far as errors alone can tell."
     lost = (failed - elsewhere) / max(int(worst["asked"].sum()), 1)

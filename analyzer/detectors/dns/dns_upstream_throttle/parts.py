@@ -50,5 +50,5 @@ def _of(seen: Seen, place: int, by_address: dict[str, int], by_name: dict[str, i
         asked=mine(seen.asked),
         upstream=mine(seen.upstream, "server"),
         errors=mine(seen.errors, "upstream"),
-        lost=mine(seen.lost),
+        captured=mine(seen.captured),
     )

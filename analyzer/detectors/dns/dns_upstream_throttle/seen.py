@@ -34,7 +34,7 @@ class Seen:
 
     `asked`: forwarded queries of clients, `failed` or not. `cluster`: those for names of the cluster, likewise.
     `upstream`: queries of CoreDNS itself in captures, retries included, likewise. `errors`: see `errors_seen`; `alone`
-    where no query lines stand beside them. `lost`: queries in a capture of which nobody knows where they were lost.
+    where no query lines stand beside them. `captured`: forwarded queries of clients as captures show them.
     `complete`: whether answers are logged too, so that a share can be told.
     """
 
@@ -42,13 +42,13 @@ class Seen:
     cluster: pl.DataFrame
     upstream: pl.DataFrame
     errors: pl.DataFrame
-    lost: pl.DataFrame
+    captured: pl.DataFrame
     complete: bool
     zones: Zones
 
     def within(self, first: int, last: int) -> Seen:
         """Only what lies in these bins, and the errors of the one after them: CoreDNS tries for a while."""
-        parts = ("asked", "cluster", "upstream", "lost")
+        parts = ("asked", "cluster", "upstream", "captured")
         inside = pl.col("bin").is_between(first, last)
         errors = self.errors.filter(inside | (~pl.col("alone") & (pl.col("bin") == last + 1)))
         return replace(self, errors=errors, **{name: getattr(self, name).filter(inside) for name in parts})
@@ -79,7 +79,7 @@ def see(frames: Frames) -> Seen:
         cluster=binned(told.filter("inside")),
         upstream=binned(upstream.with_columns(failed=pl.col("rcode").is_in(FAILED))),
         errors=errors,
-        lost=binned(captured.filter(pl.col("rcode") == NO_REPLY, ~pl.col("inside"))),
+        captured=binned(captured.filter(~pl.col("inside"))),
         complete=_complete(frames, told),
         zones=known,
     )

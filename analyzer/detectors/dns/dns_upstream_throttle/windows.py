@@ -14,7 +14,7 @@ from analyzer.facts.audit_windows import BIN_SECONDS as MINUTE
 from analyzer.facts.audit_windows import QUIET_BINS
 
 NEAR_BINS = MINUTE // BIN_SECONDS
-"""Flagged bins this close to each other are one burst."""
+"""Flagged bins with fewer quiet ones between them are one burst."""
 
 MOSTLY = 0.5
 """Failed share that is unusual whatever the median: what fails all the time has no other [an engineering default]."""
@@ -116,10 +116,10 @@ def _flagged(seen: Seen, limits: Limits) -> set[int]:
 
 
 def _merged(bins: set[int], apart: int) -> list[tuple[int, int]]:
-    """First and last bin of each stretch without a gap of `apart` bins or more."""
+    """First and last bin of each stretch without so many quiet bins or more."""
     spans: list[tuple[int, int]] = []
     for one in sorted(bins):
-        if spans and one - spans[-1][1] < apart:
+        if spans and one - spans[-1][1] - 1 < apart:
             spans[-1] = (spans[-1][0], one)
         else:
             spans.append((one, one))

@@ -86,16 +86,17 @@ def _finding(frames: Frames, window: Window, verdict: Verdict, settings: Setting
     lost, answered = seen.captured.filter(pl.col("rcode") == NO_REPLY), pl.col("answered").is_not_null()
     witness = ask(lost, seen.captured.filter(answered), frames.get(COREDNS_QUERIES))
     few = blamable(window, verdict, settings.domains)
-    sure, reason = confidence(window, verdict, few, witness.sentence)
+    sure, reason = confidence(window, verdict, few, witness)
     seconds = waited(window, settings.client_timeout)
     share = f" ({window.share:.0%} of them)" if window.share is not None else ""
+    whither = f" to {window.subject}" if window.upstreams else ""
     within = f" within {(end - start).total_seconds():.0f} s" if start and end else ""
     main, *others = savings(window, _ttls(frames)) or (None,)
     return Finding(
         detector="dns-upstream-throttle",
         subject=window.subject,
         summary=(
-            f"{window.failures:,} queries that CoreDNS hands on to {window.subject} failed{within}{share}: "
+            f"{window.failures:,} queries that CoreDNS hands on{whither} failed{within}{share}: "
             f"{verdict.why}; clients waited {seconds:,.0f} s for them."
         ),
         severity=Severity.HIGH if seconds >= settings.high_seconds else Severity.MEDIUM,

@@ -9,6 +9,7 @@ import polars as pl
 from analyzer.detectors.dns.dns_upstream_throttle.errors import ANSWERED, OVERLOAD, UNHEALTHY
 from analyzer.detectors.dns.dns_upstream_throttle.plateau import plateau
 from analyzer.detectors.dns.dns_upstream_throttle.windows import Window
+from analyzer.facts.dns_witness import Witness
 from analyzer.frames import NO_REPLY
 from analyzer.model import Confidence
 
@@ -72,8 +73,11 @@ def _unlimited(window: Window, answered: bool) -> Verdict:
     return Verdict("timeouts", "the upstream leaves queries unanswered", None)
 
 
-def confidence(window: Window, verdict: Verdict, few: str, witness: str) -> tuple[Confidence, str]:
+def confidence(window: Window, verdict: Verdict, few: str, witness: Witness) -> tuple[Confidence, str]:
     """How sure, and what it rests on; `few` are domains that may be to blame instead."""
+    arrived = (
+        f"its log holds {witness.after:,} of the queries that a capture shows unanswered, and lacks {witness.before:,}"
+    )
     seen = window.seen
     parts = [
         "CoreDNS's own queries failed" if window.vain.height else "",
@@ -81,7 +85,7 @@ def confidence(window: Window, verdict: Verdict, few: str, witness: str) -> tupl
         "its log names the limit" if verdict.variant == "concurrency-limit" else "",
         "its log has no answer for them" if (window.failed["origin"] == "log").any() else "",
         "names of the cluster were answered" if (seen.cluster["rcode"] == "NOERROR").any() else "",
-        witness,
+        arrived if witness.sentence else "",
     ]
     reasons = [part for part in parts if part]
     captured, told = bool(window.vain.height), bool(seen.errors.height or window.failed.height)

@@ -22,7 +22,7 @@ def savings(window: Window, ttls: pl.DataFrame | None) -> tuple[Saving, ...]:
     whose = "CoreDNS's own queries" if seen.upstream.height else "the queries that CoreDNS hands on"
     kept = lives(queries, ttls)
     found = [_cached(kept, whose)]
-    searched = queries.filter(seen.zones.searched("name")).height
+    searched = queries.filter(seen.zones.searched("name")).height if seen.zones.hosts else 0
     if searched:
         found.append(
             Saving(

@@ -67,9 +67,9 @@ def see(frames: Frames) -> Seen:
     own = own.with_columns(inside=known.inside("name"))
     first, last = own.filter(pl.col("origin") == "log").select(a=pl.col("time").min(), b=pl.col("time").max()).row(0)
     # Where a log covers the time, it tells what reached CoreDNS, and a capture only what clients saw of it.
-    beside = pl.lit(False) if first is None else pl.col("time").is_between(first, last)
+    apart = pl.col("time").is_not_null() if first is None else ~pl.col("time").is_between(first, last)
     captured, logged = own.filter(pl.col("origin") == "capture"), own.filter(pl.col("origin") == "log")
-    counted = pl.concat([logged, captured.filter(~beside)]).with_columns(failed=pl.col("rcode").is_in(FAILED))
+    counted = pl.concat([logged, captured.filter(apart)]).with_columns(failed=pl.col("rcode").is_in(FAILED))
     # What nobody answered may never have reached CoreDNS: it counts where CoreDNS was seen to ask for it in vain.
     silent = (pl.col("origin") == "capture") & (pl.col("rcode") == NO_REPLY) & ~pl.col("inside")
     vain = _in_vain(counted.filter(silent), upstream)

@@ -196,6 +196,22 @@ def test_an_upstream_that_answers_with_errors() -> None:
     assert figures(finding)["seconds waited"] == pytest.approx(20 * 0.02)
 
 
+def test_servfail_after_the_timeout_of_forward_is_no_answer_of_the_upstream() -> None:
+    """CoreDNS 1.14.5 and later log what the client got."""
+    given = {COREDNS_QUERIES: log(outside(20, "SERVFAIL", after=2.001), outside(20, "NOERROR"), inside())}
+    [finding] = run(DETECTOR, given)
+    assert (finding.variant, figures(finding)["queries without reply"]) == ("timeouts", 20)
+
+
+def test_reverse_names_that_an_upstream_drops_tell_of_its_limit_all_the_same() -> None:
+    reversed_ = [row | {"name": f"{row['name'].split('.')[0]}.2.0.192.in-addr.arpa"} for row in forwarded(RISE, 25)]
+    kept = [row for row in reversed_ if row["dst"] == UPSTREAM or row["src"] == UPSTREAM]
+    [finding] = run(DETECTOR, {DNS_MESSAGES: capture(kept, forwarded([5] * 30, 5))})
+    assert (finding.subject, finding.variant) == (UPSTREAM, "rate-limit")
+    broken = [row | ({"rcode": "SERVFAIL"} if row["response"] else {}) for row in kept]
+    assert not run(DETECTOR, {DNS_MESSAGES: capture(broken[:80], forwarded([5] * 30, 5))})
+
+
 def test_autopath_is_known_by_searched_names_that_are_answered_from_elsewhere() -> None:
     """Its answers lack the AA bit; a failure of the upstream shows under the searched name."""
     searched = [f"{i}.{DOMAINS[i % 4]}.{space}.svc.cluster.local" for i in range(20) for space in ("shop", "billing")]

@@ -30,7 +30,7 @@ def waited(window: Window, timeout: float) -> float:
 
 def impact(window: Window, timeout: float, witness: Witness, rate: float | None) -> tuple[Figure, ...]:
     seen, failed = window.seen, window.failed
-    silent = int((failed["rcode"] == NO_REPLY).sum())
+    silent = int(failed["silent"].sum())
     answered = seen.cluster.filter(~pl.col("failed"), ~pl.col("retry")).height
     figures: list[tuple[str, int | float, str]] = []
     if failed.height or window.alone:
@@ -49,7 +49,7 @@ def impact(window: Window, timeout: float, witness: Witness, rate: float | None)
         figures.append(("errors logged", int(seen.errors["count"].sum()), "errors"))
     if seen.upstream.height:
         figures.append(("upstream queries", seen.upstream.height, "queries"))
-        figures.append(("upstream queries unanswered", int((window.vain["rcode"] == NO_REPLY).sum()), "queries"))
+        figures.append(("upstream queries unanswered", int(window.vain["silent"].sum()), "queries"))
         if asked := seen.asked.filter(~pl.col("retry")).height:
             figures.append(("upstream queries per forwarded query", round(seen.upstream.height / asked, 6), "queries"))
     if rate is not None:

@@ -10,7 +10,6 @@ from analyzer.detectors.dns.dns_upstream_throttle.errors import ANSWERED, OVERLO
 from analyzer.detectors.dns.dns_upstream_throttle.plateau import plateau
 from analyzer.detectors.dns.dns_upstream_throttle.windows import Window
 from analyzer.facts.dns_witness import Witness
-from analyzer.frames import NO_REPLY
 from analyzer.model import Confidence
 
 HALF = 0.5
@@ -65,7 +64,7 @@ def judge(window: Window) -> Verdict:
 def _unlimited(window: Window, answered: bool) -> Verdict:
     rows = window.seen.upstream if window.seen.upstream.height else window.seen.asked
     failed = rows.filter("failed")
-    silent = int((failed["rcode"] == NO_REPLY).sum())
+    silent = int(failed["silent"].sum())
     if answered or (failed.height and silent < HALF * failed.height):
         return Verdict("upstream-errors", "the upstream answers SERVFAIL or REFUSED", None)
     if rows.height and failed.height == rows.height:

@@ -39,7 +39,7 @@ def domains(window: Window) -> pl.DataFrame:
         rows = seen.errors.select("name", failed=pl.lit(True), weight="count", known=pl.lit(0))
     else:
         rows = rows.select("name", "failed", weight=pl.lit(1, pl.Int64), known=pl.lit(1))
-    named = rows.filter(pl.col("name").is_not_null()).with_columns(name=seen.zones.base("name"))
+    named = rows.filter(pl.col("name") != "").with_columns(name=seen.zones.base("name"))
     return (
         named.with_columns(domain=registered("name"))
         .group_by("domain")

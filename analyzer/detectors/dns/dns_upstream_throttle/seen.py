@@ -9,12 +9,16 @@ import polars as pl
 from analyzer.detectors.dns.dns_upstream_throttle.errors import errors_seen, named_upstreams
 from analyzer.detectors.dns.dns_upstream_throttle.zones import Zones, zones
 from analyzer.facts.contract import Frames
-from analyzer.facts.dns import DNS_TRANSACTIONS, TRANSACTIONS
+from analyzer.facts.dns import DNS_TRANSACTIONS, LOOP_PROBE, TRANSACTIONS
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
 from analyzer.frames import COREDNS_QUERIES, NO_REPLY
 
 FAILED = (NO_REPLY, "SERVFAIL", "REFUSED")
 """What a client gets when the upstream did not help: forward.go returns SERVFAIL, and REFUSED above max_concurrent."""
+
+READ_TIMEOUT = 2.0
+"""Seconds that forward waits for an answer (plugin/forward, plugin/pkg/proxy: readTimeout). Since 1.14.5 CoreDNS logs
+SERVFAIL for what it gave up on, so long after."""
 
 BIN_SECONDS = 10
 
@@ -28,14 +32,22 @@ _COLUMNS = (
 )
 
 
+_SILENT = (pl.col("rcode") == NO_REPLY) | (
+    (pl.col("rcode") == "SERVFAIL") & (pl.col("duration_seconds") >= READ_TIMEOUT)
+)
+
+_VAIN = pl.col("rcode").is_in(FAILED) & ((pl.col("rcode") == NO_REPLY) | ~pl.col("reverse"))
+"""Names of addresses are often broken at their authority; what is dropped is dropped, whatever its name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """All frames have time (null in a log without times), source, number and `bin` (of ten seconds, -1 without time).
 
-    `asked`: forwarded queries of clients, `failed` or not. `cluster`: those for names of the cluster, likewise.
-    `upstream`: queries of CoreDNS itself in captures, retries included, likewise. `errors`: see `errors_seen`; `alone`
-    where no query lines stand beside them. `captured`: forwarded queries of clients as captures show them.
-    `complete`: whether answers are logged too, so that a share can be told.
+    `asked`: forwarded queries of clients, `failed` or not, `silent` where no answer came. `cluster`: those for names of
+    the cluster, likewise. `upstream`: queries of CoreDNS itself in captures, retries included, likewise. `errors`: see
+    `errors_seen`; `alone` where no query lines stand beside them. `captured`: forwarded queries of clients as captures
+    show them. `complete`: whether answers are logged too, so that a share can be told.
     """
 
     asked: pl.DataFrame
@@ -69,7 +81,9 @@ def see(frames: Frames) -> Seen:
     # Where a log covers the time, it tells what reached CoreDNS, and a capture only what clients saw of it.
     apart = pl.col("time").is_not_null() if first is None else ~pl.col("time").is_between(first, last)
     captured, logged = own.filter(pl.col("origin") == "capture"), own.filter(pl.col("origin") == "log")
-    counted = pl.concat([logged, captured.filter(apart)]).with_columns(failed=pl.col("rcode").is_in(FAILED))
+    counted = pl.concat([logged, captured.filter(apart)]).with_columns(
+        failed=pl.col("rcode").is_in(FAILED), silent=_SILENT
+    )
     # What nobody answered may never have reached CoreDNS: it counts where CoreDNS was seen to ask for it in vain.
     silent = (pl.col("origin") == "capture") & (pl.col("rcode") == NO_REPLY) & ~pl.col("inside")
     vain = _in_vain(counted.filter(silent), upstream)
@@ -77,7 +91,7 @@ def see(frames: Frames) -> Seen:
     return Seen(
         asked=binned(told.filter(~pl.col("inside"))),
         cluster=binned(told.filter("inside")),
-        upstream=binned(upstream.with_columns(failed=pl.col("rcode").is_in(FAILED))),
+        upstream=binned(upstream.with_columns(failed=_VAIN, silent=_SILENT)),
         errors=errors,
         captured=binned(captured.filter(~pl.col("inside"))),
         complete=_complete(frames, told),
@@ -97,13 +111,14 @@ def _queries(frames: Frames) -> pl.DataFrame:
         return pl.DataFrame(schema={n: TRANSACTIONS.schema.get(n, pl.Boolean()) for n in columns})
     # A log line counts though a capture covers it: it tells what became of the query behind CoreDNS.
     known = pl.col("rcode").is_not_null() & (~pl.col("covered") | (pl.col("origin") == "log"))
+    known &= ~((pl.col("qtype") == "HINFO") & pl.col("name").str.contains(LOOP_PROBE)).fill_null(False)
     reverse = pl.col("name").str.contains(r"\.(?:in-addr|ip6)\.arpa$").fill_null(False)
     return frames[DNS_TRANSACTIONS].filter(known).select(*_COLUMNS, "hop", reverse=reverse).collect()
 
 
 def _in_vain(silent: pl.DataFrame, upstream: pl.DataFrame) -> pl.DataFrame:
     """The unanswered queries of clients for which CoreDNS asked its upstream in vain."""
-    failed = upstream.filter(pl.col("rcode").is_in(FAILED), pl.col("time").is_not_null())
+    failed = upstream.filter(_VAIN, pl.col("time").is_not_null())
     if not silent.height or not failed.height:
         return silent.clear()
     tries = failed.select("name", "qtype", "time", asked_at="time").sort("time")

@@ -145,12 +145,25 @@ def test_threshold_of_the_seconds_that_show_a_limit(sent: list[int], level: int,
     assert finding.variant == variant
 
 
-def test_loss_that_does_not_depend_on_the_rate_is_no_limit() -> None:
-    """Half of whatever is asked is lost."""
-    parts = [forwarded([count], count // 2) for count in RISE]
-    moved = [{**row, "time": row["time"] + second} for second, part in enumerate(parts) for row in part]
-    [finding] = run(DETECTOR, {DNS_MESSAGES: capture(moved)})
-    assert finding.variant == "timeouts"
+def answered(sent: Sequence[int], counts: Sequence[int]) -> Given:
+    """As `forwarded`, each second with a count of answers of its own."""
+    parts = [forwarded([asked], count) for asked, count in zip(sent, counts, strict=True)]
+    return {DNS_MESSAGES: capture([{**row, "time": row["time"] + i} for i, part in enumerate(parts) for row in part])}
+
+
+@pytest.mark.parametrize(
+    ("sent", "counts", "variant"),
+    [
+        (RISE, [min(count, 25) for count in RISE], "rate-limit"),
+        (RISE, [count // 2 for count in RISE], "timeouts"),  # half of whatever is asked
+        (RISE, [min(count - 1, 25) for count in RISE], "timeouts"),  # calm seconds lose some too
+        ([60] * 5 + RISE, [60] * 5 + [min(count, 25) for count in RISE], "timeouts"),  # more was answered before
+        ([5] * 10 + [60] * 8, [5] * 10 + [25, 5, 25, 8, 25, 10, 25, 25], "timeouts"),  # answers are not flat
+    ],
+)
+def test_loss_that_does_not_depend_on_the_rate_is_no_limit(sent: list[int], counts: list[int], variant: str) -> None:
+    [finding] = run(DETECTOR, answered(sent, counts))
+    assert finding.variant == variant
 
 
 def test_the_limit_of_a_vpc_is_named() -> None:
@@ -288,6 +301,10 @@ def test_threshold_of_the_median() -> None:
     assert not run(DETECTOR, logged(*steady, *lost[:21], inside(200)))
 
 
+def test_an_upstream_that_fails_most_of_the_time_has_no_median_to_exceed() -> None:
+    assert len(run(DETECTOR, logged(failing(12, every=5), outside(12, "NOERROR", every=5), inside(60)))) == 1
+
+
 def test_silent_on_single_slow_answers() -> None:
     slow = outside(20, "NOERROR", after=1.9)
     once = [failing(1, start=70 * i) for i in range(9)]
@@ -319,6 +336,29 @@ def test_two_domains_that_nothing_contrasts_with_leave_it_open() -> None:
     [finding] = run(DETECTOR, logged(only, cached, inside()))
     assert finding.confidence is Confidence.LOW
     assert finding.confidence_reason.startswith("only names of example.com failed, and too few others were asked")
+
+
+@pytest.mark.parametrize(("others", "found"), [(2, 1), (3, 0)])
+def test_threshold_of_the_contrast(others: int, found: int) -> None:
+    only = [row for i in range(30) for row in exchange(i * 0.3, f"{i}.example.com", NO_REPLY, after=2)]
+    fine = [row for i in range(others) for row in exchange(i, f"{i}.example.net", "NOERROR", after=0.02)]
+    assert len(run(DETECTOR, logged(only, fine, inside()))) == found
+
+
+@pytest.mark.parametrize(("others", "found"), [(11, 1), (12, 0)])
+def test_others_that_are_answered_by_luck_are_no_contrast(others: int, found: int) -> None:
+    """A third of one domain fails: eleven others may all be answered with a chance of 1.2 %."""
+    codes = [NO_REPLY if i % 3 == 0 else "NOERROR" for i in range(30)]
+    partly = [row for i, code in enumerate(codes) for row in exchange(i * 0.3, f"{i}.example.com", code, after=0.5)]
+    fine = [row for i in range(others) for row in exchange(i * 0.5, f"{i}.example.net", "NOERROR", after=0.02)]
+    assert len(run(DETECTOR, logged(partly, fine, inside()))) == found
+
+
+def test_a_domain_that_others_fail_beside_is_not_to_blame() -> None:
+    codes = [NO_REPLY if i % 2 else "NOERROR" for i in range(100)]
+    most = [row for i in range(90) for row in exchange(i * 0.1, f"{i}.example.com", codes[i], after=0.5)]
+    rest = [row for i in range(10) for row in exchange(i * 0.9, f"{i}.example.net", codes[i], after=0.5)]
+    assert len(run(DETECTOR, logged(most, rest, inside()), domains=1)) == 1
 
 
 def test_a_domain_that_fails_as_often_as_the_others_is_not_to_blame() -> None:
@@ -359,7 +399,8 @@ def test_silent_on_servfail_in_a_capture_without_a_sign_of_the_cluster() -> None
 
 def test_silent_on_failures_of_reverse_names_and_of_the_loop_probe() -> None:
     reverse = [row for i in range(30) for row in exchange(i * 0.3, f"{i}.2.0.192.in-addr.arpa", "SERVFAIL")]
-    probe = [error(i, "6233371635671670559.7516366661702820294", qtype="HINFO") for i in range(30)]
+    probe = [error(i, f"{i}233371635671670559.{i}516366661702820294", qtype="HINFO") for i in range(30)]
+    assert not run(DETECTOR, {COREDNS_ERRORS: errors(probe)})
     assert not run(DETECTOR, {COREDNS_QUERIES: log(reverse, inside()), COREDNS_ERRORS: errors(probe)})
 
 
@@ -438,6 +479,15 @@ def test_log_and_capture_count_each_query_once_and_the_log_is_the_witness() -> N
     told = figures(finding)
     assert (told["failed queries"], told["lost before CoreDNS"], told["in CoreDNS's log"]) == (20, 6, 20)
     assert "its log holds 20 of the queries that a capture shows unanswered, and lacks 6" in finding.confidence_reason
+
+
+def test_what_clients_were_told_beside_a_log_is_not_counted_again() -> None:
+    names = [f"{i}.{DOMAINS[i % 4]}" for i in range(20)]
+    told = [row for i, name in enumerate(names) for row in exchange(i * 0.5, name, "SERVFAIL", after=2.001, dns_id=i)]
+    lines = [row for i, name in enumerate(names) for row in exchange(i * 0.5, name, NO_REPLY, after=2, dns_id=i)]
+    around = inside(40)
+    [finding] = run(DETECTOR, {DNS_MESSAGES: capture(told, around), **logged(lines, around)})
+    assert (figures(finding)["failed queries"], figures(finding)["seconds waited"]) == (20, 40)
 
 
 def test_says_what_a_cache_and_shorter_search_lists_would_have_spared() -> None:

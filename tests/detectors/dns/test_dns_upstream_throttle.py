@@ -129,6 +129,8 @@ def test_fires_on_a_rate_that_the_upstream_does_not_exceed() -> None:
     assert (told["upstream queries"], told["upstream queries unanswered"]) == (355, lost)
     assert told["upstream queries per forwarded query"] == 1
     assert told["upstream answers at most"] == 25
+    assert finding.saving is not None
+    assert (finding.saving.observed, finding.saving.assumption[:21]) == (355, "CoreDNS's own queries")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +158,7 @@ def answered(sent: Sequence[int], counts: Sequence[int]) -> Given:
     [
         (RISE, [min(count, 25) for count in RISE], "rate-limit"),
         (RISE, [count // 2 for count in RISE], "timeouts"),  # half of whatever is asked
-        (RISE, [min(count - 1, 25) for count in RISE], "timeouts"),  # calm seconds lose some too
+        (RISE, [5] * 8 + [3] * 2 + [min(count, 25) for count in RISE[10:]], "timeouts"),  # calm seconds lose some too
         ([60] * 5 + RISE, [60] * 5 + [min(count, 25) for count in RISE], "timeouts"),  # more was answered before
         ([5] * 10 + [60] * 8, [5] * 10 + [25, 5, 25, 8, 25, 10, 25, 25], "timeouts"),  # answers are not flat
     ],
@@ -427,6 +429,30 @@ def test_a_log_without_times_has_a_finding_without_a_window() -> None:
     [finding] = run(DETECTOR, given)
     assert (finding.start, finding.end, finding.evidence.series) == (None, None, ())
     assert finding.summary.startswith("20 queries that CoreDNS hands on failed (25% of them)")
+
+
+def test_the_domain_of_the_cluster_is_learned() -> None:
+    names = [f"{name}.shop.svc.prod.internal" for name in ("web", "cart", "orders")]
+    within = [row for i in range(30) for row in exchange(i / 3, names[i % 3], NO_REPLY if i % 2 else "NOERROR")]
+    given = {COREDNS_QUERIES: log(failing(), outside(40, "NOERROR"), within)}
+    assert not run(DETECTOR, given)
+    assert "so did 15 of 30 for names of the cluster" in remarks(DETECTOR, given)[0]
+
+
+def test_a_failure_of_the_cluster_among_many_is_no_answer_of_it() -> None:
+    given = {COREDNS_QUERIES: log(failing(), inside(9), inside(1, NO_REPLY)), COREDNS_ERRORS: errors_of(failing())}
+    [finding] = run(DETECTOR, given)
+    assert figures(finding)["cluster-zone answers meanwhile"] == 9
+
+
+def test_a_capture_tells_two_upstreams_apart() -> None:
+    made = exchange(0, INSIDE, "NOERROR", server=COREDNS) + exchange(60, INSIDE, "NOERROR")
+    for place, server in enumerate((UPSTREAM, OTHER)):
+        for i in range(25):
+            name, rcode = f"{i}.zone{place}{i // 2 % 4}.com", None if i % 2 else "NOERROR"
+            made += exchange(i * 0.3 + place * 0.1, name, rcode, client=COREDNS, server=server)
+    both = run(DETECTOR, {DNS_MESSAGES: capture(made)})
+    assert [(one.subject, figures(one)["upstream queries"]) for one in both] == [(UPSTREAM, 25), (OTHER, 25)]
 
 
 def test_two_upstreams_are_two_findings() -> None:

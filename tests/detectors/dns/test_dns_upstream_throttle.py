@@ -264,6 +264,7 @@ def test_fires_on_errors_alone() -> None:
     [finding] = run(DETECTOR, {COREDNS_ERRORS: errors(made)})
     assert finding.subject == UPSTREAM
     assert figures(finding) == {"failed queries": 10, "names affected": 10, "errors logged": 10}
+    assert "waited" not in finding.summary
     assert finding.confidence is Confidence.MEDIUM
     assert not run(DETECTOR, {COREDNS_ERRORS: errors(made[:9])})
 
@@ -538,6 +539,28 @@ def test_the_evidence_carries_the_finding_and_unrelated_rows_change_nothing() ->
     later = outside(250, "NOERROR", start=3600, every=1, client="10.0.0.99", port=42000)
     [again] = run(DETECTOR, logged(bad, good, calm, later))
     assert again == finding
+
+
+def test_errors_alone_are_severe_by_the_time_that_coredns_waits() -> None:
+    made = [error(i / 20, f"{i}.{DOMAINS[i % 4]}") for i in range(150)]
+    for count, severity in ((149, Severity.MEDIUM), (150, Severity.HIGH)):
+        [finding] = run(DETECTOR, {COREDNS_ERRORS: errors(made[:count])})
+        assert finding.severity is severity
+
+
+def test_quotes_frames_of_the_upstream_beside_lines_of_the_log() -> None:
+    both = forwarded(RISE, 25)
+    clients = [row for row in both if UPSTREAM not in (row["src"], row["dst"])]
+    lines = log([row for row in clients if row["dns_id"] in {one["dns_id"] for one in clients if one["response"]}])
+    [finding] = run(
+        DETECTOR,
+        {
+            DNS_MESSAGES: capture(both),
+            COREDNS_QUERIES: lines,
+            COREDNS_ERRORS: errors(error(10 + i / 10, f"{i}.{DOMAINS[i % 4]}") for i in range(80)),
+        },
+    )
+    assert {record.source for record in finding.evidence.records} == {"node.pcap", "coredns.log"}
 
 
 def test_quotes_an_error_and_the_first_and_last_failure() -> None:

@@ -8,9 +8,10 @@ queries; a window needs ten failures. The variant tells what stands behind it: `
 rate that calm seconds do not reach, as AWS limits each interface to 1,024 packets a second), `concurrency-limit`
 (`max_concurrent` of the forward plugin), `autopath` (searched names, each of which misses the cache),
 `upstream-unhealthy` (it refuses connections, is unreachable or answers nothing at all), `upstream-errors` (it answers
-SERVFAIL or REFUSED itself), `timeouts` (none of these). Severity is high from 300 seconds of waiting on. Confidence is
-high where CoreDNS's own queries and what it tells or answers agree, or where the log names the limit; low where the log
-of queries stands alone or where few domains failed and little else was asked.
+SERVFAIL or REFUSED itself), `timeouts` (none of these). Severity is high from 300 seconds of waiting on, two for each
+failure where no client is seen. Confidence is high where CoreDNS's own queries and what it tells or answers agree, or
+where the log names the limit; low where the log of queries stands alone or where few domains failed and little else was
+asked.
 
 ## Why it matters
 CoreDNS waits two seconds for a server and five in all; a client waits for five and asks again, which asks the upstream
@@ -37,7 +38,7 @@ from analyzer.detectors.dns.dns_upstream_throttle.judge import Verdict, confiden
 from analyzer.detectors.dns.dns_upstream_throttle.look_alikes import blamable, look_alike
 from analyzer.detectors.dns.dns_upstream_throttle.remedy import REMEDIES, verify
 from analyzer.detectors.dns.dns_upstream_throttle.saving import savings
-from analyzer.detectors.dns.dns_upstream_throttle.seen import see
+from analyzer.detectors.dns.dns_upstream_throttle.seen import READ_TIMEOUT, see
 from analyzer.detectors.dns.dns_upstream_throttle.windows import Limits, Window, windows
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
@@ -87,7 +88,10 @@ def _finding(frames: Frames, window: Window, verdict: Verdict, settings: Setting
     witness = ask(lost, seen.captured.filter(answered), frames.get(COREDNS_QUERIES))
     few = blamable(window, verdict, settings.domains)
     sure, reason = confidence(window, verdict, few, witness)
-    seconds = waited(window, settings.client_timeout)
+    known = window.failed.height > 0
+    # Who sees no client knows only how long CoreDNS waits for a server.
+    seconds = waited(window, settings.client_timeout) if known else READ_TIMEOUT * window.failures
+    waiting = f"; clients waited {seconds:,.0f} s for them" if known else ""
     share = f" ({window.share:.0%} of them)" if window.share is not None else ""
     whither = f" to {window.subject}" if window.upstreams else ""
     within = f" within {(end - start).total_seconds():.0f} s" if start and end else ""
@@ -96,8 +100,7 @@ def _finding(frames: Frames, window: Window, verdict: Verdict, settings: Setting
         detector="dns-upstream-throttle",
         subject=window.subject,
         summary=(
-            f"{window.failures:,} queries that CoreDNS hands on{whither} failed{within}{share}: "
-            f"{verdict.why}; clients waited {seconds:,.0f} s for them."
+            f"{window.failures:,} queries that CoreDNS hands on{whither} failed{within}{share}: {verdict.why}{waiting}."
         ),
         severity=Severity.HIGH if seconds >= settings.high_seconds else Severity.MEDIUM,
         confidence=sure,

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import polars as pl
 
 from analyzer.detectors.dns.dns_upstream_throttle.look_alikes import domains
-from analyzer.detectors.dns.dns_upstream_throttle.seen import BIN_SECONDS
 from analyzer.detectors.dns.dns_upstream_throttle.windows import Window
-from analyzer.facts.audit_windows import records
+from analyzer.facts.audit_windows import RECORDS, records
 from analyzer.facts.dns_witness import Witness
 from analyzer.frames import NO_REPLY
 from analyzer.model import Column, Evidence, EvidenceSeries, EvidenceTable, Figure, Record
 
 ROWS = 15
 QUOTED_ERRORS = 5
-SERIES_MOST = 600
-"""Most values of the series; a longer window has none."""
+QUOTED_FRAMES = 8
+STEPS = (1, 10, 60, 600, 3600, 86_400)
+SERIES_MOST = 300
+"""Seconds per value of the series: the least that gives so few values."""
 
 
 def waited(window: Window, timeout: float) -> float:
@@ -63,10 +62,12 @@ def impact(window: Window, timeout: float, witness: Witness, rate: float | None)
 
 
 def evidence(window: Window) -> Evidence:
-    """CoreDNS's errors and the failed queries; which domains and which errors; failures over time."""
+    """CoreDNS's errors, the failed queries, its own; which domains and which errors; failures over time."""
     seen = window.seen
-    rows = window.failed if window.failed.height else window.vain
-    quoted = (*records(seen.errors, count=QUOTED_ERRORS), *records(rows.sort("time", "source", "number")))
+    parts = [records(seen.errors, count=QUOTED_ERRORS), records(window.failed)]
+    own = window.vain.sort("time", "source", "number")
+    parts.append(records(own, count=QUOTED_FRAMES if window.failed.height else RECORDS))
+    quoted = [one for part in parts for one in part]
     by_domain = EvidenceTable(
         caption="Domains whose names failed",
         columns=(
@@ -93,23 +94,22 @@ def evidence(window: Window) -> Evidence:
 
 
 def _series(window: Window) -> tuple[EvidenceSeries, ...]:
-    start = window.span[0]
-    if start is None:
+    start, end = window.span
+    if start is None or end is None:
         return ()
     rows = window.failed if window.failed.height >= window.vain.height else window.vain
-    bins = rows.filter(pl.col("bin") >= 0)["bin"] if rows.height else None
-    if bins is None or not len(bins):
+    seconds = (end - start).total_seconds()
+    step = next((one for one in STEPS if seconds / one <= SERIES_MOST), STEPS[-1])
+    since = (rows["time"].drop_nulls() - start).dt.total_microseconds() // (step * 1_000_000)
+    counts = dict(since.value_counts().iter_rows())
+    if not counts:
         return ()
-    first, last = int(bins.min()), int(bins.max())  # type: ignore[arg-type]
-    if last - first >= SERIES_MOST:
-        return ()
-    counts = dict(bins.value_counts().iter_rows())
     return (
         EvidenceSeries(
             caption="Failed queries",
             unit="queries",
-            start=datetime.fromtimestamp(first * BIN_SECONDS, start.tzinfo),
-            step_seconds=BIN_SECONDS,
-            values=tuple(float(counts.get(one, 0)) for one in range(first, last + 1)),
+            start=start,
+            step_seconds=step,
+            values=tuple(float(counts.get(one, 0)) for one in range(max(counts) + 1)),
         ),
     )

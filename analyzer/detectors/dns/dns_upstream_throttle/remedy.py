@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 
+import polars as pl
+
 from analyzer.detectors.dns.dns_upstream_throttle.windows import Window
 from analyzer.model import Remedy
 
@@ -33,6 +35,9 @@ REMEDIES = (
 
 _SOURCES = 3
 
+_ERRORS = "plugin/errors: .*(i/o timeout|connection refused|exceeded maximum|no healthy)"
+_UNANSWERED = r'" (- - 0 |SERVFAIL |REFUSED )'
+
 
 def verify(window: Window) -> tuple[str, ...]:
     """Commands that show the same on the original inputs and in the cluster."""
@@ -40,12 +45,11 @@ def verify(window: Window) -> tuple[str, ...]:
     captures = window.vain.select("source", "server").unique().sort("source", "server").head(_SOURCES)
     for source, server in captures.iter_rows():
         field = "ipv6.addr" if ":" in server else "ip.addr"
-        shown = shlex.quote(f"dns && {field} == {server}")
-        commands.append(
-            f"tshark -r {shlex.quote(source)} -Y {shown} -z io,stat,1,dns.flags.response==0,dns.flags.response==1 -q"
-        )
-    logs = {*window.failed.filter(window.failed["origin"] == "log")["source"], *window.seen.errors["source"]}
+        sides = ",".join(f"dns.flags.response=={side} && {field}=={server}" for side in (0, 1))
+        commands.append(f"tshark -q -r {shlex.quote(source)} -z {shlex.quote(f'io,stat,1,{sides}')}")
+    told = set(window.seen.errors["source"])
+    logs = told | set(window.failed.filter(pl.col("origin") == "log")["source"])
     for source in sorted(logs)[:_SOURCES]:
-        file = shlex.quote(source)
-        commands.append(f"grep -cE 'plugin/errors: .*(i/o timeout|exceeded maximum|no healthy)|\" - - 0 ' {file}")
+        pattern = _ERRORS if source in told else _UNANSWERED
+        commands.append(f"grep -cE {shlex.quote(pattern)} {shlex.quote(source)}")
     return (*commands, "kubectl -n kube-system get configmap coredns -o yaml   # cache, forward, autopath")

@@ -371,6 +371,21 @@ def test_a_domain_that_fails_as_often_as_the_others_is_not_to_blame() -> None:
     assert len(run(DETECTOR, logged(busy, rest, inside()))) == 1
 
 
+def test_silent_on_an_upstream_that_answers_errors_for_two_domains_always() -> None:
+    broken = [row for i in range(30) for row in exchange(i * 0.3, f"{i}.broken{i % 2}.test", "SERVFAIL")]
+    assert not run(DETECTOR, {COREDNS_QUERIES: log(broken, inside())})
+    assert "their authorities do not" in remarks(DETECTOR, {COREDNS_QUERIES: log(broken, inside())})[0]
+    now_and_then = [row for i in range(30) for row in exchange(i * 0.3, f"{i}.broken{i % 2}.test", "NOERROR")]
+    assert run(DETECTOR, {COREDNS_QUERIES: log(broken, now_and_then, inside())})
+
+
+def test_one_log_in_two_files_counts_once() -> None:
+    asked = [*failing(), *outside(60, "NOERROR", start=0.2), *inside()]
+    lines = [log(asked, source=source) for source in ("a", "b")]
+    [finding] = run(DETECTOR, {COREDNS_QUERIES: pl.concat(lines)})
+    assert (figures(finding)["failed queries"], figures(finding)["forwarded queries"]) == (20, 40)
+
+
 def test_silent_on_errors_alone_that_are_all_of_one_domain() -> None:
     given = {COREDNS_ERRORS: errors(error(i, f"{i}.broken.test") for i in range(10))}
     assert not run(DETECTOR, given)

@@ -63,7 +63,7 @@ def look_alike(window: Window, verdict: Verdict, share: float, few: int, restart
             f"{count}, and so did {broken:,} of {cluster.height:,} for names of the cluster, which need no upstream: "
             f"CoreDNS itself was in trouble{started}."
         )
-    if verdict.variant not in LIMITS and (authority := _authority(window, share, few)):
+    if verdict.variant not in LIMITS and (authority := _authority(window, verdict, share, few)):
         return f"{count}, {authority}"
     seen = window.seen
     own_words = seen.upstream.height or seen.errors.height or (seen.asked["origin"] == "log").any()
@@ -79,7 +79,7 @@ def blamable(window: Window, verdict: Verdict, few: int) -> str:
     return " and ".join(failed) if verdict.variant not in LIMITS and 0 < len(failed) <= few else ""
 
 
-def _authority(window: Window, share: float, few: int) -> str:
+def _authority(window: Window, verdict: Verdict, share: float, few: int) -> str:
     """Whose names fail, where it is those of a few domains and not the others."""
     found = domains(window)
     few = min(few, found.filter(pl.col("failed") > 0).height)
@@ -91,6 +91,8 @@ def _authority(window: Window, share: float, few: int) -> str:
     if found["asked"].null_count():
         return f"nearly all for names of {listed}: an authority problem of theirs, as far as errors alone can tell."
     lost = (failed - elsewhere) / max(int(worst["asked"].sum()), 1)
+    if verdict.variant == "upstream-errors" and lost == 1 and not elsewhere:
+        return f"all for names of {listed}: the upstream answers, and says that their authorities do not."
     if asked < CONTRAST or elsewhere >= share * asked or (1 - lost) ** asked >= CHANCE:
         return ""
     return (

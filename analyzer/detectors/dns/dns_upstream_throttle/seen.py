@@ -9,6 +9,7 @@ import polars as pl
 from analyzer.detectors.dns.dns_upstream_throttle.errors import errors_seen, named_upstreams
 from analyzer.detectors.dns.dns_upstream_throttle.zones import Zones, zones
 from analyzer.facts.contract import Frames
+from analyzer.facts.copies import copies
 from analyzer.facts.dns import DNS_TRANSACTIONS, LOOP_PROBE, TRANSACTIONS
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
 from analyzer.frames import COREDNS_QUERIES, NO_REPLY
@@ -80,7 +81,7 @@ def see(frames: Frames) -> Seen:
     first, last = own.filter(pl.col("origin") == "log").select(a=pl.col("time").min(), b=pl.col("time").max()).row(0)
     # Where a log covers the time, it tells what reached CoreDNS, and a capture only what clients saw of it.
     apart = pl.col("time").is_not_null() if first is None else ~pl.col("time").is_between(first, last)
-    captured, logged = own.filter(pl.col("origin") == "capture"), own.filter(pl.col("origin") == "log")
+    captured, logged = own.filter(pl.col("origin") == "capture"), _once(own.filter(pl.col("origin") == "log"))
     counted = pl.concat([logged, captured.filter(apart)]).with_columns(
         failed=pl.col("rcode").is_in(FAILED), silent=_SILENT
     )
@@ -114,6 +115,13 @@ def _queries(frames: Frames) -> pl.DataFrame:
     known &= ~((pl.col("qtype") == "HINFO") & pl.col("name").str.contains(LOOP_PROBE)).fill_null(False)
     reverse = pl.col("name").str.contains(r"\.(?:in-addr|ip6)\.arpa$").fill_null(False)
     return frames[DNS_TRANSACTIONS].filter(known).select(*_COLUMNS, "hop", reverse=reverse).collect()
+
+
+def _once(logged: pl.DataFrame) -> pl.DataFrame:
+    """The lines without those that another log holds as well."""
+    if logged["source"].n_unique() < 2:
+        return logged
+    return logged.filter(~copies(logged.with_columns(interface=pl.lit(None, pl.Int32))))
 
 
 def _in_vain(silent: pl.DataFrame, upstream: pl.DataFrame) -> pl.DataFrame:

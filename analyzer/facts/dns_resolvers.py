@@ -24,7 +24,7 @@ from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
 from analyzer.frames import Col, Table
 from analyzer.frames.contract import PLACE, empty
 
-SAMPLE = 1000
+SAMPLE = 200
 """Queries of a client that are looked at: its first ones. A library does the same every time."""
 
 LEAST = 3

@@ -105,6 +105,7 @@ def test_a_message_of_the_node_about_the_answer_makes_it_certain() -> None:
     assert finding.confidence is Confidence.HIGH
     assert figures(finding)["token requests without an answer"] == 4
     assert figures(finding)["time exceeded messages"] == 4
+    assert figures(finding)["answers dropped for want of a hop"] == 4
     assert {9000, 9001} <= {record.number for record in finding.evidence.records}
 
 

@@ -70,7 +70,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
 
 
 def _finding(lost: Lost, settings: Settings) -> Finding:
-    bounced = lost.bounced.height
+    bounced = lost.expired
     if lost.refused:
         severity = Severity.HIGH
     else:
@@ -86,7 +86,7 @@ def _finding(lost: Lost, settings: Settings) -> Finding:
         severity=severity,
         confidence=Confidence.HIGH if bounced else Confidence.MEDIUM,
         confidence_reason=(
-            f"the node reported time exceeded about {bounced:,} of the answers"
+            f"the answers to {bounced:,} of them were dropped on the way, with a time exceeded message each time"
             if bounced
             else "the token requests have no answer and the client waited, its other requests have one"
         ),

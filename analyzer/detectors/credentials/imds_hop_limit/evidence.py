@@ -21,6 +21,7 @@ def impact(lost: Lost) -> tuple[Figure, ...]:
         ("requests refused for lack of a token", lost.refused, "requests"),
     ]
     if lost.bounced.height:
+        figures.append(("answers dropped for want of a hop", lost.expired, "answers"))
         figures.append(("time exceeded messages", lost.bounced.height, "messages"))
     return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures)
 

@@ -35,6 +35,11 @@ class Lost:
     bounced: pl.DataFrame
 
     @property
+    def expired(self) -> int:
+        """Answers that had no hop left; each of them is sent, and dropped, more than once."""
+        return self.bounced.select("source", "token").n_unique()
+
+    @property
     def count(self) -> int:
         return self.rows.height
 

@@ -131,6 +131,7 @@ def test_response_headers_and_secrets_are_not_kept() -> None:
 def test_damage_is_counted_and_costs_only_its_line() -> None:
     lines = [
         answered(),
+        '{"level":"info","msg":"a","x":' + "[" * 100_000 + "]" * 100_000 + "}",
         "panic: runtime error: invalid memory address",
         'time="2023-05-18T08:16:35Z" level=info msg="GET / (20',
         as_json({"msg": "processed request"})[:-3] + ",",

@@ -14,6 +14,7 @@ import dns_backend_blackhole
 import dns_query_flood
 import dns_search_chain
 import imds_credential_storm
+import kubelet_status_lag
 import outage
 import quiet
 
@@ -27,6 +28,7 @@ CASES: dict[str, Callable[[], None]] = {
             dns_query_flood,
             dns_search_chain,
             imds_credential_storm,
+            kubelet_status_lag,
         ),
         *(outage, quiet),
     )

@@ -14,6 +14,7 @@ import dns_backend_blackhole
 import dns_query_flood
 import dns_search_chain
 import imds_credential_storm
+import imds_metadataproxy
 import kubelet_status_lag
 import outage
 import quiet
@@ -28,6 +29,7 @@ CASES: dict[str, Callable[[], None]] = {
             dns_query_flood,
             dns_search_chain,
             imds_credential_storm,
+            imds_metadataproxy,
             kubelet_status_lag,
         ),
         *(outage, quiet),

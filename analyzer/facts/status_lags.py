@@ -10,7 +10,7 @@ from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.klog_values import value
 from analyzer.facts.pod_moments import POD_MOMENTS
 from analyzer.facts.requests import AUDIT_REQUESTS
-from analyzer.frames import AUDIT_OBJECTS, KLOG_LINES, TIME, Col, Table
+from analyzer.frames import AUDIT_OBJECTS, KLOG_LINES, TIME, Col, Table, empty
 from analyzer.frames.contract import PLACE
 
 LAGS = Table(
@@ -92,7 +92,9 @@ def _patches(frames: Frames) -> pl.LazyFrame:
 
 
 def _of_audit(frames: Frames) -> pl.LazyFrame:
-    starts = _starts(frames).with_columns(since=pl.col("time") - EARLY).sort("since", "source", "number")
+    starts = (
+        _starts(frames).with_columns(since=pl.col("time") - EARLY).sort("since", "source", "number").collect().lazy()
+    )
     patches = _patches(frames).with_columns(told="time").sort("time", "patch_source", "patch_number")
     kept = ["time", "pod", "told", "node", "patch_source", "patch_number", "patch_uid"]
     forward = {"left_on": "since", "right_on": "time", "by": "pod", "strategy": "forward", "check_sortedness": False}
@@ -145,16 +147,14 @@ def _micros(text: pl.Expr) -> pl.Expr:
 
 
 def _derive(frames: Frames) -> pl.LazyFrame:
-    parts = []
+    parts = [empty(LAGS)]
     if AUDIT_REQUESTS in frames and POD_MOMENTS in frames:
-        parts.append(_of_audit(frames))
+        parts.append(_of_audit(frames).collect())
     if KLOG_LINES in frames:
-        parts.append(_of_kubelet(frames[KLOG_LINES]))
-    every = pl.concat(parts)
-    # What the API server wrote down counts before what the kubelet says of itself.
-    known = every.filter(pl.col("basis") != "kubelet").select("pod").unique()
-    alone = every.filter(pl.col("basis") == "kubelet").join(known, on="pod", how="anti")
-    return pl.concat([every.filter(pl.col("basis") != "kubelet"), alone]).sort("time", "source", "number")
+        # What the API server wrote down counts before what the kubelet says of itself.
+        alone = _of_kubelet(frames[KLOG_LINES]).join(parts[-1].select("pod").unique().lazy(), on="pod", how="anti")
+        parts.append(alone.collect())
+    return pl.concat(parts).lazy().sort("time", "source", "number")
 
 
 STATUS_LAGS = Fact(

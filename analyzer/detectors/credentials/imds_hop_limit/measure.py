@@ -80,10 +80,10 @@ def by_client(requests: pl.DataFrame, errors: pl.DataFrame | None) -> Iterator[L
     asked = asked.with_columns(
         lost=lost.fill_null(False), wait=pl.when(gap <= WAITS).then(gap.dt.total_microseconds() / 1e6)
     )
-    for (client,), mine in sorted(asked.partition_by("client", as_dict=True).items()):
-        rows = mine.filter("lost")
-        if rows.height:
-            yield _lost(str(client), mine, rows, bounced.filter(pl.col("client") == client))
+    concerned = asked.join(asked.filter("lost").select("client").unique(), on="client", how="semi")
+    errors_of = bounced.partition_by("client", as_dict=True)
+    for (client,), mine in sorted(concerned.partition_by("client", as_dict=True).items()):
+        yield _lost(str(client), mine, mine.filter("lost"), errors_of.get((client,), bounced.clear()))
 
 
 def _lost(client: str, mine: pl.DataFrame, rows: pl.DataFrame, bounced: pl.DataFrame) -> Lost:

@@ -123,6 +123,13 @@ def _of_kubelet(lines: pl.LazyFrame) -> pl.LazyFrame:
     found = lines.filter(pl.col("message") == "Observed pod startup duration").with_columns(
         _micros(value("observedRunningTime")).alias("ran"), _micros(value("watchObservedRunningTime")).alias("watched")
     )
+    # Both are times at which all containers run: where one died in between, the second is that of its successor.
+    died = pl.col("message").str.starts_with("SyncLoop (PLEG)") & pl.col("text").str.contains(
+        "ContainerDied", literal=True
+    )
+    died |= pl.col("text").str.contains("CrashLoopBackOff", literal=True)
+    restarted = lines.filter(died).select("source", "pod").unique()
+    found = found.join(restarted, on=["source", "pod"], how="anti")
     took = pl.col("watched") - pl.col("ran")
     # A pod whose start was not seen has Go's zero time.
     return found.filter(took >= 0, took < 86_400_000_000, pl.col("time").is_not_null()).select(

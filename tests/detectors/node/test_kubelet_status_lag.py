@@ -240,7 +240,24 @@ def test_the_kubelet_alone_tells_by_its_own_clock() -> None:
     assert finding.subject == HOST
     assert figures(finding)["largest lag"] == pytest.approx(20)
     assert "by its own clock" in finding.confidence_reason
+    assert finding.confidence is Confidence.LOW
     assert finding.saving is None
+
+
+@pytest.mark.parametrize("event", ['event={"ID":"x","Type":"ContainerDied","Data":"y"}', "CrashLoopBackOff"])
+def test_silent_on_a_pod_whose_containers_never_run_at_once(event: str) -> None:
+    """The second of its two moments is then that of a container that was started again."""
+    head = "SyncLoop (PLEG): event for pod"
+    line = {
+        "time": 3,
+        "host": HOST,
+        "pod": "build/job-1",
+        "message": head,
+        "text": f'"{head}" pod="build/job-1" {event}',
+    }
+    lines = {KLOG_LINES: rows(KLOG_LINES, observed(0, 65, 1), line)}
+    assert run(DETECTOR, lines) == []
+    assert len(run(DETECTOR, {KLOG_LINES: lines[KLOG_LINES].head(1)})) == 1
 
 
 def test_a_pod_whose_start_the_kubelet_did_not_see_is_left_out() -> None:

@@ -5,7 +5,7 @@ Nodes whose kubelet tells the status of started pods late: from a pod's first co
 to the patch of `pods/status` with its address in the audit log, or the next patch where bodies are not logged; without
 an audit log by the kubelet's own `Observed pod startup duration`. It fires where the 95th percentile is above five
 seconds, or one pod above thirty. Severity is high from a minute on for one pod in twenty, medium from thirty seconds on
-for one pod, else low. Confidence is high where the kubelet says that its own rate limit made it wait, medium else.
+for one pod, else low. Confidence is high where the kubelet says that its own rate limit made it wait, medium with an audit log, low where its start-up lines alone tell.
 
 ## Why it matters
 Until then the pod has no address for anybody: Services do not send it traffic, and proxies such as kube2iam refuse it
@@ -76,7 +76,7 @@ def _finding(lags: Lags, seen: Hints, requests: pl.LazyFrame | None, settings: S
             f"{settings.p95_seconds:g} s late: 95th percentile {lags.p95:.1f} s, largest {lags.largest:.1f} s."
         ),
         severity=_severity(lags, settings),
-        confidence=Confidence.HIGH if seen.own_limit else Confidence.MEDIUM,
+        confidence=_confidence(lags, seen),
         confidence_reason=f"{lags.reason}; {seen.sentence}",
         start=lags.start,
         end=lags.end,
@@ -90,6 +90,13 @@ def _finding(lags: Lags, seen: Hints, requests: pl.LazyFrame | None, settings: S
         verify=verify(lags),
         stories=(26,),
     )
+
+
+def _confidence(lags: Lags, seen: Hints) -> Confidence:
+    if seen.own_limit:
+        return Confidence.HIGH
+    # One line of the kubelet about its own watch is one weak source.
+    return Confidence.MEDIUM if lags.audited or seen.server.height else Confidence.LOW
 
 
 def _severity(lags: Lags, settings: Settings) -> Severity:

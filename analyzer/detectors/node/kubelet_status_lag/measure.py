@@ -49,9 +49,13 @@ class Lags:
     @property
     def constant(self) -> bool:
         """Whether all are late by the same; a kubelet's own clock cannot differ from itself."""
-        audited = self.rows.filter(pl.col("basis") != "kubelet")
         least = float(self.rows["seconds"].item(-1))
-        return audited.height == self.pods >= SAME_LEAST and self.largest - least < SAME_SPREAD
+        return self.audited == self.pods >= SAME_LEAST and self.largest - least < SAME_SPREAD
+
+    @property
+    def audited(self) -> int:
+        """Pods of which the audit log tells."""
+        return self.rows.filter(pl.col("basis") != "kubelet").height
 
     @property
     def reason(self) -> str:

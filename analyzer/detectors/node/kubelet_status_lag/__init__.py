@@ -5,7 +5,8 @@ Nodes whose kubelet tells the status of started pods late: from a pod's first co
 to the patch of `pods/status` with its address in the audit log, or the next patch where bodies are not logged; without
 an audit log by the kubelet's own `Observed pod startup duration`. It fires where the 95th percentile is above five
 seconds, or one pod above thirty. Severity is high from a minute on for one pod in twenty, medium from thirty seconds on
-for one pod, else low. Confidence is high where the kubelet says that its own rate limit made it wait, medium with an audit log, low where its start-up lines alone tell.
+for one pod, else low. Confidence is high where the kubelet says that its own rate limit made it wait, medium with an
+audit log, low where its start-up lines alone tell.
 
 ## Why it matters
 Until then the pod has no address for anybody: Services do not send it traffic, and proxies such as kube2iam refuse it

@@ -17,7 +17,14 @@ from analyzer.frames.capture import (
 )
 from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
 from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, KLOG_LINES
-from analyzer.frames.node import CGROUP_CPU, KERNEL_MESSAGES, KUBE_EVENTS, METRIC_SAMPLES, RUNTIME_MESSAGES
+from analyzer.frames.node import (
+    CGROUP_CPU,
+    IAM_PROXY_MESSAGES,
+    KERNEL_MESSAGES,
+    KUBE_EVENTS,
+    METRIC_SAMPLES,
+    RUNTIME_MESSAGES,
+)
 
 TABLES: tuple[Table, ...] = (
     PACKETS,
@@ -38,6 +45,7 @@ TABLES: tuple[Table, ...] = (
     KLOG_LINES,
     KERNEL_MESSAGES,
     RUNTIME_MESSAGES,
+    IAM_PROXY_MESSAGES,
     KUBE_EVENTS,
     CGROUP_CPU,
     METRIC_SAMPLES,
@@ -55,6 +63,7 @@ __all__ = [
     "DNS_ANSWERS",
     "DNS_MESSAGES",
     "HTTP_MESSAGES",
+    "IAM_PROXY_MESSAGES",
     "ICMP_ERRORS",
     "KERNEL_MESSAGES",
     "KLOG_LINES",

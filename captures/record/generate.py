@@ -15,6 +15,8 @@ import dns_query_flood
 import dns_search_chain
 import dns_search_lookalikes
 import imds_credential_storm
+import imds_metadataproxy
+import kubelet_status_lag
 import outage
 import quiet
 
@@ -29,6 +31,8 @@ CASES: dict[str, Callable[[], None]] = {
             dns_search_chain,
             dns_search_lookalikes,
             imds_credential_storm,
+            imds_metadataproxy,
+            kubelet_status_lag,
         ),
         *(outage, quiet),
     )

@@ -15,11 +15,11 @@ logs, are not kept.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import polars as pl
 from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import Decoder
+from msgspec.structs import replace
 
 from analyzer.frames import IAM_PROXY_MESSAGES
 from analyzer.sources.audit.shape import Ahead

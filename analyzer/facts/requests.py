@@ -27,8 +27,8 @@ FAILED = 400
 TOO_MANY = 429
 
 BUDGET = "Cannot evict pod"
-"""How the refusal of an eviction by a PodDisruptionBudget begins (kubernetes `pkg/registry/core/pod/storage/eviction.go`,
-`createTooManyRequestsError`)."""
+"""How the refusal of an eviction by a PodDisruptionBudget begins (`createTooManyRequestsError` in kubernetes
+`pkg/registry/core/pod/storage/eviction.go`)."""
 
 SHUTTING_DOWN = "The apiserver is shutting down"
 """How a server that ends answers (apiserver `pkg/server/filters/with_retry_after.go`). The filter stands outside of the

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -115,7 +116,7 @@ def quiet_rates(requests: pl.LazyFrame, windows: Sequence[Window], least_seconds
     return counts.select("agent", (pl.col("n") / quiet).alias("rate"))
 
 
-def offenders(agents: pl.DataFrame, share: float) -> list[dict[str, object]]:
+def offenders(agents: pl.DataFrame, share: float) -> list[dict[str, Any]]:
     """The agents that were throttled and carry at least `share` of the load; else the heaviest throttled one."""
     throttled = agents.filter(pl.col("rejected") > 0)
     heavy = throttled.filter(pl.col("load") >= share)

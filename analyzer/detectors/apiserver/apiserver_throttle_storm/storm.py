@@ -1,0 +1,72 @@
+"""One storm put together: a finding for each of its offenders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from analyzer.detectors.apiserver.apiserver_throttle_storm import heartbeats, levels, retries
+from analyzer.detectors.apiserver.apiserver_throttle_storm.evidence import ROWS, evidence, impact
+from analyzer.detectors.apiserver.apiserver_throttle_storm.judge import confidence, severity
+from analyzer.detectors.apiserver.apiserver_throttle_storm.load import Window, offenders
+from analyzer.detectors.apiserver.apiserver_throttle_storm.observable import Sight
+from analyzer.detectors.apiserver.apiserver_throttle_storm.remedy import remedies, verify
+from analyzer.detectors.apiserver.apiserver_throttle_storm.saving import replays, saving, without_each
+from analyzer.detectors.apiserver.apiserver_throttle_storm.thresholds import Settings
+from analyzer.facts.audit_windows import short
+from analyzer.facts.contract import Frames
+from analyzer.frames import KLOG_LINES
+from analyzer.model import Finding
+
+
+def findings(
+    frames: Frames, requests: pl.LazyFrame, window: Window, agents: pl.DataFrame, seen: Sight, settings: Settings
+) -> Iterator[Finding]:
+    """The findings of one window. `agents` are those of `by_agent`; `seen` is what the log can show."""
+    accused = offenders(agents, settings.offender_share)
+    heavy = agents["agent"].head(ROWS).to_list()
+    models = replays(
+        requests,
+        window,
+        list(dict.fromkeys([*heavy, *(one["agent"] for one in accused)])),
+        settings.inflight_limit,
+    )
+    again = retries.retries(requests, window, settings.retry_within_seconds, settings.retry_after_seconds)
+    names = {agent: short(agent) for agent in agents["agent"].to_list()}
+    shared = (*retries.table(again, names), without_each({agent: models[agent] for agent in heavy}, names))
+    rejected, sent = int(agents["rejected"].sum()), int(agents["requests"].sum())
+    for offender in accused:
+        agent = offender["agent"]
+        hit = heartbeats.heartbeats(requests, window, agent)
+        sure, reason = confidence(offender["load"], settings.offender_share, frames.get(KLOG_LINES), window, seen)
+        more = (
+            *heartbeats.table(hit),
+            levels.table(levels.by_level(requests, window, agent, frames)),
+            *shared,
+        )
+        yield Finding(
+            detector="apiserver-throttle-storm",
+            subject=short(agent),
+            summary=(
+                f"{rejected:,} of {sent:,} requests were rejected with 429 in {window.seconds:.0f} s, "
+                f"{offender['rejected']:,} of them from {short(agent)}, which asked for {offender['load']:.0%} of the "
+                "load."
+            ),
+            severity=severity(window, agent, sent, settings.critical_share, hit.over),
+            confidence=sure,
+            confidence_reason=reason,
+            start=window.start,
+            end=window.end,
+            impact=impact(
+                agents, agent, settings.retry_after_seconds, (*retries.figures(again), *heartbeats.figures(hit))
+            ),
+            evidence=evidence(requests, window, agents, agent, more),
+            saving=saving(models[agent], short(agent)),
+            why="The server's limits on requests in flight were reached, so it rejected requests of all who share "
+            "them.",
+            refuted_by="A decision on the rejected requests, or a limit reached while this agent was silent.",
+            remedies=remedies(requests, window, agent),
+            verify=verify(window.rejected["source"][0], agent),
+            stories=(37,),
+        )

@@ -13,6 +13,7 @@ import audit_log_flood
 import dns_backend_blackhole
 import dns_query_flood
 import dns_search_chain
+import eviction_drain
 import imds_credential_storm
 import outage
 import quiet
@@ -28,7 +29,7 @@ CASES: dict[str, Callable[[], None]] = {
             dns_search_chain,
             imds_credential_storm,
         ),
-        *(outage, quiet),
+        *(eviction_drain, outage, quiet),
     )
 }
 

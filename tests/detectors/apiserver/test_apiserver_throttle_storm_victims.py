@@ -355,6 +355,18 @@ def test_an_older_cluster_is_given_the_fields_that_it_knows() -> None:
     assert "API is v1" not in finding.remedies[0].text
 
 
+# --- many storms ----------------------------------------------------------------------------------------------------
+
+
+def test_of_many_storms_the_largest_are_told_one_by_one() -> None:
+    storms = [asked(AGENT, every(0.5, 600 * i, 600 * i + 10 + i), code=429, cost=0) for i in range(5)]
+    found = run(DETECTOR, log(*storms), most_storms=3)
+    assert [finding.figure("rejected requests") for finding in found] == [24, 26, 28]
+    assert remarks(DETECTOR, log(*storms), most_storms=3) == [
+        "2 smaller storms with 42 rejected requests in all are not told one by one."
+    ]
+
+
 # --- the gate --------------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""What a storm did to others, and what the log can show of it at all."""
+"""What a storm did to others, and what looks like one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from analyzer.detector import NotObservable
 from analyzer.detectors.apiserver.apiserver_throttle_storm import DETECTOR
-from analyzer.detectors.apiserver.apiserver_throttle_storm.flowschema import flow_api
-from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, KLOG_LINES, Table
-from analyzer.model import Confidence, EvidenceTable, Finding, Severity
-from tests.build import frames_for, remarks, rows, run
+from analyzer.model import EvidenceTable, Finding, Severity
+from tests.build import remarks, rows, run
 from tests.detectors.apiserver.test_apiserver_throttle_storm import (
     AGENT,
     KUBELET,
@@ -45,9 +42,6 @@ def table(finding: Finding, caption: str) -> EvidenceTable:
 
 def captions(finding: Finding) -> str:
     return "\n".join(one.caption for one in finding.evidence.tables)
-
-
-# --- retries ---------------------------------------------------------------------------------------------------------
 
 
 def wish(*moments: float, served: float | None = None, **changed: Any) -> list[dict[str, Any]]:
@@ -93,9 +87,6 @@ def test_a_retry_that_does_not_wait_is_told() -> None:
 def test_a_retry_that_is_served_after_the_storm_counts() -> None:
     [finding] = run(DETECTOR, log(wish(*every(1, 300, 312), served=320)))
     assert finding.figure("seconds until retries were served") == 20
-
-
-# --- heartbeats ------------------------------------------------------------------------------------------------------
 
 
 def test_leases_that_were_not_renewed_in_time_make_it_critical() -> None:
@@ -151,9 +142,6 @@ def test_without_heartbeats_among_the_rejected_nothing_is_said_of_them() -> None
         finding.figure("rejected heartbeats and leader elections")
 
 
-# --- priority levels -------------------------------------------------------------------------------------------------
-
-
 def test_priority_levels_are_those_of_the_bootstrap_configuration_unless_logged() -> None:
     [finding] = run(DETECTOR, log(QUIET, STORM))
     assert table(finding, "Priority levels").rows == (
@@ -192,9 +180,6 @@ def test_waits_in_queues_are_told_where_annotations_have_them() -> None:
     assert table(finding, "Priority levels").rows[0][6:] == (1, 3.5)
 
 
-# --- the storm without each ------------------------------------------------------------------------------------------
-
-
 def test_the_storm_is_replayed_without_each_agent() -> None:
     [finding] = run(DETECTOR, log(QUIET, STORM))
     left = {row[0]: row[1] for row in table(finding, "without each").rows}
@@ -215,9 +200,6 @@ def test_two_that_filled_the_server_together_are_each_of_them_half_of_it() -> No
         # what the other wanted, rejected ones and all, is as much as was in flight
         assert finding.saving is not None
         assert (finding.saving.observed, finding.saving.modelled) == (60, 30)
-
-
-# --- look-alikes -----------------------------------------------------------------------------------------------------
 
 
 def test_silent_on_evictions_told_by_their_message_only() -> None:
@@ -253,133 +235,3 @@ def test_evictions_beside_a_storm_are_not_counted_in_it() -> None:
     [finding] = run(DETECTOR, log(QUIET, STORM, refused))
     assert finding.figure("rejected requests") == 122
     assert "30 evictions" in remarks(DETECTOR, log(QUIET, STORM, refused))[0]
-
-
-# --- what the log can show -------------------------------------------------------------------------------------------
-
-WRITER = OPERATOR | {"verb": "update"}
-
-
-def test_a_log_of_writes_only_is_not_observable_and_never_quiet() -> None:
-    """AKSAuditAdmin, Admin Activity of GKE, and policies with `level: None, verbs: [get, list, watch]`."""
-    with pytest.raises(NotObservable, match="no get, list or watch"):
-        run(DETECTOR, log(asked(WRITER, every(1, 0, 60))))
-
-
-def test_a_log_without_answers_is_not_observable() -> None:
-    received = [OPERATOR | {"time": i, "stage": "RequestReceived", "audit_id": f"r{i}"} for i in range(50)]
-    with pytest.raises(NotObservable, match="ResponseComplete"):
-        run(DETECTOR, {AUDIT_EVENTS: rows(AUDIT_EVENTS, *received)})
-
-
-def test_rejected_writes_in_a_log_of_writes_are_found_and_hardly_sure() -> None:
-    storm = asked(WRITER, every(0.5, 300, 330)) + asked(WRITER, every(0.25, 300.1, 330.1), code=429, cost=0)
-    [finding] = run(DETECTOR, log(storm))
-    assert finding.figure("rejected requests") == 120
-    assert finding.confidence is Confidence.LOW
-    assert "no get, list or watch" in finding.confidence_reason
-
-
-def test_a_few_rejected_writes_in_a_log_of_writes_say_that_reads_are_missing() -> None:
-    assert remarks(DETECTOR, log(asked(WRITER, every(1, 0, 60)), asked(WRITER, [7], code=429))) == [
-        "1 requests were rejected with 429 outside of any storm: too few for a finding.",
-        "Seen in part only: the log holds no get, list or watch, so who else read is not known.",
-    ]
-
-
-def test_without_decisions_in_the_log_it_is_less_sure() -> None:
-    bare = [event | {"decision": None} for event in QUIET + STORM]
-    [finding] = run(DETECTOR, log(bare))
-    assert finding.confidence is Confidence.MEDIUM
-    assert "no authorization decisions" in finding.confidence_reason
-
-
-# --- the remedy ------------------------------------------------------------------------------------------------------
-
-
-def test_several_accounts_of_the_offender_are_caged_together() -> None:
-    second = [event | {"user": "system:serviceaccount:ops:agent"} for event in BARE[:40]]
-    [finding] = run(DETECTOR, log(BARE[40:], second))
-    snippet = finding.remedies[0].snippet
-    assert 'serviceAccount: {namespace: "datadog", name: "datadog-agent"}' in snippet
-    assert 'serviceAccount: {namespace: "ops", name: "agent"}' in snippet
-
-
-def test_paths_that_are_no_resources_are_caged_by_rules_of_their_own() -> None:
-    paths = AGENT | {"resource": None, "api_group": None, "verb": "get"}
-    storm = [
-        event | {"path": path}
-        for event in asked(paths, every(0.5, 300, 330), code=429, cost=0)
-        for path in ("/metrics", "/apis/apps/v1")
-    ]
-    [finding] = run(DETECTOR, log(storm))
-    snippet = finding.remedies[0].snippet
-    assert 'nonResourceURLs: ["/apis/*", "/metrics"]' in snippet
-    assert "resourceRules" not in snippet
-
-
-@pytest.mark.parametrize(
-    "who", [KUBELET, {"agent": "kube-controller-manager", "user": "system:serviceaccount:kube-system:job-controller"}]
-)
-def test_kubelets_and_controllers_are_not_caged(who: dict[str, Any]) -> None:
-    [finding] = run(DETECTOR, log(asked(OPERATOR | who, every(1, 300, 330), code=429, cost=0)))
-    assert finding.remedies[0].snippet == ""
-    assert "do not cage it" in finding.remedies[0].text
-
-
-@pytest.mark.parametrize(
-    ("agents", "api", "known"),
-    [
-        (["kube-apiserver/v1.36.2 (linux/amd64) kubernetes/98b3519"], "v1", True),
-        (["kube-scheduler/v1.28.9 (linux/amd64)"], "v1beta3", True),
-        (["kube-controller-manager/v1.25.16-eks-1"], "v1beta2", True),
-        (["kube-scheduler/v1.20.2"], "v1beta1", True),
-        (["kube-scheduler/v1.16.0"], "v1", False),
-        (["kubelet/v1.20.2", None], "v1", False),
-    ],
-)
-def test_the_version_of_the_api_is_that_of_the_control_plane(agents: list[str | None], api: str, known: bool) -> None:
-    done = {"stage": "ResponseComplete", "code": 200}
-    events = [done | {"user_agent": one, "agent": (one or "").split("/")[0], "audit_id": str(one)} for one in agents]
-    requests = frames_for([AUDIT_REQUESTS], {AUDIT_EVENTS: rows(AUDIT_EVENTS, *events)})[AUDIT_REQUESTS]
-    assert flow_api(requests) == (api, known)
-
-
-def test_an_older_cluster_is_given_the_fields_that_it_knows() -> None:
-    scheduler = OPERATOR | {"agent": "kube-scheduler", "user_agent": "kube-scheduler/v1.23.1 (linux/amd64)"}
-    [finding] = run(DETECTOR, log(BARE, asked(scheduler, [10])))
-    snippet = finding.remedies[0].snippet
-    assert "flowcontrol.apiserver.k8s.io/v1beta2" in snippet
-    assert "assuredConcurrencyShares: 5" in snippet
-    assert "lendable" not in snippet
-    assert "API is v1" not in finding.remedies[0].text
-
-
-# --- many storms ----------------------------------------------------------------------------------------------------
-
-
-def test_of_many_storms_the_largest_are_told_one_by_one() -> None:
-    storms = [asked(AGENT, every(0.5, 600 * i, 600 * i + 10 + i), code=429, cost=0) for i in range(5)]
-    found = run(DETECTOR, log(*storms), most_storms=3)
-    assert [finding.figure("rejected requests") for finding in found] == [24, 26, 28]
-    assert remarks(DETECTOR, log(*storms), most_storms=3) == [
-        "2 smaller storms with 42 rejected requests in all are not told one by one."
-    ]
-
-
-# --- the gate --------------------------------------------------------------------------------------------------------
-
-
-def test_silent_when_the_evidence_is_taken_away() -> None:
-    served = [event | ({"code": 200, "decision": "allow"} if event["code"] == 429 else {}) for event in STORM]
-    assert run(DETECTOR, log(QUIET, served)) == []
-
-
-def test_five_hundred_unrelated_requests_change_nothing() -> None:
-    """They come after the storm, of an agent that is as busy before it."""
-    other = OPERATOR | {"agent": "gitops", "user": "system:serviceaccount:ops:gitops"}
-    [alone] = run(DETECTOR, log(QUIET, STORM))
-    [beside] = run(DETECTOR, log(QUIET, STORM, asked(other, every(0.5, 400, 600)), asked(other, every(2, 0, 200))))
-    assert beside.impact == alone.impact
-    assert (beside.subject, beside.severity, beside.summary) == (alone.subject, alone.severity, alone.summary)
-    assert beside.saving == alone.saving

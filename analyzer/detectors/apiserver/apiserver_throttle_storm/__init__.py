@@ -11,7 +11,7 @@ heartbeats and leader elections that were hit with their longest time without a 
 each agent. Severity is high where heartbeats of nodes, leases or the control plane were rejected too, or half of all
 requests; critical where those are a tenth of all rejections or a lease ran out; low where nobody but the sender was
 hit, with less than a tenth of all requests; else medium. Confidence is high where the sender carries half of the load,
-medium from a fifth on, low below, and low where the log holds no reads or no decisions.
+medium from a fifth on, low below; at most medium where the log holds no decisions, and low where it holds no reads.
 
 ## Why it matters
 A rejected client waits at least `Retry-After` (1 s) and asks again, client-go up to ten times; heartbeats and leader

@@ -57,16 +57,17 @@ def findings(requests: pl.LazyFrame, window: Window, agents: pl.DataFrame, log: 
     )
     again = retries.retries(requests, window, settings.retry_within_seconds, settings.retry_after_seconds)
     names = {agent: short(agent) for agent in agents["agent"].to_list()}
-    shared = (*retries.table(again, names), without_each({agent: models[agent] for agent in heavy}, names))
+    replayed = without_each({agent: models[agent] for agent in heavy}, names)
     rejected, sent = int(agents["rejected"].sum()), int(agents["requests"].sum())
     for offender in accused:
         agent = offender["agent"]
         hit = heartbeats.heartbeats(requests, window, agent)
         sure, reason = confidence(offender["load"], settings.offender_share, log.told, window, log.seen)
         more = (
+            replayed,
             *heartbeats.table(hit),
             levels.table(levels.by_level(requests, window, agent, log.levels)),
-            *shared,
+            *retries.table(again, names),
         )
         yield Finding(
             detector="apiserver-throttle-storm",

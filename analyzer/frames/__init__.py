@@ -4,7 +4,7 @@ Every table has `time`, `source` and `number`, so that each row can be quoted. R
 lower case without the final dot, codes are text, addresses are canonical text. Nobody normalises again.
 """
 
-from analyzer.frames.audit import AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS
+from analyzer.frames.audit import AUDIT_ADDRESSES, AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS
 from analyzer.frames.capture import (
     DNS_ANSWERS,
     DNS_MESSAGES,
@@ -34,6 +34,7 @@ TABLES: tuple[Table, ...] = (
     AUDIT_EVENTS,
     AUDIT_ANNOTATIONS,
     AUDIT_OBJECTS,
+    AUDIT_ADDRESSES,
     KLOG_LINES,
     KERNEL_MESSAGES,
     RUNTIME_MESSAGES,
@@ -43,6 +44,7 @@ TABLES: tuple[Table, ...] = (
 )
 
 __all__ = [
+    "AUDIT_ADDRESSES",
     "AUDIT_ANNOTATIONS",
     "AUDIT_EVENTS",
     "AUDIT_OBJECTS",

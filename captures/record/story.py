@@ -10,8 +10,8 @@ from cluster import rfc3339
 
 HOME = Path(__file__).resolve().parent.parent
 DETECTORS = (
-    *("dns-search-chain", "dns-query-flood", "dns-client-timeout", "dns-backend-blackhole", "imds-credential-storm"),
-    *("apiserver-throttle-storm", "audit-log-flood"),
+    *("dns-search-chain", "dns-query-flood", "dns-client-timeout", "dns-backend-blackhole", "dns-upstream-throttle"),
+    *("imds-credential-storm", "apiserver-throttle-storm", "audit-log-flood"),
 )
 
 

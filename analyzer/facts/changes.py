@@ -1,51 +1,16 @@
-"""The change ledger: who wrote what to the cluster, and when."""
+"""Of the change ledger what somebody wanted: writes by other than the control plane, for the account of an incident."""
 
 from __future__ import annotations
 
 import polars as pl
 
+from analyzer.facts.change_ledger import CHANGE_LEDGER
 from analyzer.facts.contract import Fact, Frames
-from analyzer.frames import AUDIT_EVENTS, Col, Table
+from analyzer.frames import Col, Table
 from analyzer.frames.contract import PLACE
 
-WRITES = ("create", "update", "patch", "delete", "deletecollection")
-
-WATCHED = (
-    "deployments",
-    "daemonsets",
-    "statefulsets",
-    "replicasets",
-    "jobs",
-    "cronjobs",
-    "configmaps",
-    "services",
-    "nodes",
-    "namespaces",
-    "horizontalpodautoscalers",
-    "mutatingwebhookconfigurations",
-    "validatingwebhookconfigurations",
-    "validatingadmissionpolicies",
-    "validatingadmissionpolicybindings",
-    "flowschemas",
-    "prioritylevelconfigurations",
-    "clusterroles",
-    "clusterrolebindings",
-    "roles",
-    "rolebindings",
-    "serviceaccounts",
-    "customresourcedefinitions",
-    "resourcequotas",
-    "networkpolicies",
-    "poddisruptionbudgets",
-    "ingresses",
-)
-"""Objects whose change can start an incident. Secrets are left out on purpose: their names alone may tell too much."""
-
-ROUTINE = (
-    r"^(system:(kube-|node:|apiserver|serviceaccount:kube-system:|volume-scheduler|masters)"
-    r"|eks:|aksService|masterclient)"
-)
-"""Actors that write all day: the control plane, kubelets and the controllers of kube-system."""
+ALWAYS_BUSY = ("pods",)
+"""Resources of the ledger that come and go by themselves: what their owners do is told by the owners."""
 
 _TABLE = Table(
     "changes",
@@ -63,21 +28,18 @@ _TABLE = Table(
 
 
 def _derive(frames: Frames) -> pl.LazyFrame:
-    resource = pl.col("resource")
+    part = pl.col("subresource")
     return (
-        frames[AUDIT_EVENTS]
+        frames[CHANGE_LEDGER]
         .filter(
-            pl.col("stage") == "ResponseComplete",
-            pl.col("verb").is_in(WRITES),
-            resource.is_in(WATCHED),
-            pl.col("code").is_between(200, 299),
-            pl.col("subresource").is_null() | (pl.col("subresource") == "scale"),
-            ~pl.col("user").fill_null("").str.contains(ROUTINE),
+            ~pl.col("routine"),
+            ~pl.col("resource").is_in(ALWAYS_BUSY),
+            part.is_null() | (part == "scale").fill_null(True),
         )
-        .with_columns(actor="user", resource=pl.concat_str(resource, "subresource", separator="/", ignore_nulls=True))
+        .with_columns(pl.concat_str("resource", "subresource", separator="/", ignore_nulls=True).alias("resource"))
         .select(list(_TABLE.schema))
         .sort("time", "source", "number")
     )
 
 
-CHANGES = Fact(table=_TABLE, needs_any=((AUDIT_EVENTS,),), derive=_derive)
+CHANGES = Fact(table=_TABLE, needs_any=((CHANGE_LEDGER,),), derive=_derive)

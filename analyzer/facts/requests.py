@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from analyzer.facts.callers import caller
 from analyzer.facts.contract import Fact, Frames
+from analyzer.facts.uri_classes import uri_class
 from analyzer.frames import AUDIT_EVENTS, Col, Table
 from analyzer.frames.contract import PLACE, TIME
 
@@ -24,6 +26,14 @@ LONG_RUNNING = ("exec", "attach", "portforward", "proxy")
 FAILED = 400
 TOO_MANY = 429
 
+BUDGET = "Cannot evict pod"
+"""How the refusal of an eviction by a PodDisruptionBudget begins (`createTooManyRequestsError` in kubernetes
+`pkg/registry/core/pod/storage/eviction.go`)."""
+
+SHUTTING_DOWN = "The apiserver is shutting down"
+"""How a server that ends answers (apiserver `pkg/server/filters/with_retry_after.go`). The filter stands outside of the
+audit log of that server; what is passed on to an aggregated one may tell of it."""
+
 _KEPT = tuple(
     col
     for col in AUDIT_EVENTS.cols
@@ -32,7 +42,7 @@ _KEPT = tuple(
         *("audit_id", "stage", "verb", "uri", "user", "user_agent", "agent", "source_ip", "api_group", "resource"),
         *("subresource", "namespace", "name", "code", "reason", "message", "decision", "latency_etcd_seconds"),
         *("latency_queue_seconds", "caller_pod", "caller_node", "path", "controller", "impersonated_user", "node"),
-        *("service_account_namespace", "service_account"),
+        *("service_account_namespace", "service_account", "level", "request_body_bytes", "response_body_bytes"),
     }
 )
 
@@ -43,6 +53,17 @@ _TABLE = Table(
         *PLACE,
         Col("end_time", TIME, "When the last stage was reached; null if unknown. `time` is when it was received."),
         *_KEPT,
+        Col(
+            "caller",
+            pl.String(),
+            "What kind of caller it is: node (a kubelet), control plane, service account, anonymous or user.",
+        ),
+        Col("client_node", pl.String(), "Node that the caller runs on: its own name, or that of its token; else null."),
+        Col(
+            "uri_class",
+            pl.String(),
+            "Path of the URI with `*` for version, namespace and name; of other paths what is theirs by definition.",
+        ),
         Col("long_running", pl.Boolean(), "Watch, exec, attach, port-forward, proxy or a followed log."),
         Col(
             "open",
@@ -54,7 +75,7 @@ _TABLE = Table(
             "throttled",
             pl.Boolean(),
             "Answered 429 by the server's own limits, which act before authorization: evictions refused by a "
-            "PodDisruptionBudget have a decision and are not meant.",
+            "PodDisruptionBudget and refusals of a server that shuts down are not meant.",
         ),
     ),
 )
@@ -99,14 +120,29 @@ def _derive(frames: Frames) -> pl.LazyFrame:
         .with_columns(
             pl.col("stage_time").alias("end_time"),
             pl.when((seconds >= 0) & ~pl.col("long_running") & ~pl.col("open")).then(seconds).alias("latency_seconds"),
-            (
-                (pl.col("code") == TOO_MANY).fill_null(False)
-                & pl.col("decision").is_null()
-                & (pl.col("subresource") != "eviction").fill_null(True)
-            ).alias("throttled"),
+            _throttled().alias("throttled"),
+            caller().alias("caller"),
+            pl.coalesce("node", "caller_node").alias("client_node"),
+            uri_class().alias("uri_class"),
         )
         .select(_TABLE.schema.names())
         .sort(order)
+    )
+
+
+def said(*beginnings: str) -> pl.Expr:
+    """Whether the message of the answer begins with one of these."""
+    message = pl.col("message")
+    return pl.any_horizontal(message.str.starts_with(text) for text in beginnings).fill_null(False)
+
+
+def _throttled() -> pl.Expr:
+    """Whether the server's own limits rejected it: they act before authorization, so that there is no decision."""
+    return (
+        (pl.col("code") == TOO_MANY).fill_null(False)
+        & pl.col("decision").is_null()
+        & (pl.col("subresource") != "eviction").fill_null(True)
+        & ~said(BUDGET, SHUTTING_DOWN)
     )
 
 

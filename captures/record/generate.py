@@ -14,6 +14,7 @@ import dns_backend_blackhole
 import dns_query_flood
 import dns_search_chain
 import dns_search_lookalikes
+import eviction_drain
 import imds_credential_storm
 import imds_metadataproxy
 import kubelet_status_lag
@@ -34,7 +35,7 @@ CASES: dict[str, Callable[[], None]] = {
             imds_metadataproxy,
             kubelet_status_lag,
         ),
-        *(outage, quiet),
+        *(eviction_drain, outage, quiet),
     )
 }
 

@@ -13,8 +13,8 @@ ROWS = 15
 SERIES_STEP = 10
 
 
-def impact(agents: pl.DataFrame, agent: str, retry_after: float) -> tuple[Figure, ...]:
-    """The figures of a storm; each request once."""
+def impact(agents: pl.DataFrame, agent: str, retry_after: float, more: tuple[Figure, ...]) -> tuple[Figure, ...]:
+    """The figures of a storm; each request once. `more` stands behind them."""
     rejected, requests = int(agents["rejected"].sum()), int(agents["requests"].sum())
     own, clients = agents.filter(pl.col("agent") == agent).select("rejected", "clients").row(0)
     figures = (
@@ -25,18 +25,23 @@ def impact(agents: pl.DataFrame, agent: str, retry_after: float) -> tuple[Figure
         ("least seconds of waiting", rejected * retry_after, "seconds"),
         ("requests meanwhile", requests, "requests"),
     )
-    return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures)
+    return (*(Figure(name=name, value=value, unit=unit) for name, value, unit in figures), *more)
 
 
-def evidence(requests: pl.LazyFrame, window: Window, agents: pl.DataFrame, agent: str) -> Evidence:
-    """The offender's rejected requests (first, one of the worst second, last, some between), who else, and when."""
+def evidence(
+    requests: pl.LazyFrame, window: Window, agents: pl.DataFrame, agent: str, more: tuple[EvidenceTable, ...]
+) -> Evidence:
+    """The offender's rejected requests (first, one of the worst second, last, some between), who else, and when.
+
+    `more` are tables that stand behind these.
+    """
     own = window.rejected.with_columns(AGENT).filter(pl.col("agent") == agent)
     second = own["time"].dt.truncate("1s")
     worst = second.to_frame("second").with_row_index().group_by("second").agg(pl.len(), pl.col("index").min())
     top = worst.sort(["len", "second"], descending=[True, False])["index"][0]
     return Evidence(
         records=records(own, int(top)),
-        tables=(_agents(agents), _sent(requests, window, agent), *_others(window, agent)),
+        tables=(_agents(agents), _sent(requests, window, agent), *_others(window, agent), *more),
         series=(_series(window),),
     )
 
@@ -113,6 +118,7 @@ def _others(window: Window, agent: str) -> tuple[EvidenceTable, ...]:
             Column(name="resource"),
             Column(name="rejected", unit="requests"),
             Column(name="seconds into the storm", unit="seconds"),
+            Column(name="priority level by default"),
         ),
         rows=tuple(
             (
@@ -122,6 +128,7 @@ def _others(window: Window, agent: str) -> tuple[EvidenceTable, ...]:
                 row["resource"],
                 row["rejected"],
                 round((row["first"] - window.start).total_seconds(), 3),
+                level(row["user"], row["resource"])[1],
             )
             for row in rows.rows(named=True)
         ),

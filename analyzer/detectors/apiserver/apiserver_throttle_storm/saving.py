@@ -1,21 +1,26 @@
-"""The storm without its offender: requests in flight by Little's law, second by second, against the server's limit."""
+"""The storm without one agent: requests in flight by Little's law, second by second, against the server's limit."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analyzer.detectors.apiserver.apiserver_throttle_storm.load import AGENT, Window
-from analyzer.model import Saving
+from analyzer.detectors.apiserver.apiserver_throttle_storm.flight import occupancy
+from analyzer.detectors.apiserver.apiserver_throttle_storm.load import AGENT, LEAST_COST, Window
+from analyzer.model import Column, EvidenceTable, Saving
+
+BURST = 10.0
+"""Most by which the peak of a second is taken to be above its mean (engineering default)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """`limit` requests in flight were possible; without the offender at most `peak` would have been wanted."""
+    """`limit` requests in flight were possible; without the agent at most `peak` would have been wanted."""
 
     observed: int
     modelled: int
@@ -27,61 +32,93 @@ class Replay:
     def verdict(self) -> str:
         if self.modelled == 0:
             return f"in flight would have stayed at {self.peak:.3g} or below, under {self.limit:.3g}: no storm"
-        return f"in flight would have reached {self.peak:.3g} against {self.limit:.3g}: part of the storm would remain"
+        return f"up to {self.peak:.3g} of {self.limit:.3g} would have been wanted: part of the storm would remain"
 
 
-def replay(requests: pl.LazyFrame, window: Window, agent: str, limit: float) -> Replay:
-    """What would have been rejected had `agent` sent nothing.
+def replays(requests: pl.LazyFrame, window: Window, agents: Sequence[str], limit: float) -> dict[str, Replay]:
+    """What would have been rejected had each of `agents`, taken alone, sent nothing.
 
-    In flight is the time that served requests spent in each second (Little's law: rate times mean time). Where `limit`
-    is 0 it is taken from the log: the most that was in flight in any second in which requests were rejected, for so
-    many the server did hold. On a recorded server with --max-requests-inflight=8 this gives 8.1.
+    In flight is the time that served requests spent in each second (Little's law: rate times mean time), those that
+    came before the window among them; a rejected request would have taken what those of its kind took.
+
+    A second's mean is less than its peak, at which the server rejects. So without a `limit` a second stays full if as
+    much would have been wanted in it as was in flight: its peaks are taken to be as much above its mean as they were,
+    but not more than BURST times.
+    The limit is then the most that was in flight in any second with rejections, for so many the server did hold: on a
+    recorded server with --max-requests-inflight=8 this gives 8.6.
     """
-    inside = requests.filter(window.rows).with_columns(AGENT.eq(agent).alias("mine"))
-    rows = inside.select(
-        (pl.col("time") - window.start).dt.total_microseconds().alias("at") / 1e6,
-        pl.col("latency_seconds").fill_null(0.0).clip(lower_bound=0.0).alias("took"),
-        "throttled",
-        "mine",
-    ).collect()
+    rows = _rows(requests, window)
     edges = np.arange(math.floor(window.seconds) + 2, dtype=np.float64)
-    served, others = rows.filter(~pl.col("throttled")), rows.filter(~pl.col("throttled"), ~pl.col("mine"))
-    flight, flight_of_others = occupancy(served, edges), occupancy(others, edges)
-    rejected = _counts(rows.filter("throttled"), edges)
-    rejected_of_others = _counts(rows.filter(pl.col("throttled"), ~pl.col("mine")), edges)
-    estimated = limit <= 0
-    if estimated:
-        limit = float(flight[rejected > 0].max(initial=0.0))
-    mean = float(others["took"].mean() or 0.0)  # type: ignore[arg-type]
-    wanted = flight_of_others + rejected_of_others * mean
-    full = (wanted >= limit) & (rejected_of_others > 0)
-    return Replay(
-        observed=int(rejected.sum()),
-        modelled=int(rejected_of_others[full].sum()),
-        limit=limit,
-        peak=float(wanted.max(initial=0.0)),
-        estimated=estimated,
+    flight, rejected, cost = _measured(rows, edges)
+    most = float(flight[rejected > 0].max(initial=0.0))
+    full = np.full_like(flight, limit) if limit > 0 else flight.clip(min=most / BURST)
+    found = {}
+    for agent in agents:
+        own_flight, own_rejected, own_cost = _measured(rows.filter(pl.col("agent") == agent), edges)
+        left = rejected - own_rejected
+        wanted = (flight - own_flight + cost - own_cost).clip(min=0.0)
+        # sums of the same times in another order differ in the last digits
+        stays = (left > 0) & (wanted >= full * (1 - LEAST_COST))
+        found[agent] = Replay(
+            observed=int(rejected.sum()),
+            modelled=int(left[stays].sum()),
+            limit=limit if limit > 0 else most,
+            peak=float(wanted.max(initial=0.0)),
+            estimated=limit <= 0,
+        )
+    return found
+
+
+def _rows(requests: pl.LazyFrame, window: Window) -> pl.DataFrame:
+    """What was in flight in the window, or rejected in it: agent, at, took (seconds), throttled, cost (seconds)."""
+    took = pl.col("took").filter(~pl.col("throttled")).mean()
+    kind = ["verb", "resource"]
+    return (
+        requests.filter(pl.col("time") <= window.end, pl.coalesce("end_time", "time") >= window.start)
+        .select(
+            AGENT,
+            *kind,
+            (pl.col("time") - window.start).dt.total_microseconds().alias("at") / 1e6,
+            pl.col("latency_seconds").fill_null(0.0).clip(lower_bound=0.0).alias("took"),
+            "throttled",
+        )
+        # a rejected request from before the window is none of its own
+        .filter(~pl.col("throttled") | (pl.col("at") >= 0))
+        .sort("at", "took")
+        .with_columns(
+            pl.coalesce(took.over("agent", *kind), took.over(kind), took, pl.lit(LEAST_COST))
+            .clip(lower_bound=LEAST_COST)
+            .alias("cost")
+        )
+        .collect()
     )
 
 
-def occupancy(requests: pl.DataFrame, edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean number of requests in flight between neighbouring edges, from columns at and took (seconds)."""
-    starts = np.sort(requests["at"].to_numpy())
-    ends = np.sort((requests["at"] + requests["took"]).to_numpy())
-    spent = _passed(starts, edges) - _passed(ends, edges)
-    return np.diff(spent) / np.diff(edges)
+def _measured(
+    rows: pl.DataFrame, edges: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    """In flight, rejected, and what the rejected would have had in flight, second by second."""
+    served, refused = rows.filter(~pl.col("throttled")), rows.filter("throttled")
+    at = refused["at"].to_numpy()
+    cost: NDArray[np.float64] = np.histogram(at, edges, weights=refused["cost"].to_numpy())[0]
+    return occupancy(served, edges), np.histogram(at, edges)[0], cost
 
 
-def _passed(moments: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum of the time since each moment, at each edge."""
-    before = np.searchsorted(moments, edges)
-    sums: NDArray[np.float64] = np.concatenate([[0.0], np.cumsum(moments)])
-    passed: NDArray[np.float64] = before * edges - sums[before]
-    return passed
-
-
-def _counts(requests: pl.DataFrame, edges: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.histogram(requests["at"].to_numpy(), edges)[0]
+def without_each(models: dict[str, Replay], names: dict[str, str]) -> EvidenceTable:
+    """The replays beside each other: whose absence would have made a difference."""
+    return EvidenceTable(
+        caption="The storm replayed without each of these agents, one at a time",
+        columns=(
+            Column(name="without"),
+            Column(name="rejected requests left", unit="requests"),
+            Column(name="most in flight", unit="requests"),
+            Column(name="limit", unit="requests"),
+        ),
+        rows=tuple(
+            (names[agent], model.modelled, round(model.peak, 3), round(model.limit, 3))
+            for agent, model in models.items()
+        ),
+    )
 
 
 def saving(model: Replay, agent: str) -> Saving:
@@ -98,8 +135,8 @@ def saving(model: Replay, agent: str) -> Saving:
         unit="rejected requests",
         assumption=(
             f"Without {agent} {model.verdict}; {source} ({model.limit:.3g}). Others would have sent the same requests, "
-            "and those of theirs that were rejected would have taken their mean latency."
+            "and those of theirs that were rejected would have taken the mean latency of their kind."
         ),
         formula="in flight = time that served requests spent in each second (Little's law); rejected "
-        "requests of others count in those seconds only in which they alone reach the limit",
+        "requests of others count in those seconds only in which they alone would have filled the server as it was",
     )

@@ -270,3 +270,23 @@ def test_clients_are_listed_by_their_failures() -> None:
     other = lost(REUSED[:2], CHANGE, client="10.0.0.8")
     [finding] = run(DETECTOR, seen(*INCIDENT, other))
     assert finding.evidence.tables[1].rows == ((POD, 8, 16, NAME), ("10.0.0.8", 2, 4, NAME))
+
+
+def test_silent_on_queries_that_reached_their_server_and_failed_behind_it() -> None:
+    """CoreDNS hands them on to an upstream that answers nothing: the pod's queries are in the capture too."""
+    pod, upstream = "10.244.1.9", "10.0.12.2"
+    # Asked for under names of their own, so that what is handed on can be told from one another.
+    failed = [
+        row | {"name": f"{row['src_port']}.example.com"} for row in lost(range(40000, 40008), CHANGE, every=30, tries=2)
+    ]
+    handed_on = [
+        row
+        for one in failed
+        for row in exchange(one["time"] + 0.0005, one["name"], None, client=pod, server=upstream, port=33000)
+    ]
+    known = [row for i in range(20) for row in exchange(i, f"{i}.example.net", "NOERROR", client=pod, server=upstream)]
+    served = [row for i in range(20) for row in exchange(i - 0.0005, f"{i}.example.net", "NOERROR", after=0.003)]
+    given = seen(failed, handed_on, known, served)
+    assert not run(DETECTOR, given)
+    assert "16 queries that clients were not answered had reached their server" in " ".join(remarks(DETECTOR, given))
+    assert run(DETECTOR, seen(failed, known, served)), "without what was handed on they went into a hole"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+import admission_denial_loop
 import apiserver_throttle_storm
 import audit_log_flood
 import dns_backend_blackhole
@@ -21,6 +22,7 @@ CASES: dict[str, Callable[[], None]] = {
     module.NAME: module.main
     for module in (
         *(
+            admission_denial_loop,
             apiserver_throttle_storm,
             audit_log_flood,
             dns_backend_blackhole,

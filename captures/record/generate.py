@@ -17,6 +17,7 @@ import dns_search_chain
 import imds_credential_storm
 import outage
 import quiet
+import unschedulable_backlog
 
 CASES: dict[str, Callable[[], None]] = {
     module.NAME: module.main
@@ -29,6 +30,7 @@ CASES: dict[str, Callable[[], None]] = {
             dns_query_flood,
             dns_search_chain,
             imds_credential_storm,
+            unschedulable_backlog,
         ),
         *(outage, quiet),
     )

@@ -17,6 +17,8 @@ import dns_search_chain
 import imds_credential_storm
 import outage
 import quiet
+import quiet_workloads
+import replica_collapse
 import unschedulable_backlog
 
 CASES: dict[str, Callable[[], None]] = {
@@ -30,9 +32,10 @@ CASES: dict[str, Callable[[], None]] = {
             dns_query_flood,
             dns_search_chain,
             imds_credential_storm,
+            replica_collapse,
             unschedulable_backlog,
         ),
-        *(outage, quiet),
+        *(outage, quiet, quiet_workloads),
     )
 }
 

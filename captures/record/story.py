@@ -11,7 +11,13 @@ from cluster import rfc3339
 HOME = Path(__file__).resolve().parent.parent
 DETECTORS = (
     *("dns-search-chain", "dns-query-flood", "dns-client-timeout", "dns-backend-blackhole", "imds-credential-storm"),
-    *("apiserver-throttle-storm", "audit-log-flood", "admission-denial-loop", "unschedulable-backlog"),
+    *(
+        "apiserver-throttle-storm",
+        "audit-log-flood",
+        "admission-denial-loop",
+        "unschedulable-backlog",
+        "replica-collapse",
+    ),
 )
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from audit import Actor, Call, Json, ref
 from cluster import new_uid, rfc3339, suffix
-from controlplane import ControlPlane
+from controlplane import MASTER, ControlPlane
 from wire import SECOND
 
 
@@ -165,3 +165,105 @@ class Maker:
             return call
         known = {key: getattr(call, key) for key in ("actor", "verb", "target", "code", "status", "took")}
         return Call(**known, level="RequestResponse" if response else level, request=request, response=response)
+
+
+@dataclass
+class Scaled:
+    """A Deployment whose replicas are written: by a person, a pipeline or its autoscaler, with the pods that follow."""
+
+    plane: ControlPlane
+    events: Events
+    rng: random.Random
+    namespace: str
+    name: str
+    replicaset: str
+    pods: list[str] = field(default_factory=list)
+    deleted: list[int] = field(default_factory=list)
+    """When each pod was deleted."""
+
+    def __post_init__(self) -> None:
+        self.autoscaler = self.plane.actors.controller("horizontal-pod-autoscaler", MASTER)
+
+    def grow(self, count: int) -> None:
+        self.pods += [f"{self.replicaset}-{suffix(self.rng, 5)}" for _ in range(count)]
+
+    def body(self, replicas: int | None) -> Json:
+        """The Deployment as it is written: `replicas` None takes the field away, as a patch does."""
+        labels = {"app": self.name}
+        spec: Json = {"replicas": replicas, "selector": {"matchLabels": labels}}
+        return {"metadata": {"name": self.name, "namespace": self.namespace}, "spec": spec}
+
+    def scale(self, at: int, actor: Actor, replicas: int) -> None:
+        """The subresource scale is written: by its autoscaler, or by kubectl scale."""
+        body: Json = {
+            "metadata": {"name": self.name},
+            "spec": {"replicas": replicas},
+            "status": {"replicas": len(self.pods)},
+        }
+        target = ref("deployments", self.namespace, self.name, group="apps", sub="scale")
+        self._write(at, actor, "update" if actor is self.autoscaler else "patch", target, body, body)
+        if actor is self.autoscaler:
+            reason = "cpu resource utilization (percentage of request) above target"
+            text = f"New size: {replicas}; reason: {reason}"
+            self.events.tell(
+                at + 9000,
+                "HorizontalPodAutoscaler",
+                self.namespace,
+                self.name,
+                "SuccessfulRescale",
+                text,
+                "horizontal-pod-autoscaler",
+            )
+        self.follow(at + 60_000, replicas)
+
+    def apply(self, at: int, actor: Actor, replicas: int | None, stored: int) -> None:
+        """The Deployment is patched by kubectl apply; the server stores so many replicas."""
+        target = ref("deployments", self.namespace, self.name, group="apps")
+        self._write(at, actor, "patch", target, self.body(replicas), self.body(stored))
+        self.follow(at + 60_000, stored)
+
+    def _write(self, at: int, actor: Actor, verb: str, target: Json, request: Json, response: Json) -> None:
+        call = Call(
+            actor=actor,
+            verb=verb,
+            target=target,
+            took=7000,
+            level="RequestResponse",
+            request=request,
+            response=response,
+        )
+        self.plane.log.add(at, call)
+
+    def follow(self, at: int, replicas: int) -> None:
+        """The ReplicaSet is scaled, and pods are made or deleted, ten a second."""
+        had = len(self.pods)
+        if had == replicas:
+            return
+        way = "up" if replicas > had else "down"
+        text = f"Scaled {way} replica set {self.replicaset} from {had} to {replicas}"
+        self.events.tell(
+            at, "Deployment", self.namespace, self.name, "ScalingReplicaSet", text, "deployment-controller"
+        )
+        actor = self.plane.replicas
+        for number in range(abs(replicas - had)):
+            when = at + 30_000 + number * 100_000
+            if way == "down":
+                target = ref("pods", self.namespace, self.pods.pop())
+                self.plane.log.add(when, Call(actor=actor, verb="delete", target=target, took=4000))
+                self.deleted.append(when)
+                continue
+            self.grow(1)
+            body = pod_body(self.namespace, self.replicaset, "ReplicaSet", "registry.example.com/app:1")
+            answer = body | {"metadata": body["metadata"] | {"name": self.pods[-1]}}
+            target = ref("pods", self.namespace)
+            call = Call(
+                actor=actor,
+                verb="create",
+                target=target,
+                code=201,
+                took=5000,
+                level="RequestResponse",
+                request=body,
+                response=answer,
+            )
+            self.plane.log.add(when, call)

@@ -38,6 +38,19 @@ _FORMS = (
     ),
 )
 
+HINTS = (
+    *(
+        "failed calling",
+        "denied the request",
+        "denied request",
+        "violates PodSecurity",
+        "exceeded quota",
+        "failed quota",
+    ),
+    *("unable to validate against any", " per Container", " per Pod", " per PersistentVolumeClaim"),
+)
+"""One of these stands in every such text: many lines are looked through for them quickly."""
+
 _CAUSES = (
     ("timeout", r"context deadline exceeded|Client\.Timeout|i/o timeout|TLS handshake timeout|Timeout exceeded"),
     ("TLS", r"x509:|tls:|certificate|server gave HTTP response to HTTPS client"),

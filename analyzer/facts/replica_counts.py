@@ -31,10 +31,9 @@ _TABLE = Table(
         Col("autoscaler", pl.Boolean(), "Whether a HorizontalPodAutoscaler did it."),
         Col("namespace", pl.String(), "Namespace of the Deployment."),
         Col("name", pl.String(), "Its name; of a rescale the autoscaler's, which often has the same."),
-        Col("bodies", pl.Boolean(), "Whether a body of the request is known: without one its replicas are not told."),
         Col("asked", pl.Int64(), "Replicas that the request named; null where it named none, or is not known."),
         Col(
-            "replicas", pl.Int64(), "Replicas from now on: what was stored, else what was asked for; null if not told."
+            "replicas", pl.Int64(), "Replicas from now on: what was stored, else asked for; null if neither body tells."
         ),
         Col("before", pl.Int64(), "Replicas before, where an event tells."),
         Col("replicaset", pl.String(), "The ReplicaSet that an event is about."),
@@ -58,7 +57,6 @@ def _from_audit(requests: pl.LazyFrame, objects: pl.LazyFrame) -> pl.LazyFrame:
     mine = requests.filter(pl.col("resource") == "deployments", good).with_columns(what=what)
     told = mine.join(_bodies(objects), on=["source", "number"], how="left").with_columns(
         pl.coalesce("end_time", "time").alias("time"),
-        pl.col("bodies").fill_null(False),
         replicas=pl.coalesce("stored", "asked"),
         name=pl.coalesce("name", "told_name"),
         actor="user",
@@ -84,7 +82,6 @@ def _bodies(objects: pl.LazyFrame) -> pl.LazyFrame:
             replicas.filter(body == "request").first().alias("asked"),
             replicas.filter(body == "response").first().alias("stored"),
             pl.col("name").drop_nulls().first().alias("told_name"),
-            pl.lit(True).alias("bodies"),
         )
     )
 
@@ -119,7 +116,6 @@ def _from_events(events: pl.LazyFrame) -> pl.LazyFrame:
             rescaled.alias("autoscaler"),
             "namespace",
             "name",
-            pl.lit(True).alias("bodies"),
             pl.lit(None, pl.Int64).alias("asked"),
             pl.coalesce(either("after"), pl.col("message").str.extract(_SIZE, 1)).cast(pl.Int64).alias("replicas"),
             either("before").cast(pl.Int64).alias("before"),

@@ -62,9 +62,11 @@ def _from_events(events: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _from_klog(lines: pl.LazyFrame) -> pl.LazyFrame:
-    new, old = pl.col("message").str.starts_with(_NO_FIT[0]), pl.col("text").str.contains(_OLD_NO_FIT)
-    new |= pl.col("message").str.starts_with(_NO_FIT[1])
-    bound, old_bound = pl.col("message") == _BOUND, pl.col("text").str.contains(_OLD_BOUND)
+    text = pl.col("text")
+    new = pl.col("message").str.starts_with(_NO_FIT[0]) | pl.col("message").str.starts_with(_NO_FIT[1])
+    old = text.str.starts_with("Unable to schedule ") & text.str.contains(_OLD_NO_FIT)
+    bound = pl.col("message") == _BOUND
+    old_bound = text.str.starts_with("pod ") & text.str.contains(_OLD_BOUND)
     key = (
         pl.when(new | bound)
         .then(pl.coalesce("pod", value("pod")))
@@ -112,15 +114,14 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     for fact, made in ((TOLD_EVENTS, _from_events), (KLOG_LINES, _from_klog), (WORKLOAD_WRITES, _from_writes)):
         if fact in frames:
             parts.append(made(frames[fact]).select(_OWN))
-    named = workload_names.of_pod(pl.col("pod"))
     rows = pl.concat(parts).filter(pl.col("pod").is_not_null())
-    known = rows.join(
-        _owners(frames.get(AUDIT_OBJECTS, empty(AUDIT_OBJECTS).lazy())), on=["namespace", "pod"], how="left"
-    )
+    owners = _owners(frames.get(AUDIT_OBJECTS, empty(AUDIT_OBJECTS).lazy()))
     return (
-        known.with_columns(
-            workload_kind=pl.coalesce("known_kind", named.struct.field("kind")),
-            workload=pl.coalesce("known", named.struct.field("workload")),
+        rows.with_columns(workload_names.of_pod(pl.col("pod")).alias("named"))
+        .join(owners, on=["namespace", "pod"], how="left")
+        .with_columns(
+            workload_kind=pl.coalesce("known_kind", pl.col("named").struct.field("kind")),
+            workload=pl.coalesce("known", pl.col("named").struct.field("workload")),
         )
         .select(_TABLE.schema.names())
         .sort("time", "source", "number", nulls_last=True)

@@ -23,7 +23,7 @@ _TABLE = Table(
 
 _OLD = (
     r'^Event\(v1\.ObjectReference\{Kind:"(?P<kind>[^"]*)", Namespace:"(?P<namespace>[^"]*)", Name:"(?P<name>[^"]*)"'
-    r"[^}]*\}\): type: '(?P<type>[^']*)' reason: '(?P<reason>[^']*)' (?P<message>[\s\S]*)$"
+    r"[^\n]*?\}\): type: '(?P<type>[^']*)' reason: '(?P<reason>[^']*)' (?P<message>[\s\S]*)$"
 )
 """client-go `tools/record/event.go`, StartLogging; StartStructuredLogging writes `"Event occurred" object=".." ...`."""
 

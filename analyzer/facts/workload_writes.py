@@ -74,26 +74,27 @@ def _whole(rows: pl.LazyFrame) -> pl.LazyFrame:
     there = set(rows.collect_schema().names())
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in _TABLE.schema.items() if name not in there]
     full = rows.with_columns(missing)
-    own = pl.when(pl.col("kind") == "Pod").then(pl.col("name"))
-    top = workload_names.of_owner(
-        pl.coalesce("owner_kind", pl.when(own.is_null()).then("kind")),
-        pl.coalesce("owner", pl.when(own.is_null()).then("name")),
-    )
-    named = workload_names.of_pod(own)
-    known = pl.col("owner").is_not_null() | own.is_null()
-    refused = pl.when(pl.col("what").is_in(["denied", "failed"])).then("message")
-    return full.with_columns(
-        pl.when((pl.col("what") == "failed") & admission_texts.check(pl.col("message")).is_not_null())
-        .then(pl.lit("denied"))
-        .otherwise("what")
-        .alias("what"),
+    pod = pl.col("kind") == "Pod"
+    text = pl.col("message")
+    what = pl.when((pl.col("what") == "failed") & admission_texts.check(text).is_not_null()).then(pl.lit("denied"))
+    refused = pl.when(pl.col("what").is_in(["denied", "failed"])).then(text)
+    # an owner is looked at where there is one, and so is an object that is no pod; else the name of the pod tells
+    kind = pl.coalesce("owner_kind", pl.when(~pod).then("kind"))
+    name = pl.coalesce("owner", pl.when(~pod).then("name"))
+    named = full.with_columns(
+        what.otherwise("what").alias("what"),
         admission_texts.check(refused),
         admission_texts.policy(refused),
         admission_texts.cause(refused),
         pl.coalesce("first_time", "time").alias("first_time"),
         pl.coalesce("count", pl.lit(1, pl.Int64)).alias("count"),
-        pl.when(known).then(top.struct.field("kind")).otherwise(named.struct.field("kind")).alias("workload_kind"),
-        pl.when(known).then(top.struct.field("workload")).otherwise(named.struct.field("workload")).alias("workload"),
+        workload_names.of_owner(kind, name).alias("top"),
+        workload_names.of_pod(pl.when(pod & pl.col("owner").is_null()).then("name")).alias("own"),
+    )
+    known = pl.col("owner").is_not_null() | ~pod | pl.col("name").is_null()
+    return named.with_columns(
+        pl.when(known).then(pl.col("top").struct.field(field)).otherwise(pl.col("own").struct.field(field)).alias(told)
+        for field, told in (("kind", "workload_kind"), ("workload", "workload"))
     ).select(_TABLE.schema.names())
 
 
@@ -215,10 +216,15 @@ def _from_klog(lines: pl.LazyFrame) -> pl.LazyFrame:
         kind = pl.when(text.str.contains(form)).then(pl.lit(told)).otherwise(kind)
         key = pl.when(text.str.contains(form)).then(text.str.extract(form, 1)).otherwise(key)
     keyed = pl.col("message").replace_strict(_KEYED, default=None, return_dtype=pl.String)
-    rows = lines.filter(admission_texts.check(text).is_not_null()).with_columns(
-        kind=pl.when(mirror).then(pl.lit("Pod")).otherwise(pl.coalesce(keyed, kind)),
-        key=pl.when(mirror).then("pod").when(keyed.is_not_null()).then(value("key")).otherwise(key),
-        message=text,
+    hint = text.str.contains_any(list(admission_texts.HINTS)).fill_null(False)
+    rows = (
+        lines.filter(hint)
+        .filter(admission_texts.check(text).is_not_null())
+        .with_columns(
+            kind=pl.when(mirror).then(pl.lit("Pod")).otherwise(pl.coalesce(keyed, kind)),
+            key=pl.when(mirror).then("pod").when(keyed.is_not_null()).then(value("key")).otherwise(key),
+            message=text,
+        )
     )
     namespace, name = pl.col("key").str.extract("^([^/]+)/", 1), pl.col("key").str.extract("/([^/]+)$", 1)
     own = pl.col("kind") == "Pod"

@@ -215,7 +215,7 @@ def test_without_bodies_and_events_the_sequence_hints_at_it() -> None:
     assert finding.figure("replicas before") == 12
     made = write(101, verb="create", resource="pods", user=SETS, code=201)
     for other in (log(write(100), *DELETED), log(write(100), made, *DELETED, scale(115))):
-        with pytest.raises(NotObservable, match="without bodies"):
+        with pytest.raises(NotObservable, match="without the object"):
             run(DETECTOR, other)
 
 
@@ -297,8 +297,8 @@ def test_silent_on_no_rows_where_a_collapse_could_be_seen() -> None:
 
 
 def test_not_observable_where_the_policy_keeps_no_bodies() -> None:
-    with pytest.raises(NotObservable, match="2 writes of Deployments without bodies"):
-        run(DETECTOR, log(write(100), write(200)))
+    with pytest.raises(NotObservable, match="2 writes of Deployments without the object that was stored"):
+        run(DETECTOR, log(write(100), write(200, None)))
     with pytest.raises(NotObservable, match="no request for a Deployment"):
         run(DETECTOR, log(gone(1, 1)))
 

@@ -4,11 +4,11 @@
 Deployments that were changed (update, patch or apply) by other than an autoscaler, by a request that names no
 `spec.replicas`, whereupon the server stored its default of 1, where there were three at least and half or more were
 lost. What was there before is known from earlier bodies, from the Event `ScalingReplicaSet`, or from the pods that were
-deleted within a minute. Without bodies (policy level Metadata) the Event after such a write tells of the fall; without
-Events the sequence write, pods deleted and none made, raised by an autoscaler hints at it. With Events alone a fall to
-one counts that an autoscaler did not make and had to mend. Severity is critical where ten replicas or more fell and
-were not back in five minutes, high where one of the two holds, else medium. Confidence is high by the bodies, medium by
-an Event, low by the sequence.
+deleted within a minute. Where the stored object is not told (policy level below RequestResponse) the Event after such a
+write tells of the fall; without Events the sequence write, pods deleted and none made, raised by an autoscaler hints at
+it. With Events alone a fall to one counts that an autoscaler did not make and had to mend. Severity is critical where
+ten replicas or more fell and were not back in five minutes, high where one of the two holds, else medium. Confidence is
+high by the bodies, medium by an Event, low by the sequence.
 
 ## Why it matters
 Removing the field looks harmless in review, since an autoscaler owns the number. But `kubectl apply` deletes a field

@@ -24,16 +24,16 @@ def end_of(frames: Frames) -> datetime | None:
 
 
 def must_be_observable(counts: pl.DataFrame, frames: Frames) -> None:
-    """Raise NotObservable where the evidence cannot hold a collapse: no Events, and writes without bodies, or none."""
+    """Raise NotObservable where the evidence cannot hold a collapse: no Events, and writes without results, or none."""
     if TOLD_EVENTS in frames and frames[TOLD_EVENTS].filter(pl.col("channel") == "event").head(1).collect().height:
         return
     if AUDIT_REQUESTS in frames:
         person = ~pl.col("autoscaler") & ~pl.col("actor").str.contains(CONTROLLERS).fill_null(False)
-        bare = counts.filter(pl.col("what") == "written", person, ~pl.col("bodies")).height
+        bare = counts.filter(pl.col("what") == "written", person, pl.col("replicas").is_null()).height
         if bare:
             raise NotObservable(
-                f"{counted(bare, 'write')} of Deployments without bodies (policy level Metadata), and no Events: what "
-                "became of the replicas is not told"
+                f"{counted(bare, 'write')} of Deployments without the object that was stored (policy level Metadata or "
+                "Request), and no Events: what became of the replicas is not told"
             )
         seen = frames[AUDIT_REQUESTS].filter(pl.col("resource") == "deployments").head(1).collect().height
         if seen:

@@ -48,7 +48,7 @@ def confidence(collapse: Collapse) -> tuple[Confidence, str]:
     if collapse.known == INFERRED:
         return (
             Confidence.LOW,
-            "the audit log has no bodies (level Metadata): a write, pods deleted and none made, then an autoscaler",
+            "the stored object is not told (policy level): a write, pods deleted and none made, then an autoscaler",
         )
     return Confidence.MEDIUM, "an Event tells of the fall; whether the field was missing is not in the evidence"
 

@@ -58,9 +58,9 @@ def candidates(counts: pl.DataFrame) -> pl.DataFrame:
     audit = pl.col("what") != "event"
     person = ~pl.col("autoscaler") & ~pl.col("actor").str.contains(CONTROLLERS).fill_null(False)
     written = (pl.col("what") == "written") & person
-    stored = written & pl.col("bodies") & pl.col("asked").is_null() & (pl.col("replicas") == DEFAULTED)
+    stored = written & pl.col("asked").is_null() & (pl.col("replicas") == DEFAULTED)
     told = ~audit & (pl.col("replicas") == DEFAULTED) & ~audit.any().over(KEY)
-    return known(counts).filter(stored | (written & ~pl.col("bodies")) | told)
+    return known(counts).filter(stored | (written & pl.col("replicas").is_null()) | told)
 
 
 def known(counts: pl.DataFrame) -> pl.DataFrame:
@@ -78,7 +78,7 @@ def fall_of(row: dict[str, Any], around: Around, limits: Limits) -> tuple[str, i
     """How it is known that the Deployment fell at that candidate, and what it had; None where it did not."""
     if row["what"] == "event":
         return (TOLD, row["before"]) if _rescued(row, around, limits) else None
-    if not row["bodies"]:
+    if row["replicas"] is None:
         return _followed(row, around, limits)
     before = row["known"] if row["known"] is not None else _had(around, row["time"])
     return (STORED, before) if before is not None and limits.met(before) else None
@@ -100,8 +100,8 @@ def deleted_then(gone: pl.DataFrame, time: datetime) -> pl.DataFrame:
 
 
 def _followed(write: dict[str, Any], around: Around, limits: Limits) -> tuple[str, int] | None:
-    """A write without bodies after which the ReplicaSet fell to one (an Event says so); or pods were deleted, none were
-    made, and an autoscaler had to raise the number again."""
+    """A write whose result is not told, after which the ReplicaSet fell to one (an Event says so); or pods were
+    deleted, none were made, and an autoscaler had to raise the number again."""
     rows, time = around.rows, write["time"]
     after = pl.col("time").is_between(time - timedelta(seconds=1), time + WRITTEN)
     before = _had(around, time)

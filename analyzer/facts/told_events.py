@@ -9,7 +9,7 @@ from analyzer.facts.klog_values import value
 from analyzer.frames import KLOG_LINES, KUBE_EVENTS, Col, Table
 from analyzer.frames.contract import PLACE, empty
 
-_KEPT = ("first_time", "count", "type", "reason", "message", "kind", "namespace", "name", "node", "event_uid")
+_KEPT = ("first_time", "count", "type", "reason", "message", "kind", "namespace", "name", "node")
 
 _TABLE = Table(
     "told_events",
@@ -17,6 +17,11 @@ _TABLE = Table(
     (
         *PLACE,
         *(col for col in KUBE_EVENTS.cols if col.name in _KEPT),
+        Col(
+            "event_uid",
+            pl.String(),
+            "What is one for all rows of an Event: its UID, else what it says; null of a line.",
+        ),
         Col("channel", pl.String(), "event (an Event object) or log (a line of klog)."),
     ),
 )
@@ -29,7 +34,13 @@ _OLD = (
 
 
 def _from_events(events: pl.LazyFrame) -> pl.LazyFrame:
-    return events.with_columns(channel=pl.lit("event")).select(_TABLE.schema.names())
+    """An Event without a UID, as one is before it is stored, is known by what it says and when that occurred first."""
+    about = ("kind", "namespace", "name", "reason", "message")
+    first = pl.col("first_time").dt.to_string("iso")
+    said = pl.concat_str(*(pl.col(key).fill_null("") for key in about), first, separator="\x1f")
+    return events.with_columns(event_uid=pl.coalesce("event_uid", said), channel=pl.lit("event")).select(
+        _TABLE.schema.names()
+    )
 
 
 def _from_klog(lines: pl.LazyFrame) -> pl.LazyFrame:

@@ -13,7 +13,8 @@ from tests.build import frames_for, rows
 
 OLD = (
     'Event(v1.ObjectReference{Kind:"Pod", Namespace:"shop", Name:"web-1", UID:"1", APIVersion:"v1", '
-    "ResourceVersion:\"2\", FieldPath:\"spec.containers{web}\"}): type: 'Warning' reason: 'BackOff' Back-off it's restarting"
+    'ResourceVersion:"2", FieldPath:"spec.containers{web}"}): '
+    "type: 'Warning' reason: 'BackOff' Back-off it's restarting"
 )
 NEW = (
     '"Event occurred" object="shop/web-1" fieldPath="spec.containers{web}" kind="Pod" apiVersion="v1" type="Warning" '

@@ -182,6 +182,12 @@ def test_an_event_that_was_saved_several_times_counts_once() -> None:
     assert finding.figure("scheduling attempts") == 7
 
 
+def test_an_event_without_a_uid_is_known_by_what_it_says() -> None:
+    saved = [failed(s, count=n, first_time=0) for s, n in ((1, 1), (100, 4), (300, 7))]
+    [finding] = run(DETECTOR, events(*saved, other(700)))
+    assert finding.figure("scheduling attempts") == 7
+
+
 def test_events_without_a_time_are_a_backlog_by_their_number_only() -> None:
     assert run(DETECTOR, events(*(failed(None, pod(i)) for i in range(49)))) == []
     [finding] = run(DETECTOR, events(*(failed(None, pod(i)) for i in range(50))))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from analyzer import detectors, settings, story
 from analyzer.case import Case
@@ -17,6 +18,7 @@ from analyzer.model import Result, Tool
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import run_all
 from analyzer.pipeline.options import Progress, RunOptions
+from analyzer.pipeline.owners import name_owners
 from analyzer.pipeline.quote import fill
 from analyzer.pipeline.read import read_all, usable
 from analyzer.pipeline.recognise import Known, recognise
@@ -42,7 +44,7 @@ def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, pr
     progress.phase("looking for failure patterns")
     coverage = coverage_of(store, case.reports)
     store.count_once()
-    runs = fill(run_all(picked, store, coverage, options.jobs), case)
+    runs, entities = name_owners(fill(run_all(picked, store, coverage, options.jobs), case), store)
     progress.phase("writing the story")
     told = story.tell(store.get, runs, coverage)
     return Result(
@@ -56,7 +58,7 @@ def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, pr
         series=told.series,
         talkers=told.talkers,
         changes=told.changes,
-        entities=told.entities,
+        entities=entities,
         offsets=told.offsets,
         coverage=coverage,
         remarks=told.remarks,
@@ -85,7 +87,7 @@ def chosen(options: RunOptions) -> Sequence[Detector[Any]]:
             raise UsageError(f"there is no detector {name}; there are {', '.join(known)}")
     left = [d for d in every if (not options.only or d.id in options.only) and d.id not in options.skip]
     changed = settings.apply(every, *options.overrides)
-    return [replace(d) for d in changed if d.id in {one.id for one in left}]
+    return [d for d in changed if d.id in {one.id for one in left}]
 
 
 def tool() -> Tool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.facts.changes import CHANGES
-from analyzer.model import Change, Coverage, Entity, Finding, Moment, Offset, Run, Series, Status, Story, Talker
+from analyzer.model import Change, Coverage, Finding, Moment, Offset, Run, Series, Status, Story, Talker
 from analyzer.story.causes import causes, describe
 from analyzer.story.observations import Observation, observations
 from analyzer.story.series import Get, charts
@@ -27,15 +27,13 @@ LEAD = timedelta(minutes=30)
 """The timeline begins this long before the first finding."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Told(Struct, frozen=True, kw_only=True):
     """All that the page draws beside findings."""
 
     story: Story
     series: tuple[Series, ...]
     talkers: tuple[Talker, ...]
     changes: tuple[Change, ...]
-    entities: tuple[Entity, ...]
     offsets: tuple[Offset, ...]
     remarks: tuple[str, ...]
 
@@ -56,7 +54,6 @@ def tell(get: Get, runs: Sequence[Run], coverage: tuple[Coverage, ...]) -> Told:
         series=charts(get, coverage),
         talkers=talkers(get),
         changes=tuple(changes),
-        entities=(),
         offsets=(),
         remarks=(f"{unsaid:,} further changes are not listed.",) if unsaid else (),
     )

@@ -14,7 +14,10 @@ import audit_log_flood
 import dns_backend_blackhole
 import dns_query_flood
 import dns_search_chain
+import dns_search_lookalikes
 import imds_credential_storm
+import imds_metadataproxy
+import kubelet_status_lag
 import outage
 import quiet
 import quiet_workloads
@@ -31,7 +34,10 @@ CASES: dict[str, Callable[[], None]] = {
             dns_backend_blackhole,
             dns_query_flood,
             dns_search_chain,
+            dns_search_lookalikes,
             imds_credential_storm,
+            imds_metadataproxy,
+            kubelet_status_lag,
             replica_collapse,
             unschedulable_backlog,
         ),

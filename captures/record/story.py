@@ -10,14 +10,10 @@ from cluster import rfc3339
 
 HOME = Path(__file__).resolve().parent.parent
 DETECTORS = (
-    *("dns-search-chain", "dns-query-flood", "dns-client-timeout", "dns-backend-blackhole", "imds-credential-storm"),
-    *(
-        "apiserver-throttle-storm",
-        "audit-log-flood",
-        "admission-denial-loop",
-        "unschedulable-backlog",
-        "replica-collapse",
-    ),
+    *("dns-search-chain", "dns-query-flood", "dns-client-timeout", "dns-backend-blackhole", "dns-upstream-throttle"),
+    *("imds-credential-storm", "imds-credential-refusal", "imds-hop-limit", "kubelet-status-lag"),
+    *("apiserver-throttle-storm", "audit-log-flood"),
+    *("admission-denial-loop", "unschedulable-backlog", "replica-collapse"),
 )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from msgspec import Struct, field
 
-from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS, Table
+from analyzer.frames import AUDIT_ADDRESSES, AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS, Table
+from analyzer.sources.audit.addresses import address_rows
 from analyzer.sources.audit.annotations import annotation_rows
 from analyzer.sources.audit.body import Cut
 from analyzer.sources.audit.clock import Clocks, clocks
@@ -73,8 +74,7 @@ _PARAMETER = re.compile(r"([?&;#])([^=&;#]*)=([^&;#]*)")
 _CREDENTIALS_IN_URI = re.compile(r"://[^/@\s]*@")
 
 
-@dataclass(slots=True)
-class Rows:
+class Rows(Struct):
     """Events of one batch with what is known of each beside its content; the lists are of one length.
 
     `parts` and `refs` are the decoded parts, where they were needed to tell that the events are sound. `cut` finds the
@@ -91,8 +91,7 @@ class Rows:
     cut: Cut | None = None
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What the notes of one input will say."""
 
     unreadable_times: int = 0
@@ -160,6 +159,7 @@ def tables(rows: Rows, source: str, zone: str, tally: Tally) -> dict[Table, pl.D
     found = {
         AUDIT_ANNOTATIONS: annotation_rows(parts, table),
         AUDIT_OBJECTS: object_rows(rows.events, rows.cut, table),
+        AUDIT_ADDRESSES: address_rows(rows.events, rows.cut, table),
     }
     return {AUDIT_EVENTS: table} | {name: rows for name, rows in found.items() if rows.height}
 

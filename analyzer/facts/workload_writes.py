@@ -170,6 +170,8 @@ stateful_pod_control.go), `Scaled %s replica set %s to %d` until 1.24, then `.. 
 def _from_events(events: pl.LazyFrame) -> pl.LazyFrame:
     reason, message = pl.col("reason"), pl.col("message")
     whats = {"SuccessfulCreate": "made", "FailedCreate": "failed", "SuccessfulDelete": "removed"}
+    whats["ReplicaSetCreateError"] = "failed"
+    makes = {"CronJob": "Job", "Deployment": "ReplicaSet"}
     told = events.filter(reason.is_in([*whats, "ScalingReplicaSet"]))
     scaled = told.filter((reason == "ScalingReplicaSet") & message.str.contains(_SCALED)).with_columns(
         what=pl.lit("scaled"),
@@ -183,7 +185,7 @@ def _from_events(events: pl.LazyFrame) -> pl.LazyFrame:
         what=reason.replace_strict(whats, default=None, return_dtype=pl.String),
         owner_kind="kind",
         owner="name",
-        kind=pl.when(pl.col("kind") == "CronJob").then(pl.lit("Job")).otherwise(pl.lit("Pod")),
+        kind=pl.col("kind").replace_strict(makes, default="Pod", return_dtype=pl.String),
         name=pl.coalesce(message.str.extract(_CREATED, 1), message.str.extract(_PODS_OF_SETS, 1)),
         replicas=pl.lit(None, pl.Int64),
     )

@@ -88,6 +88,7 @@ def test_a_replica_set_that_is_made_has_its_replicas_from_the_start() -> None:
         ("SuccessfulCreate", "StatefulSet", "create Pod db-0 in StatefulSet db successful", ("made", "Pod", "db-0")),
         ("SuccessfulCreate", "CronJob", "Created job: web-29921704", ("made", "Job", "web-29921704")),
         ("FailedCreate", "ReplicaSet", "Error creating: pods is forbidden", ("failed", "Pod", None)),
+        ("ReplicaSetCreateError", "Deployment", "Failed to create new replica set: x", ("failed", "ReplicaSet", None)),
     ],
 )
 def test_events_of_controllers_tell_the_same(

@@ -187,6 +187,14 @@ def test_two_sources_of_the_same_denials_count_once_and_name_the_owner_that_meta
     assert finding.confidence_reason == "the server's answers name the check (audit and log)"
 
 
+def test_a_log_with_a_clock_of_its_own_does_not_hide_the_cure() -> None:
+    line = {"text": f'sync "shop/web-5d9c7f6b8" failed with {DENIED}', "component": "kube-controller-manager"}
+    late = rows(KLOG_LINES, *(line | {"time": 600 + s} for s in (0, 1, 2)))
+    [finding] = run(DETECTOR, log(*(owned(create(s)) for s in (0, 1, 2)), owned(create(30, 201))) | {KLOG_LINES: late})
+    assert finding.figure("owners stuck at the end") == 0
+    assert (finding.start, finding.figure("seconds since the first denial")) == (at(0), 30)
+
+
 def test_an_audit_log_without_bodies_names_the_controller() -> None:
     [finding] = run(DETECTOR, log(create(0), create(1), create(2)))
     assert "(shop/(replicaset-controller))" in finding.summary

@@ -42,16 +42,17 @@ def owner_of(rows: pl.DataFrame, own: pl.DataFrame) -> Owner:
 
     Two channels tell of the same denials: the one that tells of more counts.
     """
-    # the audit log has microseconds, Events have seconds
-    first = rows.filter(pl.col("channel") == pl.col("channel").min())["first_time"].min()
-    last = rows["time"].max()
+    counts = rows.group_by("channel").agg(pl.col("count").sum()).sort(["count", "channel"], descending=[True, False])
+    # times are those of one channel: logs have clocks of their own, Events have seconds only
+    best = rows.filter(pl.col("channel") == counts["channel"][0])
+    first, last = best["first_time"].min(), best["time"].max()
     cured, cure = _cured(own, rows, last)  # type: ignore[arg-type]  # untyped by polars
     kinds = rows["workload_kind"].drop_nulls().unique().sort()
     return Owner(
         namespace=rows["namespace"][0],
         name=rows["owned"][0],
         kind=kinds[0] if kinds.len() else "",
-        denials=int(rows.group_by("channel").agg(pl.col("count").sum())["count"].max() or 0),  # type: ignore[arg-type]
+        denials=int(counts["count"][0]),
         first=first,  # type: ignore[arg-type]
         last=last,  # type: ignore[arg-type]
         until=cured,

@@ -64,3 +64,8 @@ def listed(names: Sequence[str], limit: int = 3) -> str:
     """Some names of many, for a sentence."""
     more = len(names) - limit
     return ", ".join(short(name, 60) for name in names[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: `1 pod`, `1,200 pods`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

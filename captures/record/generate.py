@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+import admission_denial_loop
 import apiserver_throttle_storm
 import audit_log_flood
 import dns_backend_blackhole
@@ -20,11 +21,15 @@ import imds_metadataproxy
 import kubelet_status_lag
 import outage
 import quiet
+import quiet_workloads
+import replica_collapse
+import unschedulable_backlog
 
 CASES: dict[str, Callable[[], None]] = {
     module.NAME: module.main
     for module in (
         *(
+            admission_denial_loop,
             apiserver_throttle_storm,
             audit_log_flood,
             dns_backend_blackhole,
@@ -34,8 +39,10 @@ CASES: dict[str, Callable[[], None]] = {
             imds_credential_storm,
             imds_metadataproxy,
             kubelet_status_lag,
+            replica_collapse,
+            unschedulable_backlog,
         ),
-        *(eviction_drain, outage, quiet),
+        *(eviction_drain, outage, quiet, quiet_workloads),
     )
 }
 

@@ -13,6 +13,7 @@ DETECTORS = (
     *("dns-search-chain", "dns-query-flood", "dns-client-timeout", "dns-backend-blackhole", "dns-upstream-throttle"),
     *("imds-credential-storm", "imds-credential-refusal", "imds-hop-limit", "kubelet-status-lag"),
     *("apiserver-throttle-storm", "audit-log-flood"),
+    *("admission-denial-loop", "unschedulable-backlog", "replica-collapse"),
 )
 
 

@@ -94,6 +94,7 @@ class _Line(msgspec.Struct, gc=False):
     log_name: Any = msgspec.field(default=None, name="logName")
     file: Any = None
     tag: Any = None
+    log_stream: Any = msgspec.field(default=None, name="logStreamName")
     kind: Any = None
 
 
@@ -105,6 +106,10 @@ _FAULTS = (msgspec.DecodeError, RecursionError, UnicodeError)
 _POD_LOG = r"([a-z0-9][a-z0-9.-]*)_[a-z0-9-]+_[a-z0-9-]+-[0-9a-f]{64}\.log$|/pods/[a-z0-9-]+_([a-z0-9][a-z0-9.-]*)_"
 """Names of container logs on a node: /var/log/containers/POD_NAMESPACE_CONTAINER-ID.log, and
 /var/log/pods/NAMESPACE_POD_UID/CONTAINER/0.log (kubernetes, pkg/kubelet/kuberuntime/legacy.go and helpers.go)."""
+
+_EKS_STREAM = r"^(kube-apiserver|kube-controller-manager|kube-scheduler|cloud-controller-manager)-(?:audit-)?[0-9a-f]+$"
+"""Streams of an EKS control plane in CloudWatch Logs: kube-apiserver-audit-ID (Amazon EKS User Guide, control plane
+logs)."""
 
 _PODS = ("pod_name", "pod", "k8s_pod_name", "kubernetes_pod_name")
 _NODES = ("host", "node_name", "pod_node_name", "node", "hostname", "nodename")
@@ -277,7 +282,8 @@ def _components(columns: dict[str, Sequence[Any]]) -> pl.Expr:
     log = _strings(columns["log_name"]).str.extract(r"/logs/([a-z0-9-]+)$", 1)
     log = log.set(log.is_in(["stdout", "stderr"]), None)
     own = [_strings(columns[name]) for name in ("identifier", "command")]
-    return pl.coalesce(*own, *found, log).str.strip_suffix(".service")
+    eks = _strings(columns["log_stream"]).str.extract(_EKS_STREAM, 1)
+    return pl.coalesce(*own, *found, log, eks).str.strip_suffix(".service")
 
 
 def _fitted(known: pl.DataFrame) -> pl.DataFrame:

@@ -170,6 +170,13 @@ def line_frame(window: Window) -> pl.DataFrame:
     return frame.filter(pl.lit(pl.Series(lengths > 0)))
 
 
+def physical_lines(window: Window) -> pl.Series:
+    """The text of every line of a window, blank ones too: what stands at n is line `first_number` + n."""
+    data = window.data if window.data.isascii() else window.data.decode("utf-8", "replace").encode()
+    starts, ends = _edges(data)
+    return _text(data, np.frombuffer(data, np.uint8), starts, ends - starts) if data else pl.Series(dtype=pl.String)
+
+
 def line_places(window: Window) -> tuple[Numbers, Numbers]:
     """Physical number, and length with the ending, of every line that is not blank."""
     starts, ends = _edges(window.data)

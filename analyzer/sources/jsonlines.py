@@ -6,6 +6,10 @@ OpenShift's ViaQ records (`message`, `kubernetes`, `@timestamp` or `timestamp`),
 `containerName`), Loki by logcli (`labels`, `line`, `timestamp`) and by Grafana (`line`, `timestamp`, `fields`), Cloud
 Logging's LogEntry (`textPayload` or `jsonPayload`, `resource.labels`, `timestamp`) and CloudWatch Logs (`timestamp`,
 `message`).
+
+The agents of Google Cloud and the fluentd of Kubernetes' addons take the header of a klog line off and keep its parts
+as fields (`severity`, `pid`, `sourceLocation` or `source`, the time; cluster/addons/fluentd-gcp, fluentd-elasticsearch;
+entries as GoogleCloudPlatform/khi tests them): here the line is put together again.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import msgspec
 import polars as pl
 
 from analyzer.frames.contract import TIME
+from analyzer.sources import klogheaders
 from analyzer.sources.times import parse_rfc3339
 
 JSON_LINES = pl.Schema(
@@ -94,6 +99,10 @@ class _Line(msgspec.Struct, gc=False):
     log_name: Any = msgspec.field(default=None, name="logName")
     file: Any = None
     tag: Any = None
+    severity: Any = None
+    pid: Any = None
+    source: Any = None
+    source_location: Any = msgspec.field(default=None, name="sourceLocation")
     log_stream: Any = msgspec.field(default=None, name="logStreamName")
     kind: Any = None
 
@@ -197,7 +206,7 @@ def _rows(rows: list[_Line]) -> pl.DataFrame:
     pairs = zip(columns["labels"], columns["timestamp"], strict=True)
     loki = pl.Series([labels is not None or stamp is not None for labels, stamp in pairs], dtype=pl.Boolean)
     line = pl.when(loki).then(text["line"])
-    return _fitted(
+    made = _fitted(
         pl.select(
             pl.when(journal)
             .then(text["journal"])
@@ -219,6 +228,11 @@ def _rows(rows: list[_Line]) -> pl.DataFrame:
             (journal & text["journal"].is_null()).alias("lost"),
         )
     )
+    parsed = klogheaders.callers(columns["source_location"], columns["source"], columns["json_payload"])
+    if parsed is None:
+        return made
+    pids = klogheaders.pids(columns["pid"], columns["json_payload"])
+    return klogheaders.put_back(made, parsed, pids, _strings(columns["severity"]))
 
 
 _TEXTS = ("log", "message", "line", "text_payload", "stream", "logtag", "flag", "container_name")
@@ -282,8 +296,17 @@ def _components(columns: dict[str, Sequence[Any]]) -> pl.Expr:
     log = _strings(columns["log_name"]).str.extract(r"/logs/([a-z0-9-]+)$", 1)
     log = log.set(log.is_in(["stdout", "stderr"]), None)
     own = [_strings(columns[name]) for name in ("identifier", "command")]
+    control = _strings(columns["resource"], _control_plane)
     eks = _strings(columns["log_stream"]).str.extract(_EKS_STREAM, 1)
-    return pl.coalesce(*own, *found, log, eks).str.strip_suffix(".service")
+    return pl.coalesce(*own, *found, log, control, eks).str.strip_suffix(".service")
+
+
+def _control_plane(resource: Any) -> object:
+    """Components of a GKE control plane: apiserver, scheduler, controller-manager."""
+    if not isinstance(resource, dict) or resource.get("type") != "k8s_control_plane_component":
+        return None
+    name = _dig(resource, "labels", "component_name")
+    return f"kube-{name}" if isinstance(name, str) else None
 
 
 def _fitted(known: pl.DataFrame) -> pl.DataFrame:

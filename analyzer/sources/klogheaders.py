@@ -6,8 +6,6 @@ A header is `Lmmdd hh:mm:ss.uuuuuu threadid file:line] ` (k8s.io/klog, klog.go, 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
 
 import polars as pl
 
@@ -23,29 +21,17 @@ _CALLER = re.compile(r"[^\s:\]/]{1,200}\.go:[0-9]{1,7}", re.ASCII)
 _PID = re.compile(r"[0-9]{1,7}", re.ASCII)
 
 
-def callers(locations: Sequence[Any], sources: Sequence[Any], payloads: Sequence[Any]) -> pl.Series | None:
-    """`file.go:line` of each record by `sourceLocation`, else `source`, beside the text or in it; None where none has
-    it."""
-    outside = locations.count(None) + sources.count(None) < 2 * len(locations)
-    if not outside and not any(isinstance(payload, dict) and "source" in payload for payload in payloads):
-        return None
-    made = [_caller(*one) for one in zip(locations, sources, payloads, strict=True)]
-    return pl.Series(made, dtype=pl.String) if any(made) else None
-
-
-def _caller(location: object, source: object, payload: object) -> str | None:
-    if isinstance(location, dict):
-        told: object = f"{location.get('file')}:{location.get('line')}"
-    else:
-        told = source if source is not None else payload.get("source") if isinstance(payload, dict) else None
+def caller(told: object) -> str | None:
+    """`file.go:line` of a `sourceLocation`, or of what has a `source`."""
+    if isinstance(told, dict):
+        told = told["source"] if "source" in told else f"{told.get('file')}:{told.get('line')}"
     return told if isinstance(told, str) and _CALLER.fullmatch(told) else None
 
 
-def pids(own: Sequence[Any], payloads: Sequence[Any]) -> pl.Series:
-    """The `pid` of each record, beside the text or in the payload; null where it is no number."""
-    inner = [payload.get("pid") if isinstance(payload, dict) else None for payload in payloads]
-    told = [str(one if one is not None else other) for one, other in zip(own, inner, strict=True)]
-    return pl.Series([one if _PID.fullmatch(one) else None for one in told], dtype=pl.String)
+def thread(pid: object) -> str | None:
+    """The thread of a header, which agents keep as text or as a number."""
+    told = str(pid)
+    return told if _PID.fullmatch(told) else None
 
 
 def put_back(rows: pl.DataFrame, caller: pl.Series, pid: pl.Series, severity: pl.Series) -> pl.DataFrame:

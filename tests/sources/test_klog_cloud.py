@@ -108,7 +108,8 @@ def test_the_addons_of_kubernetes_keep_the_caller_as_source(record: dict[str, An
         {"jsonPayload": {"message": "m"}},  # no thread: another program that tells its source
         {"sourceLocation": {"file": "lib/a.ex", "line": "1"}},
         {"sourceLocation": {"file": "a.go", "line": None}},
-        {"sourceLocation": "a.go:1"},
+        {"sourceLocation": "a.go"},
+        {"sourceLocation": ["a.go", 1]},
         {"severity": "NOTICE"},
         {"timestamp": None},
         {"jsonPayload": {"message": "m", "pid": "../7"}},

@@ -16,7 +16,7 @@ from analyzer.frames.capture import (
     TUNNEL_HEADERS,
 )
 from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
-from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, KLOG_LINES
+from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, KLOG_LINES, LOG_SUPPRESSIONS
 from analyzer.frames.node import CGROUP_CPU, KERNEL_MESSAGES, KUBE_EVENTS, METRIC_SAMPLES, RUNTIME_MESSAGES
 
 TABLES: tuple[Table, ...] = (
@@ -35,6 +35,7 @@ TABLES: tuple[Table, ...] = (
     AUDIT_ANNOTATIONS,
     AUDIT_OBJECTS,
     KLOG_LINES,
+    LOG_SUPPRESSIONS,
     KERNEL_MESSAGES,
     RUNTIME_MESSAGES,
     KUBE_EVENTS,
@@ -57,6 +58,7 @@ __all__ = [
     "KERNEL_MESSAGES",
     "KLOG_LINES",
     "KUBE_EVENTS",
+    "LOG_SUPPRESSIONS",
     "METRIC_SAMPLES",
     "MINING_MESSAGES",
     "NO_REPLY",

@@ -104,3 +104,21 @@ KLOG_LINES = Table(
         Col("error", pl.String(), "Value of err=; null if absent."),
     ),
 )
+
+LOG_SUPPRESSIONS = Table(
+    "log_suppressions",
+    "One row per line of a node's journal or syslog that says that messages are not in it, or stand in it once only.",
+    (
+        *PLACE,
+        Col("host", pl.String(), "Host by the prefix of the line; null without one."),
+        Col("component", pl.String(), "Whose messages they are: program or unit (kubelet, kernel); null if not told."),
+        Col(
+            "kind",
+            pl.String(),
+            "`repeated`: so many more messages equal the one before. `left out`: a rate limit lost them, "
+            "or an overflow.",
+        ),
+        Col("count", pl.Int64(), "How many messages."),
+        Col("text", pl.String(), "The message that was repeated, as far as the line holds it; else null."),
+    ),
+)

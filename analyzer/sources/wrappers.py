@@ -206,6 +206,11 @@ class Unwrapper:
         lines = _uncoloured(line_frame(window).filter(rows), window.data)
         return self._marks.taken_off(_finish(_strip(lines, self.wrapper), ends_open(window)))
 
+    def folded(self) -> list[pl.DataFrame]:
+        """With `markers`: what was taken off since one asked last, and says how often the line before it came."""
+        folded, self._marks.folded = self._marks.folded, []
+        return folded
+
     def rest(self) -> pl.DataFrame | None:
         """What is left when the last window has been fed."""
         self._marks.tell()

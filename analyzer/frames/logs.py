@@ -91,6 +91,7 @@ KLOG_LINES = Table(
     (
         *PLACE,
         Col("host", pl.String(), "Host by the prefix of the line, klog's own header or file name; null without one."),
+        Col("stream", pl.String(), "stdout or stderr, where a container runtime tells it; else null."),
         Col(
             "component",
             pl.String(),

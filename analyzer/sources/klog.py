@@ -179,11 +179,12 @@ class _Reader:
 
     def _rows(self, entries: pl.DataFrame, fields: pl.DataFrame) -> pl.DataFrame:
         component = self._writers.name(entries["component"], fields)
-        return pl.concat([entries.select("number", "host"), fields], how="horizontal").select(
+        return pl.concat([entries.select("number", "host", "stream"), fields], how="horizontal").select(
             pl.col("time").cast(TIME),
             pl.lit(self._item.id).alias("source"),
             "number",
             "host",
+            "stream",
             component.alias("component"),
             *(name for name in KLOG_LINES.schema if name in fields.columns and name != "time"),
         )

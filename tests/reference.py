@@ -55,7 +55,9 @@ def _names(needs: Needs) -> str:
 def _tables() -> str:
     parts = ["# Tables\n\nRead from inputs:\n"]
     by_table = {table: [source.name for source in sources.load() if table in source.tables] for table in TABLES}
-    parts += [_table(table, f"Read by: {', '.join(f'`{name}`' for name in by_table[table])}.") for table in TABLES]
+    for table in TABLES:
+        readers = ", ".join(f"`{name}`" for name in by_table[table])
+        parts.append(_table(table, f"Read by: {readers or 'sources of logs, where a line tells it'}."))
     parts.append("\nDerived:\n")
     for fact in sorted(_facts(), key=lambda fact: fact.name):
         made = " or ".join(" and ".join(need.name for need in needs) for needs in fact.needs_any)

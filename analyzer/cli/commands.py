@@ -88,13 +88,13 @@ _investigation("kubelet-logs", "kubelet", "-", "Read kubelet and other klog logs
 
 
 @app.command()
-def identify(inputs: o.Inputs, verbose: o.Verbose = 0) -> None:
+def identify(inputs: o.Inputs, coredns_format: o.CorednsFormat = None, verbose: o.Verbose = 0) -> None:
     """Say what each input would be read as, and why; reads heads only."""
 
     def work() -> int:
         from analyzer.cli.show import identified
 
-        return identified(tuple(inputs))
+        return identified(tuple(inputs), coredns_format)
 
     guarded(work, verbose)
 

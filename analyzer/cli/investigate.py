@@ -19,7 +19,7 @@ from msgspec.structs import fields, replace
 
 from analyzer import pipeline, settings
 from analyzer.cli.options import Kind
-from analyzer.cli.output import STDOUT, check, check_inputs, targets, write
+from analyzer.cli.output import STDOUT, check, check_inputs, sound_format, targets, write
 from analyzer.cli.progress import shown
 from analyzer.cli.wording import plural, say, size, storable, tell
 from analyzer.errors import UsageError
@@ -142,17 +142,8 @@ def _options(request: Request, outputs: tuple[Path, ...] = ()) -> pipeline.RunOp
         command=canonical(request),
         memory=memory_of(request.max_memory),
         jobs=request.jobs,
-        coredns_format=_format(request.coredns_format),
+        coredns_format=sound_format(request.coredns_format),
     )
-
-
-def _format(given: str | None) -> str | None:
-    """The format as it was given. Raises UsageError where no line could be read by it."""
-    if given is not None:
-        from analyzer.sources.coredns.formats import compile_format
-
-        compile_format(given)
-    return given
 
 
 _SIZE = re.compile(r"([0-9]{1,9})([KMGT]?)(i?B)?", re.IGNORECASE)

@@ -86,7 +86,7 @@ CorednsFormat = Annotated[
     typer.Option(
         "--coredns-format",
         metavar="FORMAT",
-        help="Format of CoreDNS's log plugin, as its Corefile has it; with --as coredns where a log is not recognised.",
+        help="Format of CoreDNS's log plugin, as its Corefile has it; a log in it is recognised.",
     ),
 ]
 Scheduler = Annotated[

@@ -69,6 +69,15 @@ def check(wanted: Sequence[Target], inputs: Sequence[Path], force: bool) -> None
         _check_folder(path)
 
 
+def sound_format(given: str | None) -> str | None:
+    """The format of --coredns-format as it was given. Raises UsageError where no line could be read by it."""
+    if given is not None:
+        from analyzer.sources.coredns.formats import compile_format
+
+        compile_format(given)
+    return given
+
+
 def check_inputs(inputs: Sequence[Path]) -> None:
     """Refuse names that lead nowhere. Raises UsageError."""
     for path in inputs:

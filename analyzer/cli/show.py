@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from analyzer import detectors, pipeline
-from analyzer.cli.output import check_inputs, to_stdout
+from analyzer.cli.output import check_inputs, sound_format, to_stdout
 from analyzer.cli.wording import safe
 from analyzer.detector import Detector, Needs
 from analyzer.errors import UsageError
+from analyzer.sources.contract import ReadOptions
 
 NO_INPUT = 3
 
 
-def identified(inputs: Sequence[Path]) -> int:
+def identified(inputs: Sequence[Path], coredns_format: str | None = None) -> int:
     """One line per input: kind, confidence, name, reason."""
     check_inputs(inputs)
-    known = pipeline.recognise(inputs)
+    known = pipeline.recognise(inputs, how=ReadOptions(coredns_format=sound_format(coredns_format)))
     lines = []
     for one in known:
         if one.source is not None and one.match is not None:

@@ -16,7 +16,7 @@ from analyzer.frames.capture import (
     TUNNEL_HEADERS,
 )
 from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
-from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, KLOG_LINES
+from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, KLOG_LINES, LOG_SUPPRESSIONS
 from analyzer.frames.node import (
     CGROUP_CPU,
     IAM_PROXY_MESSAGES,
@@ -43,6 +43,7 @@ TABLES: tuple[Table, ...] = (
     AUDIT_OBJECTS,
     AUDIT_ADDRESSES,
     KLOG_LINES,
+    LOG_SUPPRESSIONS,
     KERNEL_MESSAGES,
     RUNTIME_MESSAGES,
     IAM_PROXY_MESSAGES,
@@ -68,6 +69,7 @@ __all__ = [
     "KERNEL_MESSAGES",
     "KLOG_LINES",
     "KUBE_EVENTS",
+    "LOG_SUPPRESSIONS",
     "METRIC_SAMPLES",
     "MINING_MESSAGES",
     "NO_REPLY",

@@ -34,6 +34,7 @@ AUDIT_EVENTS = Table(
         Col("namespace", pl.String(), "objectRef.namespace; null if cluster-wide."),
         Col("name", pl.String(), "objectRef.name; null if none."),
         Col("code", pl.Int32(), "responseStatus.code; null before the answer."),
+        Col("translated", pl.Boolean(), "Whether `code` was translated from a gRPC code (Google Cloud Logging)."),
         Col("reason", pl.String(), "responseStatus.reason; null if absent."),
         Col("message", pl.String(), "responseStatus.message, at most 512 characters; null if absent."),
         Col("decision", pl.String(), "authorization.k8s.io/decision; null where authorization never ran."),
@@ -44,6 +45,12 @@ AUDIT_EVENTS = Table(
         Col("caller_pod", pl.String(), "user.extra authentication.kubernetes.io/pod-name; null if absent."),
         Col("caller_pod_uid", pl.String(), "user.extra authentication.kubernetes.io/pod-uid; null if absent."),
         Col("caller_node", pl.String(), "user.extra authentication.kubernetes.io/node-name; null if absent."),
+        Col(
+            "server",
+            pl.String(),
+            "kube-apiserver, openshift-apiserver, oauth-apiserver or oauth-server, as the envelope, the prefix or the "
+            "name of the input tells; null if none does.",
+        ),
         Col("truncated", pl.Boolean(), "audit.k8s.io/truncated: bodies were removed before us."),
         Col("event_bytes", pl.Int64(), "Length of the event's JSON with its newline."),
         Col("request_body_bytes", pl.Int64(), "Length of requestObject with its key; 0 if absent."),

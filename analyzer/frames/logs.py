@@ -91,6 +91,7 @@ KLOG_LINES = Table(
     (
         *PLACE,
         Col("host", pl.String(), "Host by the prefix of the line, klog's own header or file name; null without one."),
+        Col("stream", pl.String(), "stdout or stderr, where a container runtime tells it; else null."),
         Col(
             "component",
             pl.String(),
@@ -102,5 +103,23 @@ KLOG_LINES = Table(
         Col("text", pl.String(), "Everything after the header, continuation lines joined by newlines, at most 4 KiB."),
         Col("pod", pl.String(), "pod=, or the one pod that free text names, as namespace/name as far as written."),
         Col("error", pl.String(), "Value of err=; null if absent."),
+    ),
+)
+
+LOG_SUPPRESSIONS = Table(
+    "log_suppressions",
+    "One row per line of a node's journal or syslog that says that messages are not in it, or stand in it once only.",
+    (
+        *PLACE,
+        Col("host", pl.String(), "Host by the prefix of the line; null without one."),
+        Col("component", pl.String(), "Whose messages they are: program or unit (kubelet, kernel); null if not told."),
+        Col(
+            "kind",
+            pl.String(),
+            "`repeated`: so many more messages equal the one before. `left out`: a rate limit lost them, "
+            "or an overflow.",
+        ),
+        Col("count", pl.Int64(), "How many messages."),
+        Col("text", pl.String(), "The message that was repeated, as far as the line holds it; else null."),
     ),
 )

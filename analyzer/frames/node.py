@@ -28,7 +28,11 @@ KERNEL_MESSAGES = Table(
             "`suppressed`: the kernel says that it left out messages. `other`: none of the list.",
         ),
         Col("text", pl.String(), "The message without time and priority, at most 4 KiB."),
-        Col("count", pl.Int64(), "Messages that the line stands for: 1, or N of `N callbacks suppressed`."),
+        Col(
+            "count",
+            pl.Int64(),
+            "Messages that the line stands for: 1, N of `N callbacks suppressed`, or N of a line repeated N times.",
+        ),
         Col("pid", pl.Int64(), "Process that the line is about; null if none is named."),
         Col("process", pl.String(), "Its command name, at most 15 bytes as the kernel keeps it; null if none."),
         Col("constraint", pl.String(), "CONSTRAINT_MEMCG, CONSTRAINT_NONE ... of an `oom-kill:` line; else null."),

@@ -32,7 +32,8 @@ Read = tuple[InputReport, Marks | None]
 def read_all(options: RunOptions, progress: Progress, sink: Sink) -> Case:
     """Read all inputs: files, and cases that were ingested before. Raises UsageError for an unknown kind."""
     cases = [load(path, options.memory) for path in options.inputs if is_case(path)]
-    known = recognise(options.inputs, options.kind, options.outputs)
+    how = ReadOptions(tz=options.tz, coredns_format=options.coredns_format)
+    known = recognise(options.inputs, options.kind, options.outputs, how)
     if sink.keeps:
         whole = _read_files(known, options, progress, sink, cases)
     elif known or not cases:

@@ -13,7 +13,7 @@ from analyzer.case import is_case
 from analyzer.errors import InputError, UsageError
 from analyzer.model import InputReport
 from analyzer.sources.archives import NESTED, Listing, is_archive
-from analyzer.sources.contract import Item, Ledger, Match, Source
+from analyzer.sources.contract import Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.discover import discover
 from analyzer.sources.stream import Opener
 
@@ -34,8 +34,14 @@ class Known(Struct, frozen=True, kw_only=True):
     report: InputReport | None = None
 
 
-def recognise(paths: Sequence[Path], kind: str | None = None, outputs: Sequence[Path] = ()) -> list[Known]:
-    """Every input below `paths`, in the order of ids, with its source. Raises UsageError for an unknown kind."""
+def recognise(
+    paths: Sequence[Path],
+    kind: str | None = None,
+    outputs: Sequence[Path] = (),
+    how: ReadOptions | None = None,
+) -> list[Known]:
+    """Every input below `paths`, in the order of ids, with its source; `how` they will be read may tell what they are.
+    Raises UsageError for an unknown kind."""
     replaced = {identity for path in outputs if (identity := _file(path))}
 
     def left_out(folder: Path) -> str | None:
@@ -49,15 +55,15 @@ def recognise(paths: Sequence[Path], kind: str | None = None, outputs: Sequence[
     ids = {one.item.id for one in known} | {item.id for item in items}
     with Opener() as opener:
         for item in items:
-            one = _recognise(item, kind, opener)
-            known += [one] if one is not None else _members(item, kind, opener, ids)
+            one = _recognise(item, kind, opener, how)
+            known += [one] if one is not None else _members(item, kind, opener, ids, how)
     return sorted(known, key=lambda one: one.item.id)
 
 
-def _members(item: Item, kind: str | None, opener: Opener, ids: set[str]) -> list[Known]:
+def _members(item: Item, kind: str | None, opener: Opener, ids: set[str], how: ReadOptions | None) -> list[Known]:
     """The members of an archive, each recognised while the archive is listed; what it lost is a report of its own."""
     listing = Listing(opener.archive(item), item, ids)
-    found = [(member, _recognise(member, kind, opener)) for member in listing]
+    found = [(member, _recognise(member, kind, opener, how)) for member in listing]
     known = [
         Known(item=Item(id=name, path=item.path), report=_unread(name, ARCHIVE if name == item.id else REFUSED, why))
         for name, why in listing.refused
@@ -71,12 +77,12 @@ def _members(item: Item, kind: str | None, opener: Opener, ids: set[str]) -> lis
     return known
 
 
-def _recognise(item: Item, kind: str | None, opener: Opener) -> Known | None:
+def _recognise(item: Item, kind: str | None, opener: Opener, how: ReadOptions | None) -> Known | None:
     """What an input is by its head; None for an archive."""
     try:
         with opener.open(item, Ledger()) as stream:
             head = stream.peek(sources.HEAD)
-            best = sources.identify(head) if kind is None else None
+            best = sources.identify(head, how) if kind is None else None
             certain = best is not None and best[1].confidence == sources.CERTAIN
             if not certain and is_archive(head):
                 return None

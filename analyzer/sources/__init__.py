@@ -9,7 +9,7 @@ from functools import cache
 
 from msgspec.structs import replace
 
-from analyzer.sources.contract import Match, Source
+from analyzer.sources.contract import Match, ReadOptions, Source
 
 HEAD = 64 << 10
 """Bytes that identification looks at."""
@@ -42,11 +42,13 @@ def _of(module: str) -> Source | None:
     return source
 
 
-def identify(head: bytes) -> tuple[Source, Match] | None:
-    """The source that is surest of these first bytes, or None where none is sure enough."""
+def identify(head: bytes, options: ReadOptions | None = None) -> tuple[Source, Match] | None:
+    """The source that is surest of these first bytes, or None where none is sure enough; options may tell some more."""
     matches: list[tuple[Source, Match]] = []
     for source in each():
-        if (match := source.identify(head)) is None:
+        told = source.identify_as_told
+        match = source.identify(head) if told is None or options is None else told(head, options)
+        if match is None:
             continue
         if source.magic and match.confidence == CERTAIN:
             return source, match

@@ -19,9 +19,8 @@ from analyzer.sources.audit.records import records
 from analyzer.sources.audit.shape import Ahead, Kind, Shape, shape_of
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.eventsrows import event_in, events_of
-from analyzer.sources.kernellines import bounded
+from analyzer.sources.eventstable import is_table, read_table
 from analyzer.sources.lines import QUOTE_LIMIT, Window, quote_lines, text_head, windows
-from analyzer.sources.secrets import scrub_column
 from analyzer.sources.wrappers import Wrapper, detect_wrapper, unwrap
 
 LOOKED_AT = 20
@@ -30,29 +29,13 @@ LOOKED_AT = 20
 ROWS = 10_000
 """Objects in a batch."""
 
-_HEADER = r"^(?:NAMESPACE +)?LAST SEEN +TYPE +REASON +OBJECT +MESSAGE *$"
-_LINE = (
-    r"^(?:(?P<namespace>[a-z0-9-]{1,63}) {2,})?(?P<seen>(?:[0-9]+[smhdy])+|<unknown>|<invalid>)"
-    r"(?: \(x(?P<count>[0-9]{1,9}) over [^)]*\))? {2,}(?P<type>[A-Za-z]+) {2,}(?P<reason>\S+) {2,}"
-    r"(?P<kind>[a-z0-9.]+)/(?P<name>\S+) {2,}(?P<message>.*)$"
-)
-"""`kubectl get events [-A]` as printed; columns are two spaces apart at least (printers/tabwriter)."""
-
-_KINDS = (
-    *("Pod", "Node", "Service", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "Endpoints"),
-    *("PersistentVolumeClaim", "PersistentVolume", "HorizontalPodAutoscaler", "ConfigMap", "Secret", "Namespace"),
-    *("Ingress", "Lease", "PodDisruptionBudget", "ResourceQuota", "ServiceAccount", "EndpointSlice", "NodePool"),
-)
-_WRITTEN = {kind.lower(): kind for kind in _KINDS}
-"""kubectl prints kinds in lower case."""
-
 _FAULTS = (msgspec.DecodeError, RecursionError, UnicodeError, ValueError)
 
 
 def identify(head: bytes) -> Match | None:
     """Sure where one of the first objects is an Event, or the first line is the header of kubectl's table."""
     text = text_head(head)
-    if pl.Series([text[:200].split(b"\n")[0].decode("utf-8", "replace")]).str.contains(_HEADER)[0]:
+    if is_table(text):
         return Match(0.95, "begins like the table of kubectl get events")
     if eventsyaml.begins_like_yaml(text):
         sure = b"involvedObject:" in text or b"regarding:" in text
@@ -72,8 +55,9 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
     `malformed object`."""
     ahead = Ahead(stream)
     text = text_head(ahead.head)
-    if pl.Series([text[:200].split(b"\n")[0].decode("utf-8", "replace")]).str.contains(_HEADER)[0]:
-        yield from _table(ahead, item, ledger)
+    if is_table(text):
+        for rows in read_table(ahead, item, ledger, text):
+            yield _used(rows, ledger)
         return
     objects = _objects(ahead, ledger)
     while batch := list(islice(objects, ROWS)):
@@ -116,33 +100,6 @@ def _texts(ahead: Ahead, ledger: Ledger) -> Iterator[tuple[int, bytes | object, 
     for batch in records(ahead, ledger, shape):
         for number, data in batch:
             yield number, data, False
-
-
-def _table(stream: ByteStream, item: Item, ledger: Ledger) -> Iterator[Batch]:
-    """The text that kubectl prints for people. LAST SEEN is an age, and nothing tells when it was printed."""
-    ledger.note("LAST SEEN is an age: these events have no time (kubectl get events -o json has it)")
-    for window in windows(stream, ledger):
-        [lines] = unwrap([window], Wrapper(), ledger)
-        lines = lines.filter(~lines["text"].str.contains(_HEADER))
-        found = lines["text"].str.extract_groups(_LINE).struct.unnest()
-        fits = found["name"].is_not_null()
-        wrong = lines.filter(~fits)
-        if wrong["open"].any():
-            ledger.tail()
-        damaged = wrong.filter(~pl.col("open"))["number"]
-        ledger.skip("malformed line", damaged.head(3).to_list(), damaged.len())
-        nothing = pl.lit(None, pl.String)
-        rows = pl.concat([lines.select("number"), found.drop("seen")], how="horizontal").filter(fits)
-        rows = rows.with_columns(
-            *(pl.lit(None, KUBE_EVENTS.schema[name]).alias(name) for name in ("time", "first_time")),
-            *(nothing.alias(name) for name in ("uid", "field_path", "component", "node", "event_uid")),
-            pl.col("count").cast(pl.Int64).fill_null(1),
-            pl.col("kind").replace(_WRITTEN),
-            scrub_column(bounded(rows["message"])),
-            pl.lit(item.id).alias("source"),
-        )
-        if rows.height:
-            yield _used(KUBE_EVENTS.check(rows.lazy()).collect(), ledger)
 
 
 def quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:

@@ -1,7 +1,7 @@
 """Documents that hold log lines, made one JSON line per record before anybody looks for lines.
 
 Some tools write what they found in a log not line by line but as one document: Loki's API, Grafana, `gcloud logging
-read --format=json`, `aws logs filter-log-events`, `journalctl -o json-pretty` and `-o export`, OpenTelemetry's
+read` (JSON and YAML), `aws logs filter-log-events`, `journalctl -o json-pretty` and `-o export`, OpenTelemetry's
 OTLP/JSON. Here each becomes the form that `analyzer.sources.jsonlines` reads, so that sources see a log of a shipper.
 A record's number is its place in the document; a quote shows the record.
 """
@@ -42,7 +42,9 @@ def export_of(head: bytes) -> Export | None:
         return JournalExport()
     text = head[:HEAD].lstrip(b" \t\r\n")
     if text[:1] not in (b"{", b"["):
-        return None
+        from analyzer.sources.cloudyaml import CloudYaml, is_cloud_yaml
+
+        return CloudYaml() if is_cloud_yaml(text) else None
     for name, base, shape, flatten in _DOCUMENTS:
         if shape.match(text):
             return Document(name, base, flatten)

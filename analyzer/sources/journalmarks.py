@@ -12,17 +12,20 @@ from analyzer.sources.contract import Ledger
 MARK = r"^-- (?:Logs begin|Journal begins|Boot |Reboot|No entries|Journal file|cursor:)"
 """Markers of journalctl (systemd, logs-show.c and journalctl.c): span, boots, nothing found, a torn file, cursor."""
 
+LAST = r"^last message repeated ([0-9]{1,9}) times$"
+"""What syslogd and older rsyslog write in place of equal lines."""
+
+REPEATED = r"^message repeated ([0-9]{1,9}) times: \[ ?(.*?)\]?$"
+"""What rsyslog writes in place of equal lines, with at most 800 characters of one."""
+
+SUPPRESSED = r"^Suppressed ([0-9]{1,15}) messages from (\S+)"
+"""What journald writes when its rate limit has dropped lines (systemd, journald-rate-limit)."""
+
 _GRAFANA = r'^(?:Common labels|Line limit|Total bytes processed): ["{]'
 """What Grafana writes over a download."""
 
-_LAST = r"^last message repeated ([0-9]{1,9}) times$"
-"""What syslogd and older rsyslog write in place of equal lines."""
-
 _LIKELY = ("-- ", "last message repeated ", "Suppressed ", "Common labels: ", "Line limit: ", "Total bytes processed: ")
 """How such lines begin, which costs less to look for."""
-
-_SUPPRESSED = r"^Suppressed ([0-9]{1,15}) messages from (\S+)"
-"""What journald writes when its rate limit has dropped lines (systemd, journald-rate-limit)."""
 
 
 class Marks:
@@ -33,6 +36,8 @@ class Marks:
         self._ledger, self._markers, self._looks = ledger, markers, looks
         self._repeated = self._suppressed = self._unsaid = 0
         self._first = ""
+        self.folded: list[pl.DataFrame] = []
+        """With `markers`, what was taken off and says that a line was repeated."""
         self._first_unsaid = 0
 
     def taken_off(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -43,15 +48,17 @@ class Marks:
         likely = reduce(or_, (text.str.starts_with(start) for start in _LIKELY))
         if not likely.any():
             return frame
-        shapes = [_LAST, _GRAFANA] if self._markers else [_LAST, _GRAFANA, MARK, _SUPPRESSED]
+        shapes = [LAST, _GRAFANA] if self._markers else [LAST, _GRAFANA, MARK, SUPPRESSED]
         found = likely & text.str.contains("|".join(f"(?:{shape})" for shape in shapes))
         marks = frame.filter(found)
         self._ledger.skip("not-a-record", marks["number"].head(3).to_list(), marks.height)
-        self._repeated += int(marks["text"].str.extract(_LAST, 1).cast(pl.Int64).sum())
-        told = marks.filter(pl.col("text").str.contains(_SUPPRESSED))
+        if self._markers:
+            self.folded.append(marks)
+        self._repeated += int(marks["text"].str.extract(LAST, 1).cast(pl.Int64).sum())
+        told = marks.filter(pl.col("text").str.contains(SUPPRESSED))
         if told.height and not self._suppressed:
             self._first = f"line {told['number'][0]}"
-        self._suppressed += int(told["text"].str.extract(_SUPPRESSED, 1).cast(pl.Int64).sum())
+        self._suppressed += int(told["text"].str.extract(SUPPRESSED, 1).cast(pl.Int64).sum())
         return frame.filter(~found)
 
     def unsaid(self, numbers: pl.Series) -> None:

@@ -6,18 +6,28 @@ OpenShift's ViaQ records (`message`, `kubernetes`, `@timestamp` or `timestamp`),
 `containerName`), Loki by logcli (`labels`, `line`, `timestamp`) and by Grafana (`line`, `timestamp`, `fields`), Cloud
 Logging's LogEntry (`textPayload` or `jsonPayload`, `resource.labels`, `timestamp`) and CloudWatch Logs (`timestamp`,
 `message`).
+
+The agents of Google Cloud and the fluentd of Kubernetes' addons take the header of a klog line off and keep its parts
+as fields (`severity`, `pid`, `sourceLocation` or `source`, the time; cluster/addons/fluentd-gcp, fluentd-elasticsearch;
+entries as GoogleCloudPlatform/khi tests them): here the line is put together again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 import polars as pl
+from msgspec import Raw
 
 from analyzer.frames.contract import TIME
-from analyzer.sources.times import parse_rfc3339
+from analyzer.sources import klogheaders
+from analyzer.sources.nested import Nested
+from analyzer.sources.times import MICROS_LIMIT, parse_rfc3339, since_1970
 
 JSON_LINES = pl.Schema(
     {
@@ -36,12 +46,6 @@ JSON_LINES = pl.Schema(
 """`text` is null where the line is no such object. `goes_on` is what a CRI flag beside the text says (true for `P`),
 null without one; `docker` says that the text came under `log` without such a flag, where a missing newline means that
 the line goes on; `lost` marks a journal entry whose message is null, as journalctl writes what is too long for it."""
-
-_MICROS_LIMIT = 253_402_300_800_000_000
-"""The first microsecond of the year 10000."""
-
-_UNITS = ((10**11, 1_000_000.0), (10**14, 1_000.0), (10**17, 1.0))
-"""Numbers below the first are seconds since 1970, below the second milliseconds, then micro-, else nanoseconds."""
 
 
 class _Docker(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -62,8 +66,12 @@ class _Journal(msgspec.Struct, gc=False):
     command: Any = msgspec.field(default=None, name="_COMM")
 
 
+_EMPTY = Raw()
+
+
 class _Line(msgspec.Struct, gc=False):
-    """The keys in use. Their types differ from writer to writer, so none is demanded."""
+    """The keys in use. Their types differ from writer to writer, so none is demanded. What stays undecoded here is the
+    same in many records."""
 
     log: Any = None
     message: Any = None
@@ -81,21 +89,28 @@ class _Line(msgspec.Struct, gc=False):
     realtime: Any = msgspec.field(default=None, name="__REALTIME_TIMESTAMP")
     node: Any = msgspec.field(default=None, name="_HOSTNAME")
     hostname: Any = None
-    host: Any = None
+    host: Raw = _EMPTY
     node_name: Any = msgspec.field(default=None, name="nodeName")
     pod_name: Any = msgspec.field(default=None, name="podName")
     container_name: Any = msgspec.field(default=None, name="containerName")
     identifier: Any = msgspec.field(default=None, name="SYSLOG_IDENTIFIER")
     command: Any = msgspec.field(default=None, name="_COMM")
-    kubernetes: Any = None
-    labels: Any = None
-    fields: Any = None
-    resource: Any = None
+    kubernetes: Raw = _EMPTY
+    labels: Raw = _EMPTY
+    fields: Raw = _EMPTY
+    resource: Raw = _EMPTY
     log_name: Any = msgspec.field(default=None, name="logName")
-    file: Any = None
+    file: Raw = _EMPTY
     tag: Any = None
+    severity: Any = None
+    pid: Any = None
+    source: Any = None
+    source_location: Raw = msgspec.field(default=_EMPTY, name="sourceLocation")
+    log_stream: Any = msgspec.field(default=None, name="logStreamName")
     kind: Any = None
 
+
+_NESTED = frozenset({"host", "kubernetes", "labels", "fields", "resource", "file", "source_location"})
 
 _DOCKER = msgspec.json.Decoder(_Docker)
 _JOURNAL = msgspec.json.Decoder(_Journal)
@@ -105,6 +120,10 @@ _FAULTS = (msgspec.DecodeError, RecursionError, UnicodeError)
 _POD_LOG = r"([a-z0-9][a-z0-9.-]*)_[a-z0-9-]+_[a-z0-9-]+-[0-9a-f]{64}\.log$|/pods/[a-z0-9-]+_([a-z0-9][a-z0-9.-]*)_"
 """Names of container logs on a node: /var/log/containers/POD_NAMESPACE_CONTAINER-ID.log, and
 /var/log/pods/NAMESPACE_POD_UID/CONTAINER/0.log (kubernetes, pkg/kubelet/kuberuntime/legacy.go and helpers.go)."""
+
+_EKS_STREAM = r"^(kube-apiserver|kube-controller-manager|kube-scheduler|cloud-controller-manager)-(?:audit-)?[0-9a-f]+$"
+"""Streams of an EKS control plane in CloudWatch Logs: kube-apiserver-audit-ID (Amazon EKS User Guide, control plane
+logs)."""
 
 _PODS = ("pod_name", "pod", "k8s_pod_name", "kubernetes_pod_name")
 _NODES = ("host", "node_name", "pod_node_name", "node", "hostname", "nodename")
@@ -153,7 +172,7 @@ def _journal_rows(rows: list[_Journal]) -> pl.DataFrame:
     columns = _columns(rows)
     text = _strings(columns["journal"], _bytes_as_text)
     clock = _strings(columns["realtime"]).cast(pl.Int64, strict=False)
-    clock = clock.set(~clock.is_between(0, _MICROS_LIMIT, closed="left"), None)
+    clock = clock.set(~clock.is_between(0, MICROS_LIMIT, closed="left"), None)
     writers = [_strings(columns[name]) for name in ("identifier", "command")]
     return _fitted(
         pl.select(
@@ -166,10 +185,20 @@ def _journal_rows(rows: list[_Journal]) -> pl.DataFrame:
     )
 
 
-def _columns(rows: Sequence[Any]) -> dict[str, Sequence[Any]]:
-    """The fields of all rows, field by field."""
-    names = type(rows[0]).__struct_fields__
-    return dict(zip(names, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True))
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The fields of many rows, field by field: as values, and as objects of which few are distinct."""
+
+    plain: dict[str, list[Any]]
+    nested: dict[str, Nested]
+
+    def __getitem__(self, name: str) -> list[Any] | Nested:
+        return self.nested[name] if name in self.nested else self.plain[name]
+
+
+def _columns(rows: Sequence[Any]) -> _Columns:
+    made = {name: list(map(attrgetter(name), rows)) for name in type(rows[0]).__struct_fields__}
+    return _Columns(made, {name: Nested(made.pop(name)) for name in _NESTED & made.keys()})
 
 
 _DOCKER_KEYS = {"text": "log", "stream": "stream", "time": "time"}
@@ -182,17 +211,15 @@ def _rows(rows: list[_Line]) -> pl.DataFrame:
     text = {name: _strings(columns[name]) for name in _TEXTS}
     text["journal"] = _strings(columns["journal"], _bytes_as_text)
     text["payload"] = _strings(columns["json_payload"], _inside(("MESSAGE", "message", "log")))
-    journal = pl.Series([value is not None for value in columns["realtime"]], dtype=pl.Boolean)
-    journal = journal | text["journal"].is_not_null()
+    journal = _there(columns["realtime"]) | text["journal"].is_not_null()
     # an audit event has a kind and may have a message, but is not somebody's log line
-    own = pl.Series([value is None for value in columns["kind"]], dtype=pl.Boolean)
+    own = ~_there(columns["kind"])
     flag = pl.select(pl.coalesce(text["logtag"], text["flag"])).to_series()
     cloud = pl.coalesce(text["text_payload"], text["payload"])
     # other programs write a `line` too, as the line of their source
-    pairs = zip(columns["labels"], columns["timestamp"], strict=True)
-    loki = pl.Series([labels is not None or stamp is not None for labels, stamp in pairs], dtype=pl.Boolean)
+    loki = _there(columns["labels"]) | _there(columns["timestamp"])
     line = pl.when(loki).then(text["line"])
-    return _fitted(
+    made = _fitted(
         pl.select(
             pl.when(journal)
             .then(text["journal"])
@@ -214,55 +241,54 @@ def _rows(rows: list[_Line]) -> pl.DataFrame:
             (journal & text["journal"].is_null()).alias("lost"),
         )
     )
+    return _with_klog_headers(made, columns)
+
+
+def _with_klog_headers(made: pl.DataFrame, columns: _Columns) -> pl.DataFrame:
+    """The rows with the header of klog before the text where an agent took it off."""
+    told = columns["source_location"], columns["source"], columns["json_payload"]
+    if all(_none(one) for one in told):
+        return made
+    caller = pl.select(pl.coalesce(_strings(one, klogheaders.caller) for one in told)).to_series()
+    if caller.null_count() == caller.len():
+        return made
+    inner = _strings(columns["json_payload"], lambda payload: klogheaders.thread(_dig(payload, "pid")))
+    pid = pl.select(pl.coalesce(_strings(columns["pid"], klogheaders.thread), inner)).to_series()
+    return klogheaders.put_back(made, caller, pid, _strings(columns["severity"]))
 
 
 _TEXTS = ("log", "message", "line", "text_payload", "stream", "logtag", "flag", "container_name")
 
 
-def _time(columns: dict[str, Sequence[Any]]) -> pl.Expr:
+def _time(columns: _Columns) -> pl.Expr:
     """The first of the times that can be read; a Journal's clock is text of microseconds."""
     texts = [_strings(columns[name]) for name in ("time", "stamp", "timestamp", "date") if not _none(columns[name])]
-    numbers = [_numbers(columns[name]) for name in ("realtime", "timestamp", "date", "time")]
+    numbers = [since_1970(columns.plain[name]) for name in ("realtime", "timestamp", "date", "time")]
     return pl.coalesce(*map(parse_rfc3339, texts), *numbers)
 
 
-def _numbers(values: Sequence[Any]) -> pl.Series:
-    """Numbers since 1970 as times, by their size in seconds, milli-, micro- or nanoseconds; else null."""
-    if _none(values):
-        return pl.Series("time", [None], dtype=TIME).new_from_index(0, len(values))
-    micros = [_micros(value) for value in values]
-    return pl.Series("time", micros, dtype=pl.Int64).cast(TIME)
-
-
-def _micros(value: object) -> int | None:
-    if isinstance(value, str):
-        if not (value.isascii() and value.isdigit() and len(value) <= 19):
-            return None
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1 << 63:
-        return None
-    for limit, unit in _UNITS:
-        if value < limit:
-            found = round(value * unit) if unit != 1.0 else int(value)
-            return found if found < _MICROS_LIMIT else None
-    found = int(value) // 1000
-    return found if found < _MICROS_LIMIT else None
-
-
-def _pods(columns: dict[str, Sequence[Any]]) -> pl.Expr:
+def _pods(columns: _Columns) -> pl.Expr:
     paths = [_strings(columns[name]) for name in ("file", "tag")]
-    if not all(isinstance(log, str) for log in columns["log"]):
+    if not all(isinstance(log, str) for log in columns.plain["log"]):
         paths.append(_strings(columns["log"], lambda log: _dig(log, "file", "path")))
     paths.append(_strings(columns["labels"], _inside(("filename",))))
-    named = pl.coalesce(*paths)
+    named = _by_distinct(pl.select(pl.coalesce(*paths)).to_series(), _pod_in)
     found = [_strings(columns[at], _inside(_PODS)) for at in ("kubernetes", "labels", "fields")]
     found.append(_strings(columns["resource"], _inside(_PODS, "labels")))
-    return pl.coalesce(
-        _strings(columns["pod_name"]), *found, named.str.extract(_POD_LOG, 1), named.str.extract(_POD_LOG, 2)
-    )
+    return pl.coalesce(_strings(columns["pod_name"]), *found, named)
 
 
-def _hosts(columns: dict[str, Sequence[Any]]) -> pl.Expr:
+def _pod_in(paths: pl.Series) -> pl.Series:
+    return pl.select(pl.coalesce(paths.str.extract(_POD_LOG, 1), paths.str.extract(_POD_LOG, 2))).to_series()
+
+
+def _by_distinct(texts: pl.Series, make: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """What is made of each text, where few are distinct."""
+    distinct = texts.unique().drop_nulls()
+    return texts.replace_strict(distinct, make(distinct), default=None, return_dtype=pl.String)
+
+
+def _hosts(columns: _Columns) -> pl.Expr:
     payload = _strings(columns["json_payload"], _inside(("_HOSTNAME",)))
     found = [_strings(columns[at], _inside(_NODES)) for at in ("kubernetes", "labels", "fields")]
     resource = _strings(columns["resource"], _inside(("node_name",), "labels"))
@@ -271,13 +297,23 @@ def _hosts(columns: dict[str, Sequence[Any]]) -> pl.Expr:
     return pl.coalesce(own[0], payload, *found, own[1], resource, own[2], host)
 
 
-def _components(columns: dict[str, Sequence[Any]]) -> pl.Expr:
+def _components(columns: _Columns) -> pl.Expr:
     found = [_strings(columns[at], _inside(_WRITERS)) for at in ("json_payload", "labels", "fields")]
     # GKE names the log of a node's unit after it: projects/PROJECT/logs/kubelet
-    log = _strings(columns["log_name"]).str.extract(r"/logs/([a-z0-9-]+)$", 1)
+    log = _by_distinct(_strings(columns["log_name"]), lambda names: names.str.extract(r"/logs/([a-z0-9-]+)$", 1))
     log = log.set(log.is_in(["stdout", "stderr"]), None)
     own = [_strings(columns[name]) for name in ("identifier", "command")]
-    return pl.coalesce(*own, *found, log).str.strip_suffix(".service")
+    control = _strings(columns["resource"], _control_plane)
+    eks = _by_distinct(_strings(columns["log_stream"]), lambda names: names.str.extract(_EKS_STREAM, 1))
+    return pl.coalesce(*own, *found, log, control, eks).str.strip_suffix(".service")
+
+
+def _control_plane(resource: Any) -> object:
+    """Components of a GKE control plane: apiserver, scheduler, controller-manager."""
+    if not isinstance(resource, dict) or resource.get("type") != "k8s_control_plane_component":
+        return None
+    name = _dig(resource, "labels", "component_name")
+    return f"kube-{name}" if isinstance(name, str) else None
 
 
 def _fitted(known: pl.DataFrame) -> pl.DataFrame:
@@ -287,20 +323,30 @@ def _fitted(known: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _none(values: Sequence[Any]) -> bool:
-    return values.count(None) == len(values)
+def _none(values: Sequence[Any] | Nested) -> bool:
+    return values.none if isinstance(values, Nested) else values.count(None) == len(values)
 
 
-def _strings(values: Sequence[Any], pick: Callable[[Any], object] | None = None) -> pl.Series:
+def _there(values: Sequence[Any] | Nested) -> pl.Series:
+    """Which of the values are not null."""
+    if isinstance(values, Nested):
+        return values.spread(_there)
+    return pl.Series([value is not None for value in values], dtype=pl.Boolean)
+
+
+def _strings(values: Sequence[Any] | Nested, pick: Callable[[Any], object] | None = None) -> pl.Series:
     """Those values, or what is picked of them, that are text; null for the others."""
+    if isinstance(values, Nested):
+        return values.spread(lambda distinct: _strings(distinct, pick))
     if _none(values):
         return pl.Series([None], dtype=pl.String).new_from_index(0, len(values))
     if pick is not None:
         values = [None if value is None else pick(value) for value in values]
-    try:
-        return pl.Series(values, dtype=pl.String, strict=True)
-    except (TypeError, pl.exceptions.PolarsError):
-        return pl.Series([value if isinstance(value, str) else None for value in values], dtype=pl.String)
+    # one look spares many a failed try: what is no text in one record is mostly none in any
+    if isinstance(next((value for value in values if value is not None), ""), str):
+        with suppress(TypeError, pl.exceptions.PolarsError):
+            return pl.Series(values, dtype=pl.String, strict=True)
+    return pl.Series([value if isinstance(value, str) else None for value in values], dtype=pl.String)
 
 
 def _inside(keys: tuple[str, ...], *path: str) -> Callable[[Any], object]:

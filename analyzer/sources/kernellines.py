@@ -14,12 +14,16 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.frames import KERNEL_MESSAGES
+from analyzer.sources.journalmarks import REPEATED
 from analyzer.sources.kernelkinds import kinds, with_values
 from analyzer.sources.secrets import scrub_column
 from analyzer.sources.times import localise, parse_rfc3339
 
 TEXT_LIMIT = 4096
 """Bytes of a message that are kept; printk itself holds about a thousand (LOG_LINE_MAX)."""
+
+COUNT_LIMIT = 10**15
+"""The most that one line may claim to stand for, so that sums stay numbers."""
 
 _FACILITIES = ("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp")
 _LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
@@ -60,6 +64,7 @@ def rows(lines: pl.DataFrame, tz: str) -> pl.DataFrame:
     """One row of KERNEL_MESSAGES for each unwrapped line, `source` null. A time printed without zone is of `tz`."""
     if not lines.height:
         return pl.DataFrame(schema=KERNEL_MESSAGES.schema)
+    lines, times = _unfolded(lines)
     kmsg = lines["text"].str.contains(KMSG)
     parts = [
         head(part, tz) for head, part in ((_printed, lines.filter(~kmsg)), (_kmsg, lines.filter(kmsg))) if part.height
@@ -67,10 +72,24 @@ def rows(lines: pl.DataFrame, tz: str) -> pl.DataFrame:
     frame = pl.concat(parts).sort("number")
     text = bounded(frame["text"])
     frame = with_values(frame.with_columns(text, kinds(text)))
+    if times is not None:
+        frame = frame.join(times, on="number", how="left", maintain_order="left")
+        each = (pl.col("times") * pl.col("count").clip(upper_bound=COUNT_LIMIT // 10**9)).clip(upper_bound=COUNT_LIMIT)
+        frame = frame.with_columns(pl.coalesce(each, "count").alias("count"))
     time = pl.coalesce("time", "audit_time") if (frame["kind"] == "audit").any() else pl.col("time")
     return frame.with_columns(time.alias("time"), scrub_column(text), pl.lit(None, pl.String).alias("source")).select(
         KERNEL_MESSAGES.schema.names()
     )
+
+
+def _unfolded(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """The lines with the message in place of what rsyslog folds equal ones to, and how often each came."""
+    folded = lines["text"].str.starts_with("message repeated ")
+    if not folded.any():
+        return lines, None
+    told = lines.with_columns(pl.col("text").str.extract(REPEATED, 1).cast(pl.Int64).alias("times"))
+    text = pl.when(pl.col("times").is_not_null()).then(pl.col("text").str.extract(REPEATED, 2)).otherwise("text")
+    return told.with_columns(text.alias("text")).drop("times"), told.select("number", "times").drop_nulls()
 
 
 def _printed(lines: pl.DataFrame, tz: str) -> pl.DataFrame:

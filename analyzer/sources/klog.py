@@ -16,7 +16,7 @@ from datetime import datetime
 
 import polars as pl
 
-from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, RUNTIME_MESSAGES, TIME
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, LOG_SUPPRESSIONS, RUNTIME_MESSAGES, TIME
 from analyzer.sources import kernellines, runtimelines
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.kernelclock import KernelRows
@@ -26,6 +26,7 @@ from analyzer.sources.klogheads import HEADER
 from analyzer.sources.klogwriters import Writers, host_in_name
 from analyzer.sources.lines import quote_lines
 from analyzer.sources.runtimelines import RuntimeRows
+from analyzer.sources.suppressions import Suppressions
 from analyzer.sources.wrappers import Unwrapper, head_lines, wrapped_windows
 from analyzer.sources.yearless import YearlessClock
 
@@ -69,9 +70,10 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
     reader = _Reader(item, ledger, clock, writers, stamped=wrapper.stamped)
 
     def feed(lines: pl.DataFrame) -> Iterator[Batch]:
+        said = pl.concat([lines, *unwrapper.folded()])
         rest, of_kernel, of_runtime = split(lines)
         yield from reader.batches(entries.feed(rest))  # the header of a journal, which tells the year, is among them
-        yield from others.batches(of_kernel, of_runtime)
+        yield from others.batches(of_kernel, of_runtime, said)
 
     for window in parts:
         yield from feed(unwrapper.feed(window))
@@ -97,16 +99,28 @@ class _Others:
         self._tz = options.tz
         self.clock = YearlessClock(item, options, ledger, "the prefix of the kernel's and the runtime's lines")
         self._kernel, self._runtime = KernelRows(item, ledger), RuntimeRows(item, ledger)
+        self._suppressions = Suppressions(item.id, ledger)
 
-    def batches(self, of_kernel: pl.DataFrame, of_runtime: pl.DataFrame) -> Iterator[Batch]:
+    def batches(self, of_kernel: pl.DataFrame, of_runtime: pl.DataFrame, every: pl.DataFrame) -> Iterator[Batch]:
+        """Rows of the lines of each writer, and of those among `every` that say what is not there."""
+        found = self._suppressions.found(every) if every["component"].null_count() < every.height else every.clear()
+        if found.height:
+            # one clock places both, in the order of their lines
+            both = pl.concat([of_kernel, found], how="diagonal").sort("number", maintain_order=True)
+            both = self.clock.stamped(both)
+            said = both["count"].is_not_null()
+            yield {LOG_SUPPRESSIONS: self._suppressions.rows(both.filter(said))}
+            of_kernel = both.filter(~said).select(of_kernel.columns)
+        elif of_kernel.height:
+            of_kernel = self.clock.stamped(of_kernel)
         if of_kernel.height:
-            lines = self.clock.stamped(of_kernel)
-            yield {KERNEL_MESSAGES: self._kernel.finish(kernellines.rows(lines, self._tz))}
+            yield {KERNEL_MESSAGES: self._kernel.finish(kernellines.rows(of_kernel, self._tz))}
         if of_runtime.height and (rows := self._runtime.finish(of_runtime)).height:
             yield {RUNTIME_MESSAGES: rows}
 
     def tell(self) -> None:
         self._kernel.tell()
+        self._suppressions.tell()
 
 
 class _Hinted(YearlessClock):
@@ -165,11 +179,12 @@ class _Reader:
 
     def _rows(self, entries: pl.DataFrame, fields: pl.DataFrame) -> pl.DataFrame:
         component = self._writers.name(entries["component"], fields)
-        return pl.concat([entries.select("number", "host"), fields], how="horizontal").select(
+        return pl.concat([entries.select("number", "host", "stream"), fields], how="horizontal").select(
             pl.col("time").cast(TIME),
             pl.lit(self._item.id).alias("source"),
             "number",
             "host",
+            "stream",
             component.alias("component"),
             *(name for name in KLOG_LINES.schema if name in fields.columns and name != "time"),
         )

@@ -53,17 +53,14 @@ class Window(Struct, frozen=True):
     data: bytes
 
 
-def windows(
-    stream: ByteStream, ledger: Ledger, size: int = WINDOW, limit: int = LINE_LIMIT, *, exports: bool = True
-) -> Iterator[Window]:
-    """All lines of the stream in order. A line over `limit` is skipped, counted and replaced by an empty line. Without
-    `exports` a document is given as it stands."""
+def windows(stream: ByteStream, ledger: Ledger, size: int = WINDOW, limit: int = LINE_LIMIT) -> Iterator[Window]:
+    """All lines of the stream in order. A line over `limit` is skipped, counted and replaced by an empty line."""
     number = 1
     parts: list[bytes] = []
     held = 0
     dropping = False
     holes = _Holes()
-    for chunk in _utf8_chunks(stream, ledger, size, exports=exports):
+    for chunk in _utf8_chunks(stream, ledger, size):
         if bytes(HOLE) in chunk:
             chunk = holes.closed(chunk, number)
         cut = chunk.rfind(b"\n")
@@ -91,6 +88,15 @@ def windows(
         ledger.skip("line too long", [number])
     elif parts:
         yield Window(number, b"".join(parts))
+
+
+def chunks(stream: ByteStream, ledger: Ledger, size: int = WINDOW) -> Iterator[bytes]:
+    """The text of a document in chunks that end anywhere: it need not have lines; who reads it keeps what is open."""
+    holes, number = _Holes(), 1
+    for chunk in _utf8_chunks(stream, ledger, size, exports=False):
+        yield holes.closed(chunk, number) if bytes(HOLE) in chunk else chunk
+        number += chunk.count(b"\n")
+    holes.tell(ledger)
 
 
 class _Holes:
@@ -167,6 +173,13 @@ def line_frame(window: Window) -> pl.DataFrame:
         schema={"number": pl.Int64, "text": pl.String, "line_bytes": pl.Int64},
     )
     return frame.filter(pl.lit(pl.Series(lengths > 0)))
+
+
+def physical_lines(window: Window) -> pl.Series:
+    """The text of every line of a window, blank ones too: what stands at n is line `first_number` + n."""
+    data = window.data if window.data.isascii() else window.data.decode("utf-8", "replace").encode()
+    starts, ends = _edges(data)
+    return _text(data, np.frombuffer(data, np.uint8), starts, ends - starts) if data else pl.Series(dtype=pl.String)
 
 
 def line_places(window: Window) -> tuple[Numbers, Numbers]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
 from analyzer.errors import UsageError
 from analyzer.frames.contract import TIME
+
+MICROS_LIMIT = 253_402_300_800_000_000
+"""The first microsecond of the year 10000."""
+
+_UNITS = ((10**11, 1_000_000.0), (10**14, 1_000.0), (10**17, 1.0))
+"""Numbers below the first are seconds since 1970, below the second milliseconds, then micro-, else nanoseconds."""
 
 
 def parse_rfc3339(text: pl.Series) -> pl.Series:
@@ -84,3 +92,26 @@ def missing(naive: pl.Series, tz: str) -> pl.Series:
 def utc(moment: datetime) -> datetime:
     """The moment in UTC; one without a zone is taken as UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def since_1970(values: Sequence[Any]) -> pl.Series:
+    """Numbers since 1970 as times, by their size in seconds, milli-, micro- or nanoseconds; else null."""
+    if values.count(None) == len(values):
+        return pl.Series("time", [None], dtype=TIME).new_from_index(0, len(values))
+    micros = [_micros(value) for value in values]
+    return pl.Series("time", micros, dtype=pl.Int64).cast(TIME)
+
+
+def _micros(value: object) -> int | None:
+    if isinstance(value, str):
+        if not (value.isascii() and value.isdigit() and len(value) <= 19):
+            return None
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1 << 63:
+        return None
+    for limit, unit in _UNITS:
+        if value < limit:
+            found = round(value * unit) if unit != 1.0 else int(value)
+            return found if found < MICROS_LIMIT else None
+    found = int(value) // 1000
+    return found if found < MICROS_LIMIT else None

@@ -35,14 +35,15 @@ UNWRAPPED = pl.Schema(
         "host": pl.String(),
         "component": pl.String(),
         "stamp": pl.String(),
+        "stream": pl.String(),
         "line_bytes": pl.Int64(),
         "open": pl.Boolean(),
     }
 )
 """What `unwrap` gives: the physical line number (of the first part, where a line was split), the wrapper's UTC time,
-the program's own text, the pod, host and program that the wrapper names, its time where that has neither year nor
-zone (`Jan 01 00:00:00`), the length of all physical lines with their newlines, and true for a last line without a
-newline: it was cut, or is still being written."""
+the program's own text, the pod, host and program that the wrapper names, its time where that has neither year nor zone
+(`Jan 01 00:00:00`), the stream that a container runtime names (stdout, stderr), the length of all physical lines with
+their newlines, and true for a last line without a newline: it was cut, or is still being written."""
 
 HEAD = 64 << 10
 """Bytes of an input that show its wrapper."""
@@ -204,6 +205,11 @@ class Unwrapper:
         """Only those lines of a window (true in `rows`, one per line that is not blank); parts are not joined."""
         lines = _uncoloured(line_frame(window).filter(rows), window.data)
         return self._marks.taken_off(_finish(_strip(lines, self.wrapper), ends_open(window)))
+
+    def folded(self) -> list[pl.DataFrame]:
+        """With `markers`: what was taken off since one asked last, and says how often the line before it came."""
+        folded, self._marks.folded = self._marks.folded, []
+        return folded
 
     def rest(self) -> pl.DataFrame | None:
         """What is left when the last window has been fed."""

@@ -290,3 +290,13 @@ def test_help_names_what_there_is(words: list[str], code: int, tmp_path: Path) -
     done = analyze(*words, cwd=tmp_path)
     assert done.returncode == code
     assert (b"--fail-on" if len(words) > 1 else b"coredns-logs") in done.stdout + done.stderr
+
+
+def test_a_format_of_coredns_that_is_named_is_recognised(tmp_path: Path) -> None:
+    (tmp_path / "own.log").write_text("".join(f"10.0.0.{n} asked web{n}.example.com. for A\n" for n in range(9)))
+    given = ("--coredns-format", "{remote} asked {name} for {type}")
+    told = analyze("identify", "own.log", *given, cwd=tmp_path).stdout.decode()
+    assert told.startswith("coredns")
+    done = analyze("postmortem", "own.log", *given, "-o", "-", "-f", "json", cwd=tmp_path)
+    assert b'"kind":"coredns"' in done.stdout.replace(b'": "', b'":"')
+    assert analyze("identify", "own.log", "--coredns-format", "x", cwd=tmp_path).returncode == 2

@@ -100,6 +100,34 @@ def test_the_copies_of_audit_events_are_told_in_words_and_left_out() -> None:
     assert once["audit_id"].to_list() == ["id-0", "id-1", "id-2", "id-3"]
 
 
+def test_rotations_that_overlap_by_one_line() -> None:
+    older, newer = klog("kubelet.log.1", ["a 1", "b 2", "c 3"]), klog("kubelet.log", ["c 3", "d 4"])
+    assert copied(older, newer) == [(("kubelet.log", 1), ("kubelet.log.1", 3))]
+    assert copied(older.head(2), klog("kubelet.log", ["b 2", "c 3", "d 4"])) == [
+        (("kubelet.log.1", 2), ("kubelet.log", 1))
+    ]
+
+
+def test_two_nodes_that_start_or_end_with_one_sentence_at_one_moment_are_two() -> None:
+    assert copied(klog("a", ["up 1", "x 2", "y 3"]), klog("b", ["up 1", "z 4"])) == []
+    assert copied(klog("a", ["x 2", "down 9"]), klog("b", ["z 4", "v 5", "down 9"])) == []
+    older, newer = klog("a", ["a 1", "b 2"], host="n1"), klog("b", ["b 2", "c 3"], host="n2")
+    assert copied(older, newer) == []
+
+
+def test_an_audit_event_is_known_by_its_id_wherever_it_stands() -> None:
+    event = {"audit_id": "id-1", "stage": "ResponseComplete", "time": 3.0, "stage_time": 4.0}
+    others = [{"audit_id": f"o-{i}", "stage": "ResponseComplete", "time": i} for i in range(4)]
+    whole = rows(AUDIT_EVENTS, *others[:2], event, *others[2:], source="whole").collect()
+
+    def copies(**changed: Any) -> int:
+        table = concat(AUDIT_EVENTS, [whole, rows(AUDIT_EVENTS, event | changed, source="found").collect()])
+        return log_copies(AUDIT_EVENTS, table.lazy()).height
+
+    assert copies() == 1
+    assert copies(stage="RequestReceived") == copies(time=3.5) == copies(audit_id="id-2") == 0
+
+
 @pytest.mark.parametrize(("later", "found"), [(1.0, 3), (1.1, 0)])
 def test_lines_without_a_time_of_their_own_are_compared_by_that_of_their_collectors(later: float, found: int) -> None:
     def errors(source: str, offset: float) -> pl.DataFrame:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analyzer.frames import AUDIT_EVENTS
+from analyzer.sources.audit import SOURCE
 from analyzer.sources.audit.body import cut, excise
 from analyzer.sources.audit.split import Splitter, elements, pieces
-from analyzer.sources.contract import Ledger
+from analyzer.sources.contract import Item, Ledger, ReadOptions
+from analyzer.sources.lines import chunks as read_chunks
+from tests.sources.audit_log import line
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text('ab"\\{}[],:\n é', max_size=8),
@@ -114,3 +120,27 @@ def test_bodies_are_excised_wherever_they_stand() -> None:
         len(b',"requestObject":[{}]'),
         len(b',"responseObject":{"q":"}"}'),
     )
+
+
+def test_a_document_without_line_breaks_is_not_held_whole() -> None:
+    record = json.dumps({"properties": {"log": line(1).decode() + " " * 1_000_000}})
+    data = b'{"records":[' + ",".join([record] * 40).encode() + b"]}"
+    stream = io.BytesIO(data)
+    batches = SOURCE.read(stream, Item(id="hub.json", path=Path("x")), ReadOptions(), Ledger())
+
+    first = next(batches)[AUDIT_EVENTS].height
+
+    assert 0 < first < 40
+    assert stream.tell() < len(data) // 2
+    assert first + sum(batch[AUDIT_EVENTS].height for batch in batches) == 40
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_chunks_of_a_document_end_anywhere(size: int) -> None:
+    data = '{"records":[{"a":"\\\\\\"é]"},\n{"b":[{}]},{"c":"\\\\"}]}'.encode()
+    batches = elements(read_chunks(io.BytesIO(data), Ledger(), size), Ledger(), 2)
+    assert [(one.line, one.data.decode()) for batch in batches for one in batch] == [
+        (1, '{"a":"\\\\\\"é]"}'),
+        (2, '{"b":[{}]}'),
+        (2, '{"c":"\\\\"}'),
+    ]

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from analyzer import sources
 from analyzer.errors import UsageError
 from analyzer.frames import COREDNS_QUERIES
+from analyzer.sources.contract import ReadOptions
 from analyzer.sources.coredns import SOURCE
 from analyzer.sources.coredns.formats import COMBINED, COMMON, FORMAT_LIMIT, compile_format
 from tests.sources.texts import Reading, read_text
@@ -164,3 +166,30 @@ def test_a_log_of_json_is_recognised_and_other_json_is_not() -> None:
     assert confidence(json.dumps({"log": f"{as_json()}\n", "stream": "stdout", "time": "2026-03-14T09:00:00Z"})) > 0.9
     assert confidence('{"kind":"Event","name":"web","type":"Warning"}') < 0.3
     assert confidence('{"name":"web.example.com.","status":200}') < 0.3
+
+
+def known(*lines: str, given: str | None = None) -> str | None:
+    """The kind that lines are taken for, where the options name that format."""
+    found = sources.identify("".join(f"{line}\n" for line in lines).encode(), ReadOptions(coredns_format=given))
+    return found[0].name if found is not None else None
+
+
+OWN = [f"10.0.0.{n} asked web{n}.example.com. for A got NOERROR" for n in range(9)]
+GIVEN = "{remote} asked {name} for {type} got {rcode}"
+
+
+def test_a_log_in_the_format_that_was_given_is_recognised() -> None:
+    assert known(*OWN) is None
+    assert known(*OWN, given=GIVEN) == "coredns"
+    assert known(*(f"2026-03-14T09:00:01Z stdout F {line}" for line in OWN), given=GIVEN) == "coredns"
+    assert known(".:53", "CoreDNS-1.11.1", *OWN, given=GIVEN) == "coredns"
+
+
+def test_logs_of_others_keep_their_kind_whatever_format_is_given() -> None:
+    klog = [f'I0314 09:00:0{n}.000000    1234 prober.go:107] "Probe failed" pod="shop/web"' for n in range(9)]
+    audit = json.dumps({"kind": "Event", "apiVersion": "audit.k8s.io/v1", "auditID": "a", "verb": "get"})
+    for given in (GIVEN, "{type} {name}", "{type}{/any}{name}"):
+        assert known(*klog, given=given) == "kubelet"
+        assert known(audit, audit, given=given) == "audit"
+        assert known("some words of another", "x", given=given) is None
+        assert known(LINE, LINE, given=given) == "coredns"

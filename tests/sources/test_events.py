@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -180,6 +180,92 @@ def test_the_table_of_one_namespace_has_no_namespace() -> None:
         "LAST SEEN   TYPE     REASON    OBJECT      MESSAGE\n10s         Normal   Pulled    pod/web-0   m\n"
     ).rows(KUBE_EVENTS)
     assert (row.get("namespace"), row["name"]) == (None, "web-0")
+
+
+def made(seconds: float) -> str:
+    """How the name of an Event ends that was made so long after 11:00:00 UTC."""
+    start = int(datetime(2024, 5, 7, 11, tzinfo=UTC).timestamp())
+    return f"{int((start + seconds) * 1e9):x}"
+
+
+def printed(*rows: tuple[str, ...]) -> str:
+    """Rows as tabwriter aligns them, three spaces apart."""
+    width = [max(map(len, column)) + 3 for column in zip(*rows, strict=True)]
+    return "".join(
+        "".join(cell.ljust(size) for cell, size in zip(row, width, strict=True)).rstrip() + "\n" for row in rows
+    )
+
+
+WIDE = ("LAST SEEN", "TYPE", "REASON", "OBJECT", "SUBOBJECT", "SOURCE", "MESSAGE", "FIRST SEEN", "COUNT", "NAME")
+
+
+def wide(*changed: tuple[str, ...]) -> str:
+    back_off = ("90s", "Warning", "BackOff", "pod/web-0", "spec.containers{web}", "kubelet, node-1", "back  off é")
+    ready = ("5m1s", "Normal", "NodeReady", "node/node-1", "", "kubelet, node-1", "ready")
+    return printed(
+        ("NAMESPACE", *WIDE),
+        ("shop", *back_off, "10m", "7", f"web-0.{made(0.5)}"),
+        ("default", *ready, "5m1s", "1", f"node-1.{made(299)}"),
+        *changed,
+    )
+
+
+def test_the_wide_table_tells_all_columns_and_its_names_tell_the_time_of_printing() -> None:
+    known = sources.identify(wide().encode())
+    assert known is not None
+    assert known[0].name == "events"
+    reading = read(wide())
+    first, second = reading.rows(KUBE_EVENTS)
+    base = datetime(2024, 5, 7, 11, tzinfo=UTC)
+    assert first == {
+        "time": base + timedelta(seconds=510),  # printed at 11:10:00, 90 seconds before that
+        "source": "a.log",
+        "number": 2,
+        "first_time": base,
+        "count": 7,
+        "type": "Warning",
+        "reason": "BackOff",
+        "message": "back  off é",
+        "kind": "Pod",
+        "namespace": "shop",
+        "name": "web-0",
+        "field_path": "spec.containers{web}",
+        "component": "kubelet",
+        "node": "node-1",
+    }
+    assert (second["time"], second["first_time"], "field_path" in second) == (
+        base + timedelta(seconds=299),
+        base + timedelta(seconds=299),
+        False,
+    )
+    assert "counted back from 2024-05-07 11:10:00 UTC" in reading.notes
+
+
+def test_names_that_disagree_on_the_time_of_printing_tell_none() -> None:
+    late = ("shop", "1s", "Normal", "Pulled", "pod/x", "", "kubelet", "m", "1s", "3", f"x.{made(5000)}")
+    reading = read(wide(late))
+    assert [row.get("time") is None for row in reading.rows(KUBE_EVENTS)] == [True, False, True]
+    assert "do not tell when it was printed" in reading.notes
+
+
+def test_names_of_another_kind_tell_no_time() -> None:
+    text = printed(WIDE, ("2m", "Normal", "Pulled", "pod/x", "", "kubelet", "m", "5m", "1", "my-own-event"))
+    [row] = read(text).rows(KUBE_EVENTS)
+    assert (row["name"], row.get("time"), row.get("first_time")) == ("x", None, None)
+
+
+def test_the_table_of_kubectl_before_1_13() -> None:
+    header = ("LAST SEEN", "FIRST SEEN", "COUNT", "NAME", "KIND", "SUBOBJECT", "TYPE", "REASON", "SOURCE", "MESSAGE")
+    row = ("2m", "5m", "3", f"web-0.{made(0)}", "Pod", "", "Warning", "Failed", "kubelet, n1", "no such image")
+    [read_row] = read(printed(header, row)).rows(KUBE_EVENTS)
+    told = [read_row[name] for name in ("kind", "name", "count", "reason", "node", "message")]
+    assert told == ["Pod", "web-0", 3, "Failed", "n1", "no such image"]
+    assert read_row["time"] == datetime(2024, 5, 7, 11, 3, tzinfo=UTC)
+
+
+def test_a_line_that_does_not_stand_below_its_header_costs_itself() -> None:
+    reading = read(wide() + "shop   3s   Normal   Pulled   pod/x      kubelet   m   3s   1   x.1\n")
+    assert (reading.report.used, reading.skipped) == (2, {"malformed line": 1})
 
 
 @pytest.mark.parametrize("damage", ['{"kind":"Event","apiVersion":"v1",', "not json", '{"a":\x01}'])

@@ -23,7 +23,7 @@ FORMATS: dict[str, tuple[Source, Table, Callable[[int], str]]] = {
     "audit": (AUDIT, AUDIT_EVENTS, wrapped.audit),
 }
 COUNT = 12
-BESIDES = ["source", "number", "time", "host", "component", "pod", "line_bytes", "event_bytes", "query_time"]
+BESIDES = ["source", "number", "time", "host", "component", "pod", "line_bytes", "event_bytes", "query_time", "stream"]
 """Columns that tell of the wrapper, or of its own time."""
 
 

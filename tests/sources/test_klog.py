@@ -21,6 +21,7 @@ def test_a_structured_entry_gives_every_column() -> None:
         "source": "a.log",
         "number": 1,
         "host": None,
+        "stream": None,
         "component": "kubelet",
         "severity": "E",
         "caller": "kubelet.go:2406",

@@ -49,10 +49,16 @@ def test_every_wrapper_gives_the_rows_of_the_bare_log(wrap: Callable[[str, str],
     ]
     bare = read(*lines)
     wrapped = read(*(wrap(text, f"2026-03-14T09:00:0{at // 2}.000000Z") for at, text in enumerate(lines)))
-    alike = [name for name in KLOG_LINES.schema if name != "host"]
+    alike = [name for name in KLOG_LINES.schema if name not in ("host", "stream")]
     assert wrapped.tables[KLOG_LINES].select(alike).equals(bare.tables[KLOG_LINES].select(alike))
     assert wrapped.skipped == bare.skipped
     assert "taken from its wrapper" in wrapped.notes
+
+
+@pytest.mark.parametrize("wrap", [wrap_cri, wrap_docker, wrap_journal])
+def test_the_stream_of_a_container_is_kept(wrap: Callable[[str, str], str]) -> None:
+    [row] = read(wrap(line("one"), "2026-03-14T09:00:00.000000Z")).rows(KLOG_LINES)
+    assert row.get("stream") == (None if wrap is wrap_journal else "stderr")
 
 
 def test_notes_tell_what_journald_and_syslog_left_out() -> None:

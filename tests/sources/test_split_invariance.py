@@ -31,7 +31,7 @@ FORMATS: dict[str, tuple[Source, Table, Callable[[int], str]]] = {
     "audit": (AUDIT, AUDIT_EVENTS, wrapped.audit),
 }
 PLACE = ["source", "number"]
-WRAPPER = ["time", "query_time", "host", "component", "pod", "line_bytes", "event_bytes"]
+WRAPPER = ["time", "query_time", "stream", "host", "component", "pod", "line_bytes", "event_bytes"]
 
 
 def lines_of(name: str) -> list[str]:

@@ -31,12 +31,16 @@ def journal(message: object, **more: object) -> str:
 
 WRAPPED: dict[str, tuple[str, Wrapper, dict[str, object]]] = {
     "raw": (LINE, Wrapper(), {}),
-    "CRI": (f"2026-03-14T09:00:00.123456789Z stdout F {LINE}", Wrapper(Kind.CRI), {"time": TIME}),
-    "CRI of CRI-O": (f"2026-03-14T10:00:00.123456789+01:00 stderr F {LINE}", Wrapper(Kind.CRI), {"time": TIME}),
+    "CRI": (f"2026-03-14T09:00:00.123456789Z stdout F {LINE}", Wrapper(Kind.CRI), {"time": TIME, "stream": "stdout"}),
+    "CRI of CRI-O": (
+        f"2026-03-14T10:00:00.123456789+01:00 stderr F {LINE}",
+        Wrapper(Kind.CRI),
+        {"time": TIME, "stream": "stderr"},
+    ),
     "docker": (
         json.dumps({"log": f"{LINE}\n", "stream": "stderr", "time": "2026-03-14T09:00:00.123456789Z"}),
         Wrapper(Kind.JSON),
-        {"time": TIME},
+        {"time": TIME, "stream": "stderr"},
     ),
     "timestamps": (f"2026-03-14T09:00:00.123456789Z {LINE}", Wrapper(Kind.TIMESTAMPS), {"time": TIME}),
     "prefix": (f"[pod/web-0/app] {LINE}", Wrapper(prefixed=True), {"pod": "web-0"}),
@@ -103,7 +107,7 @@ def test_each_wrapper_is_recognised_and_taken_off(name: str) -> None:
     assert detect_wrapper(f"{line}\n".encode() * 3) == wrapper
     frame = unwrapped([line, line])
     assert frame.schema == UNWRAPPED
-    nothing: dict[str, object] = dict.fromkeys(("time", "pod", "host", "component", "stamp"))
+    nothing: dict[str, object] = dict.fromkeys(("time", "pod", "host", "component", "stamp", "stream"))
     row = {**nothing, "text": LINE, "line_bytes": len(line) + 1, "open": False, **told}
     assert frame.to_dicts() == [{**row, "number": 1}, {**row, "number": 2}]
 

@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator
 from io import BytesIO
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from msgspec.structs import replace
 
 from analyzer.errors import InputError
 from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS
+from analyzer.sources.audit import servers
 from analyzer.sources.audit.body import HEAD as EVENT_HEAD
 from analyzer.sources.audit.columns import Rows, tables
 from analyzer.sources.audit.decode import decode_each, decode_window, salvage
@@ -26,7 +28,7 @@ from analyzer.sources.audit.quote import shown, shown_line
 from analyzer.sources.audit.records import records
 from analyzer.sources.audit.shape import Ahead, Kind, Shape, shape_of, without_hosts
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
-from analyzer.sources.lines import Window, ends_open, text_head, windows
+from analyzer.sources.lines import Window, ends_open, physical_lines, text_head, windows
 from analyzer.sources.wrappers import Kind as Wrapping
 from analyzer.sources.wrappers import Wrapper, detect_wrapper, unwrap
 
@@ -99,11 +101,13 @@ def _rows(stream: Ahead, shape: Shape, tally: Told, ledger: Ledger) -> Iterator[
 
 
 def _lines(stream: Ahead, shape: Shape, tally: Told, ledger: Ledger) -> Iterator[Rows]:
-    wrapper, last = detect_wrapper(stream.head), Window(1, b"\n")
+    wrapper, last, names = detect_wrapper(stream.head), Window(1, b"\n"), pl.Series(dtype=pl.String)
 
     def noted() -> Iterator[Window]:
-        nonlocal last
+        nonlocal last, names
         for window in windows(stream, ledger):
+            if shape.prefixed:
+                names = servers.leading(physical_lines(window))
             last = _bare(window, shape)
             yield last
 
@@ -111,12 +115,26 @@ def _lines(stream: Ahead, shape: Shape, tally: Told, ledger: Ledger) -> Iterator
         ledger.note("lines are wrapped: a host or file name before each")
     if wrapper == Wrapper():
         for window in noted():
-            yield decode_window(window.data, window.first_number, tally, ledger, cut_last=ends_open(window))
+            rows = decode_window(window.data, window.first_number, tally, ledger, cut_last=ends_open(window))
+            yield _named(rows, np.arange(window.first_number, window.first_number + names.len()), names)
         return
     ledger.note(f"lines are wrapped: {wrapper.name}")
     for lines in unwrap(noted(), wrapper, ledger):
         data = _joined(lines)
-        yield decode_window(data, lines["number"].to_numpy(), tally, ledger, cut_last=ends_open(last), joined=True)
+        numbers = lines["number"].to_numpy()
+        rows = decode_window(data, numbers, tally, ledger, cut_last=ends_open(last), joined=True)
+        told = [servers.named(lines[name]) for name in ("component", "pod") if lines[name].null_count() < lines.height]
+        yield _named(rows, numbers, pl.select(pl.coalesce(told)).to_series() if told else names)
+
+
+def _named(rows: Rows, numbers: npt.NDArray[np.int64], names: pl.Series) -> Rows:
+    """The rows with the server that the prefix of their line names, where no envelope inside tells it."""
+    if names.null_count() < names.len():
+        by_line = dict(zip(numbers.tolist(), names.to_list(), strict=False))
+        inside = rows.servers or [None] * len(rows.events)
+        lines = np.asarray(rows.numbers).tolist()
+        rows.servers = [one or by_line.get(number) for one, number in zip(inside, lines, strict=True)]
+    return rows
 
 
 def _bare(window: Window, shape: Shape) -> Window:

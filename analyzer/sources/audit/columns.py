@@ -11,17 +11,19 @@ from urllib.parse import unquote
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
-from analyzer.frames import AUDIT_ADDRESSES, AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS, Table
+from analyzer.frames import AUDIT_ADDRESSES, AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS, KUBE_EVENTS, Table
 from analyzer.sources.audit.addresses import address_rows
 from analyzer.sources.audit.annotations import annotation_rows
 from analyzer.sources.audit.body import Cut
 from analyzer.sources.audit.clock import Clocks, clocks
 from analyzer.sources.audit.durations import seconds_of
-from analyzer.sources.audit.event import LATENCY, Event, Extra, ObjectRef, ResponseStatus, User
+from analyzer.sources.audit.event import LATENCY, NO_BODY, Event, Extra, ObjectRef, ResponseStatus, User
+from analyzer.sources.audit.kubeevents import event_rows
 from analyzer.sources.audit.objects import object_rows
 from analyzer.sources.audit.parts import Columns, Parts, parts_of, refs_of
+from analyzer.sources.audit.servers import COLLECTED, server_in, server_told
 from analyzer.sources.secrets import scrub
 
 MESSAGE_LIMIT = 512
@@ -78,7 +80,8 @@ class Rows(Struct):
     """Events of one batch with what is known of each beside its content; the lists are of one length.
 
     `parts` and `refs` are the decoded parts, where they were needed to tell that the events are sound. `cut` finds the
-    bodies of an event that were taken out before it was decoded.
+    bodies of an event that were taken out before it was decoded. `grpc` says which codes were gRPC codes, `servers` who
+    wrote the events as far as what is around them tells; None where nothing is around them.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -89,6 +92,8 @@ class Rows(Struct):
     parts: Parts | None = None
     refs: list[ObjectRef | None] | None = None
     cut: Cut | None = None
+    grpc: list[bool] | None = None
+    servers: list[str | None] | None = None
 
 
 class Tally(Struct):
@@ -148,6 +153,8 @@ def tables(rows: Rows, source: str, zone: str, tally: Tally) -> dict[Table, pl.D
                 _texts("audit_id", [event.audit_id for event in rows.events]),
                 _texts("uri", [event.uri for event in rows.events]),
                 *_objects(refs),
+                _servers(rows, source),
+                _flags("translated", rows.grpc, len(rows.events)),
                 pl.Series("event_bytes", rows.sizes, dtype=pl.Int64),
                 pl.Series("request_body_bytes", rows.request, dtype=pl.Int64),
                 pl.Series("response_body_bytes", rows.response, dtype=pl.Int64),
@@ -160,6 +167,7 @@ def tables(rows: Rows, source: str, zone: str, tally: Tally) -> dict[Table, pl.D
         AUDIT_ANNOTATIONS: annotation_rows(parts, table),
         AUDIT_OBJECTS: object_rows(rows.events, rows.cut, table),
         AUDIT_ADDRESSES: address_rows(rows.events, rows.cut, table),
+        KUBE_EVENTS: event_rows(rows.events, rows.cut, table),
     }
     return {AUDIT_EVENTS: table} | {name: rows for name, rows in found.items() if rows.height}
 
@@ -185,6 +193,28 @@ def _objects(refs: list[ObjectRef | None]) -> list[pl.Series]:
         _texts("namespace", [ref.namespace or None for ref in objects]),
         _texts("name", [ref.name or None for ref in objects]),
     ]
+
+
+def _servers(rows: Rows, source: str) -> pl.Series:
+    """Who wrote each event: by its envelope, a prefix or a collector's fields, else by the name of the input."""
+    count = len(rows.events)
+    told = rows.servers if rows.servers is not None and any(rows.servers) else None
+    for name in COLLECTED:
+        raws = [getattr(event, name) for event in rows.events]
+        if raws.count(NO_BODY) < count:
+            known = {raw: server_told(Raw(raw)) for raw in set(map(bytes, raws)) if raw}
+            own = [known.get(bytes(raw)) for raw in raws]
+            told = own if told is None else [one or other for one, other in zip(told, own, strict=True)]
+    by_name = server_in(source)
+    if told is None:
+        return _texts("server", [by_name]).new_from_index(0, count)
+    return _texts("server", [one or by_name for one in told])
+
+
+def _flags(name: str, values: list[bool] | None, count: int) -> pl.Series:
+    if values is None or not any(values):
+        return pl.Series(name, [False], dtype=pl.Boolean).new_from_index(0, count)
+    return pl.Series(name, values, dtype=pl.Boolean)
 
 
 def _texts(name: str, values: Sequence[str | None]) -> pl.Series:
@@ -258,7 +288,7 @@ def _annotations(values: list[dict[str, str | None] | None]) -> list[pl.Series]:
 
 
 _COLUMNS: dict[str, Columns] = {
-    **{name: _text_of(name) for name in ("level", "stage", "verb", "collector_level")},
+    **{name: _text_of(name) for name in ("level", "stage", "verb", "collector_level", "openshift_level")},
     "user": _caller,
     "impersonated": _impersonated,
     "source_ips": _sources,
@@ -281,7 +311,7 @@ def _without_secrets(table: pl.DataFrame) -> pl.DataFrame:
         path = pl.when(pl.col("resource").is_null()).then(pl.col("uri").str.extract(r"^([^?#;]+)"))
     whole = table.lazy().with_columns(
         pl.when(quiet.fill_null(False).not_()).then(pl.col("message")).alias("message"),
-        pl.coalesce("collector_level", "level").alias("level"),
+        pl.coalesce("collector_level", "openshift_level", "level").alias("level"),
         path.alias("path"),
     )
     return AUDIT_EVENTS.check(whole.select(AUDIT_EVENTS.schema.names())).collect()

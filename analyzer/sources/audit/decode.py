@@ -53,10 +53,19 @@ _RAWS = msgspec.json.Decoder(dict[str, Raw])
 _VALUES = msgspec.json.Decoder()
 
 
+class Held(Struct):
+    """One event with its length, and what its envelopes tell of it: see `envelope.Opened`."""
+
+    event: Event
+    size: int
+    grpc: bool = False
+    server: str | None = None
+
+
 class Found(Struct):
     """The events of one line or element; `bad` are the reasons why parts of it were no events."""
 
-    events: list[tuple[Event, int]] = field(default_factory=list)
+    events: list[Held] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
 
 
@@ -123,24 +132,31 @@ def decode_each(
 ) -> Rows:
     """The events of each line or element by itself. Blank lines are no records."""
     items = [(number, line) for number, line in numbered if line.strip(_BLANK)]
-    events: list[Event] = []
+    held: list[Held] = []
     numbers: list[int] = []
-    sizes: list[int] = []
     for index, (number, line) in enumerate(items):
         found = salvage(line, tally)
         if joined and not found.events:
             _rejoin(line, found, tally)
-        for event, size in found.events:
-            events.append(event)
-            numbers.append(number)
-            sizes.append(size)
+        held += found.events
+        numbers += [number] * len(found.events)
         opens = line.lstrip(_BLANK)[:1] == b"{"
         if found.bad and not found.events and cut_last and index == len(items) - 1 and opens:
             ledger.tail()
             continue
         for reason in found.bad:
             ledger.skip(reason, [number])
-    return Rows(events, numbers, sizes, list(map(request_bytes, events)), list(map(response_bytes, events)))
+    events = [one.event for one in held]
+    rows = Rows(
+        events,
+        numbers,
+        [one.size for one in held],
+        list(map(request_bytes, events)),
+        list(map(response_bytes, events)),
+    )
+    rows.grpc = [one.grpc for one in held]
+    rows.servers = [one.server for one in held]
+    return rows
 
 
 def _rejoin(line: bytes, found: Found, tally: Told) -> None:
@@ -148,7 +164,7 @@ def _rejoin(line: bytes, found: Found, tally: Told) -> None:
     at = line.rfind(body.HEAD)
     event = _event(line[at:].strip(_BLANK), tally) if at > 0 else None
     if event is not None:
-        found.events, found.bad = [(event, len(line) - at + 1)], [LOST]
+        found.events, found.bad = [Held(event, len(line) - at + 1)], [LOST]
 
 
 def salvage(line: bytes, tally: Told) -> Found:
@@ -167,17 +183,19 @@ def salvage(line: bytes, tally: Told) -> Found:
 def _open(text: bytes, found: Found, tally: Told, depth: int) -> None:
     event = _event(text, tally)
     if event is not None and not (event.user is NO_BODY and is_flat(text)):
-        found.events.append((event, len(text) + 1))
+        found.events.append(Held(event, len(text) + 1))
         return
     inside = opened(text) if depth else NOTHING
     before = len(found.events)
     for part in inside.parts:
         _open(part, found, tally, depth - 1)
-    for _ in found.events[before:]:
+    for held in found.events[before:]:
         tally.say(inside)
-    if inside.translated:
-        # the length of the record is that of the event: what was put together from it is our own
-        found.events[before:] = [(event, len(text) + 1) for event, _ in found.events[before:]]
+        held.grpc |= inside.grpc
+        held.server = held.server or inside.server
+        if inside.translated:
+            # the length of the record is that of the event: what was put together from it is our own
+            held.size = len(text) + 1
     if not inside.parts:
         found.bad.append(inside.why or (NOT_AUDIT if _is_json(text) else NOT_JSON))
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct, field
+from msgspec.structs import replace
 
 from analyzer.sources.audit import azure, google, otlp
 from analyzer.sources.audit.columns import Tally
+from analyzer.sources.audit.servers import server_of
 from analyzer.sources.audit.split import pieces
 
 OTHER = "a record of another log"
@@ -40,7 +42,8 @@ _NOT_AS_EXPECTED = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 class Opened(Struct, frozen=True):
     """`name` is empty for what is no envelope of its own (a list); `translated`: the only part is an event that was put
-    together from the record; `notes` are said of every event in it; `why` there is nothing inside, where that is known.
+    together from the record; `notes` are said of every event in it; `why` there is nothing inside, where that is known;
+    `grpc`: the code was made of a gRPC code; `server` is who wrote what lies inside, where the envelope tells.
     """
 
     name: str = ""
@@ -48,6 +51,8 @@ class Opened(Struct, frozen=True):
     translated: bool = False
     notes: tuple[str, ...] = ()
     why: str = ""
+    grpc: bool = False
+    server: str | None = None
 
 
 NOTHING = Opened()
@@ -84,7 +89,9 @@ def opened(text: bytes) -> Opened:
         whole = len(parts) > 1 and sum(map(len, parts)) >= len(text.translate(None, b" \t\r,"))
         return Opened(parts=tuple(parts)) if whole else NOTHING
     try:
-        return next((found for kind in _KINDS if (found := kind(fields)) is not None), NOTHING)
+        found = next((found for kind in _KINDS if (found := kind(fields)) is not None), NOTHING)
+        server = None if found.server or not found.parts else server_of(fields)
+        return replace(found, server=server) if server is not None else found
     except _NOT_AS_EXPECTED:
         return NOTHING
 
@@ -108,7 +115,7 @@ def _google(fields: Mapping[str, Raw]) -> Opened | None:
     made = google.event_of(fields)
     if made is None:
         return Opened(why=FOREIGN)
-    return Opened("entries of Google Cloud Logging", (made[0],), True, made[1])
+    return Opened("entries of Google Cloud Logging", (made[0],), True, made[1], grpc=made[2])
 
 
 def _azure_row(fields: Mapping[str, Raw]) -> Opened | None:
@@ -155,7 +162,7 @@ def _record(fields: Mapping[str, Raw]) -> Opened | None:
             continue
         text = _unquoted(inside[key]).strip()
         if text[:1] == b"{":
-            return Opened(name, (text,), notes=notes)
+            return Opened(name, (text,), notes=notes, server=None if inside is fields else server_of(inside))
         if text:
             return Opened(why=CONTROL if text.startswith(_CONTROL.encode()) else OTHER)
     return None

@@ -66,7 +66,8 @@ Annotations = dict[str, str | None]
 
 
 class Event(Struct, gc=False):
-    """`timestamp` is what v1alpha1 had instead of two times: when the request reached the apiserver."""
+    """`timestamp` is what v1alpha1 had instead of two times: when the request reached the apiserver. The last six are
+    what collectors put beside it: OpenShift's keep the level of the event apart from that of their record."""
 
     kind: Raw = NO_BODY
     api_version: Raw = field(default=NO_BODY, name="apiVersion")
@@ -89,6 +90,11 @@ class Event(Struct, gc=False):
     metadata: Raw = NO_BODY
     annotations: Raw = NO_BODY
     collector_level: Raw = field(default=NO_BODY, name="k8s_audit_level")
+    openshift_level: Raw = field(default=NO_BODY, name="openshift_audit_level")
+    log_source: Raw = NO_BODY
+    tag: Raw = NO_BODY
+    filename: Raw = NO_BODY
+    file: Raw = NO_BODY
 
 
 DECODER = msgspec.json.Decoder(Event)
@@ -96,7 +102,8 @@ DECODER = msgspec.json.Decoder(Event)
 _TEXT: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
 
 PARTS: dict[str, msgspec.json.Decoder[Any]] = {
-    **dict.fromkeys(("api_version", "level", "stage", "verb", "user_agent", "collector_level"), _TEXT),
+    **dict.fromkeys(("api_version", "level", "stage", "verb", "user_agent"), _TEXT),
+    **dict.fromkeys(("collector_level", "openshift_level"), _TEXT),
     **dict.fromkeys(("user", "impersonated"), msgspec.json.Decoder(User | None)),
     "source_ips": msgspec.json.Decoder(Texts),
     "object_ref": msgspec.json.Decoder(ObjectRef | None),
@@ -184,6 +191,8 @@ def coerce(plain: Mapping[str, Any]) -> Event:
         "metadata": Metadata(created=_text(_part(plain.get("metadata")).get("creationTimestamp"))),
         "annotations": {str(name): _text(value) for name, value in notes.items()},
         "collector_level": _text(plain.get("k8s_audit_level")),
+        "openshift_level": _text(plain.get("openshift_audit_level")),
+        **{name: _text(plain.get(name)) for name in ("log_source", "tag", "filename", "file")},
     }
     return Event(
         audit_id=_text(plain.get("auditID")),

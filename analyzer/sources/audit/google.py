@@ -131,8 +131,9 @@ def payload(fields: Mapping[str, Raw]) -> bytes | None:
     return None
 
 
-def event_of(fields: Mapping[str, Raw]) -> tuple[bytes, tuple[str, ...]] | None:
-    """The JSON of the event and what has to be said of it; None for a request to another API of Google Cloud.
+def event_of(fields: Mapping[str, Raw]) -> tuple[bytes, tuple[str, ...], bool] | None:
+    """The JSON of the event, what has to be said of it, and whether its code is translated from a gRPC code; None for a
+    request to another API of Google Cloud.
 
     Raises msgspec.DecodeError where the entry is not as documented.
     """
@@ -152,7 +153,7 @@ def event_of(fields: Mapping[str, Raw]) -> tuple[bytes, tuple[str, ...]] | None:
     if verb == "create" and info.name and not info.subresource:
         # the entry names what was created, the request named the collection
         uri = uri.rpartition("/")[0]
-    status, notes = _answer(log, info)
+    status, notes, translated = _answer(log, info)
     event: dict[str, object] = {
         "kind": "Event",
         "apiVersion": "audit.k8s.io/v1",
@@ -175,7 +176,7 @@ def event_of(fields: Mapping[str, Raw]) -> tuple[bytes, tuple[str, ...]] | None:
     event |= {"requestObject": log.request} if log.request else {}
     event |= {"responseObject": log.response} if log.response else {}
     kept = {name: value for name, value in event.items() if value is not None}
-    return msgspec.json.encode(kept), (TRANSLATED, *notes)
+    return msgspec.json.encode(kept), (TRANSLATED, *notes), translated
 
 
 def lean(fields: Mapping[str, Raw], private: tuple[str, ...]) -> dict[str, object]:
@@ -209,26 +210,27 @@ def _request(log: _AuditLog) -> tuple[str, RequestInfo]:
     return uri, request_info("get", uri)
 
 
-def _answer(log: _AuditLog, info: RequestInfo) -> tuple[dict[str, object] | None, tuple[str, ...]]:
-    """responseStatus: the server's own Status where the entry holds it, else what the gRPC code stands for."""
+def _answer(log: _AuditLog, info: RequestInfo) -> tuple[dict[str, object] | None, tuple[str, ...], bool]:
+    """responseStatus: the server's own Status where the entry holds it, else what the gRPC code stands for; the last
+    value is true where it is the latter."""
     if log.response:
         try:
             answer = _ANSWER.decode(log.response)
         except _FAULTS:
             answer = _Answer()
         if answer.kind == "Status" and answer.code is not None:
-            return {"code": answer.code, "reason": answer.reason, "message": answer.message}, ()
+            return {"code": answer.code, "reason": answer.reason, "message": answer.message}, (), False
     if log.status is None or log.status.code not in HTTP:
-        return None, ()
+        return None, (), False
     name, code = HTTP[log.status.code]
     if name == "OK":
-        return {"code": code}, ()
+        return {"code": code}, (), True
     message = f"gRPC {log.status.code} {name}"
     if log.status.message and log.status.message != name:
         message += f": {log.status.message}"
     if name == "UNKNOWN" and info.subresource in _STREAMS:
-        return {"message": message}, (AMBIGUOUS,)
-    return {"code": code, "message": message}, ()
+        return {"message": message}, (AMBIGUOUS,), False
+    return {"code": code, "message": message}, (), True
 
 
 def _annotations(labels: bytes, log: _AuditLog) -> dict[str, str] | None:

@@ -70,6 +70,7 @@ def parts_of(events: Sequence[Event], *, one_line: bool) -> Parts:
         "metadata": [event.metadata for event in events],
         "annotations": [event.annotations for event in events],
         "collector_level": [event.collector_level for event in events],
+        "openshift_level": [event.openshift_level for event in events],
     }
     return Parts(len(events), {name: _part(name, parts, one_line) for name, parts in raws.items()})
 

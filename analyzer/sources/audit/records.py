@@ -12,10 +12,7 @@ from analyzer.sources.audit import csvrows, yamldocs
 from analyzer.sources.audit.shape import Kind, Shape
 from analyzer.sources.audit.split import Element, elements
 from analyzer.sources.contract import ByteStream, Ledger
-from analyzer.sources.lines import WINDOW, windows
-
-DOCUMENT_LIMIT = 512 << 20
-"""Longest line of a JSON document, which may have no line break at all; it is held in memory."""
+from analyzer.sources.lines import chunks, windows
 
 Numbered = list[tuple[int, bytes]]
 
@@ -30,8 +27,7 @@ def records(stream: ByteStream, ledger: Ledger, shape: Shape) -> Iterator[Number
     if shape.kind is Kind.CSV:
         return csvrows.rows(windows(stream, ledger), ledger)
     # An envelope is opened here, record by record, and what holds no events is told; nobody else makes lines of it.
-    chunks = (window.data for window in windows(stream, ledger, WINDOW, DOCUMENT_LIMIT, exports=False))
-    return numbered(elements(chunks, ledger, shape.base), shape)
+    return numbered(elements(chunks(stream, ledger), ledger, shape.base), shape)
 
 
 def numbered(batches: Iterator[list[Element]], shape: Shape) -> Iterator[Numbered]:

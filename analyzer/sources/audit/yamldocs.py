@@ -45,12 +45,12 @@ def is_yaml(text: bytes) -> bool:
     return bool(_FIRST.match(next(lines, b"")))
 
 
-def documents(parts: Iterable[Window], ledger: Ledger) -> Iterator[list[tuple[int, bytes]]]:
-    """The documents, or the items of a document that is a list, with the line on which each begins.
+def documents(parts: Iterable[Window], ledger: Ledger, line: int = 1) -> Iterator[list[tuple[int, bytes]]]:
+    """The documents, or the items of a document that is a list, with the line on which each begins, from `line` on.
 
     What is no YAML costs its document or item.
     """
-    held, line = b"", 1
+    held = b""
     for window in parts:
         data = held + window.data
         found: list[tuple[int, bytes]] = []

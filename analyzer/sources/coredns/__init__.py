@@ -26,15 +26,18 @@ from analyzer.frames import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, Tab
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.coredns.errors import ERROR_LINE
 from analyzer.sources.coredns.eventkinds import KLOG
-from analyzer.sources.coredns.found import json_lines
-from analyzer.sources.coredns.lines import QUERY_LINE, Lines, Parsed
+from analyzer.sources.coredns.found import custom, json_lines
+from analyzer.sources.coredns.lines import QUERY_LINE, Lines, Parsed, own_time
 from analyzer.sources.coredns.tally import Tally
 from analyzer.sources.lines import quote_lines
 from analyzer.sources.secrets import scrub_column
-from analyzer.sources.wrappers import UNWRAPPED, Unwrapper, head_texts, wrapped_windows
+from analyzer.sources.wrappers import UNWRAPPED, Unwrapper, head_lines, head_texts, wrapped_windows
 from analyzer.sources.yearless import YearlessClock
 
 _BANNER = r"^(?:CoreDNS-[0-9]|(?:[^ ]*\.)?:[0-9]+(?: on [^ ]+)?$|\[[A-Z]+\] (?:plugin/[a-z0-9]+: |CoreDNS-))"
+
+_AS_TOLD = 0.85
+"""How sure a format is that somebody named."""
 
 _SCRUBBED = {COREDNS_ERRORS: "error", COREDNS_EVENTS: "text"}
 """Columns of free text, which may quote a request."""
@@ -57,6 +60,21 @@ def identify(head: bytes) -> Match | None:
     if queries:
         return Match(0.2, "a line of CoreDNS's log plugin among others")
     return None
+
+
+def identify_as_told(head: bytes, options: ReadOptions) -> Match | None:
+    """As `identify`, or by lines in the format that the options name. Such a format may fit lines of others too, so who
+    knows a form of its own among them is surer."""
+    match = identify(head)
+    if not options.coredns_format or (match is not None and match.confidence > _AS_TOLD):
+        return match
+    lines = head_lines(head)[1]
+    if not lines.height:
+        return match
+    fitting = custom(own_time(lines, options), options.coredns_format)[0].height
+    if 5 * fitting < lines.height:
+        return match
+    return Match(_AS_TOLD, f"{fitting} of the first {lines.height} lines are in the format of --coredns-format")
 
 
 def _json_queries(texts: pl.Series) -> int:
@@ -123,4 +141,5 @@ SOURCE = Source(
     identify=identify,
     read=read,
     quote=quote_lines,
+    identify_as_told=identify_as_told,
 )

@@ -104,7 +104,7 @@ class Lines:
         lines = frame.filter(clean)
         known = none_of(COREDNS_QUERIES) if known is None else known
         if self._options.coredns_format:
-            known, lines = custom(_own_time(lines, self._options), self._options.coredns_format)
+            known, lines = custom(own_time(lines, self._options), self._options.coredns_format)
         cells = split_cells(lines["text"].str.join("\n")[0].encode() if lines.height else b"", ())
         if cells.height != lines.height:
             return self._parsed(known, pl.concat([lines, frame.filter(~clean)]))
@@ -122,7 +122,7 @@ class Lines:
                 self._events.close()
             failed, left = none_of(COREDNS_ERRORS), Left(0, none, none, False, 0)
         else:
-            failed, rest = errors(_own_time(lines.sort("number"), self._options))
+            failed, rest = errors(own_time(lines.sort("number"), self._options))
             queries, rest = _slow_queries(queries, rest)
             events, left = self._others(rest, queries, failed)
             signs = self._components.learn(events)
@@ -168,7 +168,7 @@ def _slow_queries(queries: pl.DataFrame, rest: pl.DataFrame) -> tuple[pl.DataFra
     return queries, rest
 
 
-def _own_time(frame: pl.DataFrame, options: ReadOptions) -> pl.DataFrame:
+def own_time(frame: pl.DataFrame, options: ReadOptions) -> pl.DataFrame:
     """Take CoreDNS's own time off the text; it counts where the wrapper has none."""
     text = frame["text"]
     own = text.str.extract(_OWN_TIME, 1)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from analyzer.frames import Table
 from analyzer.model import InputReport
 from analyzer.sources.contract import Marks, Member
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where an input lies, by file and, in an archive, by member, which source reads it, and where its records stand
     if the source has marked them."""
 
@@ -24,8 +24,7 @@ class Place:
     marks: Marks | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(Struct, frozen=True):
     """The rows of one table. `buckets` holds them once more, whole groups together, where they are kept in files.
 
     Rows in memory are in the order of inputs and numbers; rows in files are in no order.
@@ -36,8 +35,7 @@ class Rows:
     buckets: tuple[pl.LazyFrame, ...] = ()
 
 
-@dataclass(slots=True, kw_only=True)
-class Case:
+class Case(Struct, kw_only=True):
     """`tables` holds a table when an input was read that gives it, even without rows."""
 
     tables: dict[Table, Rows] = field(default_factory=dict)

@@ -9,11 +9,13 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
 from analyzer import pipeline, settings
 from analyzer.cli.options import Kind
@@ -37,8 +39,7 @@ UNKNOWN = "unknown"
 """Kind of an input that no source recognised: listed, not an error."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """The command line as it was given."""
 
     command: str

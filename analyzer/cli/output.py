@@ -8,9 +8,10 @@ import stat
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
+
+from msgspec import Struct
 
 from analyzer.cli.options import Kind
 from analyzer.cli.wording import size, tell
@@ -25,8 +26,7 @@ MARKS = (b'name="generator" content="kube-postmortem', b'"schema": "analyzer-res
 """How a file that this tool wrote begins; such a file is replaced without asking."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """One output: `-` or a path, and its format."""
 
     place: str

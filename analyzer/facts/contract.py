@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.frames.contract import Table
 
 Frames = Mapping["Table | Fact", pl.LazyFrame]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class Fact(Struct, frozen=True, kw_only=True):
     """`derive` is given those of `needs` and `uses` that exist, as soon as one alternative of `needs_any` is whole.
 
     Its result must fit `table`. Facts state; they never judge. A fact that is `grouped` needs tables of one group only

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
+from msgspec import Struct
 
 WHOLE = 0.9
 """Share of the answered queries that a log must hold before what it lacks means anything: one of several CoreDNS pods
@@ -17,8 +17,7 @@ NEAR = timedelta(seconds=4)
 TUPLE = ["client", "client_port", "dns_id", "name", "qtype"]
 
 
-@dataclass(frozen=True, slots=True)
-class Witness:
+class Witness(Struct, frozen=True):
     """How many lost queries CoreDNS never logged, and how many it answered; both 0 where its log tells nothing."""
 
     before: int = 0

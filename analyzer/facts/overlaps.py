@@ -7,9 +7,8 @@ two nodes may write one sentence at one moment, but not one after the other agai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import polars as pl
+from msgspec import Struct
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.frames import AUDIT_EVENTS, COREDNS_ERRORS, COREDNS_QUERIES, KLOG_LINES, Col, Table
@@ -30,8 +29,7 @@ LOG_COPIES_TABLE = Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Same:
+class _Same(Struct, frozen=True):
     """`says`: the columns that are equal in copies; `known`: the one that a row needs to be compared at all; `place`:
     those that may be unknown in one of the two; `timed`: whether the time is the line's own."""
 

@@ -26,6 +26,7 @@ CHAINS = Table(
         Col("last_source", pl.String(), "Input of the last query."),
         Col("origin", pl.String(), "capture or log: where the first query was read."),
         Col("client", pl.String(), "Address that asked."),
+        Col("client_port", pl.Int32(), "Port that the first query came from."),
         Col("base", pl.String(), "The name that the program asked for."),
         Col("dots", pl.Int32(), "Dots in that name: it is searched first while they are fewer than ndots."),
         Col("qtype", pl.String(), "Question type as text."),
@@ -37,6 +38,13 @@ CHAINS = Table(
         Col("wasted", pl.Int32(), "Queries under a search domain that said no such name."),
         Col("wasted_bytes", pl.Int64(), "Bytes of those queries and their answers."),
         Col("absolute", pl.Int32(), "Queries for the name as it stands."),
+        Col("absolute_first", pl.Boolean(), "Whether the name was asked as it stands before it was searched."),
+        Col(
+            "found_under",
+            pl.String(),
+            "Search domain whose answer ended the walk, for AAAA maybe without a record; of a shared address with the "
+            "first namespace; null if none did.",
+        ),
         Col(
             "added_seconds",
             pl.Float64(),
@@ -67,7 +75,7 @@ def _tries(queries: pl.LazyFrame, clients: pl.Series) -> pl.DataFrame:
         .collect()
     )
     if not mine["retry"].any():
-        return mine.with_columns(asked="time").drop("retry", "client_port", "server", "dns_id")
+        return mine.with_columns(asked="time").drop("retry", "server", "dns_id")
     # By a hash, because text of seven columns is slow to join; a query that it picks by chance is folded alone.
     hashed = mine.with_columns(socket=pl.struct(_SOCKET).hash())
     folded = pl.col("socket").is_in(hashed.filter("retry")["socket"].implode())
@@ -176,6 +184,7 @@ def _flagged(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
         first_under=pl.when(under).then("time"),
         settled_at=pl.when(settles).then("time"),
         place=pl.when(under).then("position"),
+        found_place=pl.when(under & settles).then("position"),
         in_cluster=pl.col("inside") & (found | (~under & ~denied & told)),
         in_host=under & found & ~pl.col("inside"),
         outside=~under & ~pl.col("inside") & ~denied & told,
@@ -210,6 +219,8 @@ def _summed(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
             settled_at=_extreme(flagged["settled_at"], first, np.maximum),
             first_place=_extreme(flagged["place"], first, np.minimum),
             last_place=_extreme(flagged["place"], first, np.maximum),
+            found_place=_extreme(flagged["found_place"], first, np.maximum),
+            absolute_first=(flagged["position"] == ABSOLUTE)[first],
         )
         .with_columns(pl.col("denied_under", "nodata_under", "under").cast(pl.Int32))
         .filter(pl.col("steps") >= 2, pl.col("denied_under") + pl.col("nodata_under") > 0)
@@ -232,7 +243,7 @@ def _extreme(values: pl.Series, first: NDArray[np.int64], of: np.ufunc) -> pl.Se
 
 def _named(chains: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
     """The text and the places that the sums left behind, from the first and the last query."""
-    first = tries.select("source", "number", "origin", "qtype")[chains["row"]]
+    first = tries.select("source", "number", "origin", "qtype", "client_port")[chains["row"]]
     last = tries.select(last_number="number", last_source="source")[chains["last_row"]]
     named = pl.concat([chains, first, last], how="horizontal")
     return named.with_columns(pl.col("source", "qtype", "last_source").cast(pl.String))
@@ -263,8 +274,11 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     found_unseen = pl.col("unseen") & to_the_end & ~pl.col("denied").any().over("walk")
     both = pl.col("kind").is_in(["external", "typo-walk"])
     whole = (pl.col("first_place") == 0) & (pl.col("places") == pl.col("last_place") + 1) & pl.col("ended")
+    domains = suffixes.unique(["client", "position"], keep="first", maintain_order=True)
+    found_under = domains.select("client", found_place="position", found_under="suffix")
     return (
         chains.join(_walks(bases, suffixes, tries), on="walk")
+        .join(found_under, on=["client", "found_place"], how="left", maintain_order="left")
         .with_columns(outside=pl.col("outside") | found_unseen, ended=pl.col("ended") | found_unseen)
         .with_columns(kind=_kind())
         .with_columns(

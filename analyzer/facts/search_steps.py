@@ -66,6 +66,7 @@ def _ordered(tries: pl.DataFrame) -> pl.DataFrame:
         lane=pl.when(pl.col("time").is_not_null()).then(0).otherwise(source + 1),
         kind=pl.col("qtype").to_physical(),
         noerror=(rcode == "NOERROR").fill_null(False),
+        vain=((rcode == "NXDOMAIN") | ((rcode == "NOERROR") & (pl.col("answers") == 0))).fill_null(False),
         until=clock + pl.duration(microseconds=(patience * 1e6).cast(pl.Int64)),
     )[order]
 
@@ -82,7 +83,6 @@ def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
     # Rows of a group stand together, so that a neighbour of the same group is a shift: windows would cost far more.
     follows = pl.col("group") == pl.col("group").shift(1)
     pause = follows & (pl.col("time") > pl.col("wait")).fill_null(False)
-    closes = (pl.col("position") == ABSOLUTE) | pl.col("noerror")
     net = pl.col("opens").cast(pl.Int64) - pl.col("closes").cast(pl.Int64)
     begun = pl.when("starts").then(net.cum_sum() - net).forward_fill()
     place = pl.col("round").cast(pl.UInt64) * (ABSOLUTE * 2) + pl.col("position").cast(pl.UInt64)
@@ -90,12 +90,13 @@ def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
         steps.with_columns(group=pl.col("walk").cast(pl.UInt64) * (1 << 32) + pl.col("lane"))
         .pipe(_sorted, "group")
         .with_columns(group=pl.col("group").rle_id())
-        .with_columns(wait=latest("until", "group").shift(1), opens=pl.col("position") == 0, closes=closes)
+        .with_columns(wait=latest("until", "group").shift(1))
         .with_columns(group=pl.col("group").cast(pl.UInt64) * (1 << 32) + pl.col("kind"))
-        .drop("lane", "kind", "until", "noerror")
+        .drop("lane", "kind", "until")
         .pipe(_sorted, "group")
         .with_columns(burst=(~follows.fill_null(False) | pause).cum_sum().cast(pl.Int64))
         .with_columns(starts=(pl.col("burst") != pl.col("burst").shift(1)).fill_null(True))
+        .pipe(_with_ends)
         .with_columns(after=net.cum_sum() - begun)
         .with_columns(
             depth=pl.when("starts").then(0).otherwise(pl.col("after").shift(1)),
@@ -117,6 +118,29 @@ def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
             last=(pl.col("chain") != pl.col("chain").shift(-1)).fill_null(True),
         )
     )
+
+
+def _with_ends(steps: pl.DataFrame) -> pl.DataFrame:
+    """With `opens` and `closes`: the first and the last query of a walk.
+
+    A name of at least ndots dots is asked as it stands first, and searched where that gave no record: glibc's
+    `__res_context_search` (resolv/res_query.c) and Go's `nameList` do so, musl does not (`name_from_dns_search`). So
+    is read what begins with a name as it stands, in vain and at once searched, and ends under a domain: between two
+    pauses all walks of one name go the same way round.
+    """
+    absolute, starts = pl.col("position") == ABSOLUTE, pl.col("starts")
+    first, ends = pl.col("position") == 0, starts.shift(-1).fill_null(True)
+    plain = steps.with_columns(opens=first, closes=absolute | pl.col("noerror"))
+    searched = starts & absolute & pl.col("vain") & ~ends & first.shift(-1)
+    if not plain.select(searched.any()).item():
+        return plain.drop("noerror", "vain")
+    last = pl.when(~absolute).then("position").max().over("group")
+    found = pl.col("noerror") & ~pl.col("vain")
+    turned = pl.when(starts).then(searched).forward_fill() & ~pl.when(ends).then(absolute).backward_fill()
+    return plain.with_columns(
+        opens=pl.when(turned).then(absolute).otherwise("opens"),
+        closes=pl.when(turned).then(found | (pl.col("position") == last)).otherwise("closes"),
+    ).drop("noerror", "vain")
 
 
 def _sorted(steps: pl.DataFrame, column: str) -> pl.DataFrame:

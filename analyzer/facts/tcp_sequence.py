@@ -8,9 +8,8 @@ are window scales and options, so there is no "window full".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from analyzer.facts.tcp_streams import ACK, FIN, I64, RST, SYN, Flags, Streams, last_before
 
@@ -68,8 +67,7 @@ class Sides:
         return out
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """Per packet what its side had sent before. `at` is the number of its first octet and `next` the next expected
     one, both counted on over 2^32; `known` where a number is expected at all, `raised` the position of the packet that
     made it so, `after` what is expected after this packet, as on the wire (-1: nothing)."""

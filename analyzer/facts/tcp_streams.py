@@ -9,10 +9,10 @@ Packets that the reader marked as copies are left out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from msgspec import Struct
 from numpy.typing import NDArray
 
 I64 = NDArray[np.int64]
@@ -29,8 +29,7 @@ _PORTS = 1 << 16
 _WORD = (1 << 32) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Streams:
+class Streams(Struct, frozen=True):
     """TCP packets of whole connections, one connection after the other, each in the order of its capture.
 
     `row` is the packet's place in the frame of packets, `start` the position here of its connection's first packet.

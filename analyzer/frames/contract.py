@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 TIME = pl.Datetime("us", "UTC")
 
@@ -13,8 +13,7 @@ NO_REPLY = "NO_REPLY"
 """The rcode of a DNS query that nobody answered (a log line with flags `-`, a query without its answer)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Col:
+class Col(Struct, frozen=True):
     """One column. `doc` says what the value is, its unit, and what null means."""
 
     name: str
@@ -22,8 +21,7 @@ class Col:
     doc: str
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """The contract of one table or fact.
 
     `group` says which rows belong together when a table is too large for memory: a column, `connection` (both ends and

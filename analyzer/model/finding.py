@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 Cell = str | int | float | None
 
@@ -35,8 +36,7 @@ class Confidence(StrEnum):
         return list(Confidence).index(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Struct, frozen=True, kw_only=True):
     """Where in the inputs a fact was read. `number` is the frame or physical line, from 1."""
 
     source: str
@@ -45,16 +45,14 @@ class Record:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(Struct, frozen=True, kw_only=True):
     """A column of a table of evidence."""
 
     name: str
     unit: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceTable:
+class EvidenceTable(Struct, frozen=True, kw_only=True):
     """What was counted, in rows that a reader can check."""
 
     caption: str
@@ -62,8 +60,7 @@ class EvidenceTable:
     rows: tuple[tuple[Cell, ...], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceSeries:
+class EvidenceSeries(Struct, frozen=True, kw_only=True):
     """Values at equal steps from `start`."""
 
     caption: str
@@ -73,8 +70,7 @@ class EvidenceSeries:
     values: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
+class Figure(Struct, frozen=True, kw_only=True):
     """One number of the impact. `unit` is seconds, bytes, a fraction from 0 to 1 (`fraction`), or what is counted."""
 
     name: str
@@ -82,8 +78,7 @@ class Figure:
     unit: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Saving:
+class Saving(Struct, frozen=True, kw_only=True):
     """What a fix would have changed: the observed amount, the modelled one, and how it was modelled."""
 
     fix: str
@@ -94,16 +89,14 @@ class Saving:
     formula: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remedy:
+class Remedy(Struct, frozen=True, kw_only=True):
     """What to do. `snippet` can be pasted as it is; empty where words suffice."""
 
     text: str
     snippet: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(Struct, frozen=True, kw_only=True):
     """What a finding rests on: quoted records first."""
 
     records: tuple[Record, ...]
@@ -111,8 +104,7 @@ class Evidence:
     series: tuple[EvidenceSeries, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """`subject` is what it is about (client, agent, node, owner); `summary` is one sentence, numbers first.
 
     `key` is `detector:subject`, with `#2` and so on for later windows of the same subject; the pipeline fills it in.

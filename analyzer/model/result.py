@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from analyzer.model.finding import Finding
 
@@ -18,8 +19,7 @@ class Status(StrEnum):
     FAILED = "failed"  # it raised; the error is in `reason`
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """What became of one detector: all of them appear in the report, also those that could not run."""
 
     detector: str
@@ -30,8 +30,7 @@ class Run:
     findings: tuple[Finding, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkippedReason:
+class SkippedReason(Struct, frozen=True, kw_only=True):
     """Records of one input that were not used for one reason, with the first three places."""
 
     reason: str
@@ -39,8 +38,7 @@ class SkippedReason:
     places: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputReport:
+class InputReport(Struct, frozen=True, kw_only=True):
     """The ledger of one input. records = used + skipped + incomplete_tail, always."""
 
     path: str
@@ -58,8 +56,7 @@ class InputReport:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class Moment(Struct, frozen=True, kw_only=True):
     """One line of the timeline."""
 
     time: datetime
@@ -70,8 +67,7 @@ class Moment:
     finding: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CauseEnd:
+class CauseEnd(Struct, frozen=True, kw_only=True):
     """One end of a link."""
 
     kind: str  # finding, change or observation
@@ -79,19 +75,17 @@ class CauseEnd:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class Cause(Struct, frozen=True, kw_only=True):
     """One link between two ends; `verdict` is a sentence that never claims more than `preceded` or `explains`."""
 
     rule: str
-    from_: CauseEnd
+    from_: CauseEnd = field(name="from")
     to: CauseEnd
     lag_seconds: float
     verdict: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class Story(Struct, frozen=True, kw_only=True):
     """What happened, in order, and what preceded what."""
 
     verdict: str = ""
@@ -99,16 +93,14 @@ class Story:
     causes: tuple[Cause, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
+class Lane(Struct, frozen=True, kw_only=True):
     """One line of a series."""
 
     name: str
     values: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
+class Gap(Struct, frozen=True, kw_only=True):
     """A stretch of time of which nothing is known."""
 
     start: datetime
@@ -116,8 +108,7 @@ class Gap:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
+class Series(Struct, frozen=True, kw_only=True):
     """Lanes of values at equal steps from `start`; each value is the greatest of its step, never the mean."""
 
     id: str
@@ -129,8 +120,7 @@ class Series:
     gaps: tuple[Gap, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Talker:
+class Talker(Struct, frozen=True, kw_only=True):
     """One of the busiest speakers of one kind of source."""
 
     kind: str
@@ -141,8 +131,7 @@ class Talker:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """A write to the cluster by a person or a controller that may matter."""
 
     time: datetime
@@ -155,8 +144,7 @@ class Change:
     number: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entity:
+class Entity(Struct, frozen=True, kw_only=True):
     """Something that findings are about, and what is known of it."""
 
     kind: str
@@ -165,8 +153,7 @@ class Entity:
     known_from: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offset:
+class Offset(Struct, frozen=True, kw_only=True):
     """How far one input's clock is from another's, estimated from events that both saw."""
 
     source: str
@@ -176,8 +163,7 @@ class Offset:
     events: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coverage:
+class Coverage(Struct, frozen=True, kw_only=True):
     """What one table covers."""
 
     table: str
@@ -189,8 +175,7 @@ class Coverage:
     remark: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingValue:
+class SettingValue(Struct, frozen=True, kw_only=True):
     """A threshold as it was used."""
 
     detector: str
@@ -200,8 +185,7 @@ class SettingValue:
     doc: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tool:
+class Tool(Struct, frozen=True, kw_only=True):
     """What made the result."""
 
     name: str
@@ -210,8 +194,7 @@ class Tool:
     libraries: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """Everything that a renderer needs."""
 
     schema: str = SCHEMA

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from analyzer import detectors, settings, story
 from analyzer.case import Case
@@ -85,7 +86,7 @@ def chosen(options: RunOptions) -> Sequence[Detector[Any]]:
             raise UsageError(f"there is no detector {name}; there are {', '.join(known)}")
     left = [d for d in every if (not options.only or d.id in options.only) and d.id not in options.skip]
     changed = settings.apply(every, *options.overrides)
-    return [replace(d) for d in changed if d.id in {one.id for one in left}]
+    return [d for d in changed if d.id in {one.id for one in left}]
 
 
 def tool() -> Tool:

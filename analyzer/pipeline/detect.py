@@ -6,9 +6,10 @@ import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from analyzer.detector import Detector, Needs, NotObservable, Remark
 from analyzer.model import Coverage, Finding, Run, Status

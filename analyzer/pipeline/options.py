@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from analyzer.pipeline.engine import Engine, Here
 from analyzer.settings import Overrides
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
+class RunOptions(Struct, frozen=True, kw_only=True):
     """`kind` forces a source by name. `start` and `end` keep only rows of that time. `command` is stored as given.
 
     `outputs` are files and folders that this run replaces: where they lie among the inputs, they are no evidence.

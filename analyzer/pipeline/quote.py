@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 import polars as pl
+from msgspec.structs import replace
 
 from analyzer import sources
 from analyzer.case import Case, Place

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer.case import Case, Parts, Place, Rows, Writer, beside, is_case, load, merged
 from analyzer.errors import InputError, OutputError
@@ -77,8 +78,7 @@ def _read_files(
     return sink.case(tuple(reports[name] for name in sorted(reports)), places)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(Struct, frozen=True):
     """One input to read. `folder` is the case that its rows go to, where another process reads it."""
 
     item: Item
@@ -87,8 +87,7 @@ class _Job:
     folder: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
+class _Done(Struct, frozen=True):
     """What became of one input."""
 
     read: Read

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer import sources
 from analyzer.case import is_case
@@ -23,8 +25,7 @@ ARCHIVE = "archive"
 """Kind of the report on an archive in which something was lost; its members have reports of their own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(Struct, frozen=True, kw_only=True):
     """An input and what it was recognised as; `report` stands instead where it cannot be read."""
 
     item: Item

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
 from markupsafe import Markup
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from analyzer.model import EvidenceSeries, Lane, Result, Series
 from analyzer.render.escape import for_script, shown
@@ -36,8 +37,7 @@ _FAILURE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """One line of a legend."""
 
     swatch: Markup
@@ -45,16 +45,14 @@ class Key:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class Legend:
+class Legend(Struct, frozen=True):
     """The keys of one panel; panels reuse colours."""
 
     title: str
     keys: tuple[Key, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(Struct, frozen=True):
     """A drawn chart, with the same as a table."""
 
     id: str
@@ -66,8 +64,7 @@ class Chart:
     rows: tuple[tuple[str, ...], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
+class _Group(Struct, frozen=True):
     """The lanes of one series with null where nothing was recorded."""
 
     series: Series
@@ -81,8 +78,7 @@ class _Group:
         return self.start + self.step * max((len(lane) for lane in self.lanes), default=0)
 
 
-@dataclass(slots=True)
-class Charts:
+class Charts(Struct):
     """All charts of one page, and the values that its script needs to draw them again at another zoom."""
 
     timeline: Chart | None = None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
+
+from msgspec import Struct, field
 
 from analyzer.model import (
     CauseEnd,
@@ -40,8 +41,7 @@ MOST_ROWS = 2_000
 """Table rows in the whole page: with 100,000 a browser takes longer than half a minute to open it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """How much of each thing the page shows. `tighter` halves it, for a page that came out too heavy."""
 
     rows: int = MOST_ROWS
@@ -58,19 +58,17 @@ class Limits:
     words: int = 40  # remarks, notes, commands in one list
 
     def tighter(self) -> Limits:
-        return Limits(**{name: max(1, getattr(self, name) // 2) for name in self.__dataclass_fields__})
+        return Limits(**{name: max(1, getattr(self, name) // 2) for name in self.__struct_fields__})
 
 
-@dataclass(frozen=True, slots=True)
-class Cut(Generic[T]):
+class Cut(Struct, Generic[T], frozen=True):
     """The first of many, and how many more there are."""
 
     shown: tuple[T, ...]
     more: int
 
 
-@dataclass(slots=True)
-class Budget:
+class Budget(Struct):
     """The table rows that are left for the page."""
 
     left: int
@@ -81,16 +79,14 @@ class Budget:
         return Cut(tuple(items[:count]), len(items) - count)
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(Struct, frozen=True):
     """A record as it is cited: `place` says frame or line."""
 
     record: Record
     place: str
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A table of evidence as it is shown."""
 
     caption: str
@@ -98,8 +94,7 @@ class Table:
     rows: Cut[tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """A finding with its number on the page."""
 
     id: str
@@ -112,8 +107,7 @@ class Told:
     more_tables: int
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """A fix, with the findings that it is for."""
 
     kind: str
@@ -121,8 +115,7 @@ class Action:
     ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WhatIf:
+class WhatIf(Struct, frozen=True):
     """One fix, observed and modelled."""
 
     id: str
@@ -147,8 +140,7 @@ class WhatIf:
         return value / greatest if greatest > 0 else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Cited:
+class Cited(Struct, frozen=True):
     """How often one input is quoted by one finding."""
 
     id: str
@@ -159,8 +151,7 @@ class Cited:
     times: tuple[datetime | None, datetime | None]
 
 
-@dataclass(slots=True, kw_only=True)
-class Page:
+class Page(Struct, kw_only=True):
     """What the templates see."""
 
     result: Result

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from analyzer.render.format import moment
 
@@ -15,8 +16,7 @@ _DAY = 86400
 _LEAST, _GREATEST = 1e-9, 1e300  # heights that round ticks can be found for; less is drawn flat
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True):
     """Steps `first` up to but not including `stop`, and the value drawn for them."""
 
     first: int

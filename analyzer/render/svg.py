@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from html import escape
+
+from msgspec import Struct, field
 
 from analyzer.render.escape import shown
 from analyzer.render.format import short
@@ -39,8 +40,7 @@ class Kind(StrEnum):
     STRIP = "strip"
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """One lane as it is drawn; `group` and `lane` say where a script finds its values."""
 
     name: str
@@ -50,8 +50,7 @@ class Trace:
     colour: int
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
+class Panel(Struct, frozen=True):
     """One drawing area with its traces."""
 
     title: str
@@ -74,8 +73,7 @@ class Panel:
         return max((v for trace in self.traces for v in trace.values if v is not None), default=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """The time of a finding, shaded behind the traces."""
 
     label: str
@@ -84,8 +82,7 @@ class Window:
     end: float
 
 
-@dataclass(slots=True)
-class _Canvas:
+class _Canvas(Struct):
     """Collects the elements of one chart from the top down."""
 
     id: str

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from analyzer.errors import InputError
 from analyzer.sources.containers import BOMB, EXPANDED_LIMIT, compression_of, expand, is_bomb

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
+from msgspec import Struct, field
 
 from analyzer.frames.contract import Table
 from analyzer.model import InputReport, SkippedReason
@@ -19,8 +19,7 @@ PLACES_KEPT = 3
 Batch = Mapping[Table, pl.DataFrame]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(Struct, frozen=True, kw_only=True):
     """Where a file lies in an archive.
 
     `start` and `stored`: its bytes in the archive, which for a tar is the decompressed one. `size`: how many they are
@@ -41,8 +40,7 @@ class Member:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(Struct, frozen=True, kw_only=True):
     """One input: `id` is how results name it (the path relative to what the user gave), `path` where it lies.
 
     A `member` of an archive is an input of its own: its id is that of the archive, `!` and the member's name.
@@ -65,8 +63,7 @@ class Item:
         return self.path.stat().st_mtime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadOptions:
+class ReadOptions(Struct, frozen=True, kw_only=True):
     """`tz` is for times without a zone, `year` for times without a year; `dated_span` is what dated inputs cover; a
     large input may be decoded by so many threads (`jobs`; None: as many as pay), which never changes the rows.
     `coredns_format` is the format of CoreDNS's log plugin where it is neither common nor combined nor JSON."""
@@ -78,8 +75,7 @@ class ReadOptions:
     coredns_format: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """How sure a source is that it can read an input, from 0 to 1, and why."""
 
     confidence: float
@@ -98,16 +94,14 @@ class SkippingStream(ByteStream, Protocol):
     def skip(self, size: int) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(Struct, frozen=True):
     """Where some records of one input start, in its decompressed bytes: record 1 and each `every`-th after it."""
 
     every: int
     offsets: tuple[int, ...]
 
 
-@dataclass(slots=True)
-class Ledger:
+class Ledger(Struct):
     """What became of every record of one input: records = used + skipped + incomplete tail, always.
 
     `marks` are left by a source that can quote by them.
@@ -182,8 +176,7 @@ class Ledger:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """One input format.
 
     `identify` sees the first 64 KiB of the decompressed bytes. `read` yields bounded batches of table rows and fills

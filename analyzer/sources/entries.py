@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from analyzer.sources.contract import Member
 
@@ -13,8 +13,7 @@ DIRECTORY = "a directory"
 """Of an entry that is named only because others lie in it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """`why` is empty for a regular file, else it says what cannot be read here."""
 
     name: str

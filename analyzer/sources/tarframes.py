@@ -7,10 +7,10 @@ the walk goes on at the next header whose checksum is right. No claim of a heade
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from msgspec import Struct, field
 
 from analyzer.sources import entries
 from analyzer.sources.contract import Ledger, Member
@@ -55,8 +55,7 @@ class Bytes(Protocol):
     def length(self) -> int: ...
 
 
-@dataclass(slots=True)
-class _Extra:
+class _Extra(Struct):
     """What extended headers say of the member after them."""
 
     name: bytes | None = None
@@ -65,8 +64,7 @@ class _Extra:
     sparse: bool = False
 
 
-@dataclass(slots=True)
-class _Losses:
+class _Losses(Struct):
     """What is no header or no good one, told once however much there is."""
 
     bytes: int = 0
@@ -95,8 +93,7 @@ class _Losses:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(Struct, frozen=True):
     name: bytes
     size: int
     kind: bytes
@@ -118,8 +115,7 @@ def tar_entries(archive: Bytes, ledger: Ledger) -> Iterator[Entry]:
     losses.tell(ledger)
 
 
-@dataclass(slots=True)
-class _Walk:
+class _Walk(Struct):
     archive: Bytes
     ledger: Ledger
     losses: _Losses

@@ -10,11 +10,11 @@ line.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.frames.contract import TIME
 from analyzer.sources import stripsyslog, striptext
@@ -82,8 +82,7 @@ HEADS_KEPT = 2
 """First bytes of inputs whose lines are kept: every source is asked about the same ones before the next input."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wrapper:
+class Wrapper(Struct, frozen=True):
     """`prefixed`: `kubectl logs --prefix` put `[pod/NAME/CONTAINER] ` before whatever `kind` says; `inner`: what lies
     inside that."""
 

@@ -9,8 +9,9 @@ import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from analyzer.errors import InputError
 from analyzer.sources import entries
@@ -39,8 +40,7 @@ _TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Directory:
+class _Directory(Struct, frozen=True):
     start: int
     size: int
     count: int

@@ -7,9 +7,9 @@ once. Walking the blocks shows where the input ends, and bounds what one step ca
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import zstandard
+from msgspec import Struct
 
 from analyzer.errors import InputError
 from analyzer.sources.bytesource import ByteSource, lost
@@ -25,8 +25,7 @@ _BLOCKS_AT_ONCE = 8
 _RLE, _RESERVED = 1, 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(Struct, frozen=True):
     raw: bytes
     window: int
     dictionary: int

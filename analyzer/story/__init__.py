@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.facts.changes import CHANGES
 from analyzer.model import Change, Coverage, Entity, Finding, Moment, Offset, Run, Series, Status, Story, Talker
@@ -27,8 +27,7 @@ LEAD = timedelta(minutes=30)
 """The timeline begins this long before the first finding."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Told(Struct, frozen=True, kw_only=True):
     """All that the page draws beside findings."""
 
     story: Story

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.frames import COREDNS_ERRORS, KLOG_LINES
 from analyzer.story.series import Get
@@ -36,8 +36,7 @@ KINDS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
+class Observation(Struct, frozen=True, kw_only=True):
     """`count` lines of one kind by one host between first and last; `source` and `number` name the first."""
 
     kind: str

@@ -6,10 +6,10 @@ A value is the busiest second of its step, so that a spike of one second is as h
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.facts.contract import Fact
 from analyzer.frames import AUDIT_EVENTS, COREDNS_QUERIES, DNS_MESSAGES, HTTP_MESSAGES, KLOG_LINES, Table
@@ -27,8 +27,7 @@ MOST_LANES = 6
 """Lanes per chart; the rest is summed as `other`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Chart:
+class _Chart(Struct, frozen=True, kw_only=True):
     """How one series is counted from a table."""
 
     id: str

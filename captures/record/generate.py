@@ -13,6 +13,7 @@ import audit_log_flood
 import dns_backend_blackhole
 import dns_query_flood
 import dns_search_chain
+import dns_search_lookalikes
 import imds_credential_storm
 import outage
 import quiet
@@ -26,6 +27,7 @@ CASES: dict[str, Callable[[], None]] = {
             dns_backend_blackhole,
             dns_query_flood,
             dns_search_chain,
+            dns_search_lookalikes,
             imds_credential_storm,
         ),
         *(outage, quiet),

@@ -86,6 +86,27 @@ def answer(name: str, qtype: str) -> Answer:
     return Answer("NOERROR" if exists else "NXDOMAIN", flags, _pack(query), _pack(reply), inside)
 
 
+@lru_cache(maxsize=8192)
+def finished(first: str, base: str, search: tuple[str, ...], qtype: str) -> Answer:
+    """What CoreDNS says under autopath to the first step of a walk: a CNAME to the name it found, then the rest."""
+    for name in [*(f"{base}.{domain}" for domain in search), base]:
+        said = answer(name, qtype)
+        if said.rcode != "NOERROR":
+            continue
+        records, _, _ = _records(name, qtype)
+        question = DNSQuestion(first, getattr(QTYPE, qtype))
+        query = DNSRecord(DNSHeader(id=0, qr=0, rd=1), q=question)
+        reply = DNSRecord(DNSHeader(id=0, qr=1, aa=int(said.inside), rd=1, ra=int(not said.inside)), q=question)
+        if records and name != first:
+            reply.add_answer(RR(first, QTYPE.CNAME, ttl=records[0].ttl, rdata=CNAME(name)))
+        for one in records:
+            reply.add_answer(one)
+        if not records:
+            reply.add_auth(_soa("cluster.local", 5, _CLUSTER_SOA))
+        return Answer("NOERROR", said.flags, _pack(query), _pack(reply), said.inside)
+    return answer(first, qtype)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
     """One query and its answer."""
@@ -105,6 +126,8 @@ class Tally:
     walked: int = 0
     wasted: int = 0
     wasted_inside: int = 0
+    relying: int = 0
+    """Lookups of dotted names that the search list completed."""
     suffixes: int = 0
     added: int = 0
     wasted_wire: int = 0
@@ -128,6 +151,8 @@ class CoreDns:
     ports: Ports
     rng: random.Random
     logged: bool = True
+    autopath: bool = False
+    """Whether it finishes the walks of its clients."""
     lines: list[tuple[int, int, str]] = field(default_factory=list)
     tallies: dict[str, Tally] = field(default_factory=dict)
     seen: int = 0
@@ -154,9 +179,9 @@ class CoreDns:
         self.warm[name] = at + 30_000_000
         return self.rng.randrange(900, 14000)
 
-    def ask(self, at: int, client: str, port: int, name: str, qtype: str) -> Exchange:
+    def ask(self, at: int, client: str, port: int, name: str, qtype: str, said: Answer | None = None) -> Exchange:
         """One question over UDP."""
-        said = answer(name, qtype)
+        said = said or answer(name, qtype)
         ident = self.rng.randrange(65536)
         head = ident.to_bytes(2, "big")
         took = self._took(at, name + qtype, said.inside)
@@ -183,25 +208,38 @@ class CoreDns:
         port = self.ports.next(stub.ip)
         other = self.ports.next(stub.ip) if stub.library == "go" else port
         gap = self.rng.randrange(3, 9) if stub.library != "go" else self.rng.randrange(20, 90)
-        return self.ask(at, stub.ip, port, name, "A"), self.ask(at + gap, stub.ip, other, name, "AAAA")
+        first, second = (self._walked(stub, name, qtype) for qtype in ("A", "AAAA"))
+        return self.ask(at, stub.ip, port, name, "A", first), self.ask(at + gap, stub.ip, other, name, "AAAA", second)
+
+    def _walked(self, stub: Stub, name: str, qtype: str) -> Answer | None:
+        """Under autopath, the answer to a name under the first domain of the client's list."""
+        if not self.autopath or not name.endswith(f".{stub.search[0]}"):
+            return None
+        return finished(name, name.removesuffix(f".{stub.search[0]}"), stub.search, qtype)
 
     def lookup(self, at: int, stub: Stub, name: str) -> int:
         """getaddrinfo of a name, walking the search list; returns when the program has its answer.
 
-        A final dot makes the name absolute. Counts into the tally of the client what was asked in vain: outside
-        names by suffix, and apart from them names of the cluster.
+        A final dot makes the name absolute; names of ndots dots are asked as they stand first. Counts into the tally of
+        the client what was asked in vain: outside names by suffix, and apart from them names of the cluster.
         """
         bare = name.removesuffix(".")
-        absolute_first = name.endswith(".") or bare.count(".") >= stub.ndots
-        candidates = [bare] if absolute_first else [f"{bare}.{one}" for one in stub.search] + [bare]
+        searched = [] if name.endswith(".") else [f"{bare}.{one}" for one in stub.search]
+        if bare.count(".") < stub.ndots:
+            candidates = [*searched, bare]
+        else:
+            # glibc and Go search for what was denied as it stands, musl never does.
+            candidates = [bare] if stub.library == "musl" else [bare, *searched]
         vain: list[tuple[Exchange, ...]] = []
-        for place, candidate in enumerate(candidates):
+        for candidate in candidates:
             got = self.pair(at, stub, candidate)
             at = max(one.answered for one in got) + self.rng.randrange(40, 260)
             if any(one.rcode == "NOERROR" for one in got):
-                self._count(stub.ip, vain, got, place == len(candidates) - 1)
+                self._count(stub.ip, vain, got, candidate == bare and not bare.endswith("cluster.local"))
+                self.tally(stub.ip).relying += candidate != bare and "." in bare
                 return at
-            vain.append(got)
+            if candidate != bare:
+                vain.append(got)
         return at
 
     def _count(self, client: str, vain: list[tuple[Exchange, ...]], got: tuple[Exchange, ...], outside: bool) -> None:
@@ -248,6 +286,9 @@ def figures(tally: Tally, queries: int | None, captured: bool) -> dict[str, int 
         "lookups walked": tally.walked,
         "wasted queries": tally.wasted,
         "in-cluster wasted queries": tally.wasted_inside,
+        "complete chains": 2 * tally.walked,
+        "broken chains": 0,
+        "lookups that rely on the search list": tally.relying,
         "queries of the client": tally.queries,
         "suffixes per chain": tally.suffixes,
     }

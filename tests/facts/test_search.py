@@ -142,7 +142,9 @@ def test_a_name_of_the_cluster_is_an_in_cluster_search() -> None:
 def test_aaaa_of_a_service_without_one_wastes_no_more_than_its_a() -> None:
     rows = walk(0, "payments.shop", domains=("web.svc.cluster.local", *LIST[1:]), found_under="svc.cluster.local")
     rows = [row | {"answers": 0} if row["qtype"] == "AAAA" and row.get("rcode") == "NOERROR" else row for row in rows]
-    assert chains(rows).select("kind", "wasted", "complete").rows() == [("in-cluster-search", 1, True)] * 2
+    frame = chains(rows)
+    assert frame.select("kind", "wasted", "complete").rows() == [("in-cluster-search", 1, True)] * 2
+    assert frame["found_under"].to_list() == ["svc.cluster.local"] * 2
 
 
 def test_a_full_name_of_the_cluster_without_its_final_dot_is_no_outside_name() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+from msgspec.structs import replace
 
 from analyzer.detector import Detector, NotObservable, Remark
 from analyzer.facts.contract import Fact, Frames

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from html.parser import HTMLParser
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
 
@@ -72,6 +75,6 @@ def changed(value: Any, change: Callable[[str], str]) -> Any:
         return change(value)
     if isinstance(value, tuple):
         return tuple(changed(item, change) for item in value)
-    if is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Struct):
         return replace(value, **{f.name: changed(getattr(value, f.name), change) for f in fields(value)})
     return value

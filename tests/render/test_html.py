@@ -9,11 +9,11 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from analyzer.model import Lane, Result, Run, Series, Status, Story
 from analyzer.model.codec import decode, encode

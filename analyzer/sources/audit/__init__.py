@@ -9,11 +9,11 @@ bytes -> shape (`shape`) -> records (`records`, windows of lines) -> events (`de
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
 import polars as pl
+from msgspec.structs import replace
 
 from analyzer.errors import InputError
 from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS

@@ -9,10 +9,9 @@ holds such a field itself; then the cut leaves braces that do not match, the lin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from analyzer.sources.audit.split import nesting
 
@@ -25,8 +24,7 @@ WITHOUT_RESPONSE = b'"level":"Request",'
 Sizes = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """Where the bodies of each line of `data` were cut, and the bytes cut as request and as response; 0 if none."""
 
     data: bytes

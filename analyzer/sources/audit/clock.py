@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
+from msgspec import Struct
 
 from analyzer.frames.contract import TIME
 
@@ -36,8 +36,7 @@ _DAY = 86_400_000_000
 _ANY = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
+class Clocks(Struct, frozen=True):
     """`time` and `stage_time` of each event, and how many events had times that were not as they should be."""
 
     time: pl.Series

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from msgspec import Struct, field
 
 from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS, Table
 from analyzer.sources.audit.annotations import annotation_rows
@@ -73,8 +73,7 @@ _PARAMETER = re.compile(r"([?&;#])([^=&;#]*)=([^&;#]*)")
 _CREDENTIALS_IN_URI = re.compile(r"://[^/@\s]*@")
 
 
-@dataclass(slots=True)
-class Rows:
+class Rows(Struct):
     """Events of one batch with what is known of each beside its content; the lists are of one length.
 
     `parts` and `refs` are the decoded parts, where they were needed to tell that the events are sound. `cut` finds the
@@ -91,8 +90,7 @@ class Rows:
     cut: Cut | None = None
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What the notes of one input will say."""
 
     unreadable_times: int = 0

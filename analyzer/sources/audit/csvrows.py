@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import Struct, field
 
 from analyzer.sources.contract import Ledger
 from analyzer.sources.lines import Window
@@ -52,8 +52,7 @@ def rows(parts: Iterable[Window], ledger: Ledger) -> Iterator[list[tuple[int, by
     yield table.take()
 
 
-@dataclass(slots=True)
-class _Table:
+class _Table(Struct):
     """`waiting` are the lines that are not rows yet; `whole` tells that the last line had its newline."""
 
     ledger: Ledger

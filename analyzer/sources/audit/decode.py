@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec import Raw
+from msgspec import Raw, Struct, field
 
 from analyzer.sources.audit import body
 from analyzer.sources.audit.columns import Rows
@@ -54,8 +53,7 @@ _RAWS = msgspec.json.Decoder(dict[str, Raw])
 _VALUES = msgspec.json.Decoder()
 
 
-@dataclass(slots=True)
-class Found:
+class Found(Struct):
     """The events of one line or element; `bad` are the reasons why parts of it were no events."""
 
     events: list[tuple[Event, int]] = field(default_factory=list)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct, field
 
 from analyzer.sources.audit import azure, google, otlp
 from analyzer.sources.audit.columns import Tally
@@ -39,8 +38,7 @@ _VALUES = msgspec.json.Decoder()
 _NOT_AS_EXPECTED = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """`name` is empty for what is no envelope of its own (a list); `translated`: the only part is an event that was put
     together from the record; `notes` are said of every event in it; `why` there is nothing inside, where that is known.
     """
@@ -55,7 +53,6 @@ class Opened:
 NOTHING = Opened()
 
 
-@dataclass(slots=True)
 class Told(Tally):
     """The notes of one input, and in which envelopes its events lay."""
 

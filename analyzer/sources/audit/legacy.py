@@ -15,10 +15,10 @@ wrote the two lines through glog, without a year. Values are quoted as Go's `%q`
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from analyzer.sources.audit.requestinfo import request_info
 
@@ -36,8 +36,7 @@ _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v
 _ABSENT = ("<none>", "<self>", "<lookup>", "<unknown>", "<deferred>", "")
 
 
-@dataclass(slots=True)
-class Legacy:
+class Legacy(Struct):
     """Turns lines into the JSON of events; a response line gets the fields of its request where that is known."""
 
     _known: dict[str, dict[str, Any]] = field(default_factory=dict)

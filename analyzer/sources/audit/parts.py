@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import polars as pl
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from analyzer.sources.audit.event import NO_BODY, PARTS, Event, ObjectRef
 
@@ -21,16 +20,14 @@ SAMPLE = 4096
 Columns = Callable[[list[Any]], list[pl.Series]]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One part of many events: which of the distinct `values` each has; `places` is None where all have the first."""
 
     values: list[Any]
     places: pl.Series | None
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """The parts of `count` events by the name of their field."""
 
     count: int

@@ -6,8 +6,9 @@ where a log keeps the method and the path alone: the legacy text format, and ent
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import parse_qs
+
+from msgspec import Struct
 
 _VERBS = {"post": "create", "get": "get", "head": "get", "put": "update", "patch": "patch", "delete": "delete"}
 _SPECIAL = ("proxy", "watch")
@@ -16,8 +17,7 @@ _TRUE = ("1", "t", "true")
 """strconv.ParseBool, in lower case."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
+class RequestInfo(Struct, frozen=True):
     """`resource` is empty for non-resource URLs; `group` is empty for the core group too."""
 
     verb: str

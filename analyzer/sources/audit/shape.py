@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
+from msgspec import Struct
 
 from analyzer.sources.audit import csvrows, legacy, otlp, yamldocs
 from analyzer.sources.audit.envelope import LISTS
@@ -42,8 +42,7 @@ class Kind(StrEnum):
     LEGACY = "legacy text lines"
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """`base`: the nesting at which the records of a document lie: 0 for a series of them, 1 inside an array, 2 inside a
     field of an object. `wanted`: what stands in each record, where other objects lie at the same nesting. `prefixed`:
     each line has a host before its JSON."""

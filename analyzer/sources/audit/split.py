@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import chain
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from analyzer.sources.contract import Ledger
 from analyzer.sources.lines import LINE_LIMIT
@@ -30,8 +30,7 @@ _QUOTE, _BACKSLASH, _NEWLINE = 34, 92, 10
 Positions = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(Struct, frozen=True):
     """One object with its 1-based place among its like, and the physical line on which it begins."""
 
     ordinal: int
@@ -39,8 +38,7 @@ class Element:
     data: bytes
 
 
-@dataclass(slots=True)
-class Splitter:
+class Splitter(Struct):
     """Gives the values that open at nesting `base`: 0 for a series of values, 1 inside an array, 2 in items."""
 
     base: int

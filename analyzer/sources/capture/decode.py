@@ -6,10 +6,9 @@ order, from what stands here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import polars as pl
+from msgspec import Struct
 
 from analyzer.frames import ICMP_ERRORS, PACKETS, TUNNEL_HEADERS, Table
 from analyzer.sources.capture.arrays import I64, U8
@@ -30,8 +29,7 @@ from analyzer.sources.capture.tunnels import Tunnels
 from analyzer.sources.capture.window import Window
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Struct, frozen=True):
     """Counts over the frames of a window. `unsupported` has the link type of each frame that is refused for it."""
 
     ip: int
@@ -44,8 +42,7 @@ class Tally:
     unsupported: I64
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """One window, decoded. `number`, `time` and `reason` are of every frame.
 
     `tables` are rows without the column duplicate, each with the frames of the window that its rows are of.

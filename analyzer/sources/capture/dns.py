@@ -7,9 +7,8 @@ lengths inside the message and right for their type.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from analyzer.sources.capture.arrays import I64, U8, Flags, gather, half_at
 from analyzer.sources.capture.dns_names import NAME_MOST
@@ -29,8 +28,7 @@ GOOD, MALFORMED, UNREAD = 0, 1, 2
 """Values of `state`; UNREAD is a message cut before its question ends."""
 
 
-@dataclass(slots=True)
-class Messages:
+class Messages(Struct):
     """Per message. The name is the `name_length` octets at `name_at`, the first question's; -1 if there is none.
 
     `counts` holds questions and the records of the three sections by the header, `behind` is where the walk ended;
@@ -100,8 +98,7 @@ def decode(data: U8, start: I64, end: I64, whole: Flags, classes: I64 | None = N
     )
 
 
-@dataclass(slots=True)
-class _Questions:
+class _Questions(Struct):
     """The question sections of messages; a walk settles their `state`."""
 
     data: U8

@@ -6,9 +6,9 @@ Python per fragment, but only for those that may hold DNS. An overlap is never m
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from analyzer.sources.capture.arrays import Flags
 from analyzer.sources.capture.dns_pieced import Ends, Pieced, carriers, ends
@@ -28,8 +28,7 @@ WAITED = 30_000_000
 mixed with it (net.ipv4.ipfrag_time, https://docs.kernel.org/networking/ip-sysctl.html)."""
 
 
-@dataclass(slots=True)
-class _Datagram:
+class _Datagram(Struct):
     began: int
     parts: dict[int, bytes] = field(default_factory=dict)
     size: int = -1
@@ -54,8 +53,7 @@ class _Datagram:
         return b"".join(part for _, part in sorted(self.parts.items()))
 
 
-@dataclass(slots=True)
-class Datagrams:
+class Datagrams(Struct):
     """Takes the fragments of one window after the other."""
 
     ledger: Ledger

@@ -5,10 +5,9 @@ All of this is a pure function of one window. What spans packets is put together
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import polars as pl
+from msgspec import Struct
 
 from analyzer.sources.capture import dns_ports
 from analyzer.sources.capture.arrays import I64, U8, Flags, gather, halves, no_offsets
@@ -26,8 +25,7 @@ SEGMENT_MESSAGES_MOST = 256
 SYN = 0x02
 
 
-@dataclass(frozen=True, slots=True)
-class Segments:
+class Segments(Struct, frozen=True):
     """The TCP segments of port 53 that begin a connection or hold data. `read` tells those that hold whole messages
     only, which have their rows already."""
 
@@ -35,8 +33,7 @@ class Segments:
     read: Flags
 
 
-@dataclass(frozen=True, slots=True)
-class WindowDns:
+class WindowDns(Struct, frozen=True):
     """DNS of one window. `frame` and `answer_frame` are the frames of the window that each row is of, `malformed` those
     with a message that is refused; `cut` counts messages that the capture cut."""
 
@@ -83,8 +80,7 @@ def window_dns(packets: Packets, source: str, memo: Memo) -> WindowDns:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Places:
+class _Places(Struct, frozen=True):
     frame: I64
     start: I64
     end: I64

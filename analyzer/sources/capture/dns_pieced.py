@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import polars as pl
+from msgspec import Struct
 
 from analyzer.sources.capture import dns_ports
 from analyzer.sources.capture.arrays import I64, U8, padded
@@ -18,8 +17,7 @@ Ends = tuple[int, ...]
 """Version, words of source and destination, ports."""
 
 
-@dataclass(frozen=True, slots=True)
-class Carrier:
+class Carrier(Struct, frozen=True):
     """The packet with which a message became whole."""
 
     number: int
@@ -28,8 +26,7 @@ class Carrier:
     wire: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pieced:
+class Pieced(Struct, frozen=True):
     """A message and its packet; `settles` are the frames whose ledger entry waited for it."""
 
     message: bytes

@@ -5,9 +5,8 @@ Every record is measured, and its data must be what its type demands. Those of a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from analyzer.sources.capture import dns_codes as codes
 from analyzer.sources.capture.arrays import I64, U8, U16, Flags, fulls, gather, half_at, halves, no_offsets
@@ -36,8 +35,7 @@ _SIZES[[codes.A, codes.AAAA]] = 4, 16
 _SKIPPED[list(NAME_AT)] = list(NAME_AT.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
+class Answers(Struct, frozen=True):
     """Records of answer sections, by message and place in it. `owner` is where the owner's name stands, ABSENT where it
     is the question's; `checked` is the type where the data was found to be what the type demands, else 0."""
 
@@ -55,8 +53,7 @@ class Answers:
         return Answers(*(part[keep] for part in parts))
 
 
-@dataclass(frozen=True, slots=True)
-class Sections:
+class Sections(Struct, frozen=True):
     """The messages whose records are walked. `counts` holds the records of the three sections by the header; `tolerant`
     messages may end before their records do."""
 
@@ -69,8 +66,7 @@ class Sections:
     tolerant: Flags
 
 
-@dataclass(slots=True)
-class Walk:
+class Walk(Struct):
     """What came of a walk: where each message ends, which ones are malformed, lives of negative answers; `over` are the
     messages of which only the first records were looked at."""
 

@@ -7,10 +7,10 @@ window. A message that a lost segment tears is given up, and the stream goes on 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
+from msgspec import Struct, field
 
 from analyzer.sources.capture.arrays import I64, U64, Flags
 from analyzer.sources.capture.dns_messages import SYN, Segments
@@ -34,8 +34,7 @@ _WHOLE = 1 << 32
 INCOMPLETE = "incomplete DNS message over TCP"
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
+class _Segment(Struct, frozen=True):
     """`read`: it holds whole messages only, and these have their rows."""
 
     seq: int
@@ -44,8 +43,7 @@ class _Segment:
     read: bool
 
 
-@dataclass(slots=True)
-class _Side:
+class _Side(Struct):
     """One direction of a connection in which a message waits. `known` holds segments that are not yet settled, by
     sequence number; `begun` is where the first byte was expected."""
 
@@ -67,8 +65,7 @@ class _Side:
         return self.synced and not self.known and not self.stream.held
 
 
-@dataclass(slots=True)
-class DnsStreams:
+class DnsStreams(Struct):
     """Takes the segments of one window after the other."""
 
     ledger: Ledger

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from msgspec import Struct
 
 from analyzer.sources.capture import dns, dns_codes, dns_ports
 from analyzer.sources.capture.arrays import I64, U8, U64, Flags, fulls, gather
@@ -25,16 +25,14 @@ Carriers = Callable[[I64], Columns]
 """The columns time, source, number, ends, interface and wire_bytes of the packets that carry these messages."""
 
 
-@dataclass(slots=True)
-class Memo:
+class Memo(Struct):
     """Texts met before. What is remembered changes the speed, never the rows."""
 
     names: Names
     addresses: Addresses
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """Places of messages in one buffer, and what the packets that carry them say."""
 
     data: U8
@@ -47,8 +45,7 @@ class Found:
     from_server: Flags
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(Struct, frozen=True):
     """Rows of dns_messages and dns_answers, but for the column duplicate, and which of the messages each is of.
 
     `malformed` are the messages that are refused.

@@ -9,9 +9,9 @@ address translation changed cannot be matched. Frames without time are never mar
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import fields
 
 from analyzer.sources.capture.arrays import I64, U8, U64, Flags, gather, no_offsets
 from analyzer.sources.capture.layers import ICMP, ICMP6, TCP, Headers
@@ -37,8 +37,7 @@ _FIRST = np.where(np.arange(8) < np.arange(9)[:, None], 0xFF, 0).astype(np.uint8
 """For each count of octets the mask of a word that keeps them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
+class Candidates(Struct, frozen=True):
     """Packets of a window that may be copies or have some: those that are not alone, and those near its borders."""
 
     keys: U64
@@ -88,8 +87,7 @@ def candidates(window: Window, head: Headers, interface: I64, rows: I64) -> Cand
     )
 
 
-@dataclass(slots=True)
-class Duplicates:
+class Duplicates(Struct):
     """Goes from window to window, so that copies on both sides of a border are found."""
 
     ledger: Ledger

@@ -6,17 +6,15 @@ is put together later, in file order, from these few packets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from analyzer.sources.capture.arrays import I64, U8, U64
 from analyzer.sources.capture.layers import Headers
 from analyzer.sources.capture.window import Window
 
 
-@dataclass(frozen=True, slots=True)
-class Extract:
+class Extract(Struct, frozen=True):
     """One row per packet, in file order. `frame` is its position in the window, `data[start:end]` its captured payload;
     `payload_bytes` is the payload's length by the headers, which is more where the capture cut it. The other columns
     are those of Window and Headers."""

@@ -5,9 +5,8 @@ A first fragment without any other is incomplete.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
+from msgspec import Struct, field
 
 from analyzer.sources.capture.arrays import I64, U64, Flags, fulls, gather, half_at, no_offsets
 from analyzer.sources.capture.extracts import Extract, extract
@@ -25,8 +24,7 @@ UDP_HEADER = 8
 _NONE = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Pieces:
+class Pieces(Struct, frozen=True):
     """The fragments of a window. `offset` is the place of a fragment's bytes in the datagram, its UDP header left out,
     and `more` whether others follow; `wanted` tells those that may hold DNS, and only these have their bytes."""
 
@@ -77,8 +75,7 @@ def _places(window: Window, head: Headers, at: I64) -> I64:
     return out
 
 
-@dataclass(slots=True)
-class Fragments:
+class Fragments(Struct):
     """Goes from window to window: the fragments of a packet may be far apart."""
 
     ledger: Ledger

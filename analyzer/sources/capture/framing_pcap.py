@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
+from msgspec import Struct, field
 
 from analyzer.sources.capture.arrays import I64, U8, every_word, no_offsets
 from analyzer.sources.capture.heads import PCAP_WORDS, begins, next_head, stretches
@@ -24,8 +23,7 @@ STRETCH = 8 << 10
 """Bytes walked at first behind damage or a file header, then ever more, so that the work stays linear."""
 
 
-@dataclass(slots=True)
-class PcapReader:
+class PcapReader(Struct):
     """The records of one file, window by window. `near` is the time of its first record in seconds."""
 
     form: PcapFormat

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
+
+from msgspec import Struct
 
 HEAD_MOST = 16 << 10
 TEXT_MOST = 512
@@ -23,8 +24,7 @@ _CAPABILITY = re.compile(r"(/credentials/)[^/]+")
 """The id behind /v2/credentials/ of the container credential endpoint opens the credentials: it is one itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """One message without its body. `body` is its length, None if chunks or the end of the connection tell it."""
 
     response: bool

@@ -6,10 +6,9 @@ tell the length of the body are looked at.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import polars as pl
+from msgspec import Struct
 
 from analyzer.sources.capture.arrays import I64, U8, Flags, gather, run_starts
 from analyzer.sources.capture.http_head import HOST_MOST, TEXT_MOST, reduced_path
@@ -38,8 +37,7 @@ _PLAIN_PATH = r"^(/(?:[^/?#;][^?#;]*)?)(?:[?#;]|$)"
 _KEPT = r"[?&](?:api-version|resource)=|/credentials/"
 
 
-@dataclass(frozen=True, slots=True)
-class Heads:
+class Heads(Struct, frozen=True):
     """One entry per message. `row` is the segment, `offset` where in it the message begins, `head` and `length` how
     long head and message are. `open` lists the segments whose first head is not whole."""
 
@@ -86,8 +84,7 @@ def read(data: U8, start: I64, end: I64, final: Flags) -> Heads:
     return Heads(**{name: value[order] for name, value in joined.items()}, content=content, open=unfinished)
 
 
-@dataclass(slots=True)
-class _Parsed:
+class _Parsed(Struct):
     row: I64
     offset: I64
     head: I64

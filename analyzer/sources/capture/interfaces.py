@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from analyzer.sources.capture.arrays import I64, U64, Flags
 from analyzer.sources.capture.http_head import printable
@@ -39,8 +39,7 @@ NAME_MOST = 64
 UNLIMITED = 1 << 32
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(Struct, frozen=True):
     """`resolution` is if_tsresol: 10 to the minus n, or 2 to the minus n where the upper bit is set."""
 
     link: int
@@ -50,8 +49,7 @@ class Interface:
     name: str = ""
 
 
-@dataclass(slots=True)
-class Interfaces:
+class Interfaces(Struct):
     """The interfaces of the sections in hand, counted through, and what all sections lost.
 
     `dropped` counts losses told beside single packets.

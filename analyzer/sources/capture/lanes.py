@@ -8,10 +8,10 @@ Where lanes do not link, the walk goes on record by record from the last proven 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from msgspec import Struct
 
 from analyzer.sources.capture.arrays import I64, U8, distinct, no_offsets
 
@@ -34,8 +34,7 @@ class Chain(Protocol):
         """A plausible record start at or soon after each bound; -1 where none was found. A hint, never believed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(Struct, frozen=True):
     """Offsets of whole records, and where the walk stopped: at the end, at an incomplete record, or at damage."""
 
     offsets: I64

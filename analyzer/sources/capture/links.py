@@ -6,9 +6,9 @@ Link types are those of https://www.tcpdump.org/linktypes.html.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from analyzer.sources.capture import shims
 from analyzer.sources.capture.arrays import I64, U8, distinct, fulls, gather, half_at, halves
@@ -37,8 +37,7 @@ Rows = I64 | slice
 """Some frames of a window; a slice where it is all of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """Per frame: offset of the network header, EtherType (0 if it has none), why it cannot be read, interface."""
 
     network: I64

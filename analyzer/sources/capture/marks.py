@@ -6,10 +6,10 @@ are a capture too. So the quoted frames are read from such a shorter one, by the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
+from msgspec import Struct, field
 
 from analyzer.errors import InputError
 from analyzer.sources.capture.arrays import I64
@@ -22,8 +22,7 @@ MARKS_MOST = 1 << 13
 """Marks of one input; where there are more, every second is dropped, so that they stay small beside the tables."""
 
 
-@dataclass(slots=True)
-class Marker:
+class Marker(Struct):
     """Collects the marks of one input. It is `void` where a part of the input is not read as it would be alone: behind
     damage, another file, or an interface that is described between packets."""
 

@@ -6,7 +6,6 @@ Bodies are looked at for the expiry of the credential they carry and forgotten; 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from msgspec import Struct, field
 
 from analyzer.frames import HTTP_MESSAGES
 from analyzer.sources.capture.arrays import I64, U8, U64, Flags, gather, padded
@@ -55,8 +55,7 @@ _PREFIXES = tuple(
 )
 
 
-@dataclass(slots=True)
-class _Side:
+class _Side(Struct):
     """One direction of a connection. `place` is the frame in which its current message began."""
 
     response: bool
@@ -86,8 +85,7 @@ def choose(head: Headers, rows: I64) -> I64:
     return wanted
 
 
-@dataclass(slots=True)
-class MetadataReader:
+class MetadataReader(Struct):
     """Goes from window to window."""
 
     source: str
@@ -277,8 +275,7 @@ def _asks_metadata(data: U8, payload: I64) -> Flags:
     return out
 
 
-@dataclass(frozen=True, slots=True)
-class _Sockets:
+class _Sockets(Struct, frozen=True):
     """Rows of an extract with the connection of each: whether it is to a metadata address, and who speaks."""
 
     rows: I64

@@ -5,10 +5,11 @@ IPv4: RFC 791; IPv6 and its extension headers: RFC 8200; AH: RFC 4302; HIP: RFC 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import fields
 from numpy.typing import NDArray
 
 from analyzer.sources.capture.arrays import I64, U8, U16, U32, U64, Flags, fulls, gather, halves
@@ -32,8 +33,7 @@ _WRAPS = np.zeros(256, bool)
 _WRAPS[[IPIP, IN6, GRE]] = True
 
 
-@dataclass(slots=True)
-class Headers:
+class Headers(Struct):
     """Per frame. `version` is 0 where there is no IP packet; ABSENT stands for a field that is not there.
 
     An IPv4 address is in the low word. `payload` to `payload_end` is the transport payload by the IP header, which may

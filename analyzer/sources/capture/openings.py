@@ -6,9 +6,9 @@ Only a segment that begins like a message opens anything, so that time and memor
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct, field
 
 from analyzer.sources.capture import tls_hello
 from analyzer.sources.capture.arrays import I64, U8, U64, Flags, no_offsets
@@ -40,8 +40,7 @@ PLACE = ("number", "time", "interface", "wire", "version", *_ENDS, "seq")
 Place = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """The first bytes of a message of this kind."""
 
     kind: int
@@ -49,8 +48,7 @@ class Opening:
     stream: Direction
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """An opening that is over: whole, or all of it that was seen."""
 
     kind: int
@@ -99,8 +97,7 @@ def _ordered(head: Headers, rows: I64, ahead: I64 | int = 0) -> U64:
     ).astype(np.uint64)
 
 
-@dataclass(slots=True)
-class Openings:
+class Openings(Struct):
     """Goes from window to window."""
 
     lost: dict[int, int] = field(default_factory=dict)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from analyzer.frames import TIME
@@ -24,8 +24,7 @@ PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 47: "GRE", 50: "ESP", 58: "ICMPv6",
 PROTOCOL_TEXTS = pl.Series([PROTOCOLS.get(code, str(code)) for code in range(256)])
 
 
-@dataclass(frozen=True, slots=True)
-class Packets:
+class Packets(Struct, frozen=True):
     """Frames of a window that hold IP, with what every table needs of them. `src` and `dst` are texts, one per frame
     of the window in `rows`; `place` maps a frame of the window to its position in `rows`."""
 

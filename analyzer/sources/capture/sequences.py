@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import polars as pl
+from msgspec import Struct, field
 
 from analyzer.sources.capture.arrays import I64, U64, Flags
 from analyzer.sources.capture.texts import equal_rows, mixed
@@ -16,8 +15,7 @@ REMEMBERED_MOST = 1 << 15
 _ROUND = 1 << 32
 
 
-@dataclass(frozen=True, slots=True)
-class _Messages:
+class _Messages(Struct, frozen=True):
     """Direction of each message, and where in it the message begins; lengths of its head and of all of it."""
 
     ends: U64
@@ -29,8 +27,7 @@ class _Messages:
         return _Messages(self.ends[rows], self.seq[rows], self.head[rows], self.length[rows])
 
 
-@dataclass(slots=True)
-class Sequences:
+class Sequences(Struct):
     """Goes from window to window. Copies at other interfaces are no concern of it."""
 
     _known: _Messages | None = field(default=None)

@@ -8,12 +8,12 @@ Stratum: https://en.bitcoin.it/wiki/Stratum_mining_protocol; XMRig: doc/STRATUM.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
 import polars as pl
+from msgspec import Struct
 
 from analyzer.sources.capture.arrays import I64, U8, Flags, gather
 from analyzer.sources.capture.http_head import printable
@@ -49,8 +49,7 @@ ETHEREUM = frozenset({"eth_submitLogin", "eth_getWork", "eth_submitWork", "eth_s
 _ACCOUNT_FIRST = frozenset({"mining.authorize", "mining.submit", "eth_submitLogin"})
 
 
-@dataclass(frozen=True, slots=True)
-class Messages:
+class Messages(Struct, frozen=True):
     """One entry per message; `row` is the segment, `offset` where in it the message begins. `open` lists the segments
     that end inside their first message."""
 
@@ -60,8 +59,7 @@ class Messages:
     open: I64
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(Struct, frozen=True):
     response: bool
     method: str | None
     agent: str | None = None

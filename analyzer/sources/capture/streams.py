@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 AHEAD_MOST = 64
 """Segments held that came before an earlier one."""
@@ -10,8 +10,7 @@ _HALF = 1 << 31
 _WHOLE = 1 << 32
 
 
-@dataclass(slots=True)
-class Direction:
+class Direction(Struct):
     """Bytes in sequence order, at most `limit` of them not yet taken."""
 
     limit: int

@@ -6,10 +6,11 @@ ERSPAN: draft-foschiano-erspan; WireGuard: https://www.wireguard.com/protocol/.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
 from analyzer.sources.capture import shims
 from analyzer.sources.capture.arrays import I64, U8, U64, Flags, fulls, gather, half_at, halves, no_offsets
@@ -32,8 +33,7 @@ _WIREGUARD_BYTES = np.array([-1, 148, 92, 64, -1])
 """Length of each WireGuard message type but transport data, which has 32 bytes and sixteenths of padded content."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tunnels:
+class Tunnels(Struct, frozen=True):
     """The headers taken off, ordered by frame and depth, which is 1 for the outermost. `inside` is the offset of the
     network header that came to light. `unread` counts inner packets that were cut or malformed, so that the outer one
     stayed; `wireguard` counts packets that only a key opens."""
@@ -54,8 +54,7 @@ class Tunnels:
     wireguard: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """Frames that carry another packet: where it starts, its EtherType, and whether it has to prove itself."""
 
     rows: I64

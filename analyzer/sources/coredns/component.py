@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import polars as pl
+from msgspec import Struct, field
 
 COREDNS, NODE_CACHE = "coredns", "node-cache"
 
@@ -19,8 +18,7 @@ _NODE_CACHE_TEXT = r"nodelocaldns|node-cache|Using Pidfile|Updated Corefile with
 """Texts of kubernetes/dns cmd/node-cache alone."""
 
 
-@dataclass(slots=True)
-class Components:
+class Components(Struct):
     """What the lines so far told of each pod of one input ('' where the wrapper names none).
 
     Node-cache tells itself by its own texts and by listening at a link-local address; it prints the same banner as

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import polars as pl
+from msgspec import Struct, field
 
 from analyzer.frames import COREDNS_EVENTS
 from analyzer.sources.coredns.eventkinds import BUILD, CONTINUES, IMAGE, TEXT_LIMIT, VERSION, kind_of
@@ -13,8 +12,7 @@ from analyzer.sources.coredns.values import none_of
 from analyzer.sources.lines import Numbers
 
 
-@dataclass(slots=True)
-class Events:
+class Events(Struct):
     """Takes the events out of the lines of one log, window after window; knows what was left open."""
 
     _open: tuple[str, str | None] | None = field(default=None)

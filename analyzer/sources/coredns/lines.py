@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import polars as pl
+from msgspec import Struct
 
 from analyzer.frames import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, TIME
 from analyzer.sources.contract import ReadOptions
@@ -39,8 +38,7 @@ _LEADS: dict[Kind, tuple[str, ...]] = {Kind.RAW: (), Kind.TIMESTAMPS: ("stamp",)
 _POD = r"^\[pod/([^/\] ]+)/[^/\] ]+\]$"
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True):
     """What became of the lines that are no rows: how many continue an event; the numbers of other and of malformed
     ones; `cut`: the last line is an incomplete tail; `unknown`: [INFO] lines that may be queries in another format."""
 
@@ -51,8 +49,7 @@ class Left:
     unknown: int
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """Rows of the tables without `source`, and the other lines."""
 
     queries: pl.DataFrame

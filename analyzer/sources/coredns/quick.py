@@ -7,10 +7,9 @@ more patience. So this module decides nothing that is not decided again, in the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import polars as pl
+from msgspec import Struct
 
 from analyzer.frames import NO_REPLY, TIME
 from analyzer.sources.coredns.columns import I64, Block, Columns, Flags, Rows
@@ -41,8 +40,7 @@ _CELLS = 15
 """Of the format: level, client, dash, id, type, class, name, proto, size, do, bufsize, code, flags, size, duration."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quick:
+class Quick(Struct, frozen=True):
     """COREDNS_QUERIES without what is put to every row at the end; `left`: of the lines that are not blank, those that
     are no such row."""
 
@@ -79,8 +77,7 @@ def _settled(rows: pl.DataFrame, good: pl.Series, numbers: I64, left: pl.Series,
     return Quick(rows.filter(good), pl.Series(left.to_numpy() | wrong))
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """Of one block: how many lines; the numbers of those that are not blank, and whether each is left to others; the
     columns of the rows."""
 

@@ -5,21 +5,23 @@ Clients whose resolver asks for an outside name under every domain of its search
 it stands. A walk is such a run of queries of one client, name and type, each denied (NXDOMAIN, or NOERROR without a
 record) and each sent after the answer before it; the search list is learned from the client's own queries, whatever
 the cluster's domain is called. Every complete walk counts; a finding is raised from 20 walks on, or from 5 where they
-are a tenth of the client's queries. Severity is high where at least half of the client's queries were wasted, medium
-from a tenth on or where the log leaves successes out (no share is known then), else low; S domains waste at most
-S/(S+1), which is 75, 80 and 83 % for 3, 4 and 5. Confidence is high where times order the queries, medium where only
-line numbers do or the log leaves answers out, low where one address asks for several namespaces.
+are a tenth of the client's queries. Names that only the search list completes are listed with what ndots:1 and ndots:2
+would do to them, under resolvers that fall back to the list (glibc, Go) and musl, which does not. Severity is high
+where at least half of the client's queries were wasted, medium from a tenth on or where the log leaves successes out
+(no share is known then), else low; S domains waste at most S/(S+1): 75, 80 and 83 % for 3, 4 and 5. Confidence is high
+where times order the queries, medium where only line numbers do or the log leaves answers out, low where one address
+asks for several namespaces.
 
 ## Why it matters
-The kubelet writes `options ndots:5`: every name of fewer than five dots is searched first. One lookup of an outside
-name then costs ten queries instead of two, CoreDNS and conntrack carry the load, and each further query is one more
-that can be lost and wait 5 seconds.
+The kubelet writes `options ndots:5`: every name of fewer than five dots is searched first. A lookup of an outside name
+then costs ten queries instead of two, for CoreDNS and conntrack too, and each of them can be lost and wait 5 seconds.
 
 ## What does not count
-Names that the cluster itself answers, as `payments.shop`: they need the search list and are listed apart. Names that
-do not exist anywhere (a remark). NOERROR without a record for AAAA where A was found. Clients behind autopath: the
-server answers their first query. Names with at least ndots dots that musl asks as they stand. A cache on the node
-(NodeLocal DNSCache) hides the clients and all repeats: then counts are lower bounds, and a remark says so.
+Names that the cluster itself answers, as `payments.shop`: they need the search list, are listed apart, and decide how
+far ndots can be lowered. Names that exist nowhere, searched before or after they are asked as they stand (a remark).
+NOERROR without a record for AAAA where A was found. Clients behind autopath: the server answers their first query (a
+remark). Names with at least ndots dots that musl asks as they stand. A cache on the node (NodeLocal DNSCache, which
+asks over TCP) hides the clients and all repeats: then counts are lower bounds, and a remark says so.
 """
 
 from __future__ import annotations
@@ -32,15 +34,19 @@ import polars as pl
 from analyzer.detector import Detector, Remark, setting
 from analyzer.detectors.dns.dns_search_chain.evidence import evidence, impact
 from analyzer.detectors.dns.dns_search_chain.measure import measure
+from analyzer.detectors.dns.dns_search_chain.relying import Relying, relying
+from analyzer.detectors.dns.dns_search_chain.remarks import confidence, remarks
 from analyzer.detectors.dns.dns_search_chain.remedy import GENERAL, remedies, verify
-from analyzer.detectors.dns.dns_search_chain.saving import alternatives, ndots_saving, relying
-from analyzer.detectors.dns.dns_search_chain.walks import ALL, Walks, confidence
+from analyzer.detectors.dns.dns_search_chain.saving import ways
+from analyzer.detectors.dns.dns_search_chain.walks import ALL, Walks
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
 from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
 from analyzer.facts.search import SEARCH_CHAINS
+from analyzer.facts.search_autopath import DNS_AUTOPATH
 from analyzer.facts.search_list import SEARCH_SUFFIXES
+from analyzer.frames import AUDIT_OBJECTS
 from analyzer.model import Finding, Severity
 
 DEFAULT = "engineering default"
@@ -87,40 +93,38 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     )
     named = clients.head(settings.max_clients)["client"].to_list()
     others = clients.slice(settings.max_clients)["client"].to_list()
+    names = relying(walks.of([*named, *others]))
     for client in named:
-        yield _finding(walks.of([client]), client, settings)
+        yield _finding(walks.of([client]), names.of([client]), client, settings)
     if others:
-        yield _finding(walks.of(others), ALL, settings)
-    yield from walks.remarks()
+        yield _finding(walks.of(others), names.of(others), ALL, settings)
+    yield from remarks(walks)
 
 
-def _finding(walks: Walks, subject: str, settings: Settings) -> Finding:
+def _finding(walks: Walks, names: Relying, subject: str, settings: Settings) -> Finding:
     total = walks.total()
-    namespaces = walks.namespaces()
-    names = relying(walks)
-    ndots, main = ndots_saving(walks, names)
+    best, *others = ways(walks, names, settings.negative_ttl_seconds, settings.cache_cap_seconds)
     sure, reason = confidence(walks)
-    where = f" (namespace {namespaces[0]})" if len(namespaces) == 1 else ""
     logged = "logged " if walks.filtered else ""
     return Finding(
         detector="dns-search-chain",
         subject=subject,
         summary=(
-            f"{total['wasted']:,} of {total['queries']:,} {logged}queries by {subject}{where} asked for outside names "
-            f"under search domains: {total['lookups']:,} lookups walked {total['suffixes']} domains each."
+            f"{total['wasted']:,} of {total['queries']:,} {logged}queries by {subject}{walks.who()} asked for outside "
+            f"names under search domains: {total['lookups']:,} lookups walked {total['suffixes']} domains each."
         ),
         severity=_severity(total["share"], settings),
         confidence=sure,
         confidence_reason=reason,
         start=walks.start,
         end=walks.end,
-        impact=impact(walks),
-        evidence=evidence(walks),
-        saving=main,
-        alternatives=alternatives(walks, ndots, settings.negative_ttl_seconds, settings.cache_cap_seconds),
+        impact=impact(walks, names),
+        evidence=evidence(walks, names),
+        saving=best,
+        alternatives=tuple(others),
         why="The resolver tries every search domain before a name with fewer dots than ndots.",
         refuted_by="The same names asked under the search domains on purpose, or answered there in another capture.",
-        remedies=remedies(walks, ndots, names),
+        remedies=remedies(walks, names, best),
         verify=verify(walks),
         stories=(1,),
     )
@@ -138,7 +142,7 @@ DETECTOR = Detector(
     id="dns-search-chain",
     title="Search domains multiply DNS lookups",
     needs_any=((SEARCH_CHAINS, DNS_TRANSACTIONS, SEARCH_SUFFIXES),),
-    uses=(DNS_LOG_CLASSES, DNS_CLIENT_QUERIES),
+    uses=(DNS_LOG_CLASSES, DNS_CLIENT_QUERIES, DNS_AUTOPATH, AUDIT_OBJECTS),
     settings=Settings(),
     detect=detect,
     remedies=GENERAL,

@@ -6,16 +6,17 @@ from typing import Any
 
 import polars as pl
 
+from analyzer.detectors.dns.dns_search_chain.relying import Relying
+from analyzer.detectors.dns.dns_search_chain.tables import tables
 from analyzer.detectors.dns.dns_search_chain.walks import Walks
-from analyzer.model import Column, Evidence, EvidenceTable, Figure, Record
+from analyzer.model import Evidence, Figure, Record
 
-NAMES = 10
 SPREAD = 4
 STEPS = 8
 OTHERS = 3
 
 
-def impact(walks: Walks) -> tuple[Figure, ...]:
+def impact(walks: Walks, names: Relying) -> tuple[Figure, ...]:
     """What the walks cost, each lookup and query once."""
     total = walks.total()
     figures = (
@@ -24,22 +25,19 @@ def impact(walks: Walks) -> tuple[Figure, ...]:
         ("in-cluster wasted queries", total["in_cluster_wasted"], "queries"),
         ("queries of the client", total["queries"], "queries"),
         ("queries in the evidence", walks.evidence_queries, "queries"),
+        ("complete chains", total["complete"], "chains"),
+        ("broken chains", walks.external.height - total["complete"], "chains"),
         ("suffixes per chain", total["suffixes"], "suffixes"),
         ("added seconds", round(total["added_seconds"], 6), "seconds"),
         ("wasted bytes", total["wasted_bytes"], "bytes"),
+        ("lookups that rely on the search list", int(names.dotted["lookups"].sum()), "lookups"),
     )
     return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures)
 
 
-def evidence(walks: Walks) -> Evidence:
+def evidence(walks: Walks, names: Relying) -> Evidence:
     """The first walk whole, the slowest and the last by their ends, some between; what was asked, where, by whom."""
-    tables = [_names(walks.external, "Costliest outside names"), _domains(walks)]
-    inside = walks.chains.filter(pl.col("kind") == "in-cluster-search")
-    if inside.height:
-        tables.append(_names(inside, "Names of the cluster that were walked to, not counted as waste"))
-    if walks.clients.height > 1:
-        tables.append(_clients(walks))
-    return Evidence(records=_records(walks), tables=tuple(tables))
+    return Evidence(records=_records(walks), tables=tables(walks, names))
 
 
 def _records(walks: Walks) -> tuple[Record, ...]:
@@ -86,43 +84,3 @@ def _steps(walks: Walks, walk: dict[str, Any]) -> pl.DataFrame:
         .head(STEPS)
         .select("source", "number", "time")
     )
-
-
-def _names(chains: pl.DataFrame, caption: str) -> EvidenceTable:
-    rows = (
-        chains.group_by("base")
-        .agg(pl.col("lookup").n_unique(), pl.len(), pl.col("wasted").sum(), pl.col("wasted_bytes").sum())
-        .sort("wasted", "base", descending=[True, False])
-        .head(NAMES)
-    )
-    columns = (
-        Column(name="name"),
-        Column(name="lookups", unit="lookups"),
-        Column(name="chains", unit="chains"),
-        Column(name="wasted", unit="queries"),
-        Column(name="wasted bytes", unit="bytes"),
-    )
-    return EvidenceTable(caption=caption, columns=columns, rows=tuple(rows.rows()))
-
-
-def _domains(walks: Walks) -> EvidenceTable:
-    rows = (
-        walks.suffixes.group_by("suffix", "kind")
-        .agg(pl.col("position").min(), pl.col("names").sum())
-        .sort("position", "suffix")
-        .head(NAMES)
-        .select(pl.col("position") + 1, "suffix", "kind", "names")
-    )
-    columns = (Column(name="place"), Column(name="suffix"), Column(name="kind"), Column(name="tried", unit="names"))
-    return EvidenceTable(caption="Search list as the queries show it", columns=columns, rows=tuple(rows.rows()))
-
-
-def _clients(walks: Walks) -> EvidenceTable:
-    rows = walks.clients.select("client", "lookups", "wasted", "queries").head(NAMES * 10)
-    columns = (
-        Column(name="client"),
-        Column(name="lookups", unit="lookups"),
-        Column(name="wasted", unit="queries"),
-        Column(name="asked", unit="queries"),
-    )
-    return EvidenceTable(caption="Clients", columns=columns, rows=tuple(rows.rows()))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import polars as pl
 
+from analyzer.detectors.dns.dns_search_chain.pods import pods
 from analyzer.detectors.dns.dns_search_chain.walks import Walks
+from analyzer.facts.addresses import NODE_LOCAL_DNS
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
 from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
 from analyzer.facts.search import SEARCH_CHAINS
+from analyzer.facts.search_autopath import AUTOPATH, DNS_AUTOPATH
 from analyzer.facts.search_list import SEARCH_SUFFIXES
+from analyzer.frames.contract import empty
 
 
 def measure(frames: Frames) -> Walks:
@@ -26,7 +30,10 @@ def measure(frames: Frames) -> Walks:
         .select(*told, "negative_ttl", "client", "name", "qtype", heard=heard, part=part)
     )
     again = transactions.filter("covered", pl.col("hop") == "client").select(*told, "client")
-    asked, told_again, walked, lists = pl.collect_all([once, again, chains, frames[SEARCH_SUFFIXES]])
+    finished = frames[DNS_AUTOPATH] if DNS_AUTOPATH in frames else empty(AUTOPATH).lazy()
+    asked, told_again, walked, lists, autopath, streams = pl.collect_all(
+        [once, again, chains, frames[SEARCH_SUFFIXES], finished, _over_tcp(transactions)]
+    )
     queries = asked.group_by("client").agg(
         queries=pl.len().cast(pl.Int64), unseen=~pl.col("heard").any(), filtered=pl.col("part").any()
     )
@@ -43,6 +50,7 @@ def measure(frames: Frames) -> Walks:
         )
         .join(_lookups(external), on="client")
         .join(queries.with_columns(pl.col("client").cast(pl.String)), on="client")
+        .with_columns(cache=(pl.col("client") == NODE_LOCAL_DNS) | pl.col("client").is_in(streams["client"].implode()))
         .with_columns(share=pl.when(~pl.col("filtered")).then(pl.col("wasted") / pl.col("queries")))
         .sort("wasted", "client", descending=[True, False])
     )
@@ -54,6 +62,8 @@ def measure(frames: Frames) -> Walks:
         suffixes=lists,
         asked=asked.drop("heard", "part").filter(mine),
         covered=told_again.filter(mine),
+        pods=pods(frames, lists),
+        autopath=autopath,
         evidence_queries=int(queries["queries"].sum()),
     )
 
@@ -66,6 +76,13 @@ def _lookups(external: pl.DataFrame) -> pl.DataFrame:
     return per_lookup.group_by("client").agg(
         lookups=pl.len().cast(pl.Int64), added_seconds=pl.col("added").sort().sum()
     )
+
+
+def _over_tcp(transactions: pl.LazyFrame) -> pl.LazyFrame:
+    """Clients of whom a log shows queries over TCP only: NodeLocal DNSCache asks CoreDNS so (`force_tcp` in its
+    published configuration), a pod does so after truncated answers."""
+    logged = transactions.filter(pl.col("origin") == "log", pl.col("hop") == "client", ~pl.col("covered"))
+    return logged.group_by("client").agg((pl.col("transport") == "tcp").all()).filter("transport").select("client")
 
 
 def _filtered_sources(frames: Frames) -> list[str]:

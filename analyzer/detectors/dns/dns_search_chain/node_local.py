@@ -33,6 +33,7 @@ def node_local(walks: Walks, ttl_seconds: float, cap_seconds: float) -> Saving |
         .join(names, on="pair")
         .select(
             pl.col("time").to_physical(),
+            told=pl.col("negative_ttl").is_not_null(),
             life=pl.col("negative_ttl").cast(pl.Float64).fill_null(ttl_seconds),
             key=pl.col("place").cast(pl.UInt64) * (1 << 32) + qtype,
         )
@@ -43,13 +44,23 @@ def node_local(walks: Walks, ttl_seconds: float, cap_seconds: float) -> Saving |
         fix="NodeLocal DNSCache",
         observed=asked.height,
         modelled=_windows(asked, cap_seconds),
-        unit="queries under search domains that reach CoreDNS",
+        unit="queries",
         assumption=(
-            f"denials are cached for their own life, at most {cap_seconds:g} s, or {ttl_seconds:g} s where it is not "
-            "known; clients of one node share more"
+            "Counts what was asked under search domains and reaches CoreDNS. "
+            f"{_life(asked['told'], ttl_seconds)}, at most {cap_seconds:g} s. Counted for each client alone; the "
+            "clients of one node share more."
         ),
         formula="one query per client, name, type and window of that life in which it was asked",
     )
+
+
+def _life(told: pl.Series, ttl_seconds: float) -> str:
+    """How long denials are kept. A log never tells it; RFC 2308 puts it into the SOA record of the answer."""
+    assumed = f"the {ttl_seconds:g} s of CoreDNS's kubernetes plugin are assumed"
+    if not told.any():
+        return f"How long a denial may be kept is not known, as a log does not tell it: {assumed}"
+    rest = f"; of {int((~told).sum()):,} that do not tell it {assumed}" if not told.all() else ""
+    return f"Denials are kept for the life that their SOA record gives them (RFC 2308){rest}"
 
 
 def _windows(asked: pl.DataFrame, cap_seconds: float) -> int:

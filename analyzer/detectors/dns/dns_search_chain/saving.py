@@ -5,67 +5,55 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.detectors.dns.dns_search_chain.node_local import node_local
+from analyzer.detectors.dns.dns_search_chain.relying import Relying
 from analyzer.detectors.dns.dns_search_chain.walks import Walks
-from analyzer.facts.codes import pair
 from analyzer.model import Saving
 
-BOTH = (
-    "glibc falls back to the search list after a failed first try; musl does not, so dotted in-cluster names fail there"
-)
+DOT = "final dot"
 
 
-def relying(walks: Walks) -> pl.DataFrame:
-    """Names of at least one dot that only the search list completes: base, dots, walks. Under the client's own
-    namespace a full name looks the same; it is counted too, which errs on the safe side."""
-    searched = (
-        walks.chains.filter(pl.col("kind").is_in(["in-cluster-search", "host-search"]), pl.col("absolute") == 0)
-        .group_by("base", "dots")
-        .agg(walks=pl.len().cast(pl.Int64))
-    )
-    own = walks.suffixes.filter(pl.col("kind") == "namespace").select(
-        "client", tail=pl.concat_str(pl.lit("."), "suffix")
-    )
-    tail = pl.col("tail")
-    first = (
-        walks.asked.filter(pl.col("rcode") == "NOERROR")
-        .group_by(pair("client", "name").alias("key"))
-        .agg(pl.col("client", "name").first().cast(pl.String), walks=pl.len().cast(pl.Int64))
-        .join(own, on="client")
-        .filter(pl.col("name").str.ends_with(tail))
-        .select(base=pl.col("name").str.strip_suffix(tail), walks="walks")
-        .with_columns(dots=pl.col("base").str.count_matches(".", literal=True).cast(pl.Int32))
-        .filter(pl.col("dots") > 0)
-    )
-    return (
-        pl.concat([searched, first.select(searched.columns)])
-        .group_by("base", "dots")
-        .agg(pl.col("walks").sum())
-        .sort("walks", "base", descending=[True, False])
-    )
+def ways(walks: Walks, names: Relying, ttl_seconds: float, cap_seconds: float) -> tuple[Saving, ...]:
+    """Every way out, each with how it was reckoned; first the advised ndots, or the final dot where it saves nothing.
+
+    Where a server or a cache does a thing already, it saves no more.
+    """
+    advised, other = (_ndots(walks, names, ndots) for ndots in (names.ndots, 3 - names.ndots))
+    dot = _final_dot(walks)
+    first = (advised, other, dot) if advised.modelled < advised.observed else (dot, advised, other)
+    more = []
+    if walks.autopath.is_empty():
+        more.append(_autopath(walks))
+    if not walks.cached and (cached := node_local(walks, ttl_seconds, cap_seconds)):
+        more.append(cached)
+    return (*first, *more)
 
 
-def ndots_saving(walks: Walks, names: pl.DataFrame) -> tuple[int, Saving]:
-    """The advised ndots, and what it would have saved: 2 where names like `svc.ns` rely on the list, else 1."""
-    ndots = 2 if names.filter(pl.col("dots") >= 1).height else 1
-    return ndots, _with_ndots(walks, ndots)
+def _observed(walks: Walks) -> int:
+    return _sum(walks.external, "wasted") + _sum(walks.external, "absolute")
 
 
-def _with_ndots(walks: Walks, ndots: int) -> Saving:
+def _bare(walks: Walks) -> int:
+    """Queries for outside names as they stand: those seen, and one where a log leaves it out or the walk broke off."""
+    return int(walks.external.select(pl.col("absolute").clip(lower_bound=1).sum()).item())
+
+
+def _ndots(walks: Walks, names: Relying, ndots: int) -> Saving:
     external = walks.external
-    asked = _sum(external, "wasted") + _sum(external, "absolute")
-    spared = _sum(external.filter(pl.col("dots") >= ndots), "wasted")
-    inside = walks.chains.filter(
-        pl.col("kind").is_in(["in-cluster-search", "host-search"]), pl.col("absolute") == 0, pl.col("dots") >= ndots
+    left = _sum(external.filter(pl.col("dots") < ndots), "wasted")
+    gained = walks.chains.filter(
+        pl.col("kind").is_in(["in-cluster-search", "host-search"]),
+        pl.col("found_under").is_not_null(),
+        ~pl.col("absolute_first"),
+        pl.col("dots") >= ndots,
     )
+    dotted = f"{ndots} dots" if ndots > 1 else "a dot"
+    more = f" {gained.height:,} walks of names that the search list completes gain one query." if gained.height else ""
     return Saving(
         fix=f"ndots:{ndots}",
-        observed=asked,
-        modelled=asked - spared + inside.height,
+        observed=_observed(walks),
+        modelled=_bare(walks) + left + gained.height,
         unit="queries",
-        assumption=(
-            f"names of at least {ndots} dots are asked as they stand first; {inside.height} walks of in-cluster names "
-            f"would gain one query; {BOTH}"
-        ),
+        assumption=f"Names of at least {dotted} are asked as they stand first.{more} {_risk(names.changed(ndots))}",
         formula=(
             f"sum over walks of outside names: 1 where dots >= {ndots}, else domains + 1; "
             "plus 1 per walk of an in-cluster name of so many dots"
@@ -73,29 +61,43 @@ def _with_ndots(walks: Walks, ndots: int) -> Saving:
     )
 
 
-def alternatives(walks: Walks, ndots: int, ttl_seconds: float, cap_seconds: float) -> tuple[Saving, ...]:
-    """Every other way out, each with how it was reckoned."""
-    external = walks.external
-    wasted, absolute = _sum(external, "wasted"), _sum(external, "absolute")
-    dot = Saving(
-        fix="final dot",
-        observed=wasted + absolute,
-        modelled=absolute,
+def _risk(changed: pl.DataFrame) -> str:
+    """What becomes of the names that would be asked as they stand first, the worst of it."""
+    fails = changed.filter(~pl.col("searches").fill_null(True))
+    if fails.height:
+        count = int(fails["lookups"].sum())
+        return (
+            f"Lookups of names such as {fails['base'][0]} would fail ({count:,}): their resolver does not search then."
+        )
+    unknown = changed.filter(pl.col("searches").is_null())
+    if unknown.height:
+        return (
+            "glibc and Go fall back to the search list after a failed first try; musl does not, and lookups of names "
+            f"such as {unknown['base'][0]} ({unknown['lookups'].sum():,}) fail there."
+        )
+    return "No name that was seen would fail."
+
+
+def _final_dot(walks: Walks) -> Saving:
+    return Saving(
+        fix=DOT,
+        observed=_observed(walks),
+        modelled=_bare(walks),
         unit="queries",
-        assumption="every outside name is written with a final dot",
+        assumption="Every outside name is written with a final dot; names of the cluster stay as they are.",
         formula="one query per walk instead of domains + 1",
     )
-    autopath = Saving(
+
+
+def _autopath(walks: Walks) -> Saving:
+    return Saving(
         fix="autopath",
-        observed=wasted + absolute,
-        modelled=external.height,
+        observed=_observed(walks),
+        modelled=walks.external.height,
         unit="queries",
-        assumption="CoreDNS answers the first query of each walk; what it asks upstream stays the same",
+        assumption="CoreDNS answers the first query of each walk; what it asks upstream stays the same.",
         formula="one query per walk seen by the client",
     )
-    other = _with_ndots(walks, 2 if ndots == 1 else 1)
-    cached = node_local(walks, ttl_seconds, cap_seconds)
-    return (other, dot, autopath, *((cached,) if cached else ()))
 
 
 def _sum(chains: pl.DataFrame, column: str) -> int:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
-from analyzer.detector import Remark
-from analyzer.facts.addresses import NODE_LOCAL_DNS
-from analyzer.model import Confidence
+from analyzer.facts.search_names import SERVICE_NAME
 
 ALL = "other clients"
 """Subject of the finding that holds the clients after the first ones."""
-
-_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +23,8 @@ class Walks:
     queries (client, name, qtype and rcode as CODE) and `covered` the same as another input tells them. `clients` has
     one row per client, the costliest first: complete, lookups, wasted, in_cluster_wasted, queries, share, suffixes,
     added_seconds, wasted_bytes, unseen (the log leaves answers out), filtered (it does so for everybody, so that
-    `share` is null).
+    `share` is null), cache (a cache on a node, by its address or because it asks over TCP only). `pods` are the pods
+    that the clients are known to be: client, namespace, pod, owner. `autopath` is as in the fact.
     """
 
     clients: pl.DataFrame
@@ -36,6 +33,8 @@ class Walks:
     suffixes: pl.DataFrame
     asked: pl.DataFrame
     covered: pl.DataFrame
+    pods: pl.DataFrame
+    autopath: pl.DataFrame
     evidence_queries: int
 
     def of(self, clients: Sequence[str]) -> Walks:
@@ -49,6 +48,8 @@ class Walks:
             suffixes=self.suffixes.filter(mine),
             asked=self.asked.filter(mine),
             covered=self.covered.filter(mine),
+            pods=self.pods.filter(mine),
+            autopath=self.autopath.filter(mine),
         )
 
     @property
@@ -71,52 +72,43 @@ class Walks:
         """Whether some of the queries come from a log that holds denials and errors only."""
         return bool(self.clients["filtered"].any())
 
+    @property
+    def cached(self) -> bool:
+        """Whether a cache on a node asks already."""
+        return bool(self.clients["cache"].any())
+
     def namespaces(self) -> list[str]:
-        return _namespaces(self.suffixes)
+        """Namespaces whose search lists were walked."""
+        return namespaces(self.suffixes)
 
     def shared(self) -> list[str]:
         """Addresses that ask for more than one pod."""
         several = self.suffixes.group_by("client").agg(pl.col("namespace").drop_nulls().n_unique())
-        found = several.filter((pl.col("namespace") > 1) | (pl.col("client") == NODE_LOCAL_DNS))
-        return sorted(found["client"].to_list())
+        found = set(several.filter(pl.col("namespace") > 1)["client"].to_list())
+        return sorted(found | set(self.clients.filter("cache")["client"].to_list()))
 
-    def remarks(self) -> Iterator[Remark]:
-        """Look-alikes, and what limits the answer."""
-        if self.filtered:
-            yield Remark(
-                "the CoreDNS log holds almost no successful answers (class `denial error`?): how many queries there "
-                "were in all is not known, so no share of them is told"
-            )
-        for client in self.shared():
-            names = ", ".join(_namespaces(self.suffixes.filter(client=client))[:_NAMED])
-            yield Remark(
-                f"{client} asks for pods of several namespaces or is a cache on the node ({names}): no walk can be "
-                "laid to a pod, and what the cache answered was not seen, so its counts are lower bounds"
-            )
-        for kind, text in (
-            ("typo-walk", "queries walked search domains for names that exist nowhere, as"),
-            ("in-cluster-search", "queries were search steps for names that the cluster itself answers, as"),
-            ("host-search", "queries were search steps for names found under a host's own domain, as"),
-        ):
-            rows = self.chains.filter(pl.col("kind") == kind)
-            if rows.height:
-                sums = rows.group_by("base").agg(pl.col("wasted").sum())
-                name = sums.sort("wasted", "base", descending=[True, False])
-                yield Remark(f"{rows['wasted'].sum():,} {text} {name['base'][0]}; they are not counted as waste")
+    def who(self) -> str:
+        """What the one client is, as far as known: its pod, else the namespace of its search list."""
+        if self.clients.height == 1 and self.pods.height:
+            pod = self.pods.row(0, named=True)
+            owner = f" of {pod['owner']}" if pod["owner"] else ""
+            return f" (pod {pod['namespace']}/{pod['pod']}{owner})"
+        known = self.namespaces()
+        return f" (namespace {known[0]})" if len(known) == 1 else ""
 
 
-def confidence(walks: Walks) -> tuple[Confidence, str]:
-    if walks.shared():
-        return Confidence.LOW, "one address asks for several namespaces: a cache or a node stands in front of the pods"
-    if walks.filtered or walks.clients["unseen"].any():
-        return Confidence.MEDIUM, "the log leaves answers out: that the names exist is concluded from missing denials"
-    if walks.start is None:
-        return Confidence.MEDIUM, "the log has no times: queries are ordered by line"
-    return Confidence.HIGH, "every step of the walks was seen, in order"
-
-
-def _namespaces(suffixes: pl.DataFrame) -> list[str]:
+def namespaces(suffixes: pl.DataFrame) -> list[str]:
     return sorted(set(suffixes["namespace"].drop_nulls().to_list()))
+
+
+def in_own_namespace(names: pl.DataFrame, walks: Walks, how: Literal["inner", "anti"]) -> pl.DataFrame:
+    """Of names (client, name) those under the namespace of their client's own search list, or all others; with base,
+    namespace and cluster_domain."""
+    own = walks.suffixes.filter(pl.col("kind") == "namespace")
+    keys = ["client", "namespace", "cluster_domain"]
+    parts = pl.col("name").str.extract_groups(SERVICE_NAME).struct
+    read = names.with_columns(base=parts["1"], namespace=parts["2"], cluster_domain=parts["3"])
+    return read.join(own.select(keys, found_under="suffix"), on=keys, how=how)
 
 
 def _moment(value: object) -> datetime | None:

@@ -17,6 +17,7 @@ import dns_search_lookalikes
 import imds_credential_storm
 import outage
 import quiet
+import watch_list_amplification
 
 CASES: dict[str, Callable[[], None]] = {
     module.NAME: module.main
@@ -30,6 +31,7 @@ CASES: dict[str, Callable[[], None]] = {
             dns_search_lookalikes,
             imds_credential_storm,
         ),
+        watch_list_amplification,
         *(outage, quiet),
     )
 }

@@ -11,7 +11,8 @@ from cluster import rfc3339
 HOME = Path(__file__).resolve().parent.parent
 DETECTORS = (
     *("dns-search-chain", "dns-query-flood", "dns-client-timeout", "dns-backend-blackhole", "imds-credential-storm"),
-    *("apiserver-throttle-storm", "audit-log-flood"),
+    *("apiserver-throttle-storm", "audit-log-flood", "watch-list-amplification", "apiserver-overload"),
+    *("discovery-burst",),
 )
 
 

@@ -23,6 +23,9 @@ TIMES_USUAL = 20
 RELIST_SECONDS = 120
 """Time after a start within which its clients list and watch again."""
 
+BEGIN_SECONDS = 5
+"""A start so soon after the first request of the log is where the log begins."""
+
 AGENTS = 2
 """Agents that must list or watch again after a silence: what one agent does may be its own."""
 
@@ -84,6 +87,8 @@ def _counted(starts: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:
         until = start["time"] + pl.select(pl.duration(seconds=RELIST_SECONDS)).item()
         after = asked.filter(pl.col("time").is_between(start["time"], until))
         row = {name: start[name] for name in ("time", "source", "number", "told_by", "silent_seconds")}
+        if (start["time"] - requests["time"][0]).total_seconds() <= BEGIN_SECONDS:
+            row["silent_seconds"] = None
         row["relists"] = after.filter(pl.col("verb") == "list").height
         row["relist_agents"] = after["agent"].n_unique()
         last = start["time"]

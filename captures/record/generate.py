@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+import apiserver_lookalikes
+import apiserver_overload
 import apiserver_throttle_storm
 import audit_log_flood
 import dns_backend_blackhole
@@ -23,6 +25,8 @@ CASES: dict[str, Callable[[], None]] = {
     module.NAME: module.main
     for module in (
         *(
+            apiserver_lookalikes,
+            apiserver_overload,
             apiserver_throttle_storm,
             audit_log_flood,
             dns_backend_blackhole,

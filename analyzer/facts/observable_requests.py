@@ -15,7 +15,8 @@ ONLY_WRITES = (
 def blind_to(requests: pl.LazyFrame, verbs: tuple[str, ...] = READS) -> str:
     """Why requests of these verbs cannot be seen; '' if there are some, or if there are no requests whatever."""
     seen, every = requests.select(pl.col("verb").is_in(verbs).fill_null(False).any(), pl.len() > 0).collect().row(0)
-    return ONLY_WRITES.format(" or ".join([", ".join(verbs[:-1]), verbs[-1]])) if every and not seen else ""
+    names = " or ".join([*([", ".join(verbs[:-1])] if verbs[:-1] else []), verbs[-1]])
+    return ONLY_WRITES.format(names) if every and not seen else ""
 
 
 def unanswered(requests: pl.LazyFrame, events: pl.LazyFrame | None) -> str:

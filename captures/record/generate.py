@@ -12,6 +12,7 @@ import apiserver_lookalikes
 import apiserver_overload
 import apiserver_throttle_storm
 import audit_log_flood
+import discovery_burst
 import dns_backend_blackhole
 import dns_query_flood
 import dns_search_chain
@@ -29,6 +30,7 @@ CASES: dict[str, Callable[[], None]] = {
             apiserver_overload,
             apiserver_throttle_storm,
             audit_log_flood,
+            discovery_burst,
             dns_backend_blackhole,
             dns_query_flood,
             dns_search_chain,

@@ -226,8 +226,11 @@ def test_silent_on_a_hole_in_the_log_but_for_a_remark() -> None:
     assert "a part of the log is missing" in remarks(DETECTOR, given)[0]
 
 
-def test_silent_on_a_calm_log_and_without_rows() -> None:
+def test_silent_on_a_calm_log() -> None:
     assert run(DETECTOR, audit(calm())) == []
+
+
+def test_silent_without_rows() -> None:
     assert run(DETECTOR, audit([])) == []
     assert remarks(DETECTOR, audit([])) == []
 

@@ -24,5 +24,5 @@ def read(source: Source, *names: str) -> dict[Table, pl.LazyFrame]:
         with open_stream(item, ledger) as stream:
             for batch in source.read(stream, item, ReadOptions(), ledger):
                 for table, frame in batch.items():
-                    parts[table].append(frame)
+                    parts.setdefault(table, []).append(frame)
     return {table: concat(table, frames).lazy() for table, frames in parts.items()}

@@ -27,6 +27,8 @@ def test_an_old_sdk_with_short_credentials_refreshes_on_every_request(version: s
     assert finding.figure("metadata requests") == len(server) == 603
     assert finding.figure("application requests") == client["requests"] == 200
     assert finding.figure("refreshes needed") == 1
+    assert finding.figure("refreshes per application request") == client["refreshes_per_request"] == 1.005
+    assert finding.variant == ""
     spent = sum(client["fetch_seconds"])
     assert spent * 0.8 < finding.figure("seconds spent") < spent
     assert finding.confidence is Confidence.HIGH

@@ -16,7 +16,7 @@ from analyzer.render.html import render_html
 from analyzer.render.text import render_text
 from tests.sources.capture.make import ethernet, ipv4, pcap, tcp
 
-SECRETS = [f"CANARY{i:02d}x9Zq7Lm2Wv8" for i in range(47)]
+SECRETS = [f"CANARY{i:02d}x9Zq7Lm2Wv8" for i in range(52)]
 
 
 def kubelet(*texts: str) -> str:
@@ -76,6 +76,20 @@ def spoken(s: Iterator[str]) -> list[bytes]:
     return frames
 
 
+def proxied(s: Iterator[str]) -> Iterator[str]:
+    """Lines of kube2iam and kiam about refused requests, so that a finding quotes them."""
+    path = "/latest/meta-data/iam/security-credentials/role"
+    for number in range(3):
+        yield (
+            f'time="2026-03-14T09:00:{number:02d}Z" level=info msg="GET {path} (403) took 5 ms '
+            f'SecretAccessKey={next(s)}" '
+            f"req.method=GET req.path={path} req.remote=10.0.0.7 res.duration=5 res.status=403\n"
+        )
+    headers = {"X-Aws-Ec2-Metadata-Token": [next(s)]}
+    told = {"addr": "10.0.0.7:5", "method": "GET", "path": f"{path}?token={next(s)}", "status": 403, "headers": headers}
+    yield json.dumps(told | {"level": "info", "msg": "processed request", "time": "2026-03-14T09:00:05Z"}) + "\n"
+
+
 @pytest.fixture
 def evidence(tmp_path: Path) -> Path:
     folder = tmp_path / "evidence"
@@ -115,6 +129,7 @@ def evidence(tmp_path: Path) -> Path:
         + "".join(opened(s))
     )
     (folder / "node.pcap").write_bytes(pcap(spoken(s)))
+    (folder / "kube2iam.log").write_text("".join(proxied(s)))
     assert next(s, None) == SECRETS[-1]  # all but the last were planted
     return folder
 
@@ -125,16 +140,18 @@ def held(text: str) -> list[str]:
 
 def test_no_output_holds_a_part_of_a_planted_secret(evidence: Path, tmp_path: Path) -> None:
     result = investigate(RunOptions(inputs=(evidence,)))
-    assert {report.kind for report in result.inputs if report.used} == {"audit", "coredns", "kubelet", "pcap"}
-    [storm] = result.findings
+    assert {report.kind for report in result.inputs if report.used} == {
+        *("audit", "coredns", "iam-proxy", "kubelet", "pcap")
+    }
+    storm, refusal = result.findings
+    assert {record.source for record in refusal.evidence.records} == {"kube2iam.log"}
     assert {record.number for record in storm.evidence.records} >= set(range(1, 11)), "the planted events are quoted"
     assert held(encode(result).decode()) == []
     assert held(render_html(result)) == []
     assert held(render_text(result)) == []
     ingest(RunOptions(inputs=(evidence,)), tmp_path / "case")
     tables = {path.parent.parent.name for path in (tmp_path / "case").rglob("*.parquet")}
-    assert {"http_messages", "mining_messages", "audit_annotations", "audit_objects"} <= tables, (
-        "what carried secrets was read"
-    )
+    wanted = {"http_messages", "mining_messages", "audit_annotations", "audit_objects", "iam_proxy_messages"}
+    assert wanted <= tables, "what carried secrets was read"
     for path in sorted((tmp_path / "case").rglob("*.parquet")):
         assert held("\n".join(map(str, pl.read_parquet(path).rows()))) == [], path.parent.parent.name

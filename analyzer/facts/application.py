@@ -7,7 +7,7 @@ import polars as pl
 from analyzer.facts.addresses import is_metadata
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.metadata_requests import METADATA_REQUESTS
-from analyzer.frames import PACKETS, Col, Table
+from analyzer.frames import PACKETS, TIME, Col, Table
 from analyzer.frames.contract import PLACE
 
 TLS_PORTS = (443, 6443, 8443)
@@ -25,6 +25,8 @@ APPLICATION = Table(
         Col("client_port", pl.Int32(), "Port that asked."),
         Col("server", pl.String(), "Address that was asked."),
         Col("server_port", pl.Int32(), "Port that was asked."),
+        Col("seconds", pl.Float64(), "Until the server's next payload on the connection; null if none was seen."),
+        Col("opened", TIME, "First payload of the connection: how long it has been in use."),
     ),
 )
 
@@ -67,6 +69,11 @@ def _turns(packets: pl.LazyFrame, clients: pl.LazyFrame) -> pl.LazyFrame:
             begins=begins, tls=(record == _HANDSHAKE).any().over(_SOCKET), plain=begins & ~handshake, data=data
         )
         .with_columns(turn=pl.col("begins").cum_sum().over(_SOCKET))
+        .with_columns(
+            opened=pl.col("time").min().over(_SOCKET),
+            answered=pl.when(~pl.col("mine")).then("time").backward_fill().over(_SOCKET),
+        )
+        .with_columns(seconds=(pl.col("answered") - pl.col("time")).dt.total_microseconds() / 1e6)
         .with_columns(first=pl.col("data") & (pl.col("data").cum_sum().over([*_SOCKET, "turn"]) == 1))
         .filter(pl.when("tls").then("first").otherwise("plain"))
     )

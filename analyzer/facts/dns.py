@@ -13,8 +13,8 @@ from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, NO_REPLY, PACKETS, TI
 from analyzer.frames.contract import PLACE
 
 FORWARDED_SHARE = 0.8
-"""Share of a client's queries that must fall inside another client's wait for the same name. A forwarder's share is 1
-but for packets that the capture lost; a client comes near it only by chance."""
+"""Share of a client's answered queries that must fall inside another client's wait for the same name. A forwarder's
+share is 1 but for packets that the capture lost; a client comes near it only by chance."""
 
 RESOLUTION = "dns"
 """The protocol that resolvers and servers speak; multicast DNS and LLMNR ask the neighbours instead."""
@@ -156,7 +156,9 @@ def _forwarders(queries: pl.DataFrame) -> pl.Series:
         pl.col("before_server") != pl.col("server"),
         pl.col("before_answered") >= pl.col("answered"),
     )
-    shares = queries.group_by("client").len("asked").join(inside.group_by("client").len("inside"), on="client")
+    # What nobody answered says nothing: an upstream that drops queries must not hide who forwards them.
+    told = queries.filter(pl.col("answered").is_not_null())
+    shares = told.group_by("client").len("asked").join(inside.group_by("client").len("inside"), on="client")
     return shares.filter(pl.col("inside") >= FORWARDED_SHARE * pl.col("asked"))["client"]
 
 

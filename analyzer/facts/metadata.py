@@ -43,6 +43,9 @@ REFRESHES = Table(
             "First record of the request to another server that followed; null if none.",
         ),
         Col("application_server", pl.String(), "That server; null if none."),
+        Col("application_seconds", pl.Float64(), "How long that server took to answer; null if unknown."),
+        Col("application_opened", TIME, "When that request's connection was first used; null if none."),
+        Col("overlapping", pl.Int32(), "Further refreshes by the same program that ran meanwhile, at least."),
     ),
 )
 
@@ -68,6 +71,8 @@ def _derive(frames: Frames) -> pl.LazyFrame:
         (pl.col("kind") == "token") & pl.col("status").is_null() & (pl.col("later") - pl.col("time") < UNIT_GAP)
     )
     last = pl.col("kind") == "credential"
+    granted = pl.col("status") == 200
+    steps_of = [(granted & (pl.col("kind") == kind)).sum() for kind in ("token", "role-list")]
     waited = (pl.col("later") - pl.col("time")).dt.total_microseconds() / 1e6
     of_last = [
         "client_port",
@@ -87,6 +92,8 @@ def _derive(frames: Frames) -> pl.LazyFrame:
             end=pl.coalesce("answered", "time").max(),
             credential_number=pl.col("number").filter(last).last(),
             requests=pl.len().cast(pl.Int32),
+            # A program that goes on alone asks once for each step: what was granted twice belongs to two refreshes.
+            overlapping=(pl.max_horizontal(steps_of).cast(pl.Int32) - 1).clip(0),
             unanswered_tokens=unanswered.fill_null(False).sum().cast(pl.Int32),
             token_wait_seconds=waited.filter(unanswered).sum(),
         )
@@ -104,10 +111,10 @@ def _derive(frames: Frames) -> pl.LazyFrame:
 
 def _followed(units: pl.DataFrame, frames: Frames) -> pl.DataFrame:
     """Add the request to another server that came within FOLLOWS of each refresh, before the next one began."""
-    names = {"number": "application_number", "server": "application_server"}
+    names = {name: f"application_{name}" for name in ("number", "server", "seconds", "opened")}
     if APPLICATION_REQUESTS not in frames:
-        return units.with_columns(application_number=pl.lit(None, pl.Int64), application_server=pl.lit(None, pl.String))
-    asked = frames[APPLICATION_REQUESTS].select("time", "client", "number", "server").rename(names).collect()
+        return units.with_columns(pl.lit(None, REFRESHES.schema[name]).alias(name) for name in names.values())
+    asked = frames[APPLICATION_REQUESTS].select("time", "client", *names).rename(names).collect()
     found = units.with_columns(following=pl.col("time").shift(-1).over("client")).sort("end", "number")
     found = found.join_asof(
         asked.sort("time").with_columns(moment="time"),
@@ -120,9 +127,7 @@ def _followed(units: pl.DataFrame, frames: Frames) -> pl.DataFrame:
         suffix="_asked",
     )
     too_late = (pl.col("moment") >= pl.col("following")).fill_null(False)
-    return found.with_columns(
-        pl.when(~too_late).then(pl.col(name)).alias(name) for name in ("application_number", "application_server")
-    )
+    return found.with_columns(pl.when(~too_late).then(pl.col(name)).alias(name) for name in names.values())
 
 
 CREDENTIAL_REFRESHES = Fact(

@@ -39,6 +39,9 @@ REQUESTS = Table(
     ),
 )
 
+_PROXIED = r"^/([^/]+/meta-data/iam/security-credentials(/|$)|computeMetadata/.*/token$|metadata/identity/oauth2/token)"
+"""What is asked of a proxy that stands in for a metadata service; nobody else serves these paths."""
+
 _TOKEN = r"^/latest/api/token$"
 _ROLES = r"^/[^/]+/meta-data/iam/security-credentials/?$"
 _EC2 = r"^/[^/]+/meta-data/iam/security-credentials/[^/]+$"
@@ -85,8 +88,21 @@ def _provider() -> pl.Expr:
     )
 
 
+def _served(messages: pl.LazyFrame) -> pl.LazyFrame:
+    """Messages of connections to a metadata service, and of those where a proxy at another port answers for it.
+
+    kiam's agent listens at 3100, metadataproxy at 45001 by default (cmd/kiam/agent.go; metadataproxy/settings.py).
+    """
+    ends = ["source", "src", "src_port", "dst", "dst_port"]
+    back = dict(zip(ends, ["source", "dst", "dst_port", "src", "src_port"], strict=True))
+    plain = messages.filter(~pl.col("metadata"))
+    asked = plain.filter(pl.col("path").str.contains(_PROXIED)).select(ends).unique()
+    sockets = pl.concat([asked, asked.select(pl.col(name).alias(other) for name, other in back.items()).select(ends)])
+    return pl.concat([messages.filter("metadata"), plain.join(sockets.unique(), on=ends, how="semi")])
+
+
 def _derive(frames: Frames) -> pl.LazyFrame:
-    requests = with_answers(frames[HTTP_MESSAGES].filter("metadata"))
+    requests = with_answers(_served(frames[HTTP_MESSAGES]))
     requests = requests.with_columns(kind=_kind()).with_columns(provider=_provider())
     return (
         requests.with_columns(

@@ -12,9 +12,10 @@ from analyzer.frames.contract import PLACE, empty
 SAFE = "bcdfghjklmnpqrstvwxz2456789"
 """Letters of generated parts of names (apimachinery `pkg/util/rand/rand.go`)."""
 
-REPLICA_SET = r"^(?P<workload>.+)-[bcdf456789]{6,10}$"
+REPLICA_SET = rf"^(?P<workload>.+)-(?:[bcdf4-9]{{6,10}}|[{SAFE}]{{8,10}})$"
 """A Deployment's ReplicaSet: its name and a hash of the template (`pkg/controller/deployment/sync.go`). The hash is a
-number of 32 bits in decimals, of which `SafeEncodeString` makes ten of the letters; it is short one time in 4,000."""
+number of 32 bits in decimals, of which `SafeEncodeString` makes ten of the letters; other letters are believed where
+there are so many of them that they are no word."""
 
 GENERATED = rf"^(?P<owner>.+)-[{SAFE}]{{5}}$"
 """A pod of a ReplicaSet, a DaemonSet or a Job: the owner's name and five letters (apiserver `pkg/storage/names`)."""
@@ -22,8 +23,9 @@ GENERATED = rf"^(?P<owner>.+)-[{SAFE}]{{5}}$"
 ORDINAL = r"^(?P<owner>.+)-[0-9]{1,6}$"
 """A pod of a StatefulSet: the owner's name and an ordinal (`pkg/controller/statefulset/stateful_set_utils.go`)."""
 
-SCHEDULED = r"^(?P<workload>.+)-[0-9]{8,10}$"
-"""A CronJob's Job: its name and the time in minutes, before 1.21 in seconds (`pkg/controller/cronjob/utils.go`)."""
+SCHEDULED = r"^(?P<workload>.+)-[123][0-9]{7,9}$"
+"""A CronJob's Job: its name and the time in minutes, before 1.21 in seconds (`pkg/controller/cronjob/utils.go`). No
+hash of a template has the digits 1 to 3."""
 
 KINDS = {
     "replicasets": "ReplicaSet",

@@ -34,49 +34,49 @@ _TABLE = Table(
 )
 
 
+def _begins_and_ends(requests: pl.LazyFrame) -> pl.LazyFrame:
+    """Two rows a request, with what each adds to the sums. An end before its begin is at it; some have none."""
+    kept = requests.filter(pl.col("time").is_not_null()).select(
+        pl.col("agent").fill_null(""),
+        *("time", "source", "number", "throttled"),
+        ((~pl.col("long_running")) & ~pl.col("throttled")).cast(pl.Int64).alias("flying"),
+        (pl.col("long_running") & ~pl.col("throttled")).cast(pl.Int64).alias("staying"),
+        (~pl.col("long_running")).cast(pl.Int64).alias("requests"),
+        pl.when("open").then(None).otherwise(pl.max_horizontal("time", pl.coalesce("end_time", "time"))).alias("end"),
+    )
+    place = ("agent", "time", "source", "number")
+    no = pl.lit(0, pl.Int64)
+    begins = kept.select(
+        *place,
+        "requests",
+        pl.col("throttled").cast(pl.Int64).alias("rejected"),
+        "flying",
+        pl.col("staying").alias("opened"),
+        "staying",
+    )
+    ends = kept.filter(~pl.col("throttled"), pl.col("end").is_not_null()).select(
+        "agent",
+        pl.col("end").alias("time"),
+        *place[2:],
+        no.alias("requests"),
+        no.alias("rejected"),
+        -pl.col("flying"),
+        no.alias("opened"),
+        -pl.col("staying"),
+    )
+    return pl.concat([begins, ends])
+
+
 def _derive(frames: Frames) -> pl.LazyFrame:
-    """Begins and ends are two events each; sums of them over time say what is in flight, without a row per second.
+    """Sums of begins and ends over time say what is in flight, without a row per second.
 
     The mean over a second is what was in flight at its begin, plus the rest of the second after each begin in it, less
     the rest of it after each end.
     """
-    requests = (
-        frames[AUDIT_REQUESTS]
-        .filter(pl.col("time").is_not_null())
-        .select(
-            pl.col("agent").fill_null(""),
-            *("time", "source", "number", "throttled", "long_running", "open"),
-            pl.when("open")
-            .then(None)
-            .otherwise(pl.max_horizontal("time", pl.coalesce("end_time", "time")))
-            .alias("end"),
-        )
-    )
-    served = ~pl.col("long_running") & ~pl.col("throttled")
-    lasting = pl.col("long_running") & ~pl.col("throttled")
-    no = pl.lit(0, pl.Int64)
-    begins = requests.select(
-        *("agent", "time", "source", "number"),
-        (~pl.col("long_running")).cast(pl.Int64).alias("requests"),
-        pl.col("throttled").cast(pl.Int64).alias("rejected"),
-        served.cast(pl.Int64).alias("flying"),
-        lasting.cast(pl.Int64).alias("opened"),
-        lasting.cast(pl.Int64).alias("staying"),
-    )
-    ends = requests.filter(~pl.col("throttled"), pl.col("end").is_not_null()).select(
-        "agent",
-        pl.col("end").alias("time"),
-        *("source", "number"),
-        no.alias("requests"),
-        no.alias("rejected"),
-        -served.cast(pl.Int64).alias("flying"),
-        no.alias("opened"),
-        -lasting.cast(pl.Int64).alias("staying"),
-    )
     # whole microseconds: their sum is the same in any order
     rest = SECOND - pl.col("time").dt.epoch("us") % SECOND
     sums = (
-        pl.concat([begins, ends])
+        _begins_and_ends(frames[AUDIT_REQUESTS])
         .with_columns((pl.col("flying") * rest).alias("share"))
         .sort("source", "number")
         .group_by("agent", pl.col("time").dt.truncate("1s"))

@@ -120,12 +120,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
         .with_columns(
             pl.col("stage_time").alias("end_time"),
             pl.when((seconds >= 0) & ~pl.col("long_running") & ~pl.col("open")).then(seconds).alias("latency_seconds"),
-            (
-                (pl.col("code") == TOO_MANY).fill_null(False)
-                & pl.col("decision").is_null()
-                & (pl.col("subresource") != "eviction").fill_null(True)
-                & ~said(BUDGET, SHUTTING_DOWN)
-            ).alias("throttled"),
+            _throttled().alias("throttled"),
             caller().alias("caller"),
             pl.coalesce("node", "caller_node").alias("client_node"),
             uri_class().alias("uri_class"),
@@ -139,6 +134,16 @@ def said(*beginnings: str) -> pl.Expr:
     """Whether the message of the answer begins with one of these."""
     message = pl.col("message")
     return pl.any_horizontal(message.str.starts_with(text) for text in beginnings).fill_null(False)
+
+
+def _throttled() -> pl.Expr:
+    """Whether the server's own limits rejected it: they act before authorization, so that there is no decision."""
+    return (
+        (pl.col("code") == TOO_MANY).fill_null(False)
+        & pl.col("decision").is_null()
+        & (pl.col("subresource") != "eviction").fill_null(True)
+        & ~said(BUDGET, SHUTTING_DOWN)
+    )
 
 
 def _long_running() -> pl.Expr:

@@ -4,7 +4,7 @@ Every table has `time`, `source` and `number`, so that each row can be quoted. R
 lower case without the final dot, codes are text, addresses are canonical text. Nobody normalises again.
 """
 
-from analyzer.frames.audit import AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS
+from analyzer.frames.audit import AUDIT_ADDRESSES, AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS
 from analyzer.frames.capture import (
     DNS_ANSWERS,
     DNS_MESSAGES,
@@ -17,7 +17,14 @@ from analyzer.frames.capture import (
 )
 from analyzer.frames.contract import NO_REPLY, TIME, Col, Table, concat, empty
 from analyzer.frames.logs import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, KLOG_LINES
-from analyzer.frames.node import CGROUP_CPU, KERNEL_MESSAGES, KUBE_EVENTS, METRIC_SAMPLES, RUNTIME_MESSAGES
+from analyzer.frames.node import (
+    CGROUP_CPU,
+    IAM_PROXY_MESSAGES,
+    KERNEL_MESSAGES,
+    KUBE_EVENTS,
+    METRIC_SAMPLES,
+    RUNTIME_MESSAGES,
+)
 
 TABLES: tuple[Table, ...] = (
     PACKETS,
@@ -34,15 +41,18 @@ TABLES: tuple[Table, ...] = (
     AUDIT_EVENTS,
     AUDIT_ANNOTATIONS,
     AUDIT_OBJECTS,
+    AUDIT_ADDRESSES,
     KLOG_LINES,
     KERNEL_MESSAGES,
     RUNTIME_MESSAGES,
+    IAM_PROXY_MESSAGES,
     KUBE_EVENTS,
     CGROUP_CPU,
     METRIC_SAMPLES,
 )
 
 __all__ = [
+    "AUDIT_ADDRESSES",
     "AUDIT_ANNOTATIONS",
     "AUDIT_EVENTS",
     "AUDIT_OBJECTS",
@@ -53,6 +63,7 @@ __all__ = [
     "DNS_ANSWERS",
     "DNS_MESSAGES",
     "HTTP_MESSAGES",
+    "IAM_PROXY_MESSAGES",
     "ICMP_ERRORS",
     "KERNEL_MESSAGES",
     "KLOG_LINES",

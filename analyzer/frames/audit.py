@@ -94,3 +94,24 @@ AUDIT_OBJECTS = Table(
         Col("items", pl.Int64(), "Number of items of a list; null if the body is no list."),
     ),
 )
+
+AUDIT_ADDRESSES = Table(
+    "audit_addresses",
+    "One row per address that a body of a successful audit event tells to be somebody's: of the answer, or of the "
+    "request where the answer is not logged. Lists are not looked into.",
+    (
+        *PLACE,
+        Col("audit_id", pl.String(), "auditID of the event."),
+        Col("resource", pl.String(), "objectRef.resource: pods, services, endpoints, endpointslices or nodes."),
+        Col("subresource", pl.String(), "objectRef.subresource; null if none."),
+        Col("kubelet", pl.Boolean(), "Whether a kubelet asked (system:node:)."),
+        Col("address", pl.String(), "The address, canonical text."),
+        Col("kind", pl.String(), "Whose it is: pod, service (its cluster IP) or node."),
+        Col("namespace", pl.String(), "Namespace of the owner; null for a node."),
+        Col("name", pl.String(), "Name of the owner."),
+        Col("uid", pl.String(), "UID of the pod; null if absent, and for others."),
+        Col("node", pl.String(), "Node of the pod; null if not told."),
+        Col("phase", pl.String(), "status.phase of the pod; null if absent."),
+        Col("start_time", TIME, "status.startTime of the pod; null if absent."),
+    ),
+)

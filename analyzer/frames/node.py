@@ -122,3 +122,26 @@ METRIC_SAMPLES = Table(
         Col("value", pl.Float64(), "The value."),
     ),
 )
+
+IAM_PROXY_MESSAGES = Table(
+    "iam_proxy_messages",
+    "One row per line of a proxy that hands out credentials for the metadata service: kube2iam, kiam's agent.",
+    (
+        *PLACE,
+        _HOST,
+        Col("component", pl.String(), "kube2iam or kiam, by the fields that only it writes; null if unknown."),
+        Col("level", pl.String(), "Level as logrus writes it: debug, info, warning, error, fatal, panic."),
+        Col("message", pl.String(), "The text of msg=, unescaped, at most 4 KiB."),
+        Col("client", pl.String(), "Address that asked (req.remote, addr), canonical text; null if none is told."),
+        Col("method", pl.String(), "Request method; null if none is told."),
+        Col("path", pl.String(), "Request path without its query; null if none is told."),
+        Col("status", pl.Int32(), "Status of the answer; null before it."),
+        Col("duration_seconds", pl.Float64(), "Request to answer; null if not told. `time` is that of the answer."),
+        Col("role", pl.String(), "Role of the pod by its annotation (pod.iam.role); null if none is told."),
+        Col("wanted_role", pl.String(), "Role that was asked for, where it is another one; else null."),
+        Col("namespace", pl.String(), "Namespace of the pod; null if none is told."),
+        Col("pod", pl.String(), "Pod that the line is about, as namespace/name; null if none."),
+        Col("pod_ip", pl.String(), "Its address as the proxy knows it, canonical text; null if it has none yet."),
+        Col("phase", pl.String(), "Its phase; null if none is told."),
+    ),
+)

@@ -18,6 +18,7 @@ from analyzer.model import Result, Tool
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import run_all
 from analyzer.pipeline.options import Progress, RunOptions
+from analyzer.pipeline.owners import name_owners
 from analyzer.pipeline.quote import fill
 from analyzer.pipeline.read import read_all, usable
 from analyzer.pipeline.recognise import Known, recognise
@@ -43,7 +44,7 @@ def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, pr
     progress.phase("looking for failure patterns")
     coverage = coverage_of(store, case.reports)
     store.count_once()
-    runs = fill(run_all(picked, store, coverage, options.jobs), case)
+    runs, entities = name_owners(fill(run_all(picked, store, coverage, options.jobs), case), store)
     progress.phase("writing the story")
     told = story.tell(store.get, runs, coverage)
     return Result(
@@ -57,7 +58,7 @@ def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, pr
         series=told.series,
         talkers=told.talkers,
         changes=told.changes,
-        entities=told.entities,
+        entities=entities,
         offsets=told.offsets,
         coverage=coverage,
         remarks=told.remarks,

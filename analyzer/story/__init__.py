@@ -9,7 +9,7 @@ import polars as pl
 from msgspec import Struct
 
 from analyzer.facts.changes import CHANGES
-from analyzer.model import Change, Coverage, Entity, Finding, Moment, Offset, Run, Series, Status, Story, Talker
+from analyzer.model import Change, Coverage, Finding, Moment, Offset, Run, Series, Status, Story, Talker
 from analyzer.story.causes import causes, describe
 from analyzer.story.observations import Observation, observations
 from analyzer.story.series import Get, charts
@@ -34,7 +34,6 @@ class Told(Struct, frozen=True, kw_only=True):
     series: tuple[Series, ...]
     talkers: tuple[Talker, ...]
     changes: tuple[Change, ...]
-    entities: tuple[Entity, ...]
     offsets: tuple[Offset, ...]
     remarks: tuple[str, ...]
 
@@ -55,7 +54,6 @@ def tell(get: Get, runs: Sequence[Run], coverage: tuple[Coverage, ...]) -> Told:
         series=charts(get, coverage),
         talkers=talkers(get),
         changes=tuple(changes),
-        entities=(),
         offsets=(),
         remarks=(f"{unsaid:,} further changes are not listed.",) if unsaid else (),
     )

@@ -17,7 +17,10 @@ import dns_backend_blackhole
 import dns_query_flood
 import dns_search_chain
 import dns_search_lookalikes
+import eviction_drain
 import imds_credential_storm
+import imds_metadataproxy
+import kubelet_status_lag
 import outage
 import quiet
 import watch_list_amplification
@@ -36,9 +39,11 @@ CASES: dict[str, Callable[[], None]] = {
             dns_search_chain,
             dns_search_lookalikes,
             imds_credential_storm,
+            imds_metadataproxy,
+            kubelet_status_lag,
         ),
         watch_list_amplification,
-        *(outage, quiet),
+        *(eviction_drain, outage, quiet),
     )
 }
 

@@ -10,7 +10,8 @@ from cluster import rfc3339
 
 HOME = Path(__file__).resolve().parent.parent
 DETECTORS = (
-    *("dns-search-chain", "dns-query-flood", "dns-client-timeout", "dns-backend-blackhole", "imds-credential-storm"),
+    *("dns-search-chain", "dns-query-flood", "dns-client-timeout", "dns-backend-blackhole", "dns-upstream-throttle"),
+    *("imds-credential-storm", "imds-credential-refusal", "imds-hop-limit", "kubelet-status-lag"),
     *("apiserver-throttle-storm", "audit-log-flood", "watch-list-amplification", "apiserver-overload"),
     *("discovery-burst",),
 )

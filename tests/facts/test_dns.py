@@ -126,6 +126,16 @@ def test_a_forwarder_behind_a_service_address_is_upstream() -> None:
     assert hops == {"10.0.0.1": "client", "10.0.0.2": "client", "10.0.0.3": "client", "10.0.9.9": "upstream"}
 
 
+def test_a_forwarder_whose_upstream_drops_queries_is_upstream_all_the_same() -> None:
+    asked = [(i, f"{i}.example.com", "NOERROR" if i < 2 else None) for i in range(6)]
+    for_pods = [exchange(i, name, rcode, after=0.05) for i, name, rcode in asked]
+    onwards = [
+        exchange(i + 0.01, name, rcode, client="10.0.9.9", server="192.0.2.53", after=0.02) for i, name, rcode in asked
+    ]
+    hops = dict(transactions(*for_pods, *onwards, LATER).select("client", "hop").unique().iter_rows())
+    assert hops == {POD: "client", "10.0.9.9": "upstream"}
+
+
 def test_clients_that_wait_for_one_name_at_one_server_are_no_forwarders() -> None:
     slow = exchange(0, "example.com", "NOERROR", after=0.5)
     quick = exchange(0.1, "example.com", "NOERROR", client="10.0.0.8", after=0.1)

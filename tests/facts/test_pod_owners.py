@@ -35,6 +35,7 @@ def chain(row: dict[str, Any]) -> tuple[str | None, ...]:
     ("pod", "told"),
     [
         ("web-74d75456f5-x2lkq", ("ReplicaSet", "web-74d75456f5", "Deployment", "web", "name")),
+        ("web-4567894567-x2lkq", ("ReplicaSet", "web-4567894567", "Deployment", "web", "name")),
         ("report-29921704-ng2wl", ("Job", "report-29921704", "CronJob", "report", "name")),
         ("report-1577883600-ng2wl", ("Job", "report-1577883600", "CronJob", "report", "name")),
         ("db-0", ("StatefulSet", "db", "StatefulSet", "db", "name")),

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import polars as pl
 from msgspec import Struct, field
 
-from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS, Table
+from analyzer.frames import AUDIT_ADDRESSES, AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS, Table
+from analyzer.sources.audit.addresses import address_rows
 from analyzer.sources.audit.annotations import annotation_rows
 from analyzer.sources.audit.body import Cut
 from analyzer.sources.audit.clock import Clocks, clocks
@@ -158,6 +159,7 @@ def tables(rows: Rows, source: str, zone: str, tally: Tally) -> dict[Table, pl.D
     found = {
         AUDIT_ANNOTATIONS: annotation_rows(parts, table),
         AUDIT_OBJECTS: object_rows(rows.events, rows.cut, table),
+        AUDIT_ADDRESSES: address_rows(rows.events, rows.cut, table),
     }
     return {AUDIT_EVENTS: table} | {name: rows for name, rows in found.items() if rows.height}
 

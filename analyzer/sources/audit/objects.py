@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -59,6 +61,12 @@ _UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _LABEL = re.compile(r"(?:[A-Za-z0-9._-]{1,253}/)?[A-Za-z0-9._-]{1,63}", re.ASCII)
 _VALUE = re.compile(r"[A-Za-z0-9._-]{0,63}", re.ASCII)
 """Keys and values of labels (apimachinery `util/validation`)."""
+
+LONGEST_NAME = 253
+"""Characters of a subdomain of RFC 1123."""
+
+REMEMBERED = 1 << 14
+"""Names and addresses whose checked form is remembered: the same few thousand stand in all bodies of a log."""
 
 SELECTOR_LABELS = 32
 """Most labels of a selector that are kept."""
@@ -144,17 +152,24 @@ def object_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl
     for row in chosen:
         place = row.pop("place")
         bodies = cut.bodies(place) if cut is not None else (b"", b"")
-        event = events[place]
-        # delete takes options, not an object, and the answer to a refusal is a Status
-        asked = b"" if str(row["verb"]).startswith("delete") else bodies[0] or bytes(event.request_body)
-        answered = bodies[1] or bytes(event.response_body) if (row["code"] or 200) < 300 else b""
-        for body, text in (("request", asked), ("response", answered)):
-            if text and (told := read_body(text, counts=row["verb"] == "list")):
+        for body, text in object_bodies(events[place], bodies, str(row["verb"]), row["code"]):
+            if told := read_body(text, counts=row["verb"] == "list"):
                 name = row["name"] or told.pop("name", None)
                 rows.append(row | told | {"body": body, "name": name})
     if not rows:
         return empty
     return AUDIT_OBJECTS.check(pl.DataFrame(rows, schema=AUDIT_OBJECTS.schema).lazy()).collect()
+
+
+def object_bodies(
+    event: Event, cut_out: tuple[bytes, bytes], verb: str, code: int | None
+) -> Iterator[tuple[str, bytes]]:
+    """request and response with their bytes, those that may hold an object; `cut_out` are bodies that were cut out of
+    the event. Delete takes options, not an object, and the answer to a refusal is a Status."""
+    if not verb.startswith("delete") and (asked := cut_out[0] or bytes(event.request_body)):
+        yield "request", asked
+    if (code or 200) < 300 and (answered := cut_out[1] or bytes(event.response_body)):
+        yield "response", answered
 
 
 def read_body(text: bytes, *, counts: bool = False) -> dict[str, Any]:
@@ -215,31 +230,54 @@ def _columns(
     owner = owners[0] if owners else _Owner()
     start = moment(status.start_time, "UTC") if status.start_time else None
     return {
-        "name": _name(meta.name),
-        "uid": meta.uid if meta.uid and _UID.fullmatch(meta.uid) else None,
-        "pod_ip": _address(status.pod_ip),
-        "host_ip": _address(status.host_ip),
-        "phase": status.phase if status.phase in _PHASES else None,
-        "start_time": _sound(start),
-        "node_name": _name(spec.node_name or (target.name if target else None)),
+        "name": sound_name(meta.name),
+        "uid": sound_uid(meta.uid),
+        "pod_ip": sound_address(status.pod_ip),
+        "host_ip": sound_address(status.host_ip),
+        "phase": sound_phase(status.phase),
+        "start_time": sound_time(start),
+        "node_name": sound_name(spec.node_name or (target.name if target else None)),
         "owner_kind": owner.kind if owner.kind and _KIND.fullmatch(owner.kind) else None,
-        "owner_name": _name(owner.name),
+        "owner_name": sound_name(owner.name),
         "replicas": spec.replicas if spec.replicas is not None and 0 <= spec.replicas < 2**31 else None,
         "selector": _selector(spec.selector),
     }
 
 
-def _sound(time: datetime | None) -> datetime | None:
+def sound_phase(text: str | None) -> str | None:
+    """The phase of a pod, if it is one."""
+    return text if text in _PHASES else None
+
+
+def sound_time(time: datetime | None) -> datetime | None:
+    """The time, if it lies between 2010 and 2099."""
     return time if time is not None and EARLIEST <= time < LATEST else None
 
 
-def _name(text: str | None) -> str | None:
-    return scrub(text) if text and _NAME.fullmatch(text) else None
+def sound_uid(text: str | None) -> str | None:
+    """The UID, if it is one."""
+    return text if text and _UID.fullmatch(text) else None
 
 
-def _address(text: str | None) -> str | None:
+def sound_name(text: str | None) -> str | None:
+    """The name, if it is one; without what looks like a secret."""
+    return _name(text) if text and len(text) <= LONGEST_NAME else None
+
+
+@lru_cache(REMEMBERED)
+def _name(text: str) -> str | None:
+    return scrub(text) if _NAME.fullmatch(text) else None
+
+
+def sound_address(text: str | None) -> str | None:
+    """The address as canonical text, if it is one."""
+    return _address(text) if text and len(text) <= LONGEST_NAME else None
+
+
+@lru_cache(REMEMBERED)
+def _address(text: str) -> str | None:
     try:
-        return str(ipaddress.ip_address(text)) if text else None
+        return str(ipaddress.ip_address(text))
     except ValueError:
         return None
 

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from analyzer.detectors.apiserver.apiserver_throttle_storm import DETECTOR
+from analyzer.detectors.apiserver.apiserver_throttle_storm.flight import occupancy
 from analyzer.detectors.apiserver.apiserver_throttle_storm.priority import level
-from analyzer.detectors.apiserver.apiserver_throttle_storm.saving import occupancy
 from analyzer.frames import AUDIT_EVENTS, KLOG_LINES, Table
 from analyzer.model import Confidence, Severity
 from tests.build import at, remarks, rows, run

@@ -57,6 +57,9 @@ def test_fires_on_a_client_that_refreshes_on_every_call() -> None:
         "median refresh seconds": pytest.approx(0.01),
         "application requests": 99,
         "refreshes needed": 1,
+        "refreshes per application request": 1.01,
+        "seconds added per application request": pytest.approx(1 / 99, abs=1e-6),
+        "share of the request's time": pytest.approx(2 / 3, abs=1e-6),
     }
     assert (finding.severity, finding.confidence) == (Severity.HIGH, Confidence.HIGH)
     assert (finding.start, finding.end, finding.variant) == (at(0), at(99.01), "")
@@ -208,32 +211,87 @@ def test_silent_on_refused_credentials() -> None:
     assert run(DETECTOR, given(*rows)) == []
 
 
-def unanswered(count: int, life: float) -> list[Row]:
-    return [
+def test_silent_on_processes_that_refresh_at_once_and_once_each() -> None:
+    """Five workers start together behind one address; each asks once, for a credential that is short already."""
+    steps = [(0.0, TOKEN, "PUT"), (0.004, ROLES, "GET"), (0.008, CREDENTIAL, "GET")]
+    rows = [
         row
-        for i in range(count)
-        for row in (
-            *exchange(i * 3000, TOKEN, None, method="PUT"),
-            *exchange(i * 3000 + 1, ROLES),
-            *exchange(i * 3000 + 1.01, CREDENTIAL, life=life),
-        )
+        for after, path, method in steps
+        for worker in range(5)
+        for row in exchange(after + worker * 0.0005, path, method=method, life=840 if path == CREDENTIAL else None)
     ]
+    assert run(DETECTOR, given(rows)) == []
+    [finding] = run(DETECTOR, given(rows, storm(10, every=1)[30:], [r | {"time": r["time"] + 30} for r in storm(10)]))
+    assert figures(finding)["processes at once, at least"] == 5
+    assert figures(finding)["refreshes needed"] == 5
+    assert finding.confidence is Confidence.MEDIUM
+    assert "at least 5 processes share the address" in finding.confidence_reason
 
 
-def test_tokens_that_never_arrive_are_the_variant_of_the_hop_limit() -> None:
-    assert run(DETECTOR, given(unanswered(2, HOURS))) == []
-    [finding] = run(DETECTOR, given(unanswered(3, HOURS)))
-    assert (finding.variant, finding.subject) == ("imds-hop-limit", POD)
-    assert figures(finding)["unanswered token requests"] == 3
-    assert figures(finding)["seconds waited for tokens"] == pytest.approx(3.0)
-    assert finding.summary == (
-        "3 metadata token requests by 10.0.0.7 were never answered and cost 3.0 s before the client went on without a "
-        "token."
-    )
-    assert "--http-put-response-hop-limit 2" in finding.remedies[0].snippet
+def test_silent_on_short_lived_clients_whose_ports_come_round_again() -> None:
+    """With 28,000 ephemeral ports some of 400 processes get one that another had before."""
+    rows = [row for i in range(400) for row in refresh(i * 15, life=HOURS, port=40000 + i % 199)]
+    assert run(DETECTOR, given(rows)) == []
+    assert len(remarks(DETECTOR, given(rows))) == 1
 
 
-def test_a_storm_behind_the_hop_limit_is_one_finding_and_a_remark() -> None:
+def test_says_what_a_refresh_adds_to_a_request() -> None:
+    """Refresh 10 ms, request 5 ms: two thirds of the time; the requests' connection is older."""
+    [finding] = run(DETECTOR, INCIDENT)
+    told = figures(finding)
+    assert told["refreshes per application request"] == pytest.approx(1.01, abs=0.001)
+    assert told["seconds added per application request"] == pytest.approx(1 / 99, abs=1e-6)
+    assert told["share of the request's time"] == pytest.approx(0.01 / 0.015)
+    assert finding.why.endswith("There is one refresh per request to other servers.")
+    assert "98 were for requests on connections older than they" in finding.confidence_reason
+
+
+def test_a_storm_that_is_not_per_request_does_not_say_so() -> None:
+    [finding] = run(DETECTOR, {**given(storm(10)), PACKETS: requests(*(i * 0.3 + 0.02 for i in range(30)))})
+    assert figures(finding)["refreshes per application request"] == pytest.approx(10 / 30, abs=0.001)
+    assert "per request" not in finding.why
+
+
+def cached(lives: int, *, life: float = 3600, renewed: float = 300, every: float = 10) -> list[Row]:
+    """metadataproxy: one credential of an hour after the other, each renewed 300 s before its end. The SDK asks once,
+    again from 900 s before the end on, at every call until it gets the next credential."""
+    rows: list[Row] = []
+    for number in range(lives):
+        born = number * (life - renewed)
+        times = [born, *(born + life - 900 + every * i for i in range(1, int((900 - renewed) / every)))]
+        rows += [row for time in times for row in refresh(time, life=born + life - time)]
+    return rows + refresh(lives * (life - renewed), life=life)
+
+
+def test_a_storm_in_the_last_minutes_of_each_life_is_the_variant_of_the_proxy() -> None:
+    [finding] = run(DETECTOR, given(cached(3)))
+    assert finding.variant == "metadataproxy"
+    told = figures(finding)
+    assert (told["bursts"], told["seconds from burst to burst"]) == (3, 3300)
+    assert told["seconds of a burst"] == 580
+    assert told["life left at its end"] == 310
+    assert finding.remedies[0].snippet.endswith("ROLE_EXPIRATION_THRESHOLD=15\n")
+    assert "hands the old one out until 310 s before its end" in finding.why
+
+
+def test_one_burst_has_no_period() -> None:
+    [finding] = run(DETECTOR, given(cached(1)))
+    assert (finding.variant, figures(finding)["bursts"]) == ("metadataproxy", 1)
+    assert "seconds from burst to burst" not in figures(finding)
+
+
+def test_silent_on_the_proxy_that_renews_early_enough() -> None:
+    assert run(DETECTOR, given(cached(3, renewed=900))) == []
+
+
+def test_a_storm_without_peace_is_not_that_of_a_proxy() -> None:
+    """kube2iam keeps a credential of 15 minutes to its end: it never has enough life left."""
+    rows = [row for i in range(270) for row in refresh(i * 10, life=899 - (i % 90) * 10)]
+    [finding] = run(DETECTOR, given(rows))
+    assert (finding.variant, "bursts" in figures(finding)) == ("", False)
+
+
+def test_a_refresh_whose_tokens_are_lost_counts_as_any_other() -> None:
     rows = [
         row
         for i in range(10)
@@ -245,7 +303,39 @@ def test_a_storm_behind_the_hop_limit_is_one_finding_and_a_remark() -> None:
     ]
     [finding] = run(DETECTOR, given(rows))
     assert (finding.variant, figures(finding)["refreshes"]) == ("", 10)
-    assert remarks(DETECTOR, given(rows)) == ["10 token requests by 10.0.0.7 were not answered (imds-hop-limit)"]
+
+
+@pytest.mark.parametrize(
+    ("server", "path"),
+    [
+        ("169.254.170.2", "/v2/credentials/*"),
+        ("169.254.170.23", "/v1/credentials"),
+        ("fd00:ec2::254", CREDENTIAL),
+        ("169.254.169.254", "/computeMetadata/v1/instance/service-accounts/default/token"),
+        ("169.254.169.254", "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://vault.azure.net"),
+    ],
+)
+def test_fires_at_every_address_and_cloud(server: str, path: str) -> None:
+    rows = [row for i in range(20) for row in exchange(i, path, server=server, life=200)]
+    [finding] = run(DETECTOR, given(rows))
+    assert (figures(finding)["refreshes"], figures(finding)["metadata requests"]) == (20, 20)
+
+
+def test_fires_at_a_proxy_that_listens_elsewhere() -> None:
+    """kiam's agent at its default port: not known for a metadata service, so the life is unknown and the rate tells."""
+    rows = [row for i in range(30) for row in exchange(i * 10, CREDENTIAL, server="10.0.12.33", metadata=False)]
+    others = [row for i in range(300) for row in exchange(i, "/orders", server="10.0.12.33", metadata=False)]
+    [finding] = run(DETECTOR, given(rows, others))
+    assert (figures(finding)["refreshes"], figures(finding)["metadata requests"]) == (30, 30)
+    assert finding.confidence is Confidence.MEDIUM
+
+
+def test_unrelated_rows_change_nothing_and_without_the_lives_there_is_no_certainty() -> None:
+    others = [row for i in range(500) for row in exchange(i / 5, "/latest/meta-data/", client="10.0.0.99")]
+    assert [f.impact for f in run(DETECTOR, given(storm(100), others))] == [
+        f.impact for f in run(DETECTOR, given(storm(100)))
+    ]
+    assert run(DETECTOR, given(storm(100, life=None))) == []
 
 
 def test_silent_on_no_rows() -> None:

@@ -50,6 +50,13 @@ def ports_apart(rows: Iterable[Row]) -> list[Row]:
     ]
 
 
+def socket_each(rows: Iterable[Row]) -> list[Row]:
+    """A socket for each name, from which A and AAAA leave with ids that follow each other: what musl's look like."""
+    places: dict[str, int] = {}
+    ports = [41000 + places.setdefault(row["name"], len(places)) for row in rows]
+    return [row | {"dst_port" if row["response"] else "src_port": port} for row, port in zip(rows, ports, strict=True)]
+
+
 def test_one_dot_suffices_where_nothing_relies_on_the_list() -> None:
     finding = found(lookups(10))
     assert finding.saving is not None
@@ -245,3 +252,12 @@ def test_full_names_without_their_final_dot_do_not_rely_on_the_list() -> None:
     assert finding.saving is not None
     assert finding.saving.fix == "ndots:1"
     assert finding.figure("lookups that rely on the search list") == 0
+
+
+def test_the_library_that_its_queries_are_like_decides_where_no_search_was_seen() -> None:
+    musl = [row for i in range(12) for row in socket_each(walk(i * 20, f"{i}.example.com"))]
+    inside = socket_each(walk(301, "payments.billing.svc", found_under="cluster.local"))
+    text = found(musl, inside).remedies[0].text
+    assert "would fail (it asks as musl does: " in text
+    searched = socket_each(SEARCHED)
+    assert "it asks as musl does" not in found(musl, inside, searched).remedies[0].text

@@ -11,7 +11,7 @@ heartbeats and leader elections that were hit with their longest time without a 
 each agent. Severity is high where heartbeats of nodes, leases or the control plane were rejected too, or half of all
 requests; critical where those are a tenth of all rejections or a lease ran out; low where nobody but the sender was
 hit, with less than a tenth of all requests; else medium. Confidence is high where the sender carries half of the load,
-medium from a fifth on, low below, and low where the log holds no reads or no decisions.
+medium from a fifth on, low below; at most medium where the log holds no decisions, and low where it holds no reads.
 
 ## Why it matters
 A rejected client waits at least `Retry-After` (1 s) and asks again, client-go up to ten times; heartbeats and leader
@@ -29,15 +29,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import polars as pl
-
 from analyzer.detector import Detector, Remark
-from analyzer.detectors.apiserver.apiserver_throttle_storm.judge import remarks
-from analyzer.detectors.apiserver.apiserver_throttle_storm.load import by_agent, quiet_rates, storms
+from analyzer.detectors.apiserver.apiserver_throttle_storm.judge import remarks, unsaid
+from analyzer.detectors.apiserver.apiserver_throttle_storm.load import by_agent, largest, quiet_rates, storms
 from analyzer.detectors.apiserver.apiserver_throttle_storm.observable import sight
 from analyzer.detectors.apiserver.apiserver_throttle_storm.remedy import GENERAL
-from analyzer.detectors.apiserver.apiserver_throttle_storm.storm import findings
+from analyzer.detectors.apiserver.apiserver_throttle_storm.storm import findings, known
 from analyzer.detectors.apiserver.apiserver_throttle_storm.thresholds import Settings
+from analyzer.detectors.apiserver.apiserver_throttle_storm.timeline import timeline
 from analyzer.facts.contract import Frames
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, KLOG_LINES
@@ -46,14 +45,19 @@ from analyzer.model import Finding
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     seen = sight(frames)
-    requests = frames[AUDIT_REQUESTS].filter(pl.col("time").is_not_null())
+    log = timeline(frames[AUDIT_REQUESTS])
+    requests = log.rows.lazy()
     kept = ("time", "source", "number", "agent", "user", "verb", "resource", "namespace", "name")
     rejected = requests.filter("throttled").select(kept).sort(kept[:3]).collect()
     windows = storms(rejected, requests, settings.per_minute, settings.share)
-    quiet = quiet_rates(requests, windows, settings.quiet_seconds) if windows else pl.DataFrame()
-    for window in windows:
-        yield from findings(frames, requests, window, by_agent(requests, window, quiet), seen, settings)
+    if windows:
+        told = known(frames, seen, settings)
+        quiet = quiet_rates(requests, log.outside(windows), windows, settings.quiet_seconds)
+        for window in largest(windows, settings.most_storms):
+            near = log.near(window)
+            yield from findings(near, window, by_agent(near, window, quiet), told)
     below = rejected.height - sum(window.rejected.height for window in windows)
+    yield from unsaid(windows, settings.most_storms)
     yield from remarks(frames[AUDIT_REQUESTS], below, "" if windows else seen.limits)
 
 

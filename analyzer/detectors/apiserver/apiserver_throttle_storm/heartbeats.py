@@ -48,8 +48,8 @@ class Heartbeats:
 def heartbeats(requests: pl.LazyFrame, window: Window, agent: str) -> Heartbeats:
     """Those of others than `agent`. A renewal is a write to the lease that was served.
 
-    The time without one runs from the last renewal before a rejection to the first after it. Without a later one in
-    the log it is not known, unless the log goes on: then it runs to the last request of the log.
+    The time without one runs from the last renewal before a rejection to the first after it; where none comes after it,
+    to the last of `requests`, which reach ten minutes beyond the window where the log does.
     """
     keys = ["kind", "namespace", "name"]
     hit = window.rejected.lazy().with_columns(AGENT, KIND).filter(VITAL, pl.col("agent") != agent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
@@ -11,6 +11,7 @@ from analyzer.detectors.apiserver.apiserver_throttle_storm.load import AGENT, Wi
 from analyzer.detectors.apiserver.apiserver_throttle_storm.observable import Sight
 from analyzer.detectors.apiserver.apiserver_throttle_storm.priority import VITAL
 from analyzer.facts.requests import BUDGET, SHUTTING_DOWN, TOO_MANY, said
+from analyzer.frames.contract import TIME
 from analyzer.model import Confidence, Severity
 
 MOST_OF_LOAD = 0.5
@@ -37,17 +38,20 @@ def severity(window: Window, agent: str, requests: int, critical_share: float, o
     return Severity.LOW
 
 
-def confidence(
-    load: float, share: float, klog: pl.LazyFrame | None, window: Window, seen: Sight
-) -> tuple[Confidence, str]:
+def told_by_clients(klog: pl.LazyFrame | None) -> pl.DataFrame:
+    """`time` of each log line in which a client tells of server-side throttling (client-go `rest/request.go`)."""
+    if klog is None:
+        return pl.DataFrame(schema={"time": TIME})
+    told = pl.col("text").str.contains("due to server-side throttling", literal=True)
+    return klog.filter(told).select("time").collect()
+
+
+def confidence(load: float, share: float, told: pl.DataFrame, window: Window, seen: Sight) -> tuple[Confidence, str]:
     """By the offender's share of the load, at most as sure as what the log holds allows.
 
-    Log lines of clients that tell of server-side throttling are named.
+    `told` are log lines of clients that tell of server-side throttling.
     """
-    lines = 0
-    if klog is not None:
-        told = pl.col("text").str.contains("due to server-side throttling", literal=True)
-        lines = int(klog.filter(window.rows & told).select(pl.len()).collect().item())
+    lines = told.filter(window.rows).height
     more = f"; {seen.limits}" if seen.limits else ""
     more += f"; {lines:,} log lines of clients tell of server-side throttling too" if lines else ""
     if load < share:
@@ -56,6 +60,15 @@ def confidence(
     sure, who = (Confidence.HIGH, "one") if load >= MOST_OF_LOAD else (Confidence.MEDIUM, "this")
     reason = f"429 without a decision is the server's own limit; {who} sender has {load:.0%}{more}"
     return min(sure, seen.most, key=lambda one: one.rank), reason
+
+
+def unsaid(windows: Sequence[Window], count: int) -> Iterator[Remark]:
+    """What is left of more storms than are told one by one."""
+    rest = sorted(window.rejected.height for window in windows)[:-count]
+    if rest:
+        yield Remark(
+            f"{len(rest):,} smaller storms with {sum(rest):,} rejected requests in all are not told one by one."
+        )
 
 
 def remarks(requests: pl.LazyFrame, below: int, limits: str) -> Iterator[Remark]:

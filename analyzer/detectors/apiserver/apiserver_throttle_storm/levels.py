@@ -18,7 +18,7 @@ SCHEMA, LEVEL = "apf_fs", "apf_pl"
 LOGGED = pl.Schema({"audit_id": pl.String(), "schema": pl.String(), "priority": pl.String()})
 
 
-def logged(frames: Frames) -> pl.LazyFrame:
+def logged(frames: Frames) -> pl.DataFrame:
     """`audit_id`, `schema` and `priority`, each request once: annotations, and "HTTP" lines of an apiserver's log."""
     parts = [pl.LazyFrame(schema=LOGGED)]
     if AUDIT_ANNOTATIONS in frames:
@@ -37,11 +37,11 @@ def logged(frames: Frames) -> pl.LazyFrame:
             )
         )
     told = pl.concat(parts).filter(pl.col("audit_id").is_not_null(), pl.col("priority").is_not_null())
-    return told.unique("audit_id", keep="first", maintain_order=True)
+    return told.unique("audit_id", keep="first", maintain_order=True).collect()
 
 
-def by_level(requests: pl.LazyFrame, window: Window, agent: str, frames: Frames) -> pl.DataFrame:
-    """One row per schema and level of the window's requests.
+def by_level(requests: pl.LazyFrame, window: Window, agent: str, known: pl.DataFrame) -> pl.DataFrame:
+    """One row per schema and level of the window's requests. `known` is what `logged` gives.
 
     Columns schema, priority, known (logged or default), requests, rejected, own (rejected requests of `agent`), queued
     (requests that waited in a queue, as far as annotations tell) and waited (the longest such wait, in seconds).
@@ -49,7 +49,7 @@ def by_level(requests: pl.LazyFrame, window: Window, agent: str, frames: Frames)
     inside = (
         requests.filter(window.rows)
         .with_columns(AGENT)
-        .join(logged(frames), on="audit_id", how="left")
+        .join(known.lazy(), on="audit_id", how="left")
         .with_columns(pl.col("priority").is_not_null().alias("told"))
     )
     kinds = (

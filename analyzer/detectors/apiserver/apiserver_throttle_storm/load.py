@@ -61,6 +61,12 @@ def storms(rejected: pl.DataFrame, requests: pl.LazyFrame, per_minute: int, shar
     return found
 
 
+def largest(windows: Sequence[Window], count: int) -> list[Window]:
+    """Those of the windows that rejected most, in order of time."""
+    chosen = sorted(windows, key=lambda window: (-window.rejected.height, window.start))[:count]
+    return sorted(chosen, key=lambda window: window.start)
+
+
 def by_agent(requests: pl.LazyFrame, window: Window, quiet_per_second: pl.DataFrame) -> pl.DataFrame:
     """One row per user agent family of the window, heaviest first.
 
@@ -103,16 +109,17 @@ def by_agent(requests: pl.LazyFrame, window: Window, quiet_per_second: pl.DataFr
     )
 
 
-def quiet_rates(requests: pl.LazyFrame, windows: Sequence[Window], least_seconds: float) -> pl.DataFrame:
-    """Requests per second of each agent outside all windows; empty where less than `least_seconds` were quiet."""
+def quiet_rates(
+    requests: pl.LazyFrame, outside: pl.LazyFrame, windows: Sequence[Window], least_seconds: float
+) -> pl.DataFrame:
+    """Requests per second of each agent `outside` of all windows; empty where less than `least_seconds` were quiet."""
     edges = requests.select(pl.col("time").min().alias("first"), pl.col("time").max().alias("last")).collect().row(0)
     whole = (edges[1] - edges[0]).total_seconds() if edges[0] is not None else 0.0
     quiet = whole - sum(window.seconds for window in windows)
     schema = {"agent": pl.String, "rate": pl.Float64}
     if quiet < least_seconds:
         return pl.DataFrame(schema=schema)
-    outside = ~pl.any_horizontal([window.rows for window in windows])
-    counts = requests.filter(outside).with_columns(AGENT).group_by("agent").agg(pl.len().alias("n")).collect()
+    counts = outside.group_by(AGENT).agg(pl.len().alias("n")).collect()
     return counts.select("agent", (pl.col("n") / quiet).alias("rate"))
 
 

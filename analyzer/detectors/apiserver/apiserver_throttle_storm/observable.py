@@ -58,7 +58,8 @@ def sight(frames: Frames) -> Sight:
     seen = Sight(**counts.collect().row(0, named=True))
     if (seen.requests or events) and not seen.answered:
         raise NotObservable(
-            "no event of the audit log has the code of an answer: its policy leaves out ResponseComplete"
+            "no event of the audit log has the code of an answer: a policy without the stage ResponseComplete, or an "
+            "export without responseStatus"
         )
     if seen.requests and not seen.reads and not seen.throttled:
         raise NotObservable(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from analyzer.detectors.apiserver.apiserver_throttle_storm.flowschema import NEWEST, OWN_RELEASE, cage, flow_api
+from analyzer.detectors.apiserver.apiserver_throttle_storm.flowschema import NEWEST, OWN_RELEASE, cage
 from analyzer.detectors.apiserver.apiserver_throttle_storm.load import AGENT, Window
 from analyzer.detectors.apiserver.apiserver_throttle_storm.priority import told
 from analyzer.facts.audit_windows import piped, short
@@ -35,10 +35,11 @@ SUBJECTS = 5
 """Most users of the offender that a FlowSchema names."""
 
 
-def remedies(requests: pl.LazyFrame, window: Window, agent: str) -> tuple[Remedy, ...]:
+def remedies(requests: pl.LazyFrame, window: Window, agent: str, served: tuple[str, bool]) -> tuple[Remedy, ...]:
     """The general remedies, the first with the objects for the offender's busiest users, whose names are well formed.
 
-    Kubelets and the control plane are not caged: what they ask for is what keeps the cluster alive.
+    Kubelets and the control plane are not caged: what they ask for is what keeps the cluster alive. `served` is the
+    version of the API and whether it is known.
     """
     sent = (
         requests.filter(window.rows)
@@ -62,7 +63,7 @@ def remedies(requests: pl.LazyFrame, window: Window, agent: str) -> tuple[Remedy
     own = sent.filter(pl.col("user").is_in(chosen, nulls_equal=True))
     named = own.filter(pl.col("resource").is_not_null()).sort(["len", "resource"], descending=[True, False])
     place = told(users["user"][0], named["resource"][0] if named.height else None)
-    api, known = flow_api(requests)
+    api, known = served
     version = "" if known else f" The API is {NEWEST} from Kubernetes 1.29 on, v1beta3 from 1.26 to 1.28."
     return (Remedy(text=f"{GENERAL[0].text} {place}{version}", snippet=cage(agent, chosen, own, api)), *GENERAL[1:])
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from analyzer.detectors.apiserver.apiserver_throttle_storm.flight import occupancy
 from analyzer.detectors.apiserver.apiserver_throttle_storm.load import AGENT, LEAST_COST, Window
 from analyzer.model import Column, EvidenceTable, Saving
 
@@ -101,22 +102,6 @@ def _measured(
     at = refused["at"].to_numpy()
     cost: NDArray[np.float64] = np.histogram(at, edges, weights=refused["cost"].to_numpy())[0]
     return occupancy(served, edges), np.histogram(at, edges)[0], cost
-
-
-def occupancy(requests: pl.DataFrame, edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean number of requests in flight between neighbouring edges, from columns at and took (seconds)."""
-    starts = np.sort(requests["at"].to_numpy())
-    ends = np.sort((requests["at"] + requests["took"]).to_numpy())
-    spent = _passed(starts, edges) - _passed(ends, edges)
-    return np.diff(spent) / np.diff(edges)
-
-
-def _passed(moments: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum of the time since each moment, at each edge."""
-    before = np.searchsorted(moments, edges)
-    sums: NDArray[np.float64] = np.concatenate([[0.0], np.cumsum(moments)])
-    passed: NDArray[np.float64] = before * edges - sums[before]
-    return passed
 
 
 def without_each(models: dict[str, Replay], names: dict[str, str]) -> EvidenceTable:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import polars as pl
 
 from analyzer.detectors.apiserver.apiserver_throttle_storm import heartbeats, levels, retries
 from analyzer.detectors.apiserver.apiserver_throttle_storm.evidence import ROWS, evidence, impact
-from analyzer.detectors.apiserver.apiserver_throttle_storm.judge import confidence, severity
+from analyzer.detectors.apiserver.apiserver_throttle_storm.flowschema import flow_api
+from analyzer.detectors.apiserver.apiserver_throttle_storm.judge import confidence, severity, told_by_clients
 from analyzer.detectors.apiserver.apiserver_throttle_storm.load import Window, offenders
 from analyzer.detectors.apiserver.apiserver_throttle_storm.observable import Sight
 from analyzer.detectors.apiserver.apiserver_throttle_storm.remedy import remedies, verify
@@ -16,14 +18,35 @@ from analyzer.detectors.apiserver.apiserver_throttle_storm.saving import replays
 from analyzer.detectors.apiserver.apiserver_throttle_storm.thresholds import Settings
 from analyzer.facts.audit_windows import short
 from analyzer.facts.contract import Frames
+from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.frames import KLOG_LINES
 from analyzer.model import Finding
 
 
-def findings(
-    frames: Frames, requests: pl.LazyFrame, window: Window, agents: pl.DataFrame, seen: Sight, settings: Settings
-) -> Iterator[Finding]:
-    """The findings of one window. `agents` are those of `by_agent`; `seen` is what the log can show."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the whole log tells, found once for all storms: of it, of priority levels, of clients, of the API."""
+
+    seen: Sight
+    levels: pl.DataFrame
+    told: pl.DataFrame
+    api: tuple[str, bool]
+    settings: Settings
+
+
+def known(frames: Frames, seen: Sight, settings: Settings) -> Known:
+    return Known(
+        seen,
+        levels.logged(frames),
+        told_by_clients(frames.get(KLOG_LINES)),
+        flow_api(frames[AUDIT_REQUESTS]),
+        settings,
+    )
+
+
+def findings(requests: pl.LazyFrame, window: Window, agents: pl.DataFrame, log: Known) -> Iterator[Finding]:
+    """The findings of one window, from the requests near it. `agents` are those of `by_agent`."""
+    settings = log.settings
     accused = offenders(agents, settings.offender_share)
     heavy = agents["agent"].head(ROWS).to_list()
     models = replays(
@@ -34,16 +57,17 @@ def findings(
     )
     again = retries.retries(requests, window, settings.retry_within_seconds, settings.retry_after_seconds)
     names = {agent: short(agent) for agent in agents["agent"].to_list()}
-    shared = (*retries.table(again, names), without_each({agent: models[agent] for agent in heavy}, names))
+    replayed = without_each({agent: models[agent] for agent in heavy}, names)
     rejected, sent = int(agents["rejected"].sum()), int(agents["requests"].sum())
     for offender in accused:
         agent = offender["agent"]
         hit = heartbeats.heartbeats(requests, window, agent)
-        sure, reason = confidence(offender["load"], settings.offender_share, frames.get(KLOG_LINES), window, seen)
+        sure, reason = confidence(offender["load"], settings.offender_share, log.told, window, log.seen)
         more = (
+            replayed,
             *heartbeats.table(hit),
-            levels.table(levels.by_level(requests, window, agent, frames)),
-            *shared,
+            levels.table(levels.by_level(requests, window, agent, log.levels)),
+            *retries.table(again, names),
         )
         yield Finding(
             detector="apiserver-throttle-storm",
@@ -66,7 +90,7 @@ def findings(
             why="The server's limits on requests in flight were reached, so it rejected requests of all who share "
             "them.",
             refuted_by="A decision on the rejected requests, or a limit reached while this agent was silent.",
-            remedies=remedies(requests, window, agent),
+            remedies=remedies(requests, window, agent, log.api),
             verify=verify(window.rejected["source"][0], agent),
             stories=(37,),
         )

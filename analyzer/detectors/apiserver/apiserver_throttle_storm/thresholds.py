@@ -53,3 +53,6 @@ class Settings:
         minimum=0,
         source="3 s more than the longest Retry-After of priority and fairness (apiserver dropped_requests_tracker.go)",
     )
+    most_storms: int = setting(
+        20, "Storms told one by one; of more those that rejected most.", unit="storms", minimum=1, source=DEFAULT
+    )

@@ -5,10 +5,9 @@ Clients that refresh their cloud credentials far more often than the credentials
 client and program (User-Agent). Certain: the credential that the metadata service hands out has less life left than
 the SDK's refresh window, and the same program refreshes again within that life: the SDK then refreshes on every call.
 By rate: more than one refresh a minute for three minutes, where the life is unknown or one connection carried several
-refreshes. The variant `imds-hop-limit` is another trouble of the same service: session token requests that nobody
-answers, because the answer may not take one hop more, and each costs the SDK's timeout. Severity is high from 60 times
-the needed refreshes on, medium from 10 times on, else low. Confidence is high by the certain rule with a known SDK,
-medium by rate, with an unknown one or for the variant.
+refreshes. The variant `metadataproxy` comes back in the last minutes of each credential's life: a proxy goes on to hand
+out what the SDK wants to replace. Severity is high from 60 times the needed refreshes on, medium from 10 times on, else
+low. Confidence is high by the certain rule with a known SDK and one process, else medium.
 
 ## Why it matters
 kiam and kube2iam hand out credentials for 15 minutes, and SDKs begin to refresh 15 minutes before the end: each call
@@ -16,7 +15,8 @@ then waits for two or three requests to the metadata service, perhaps longer tha
 
 ## What does not count
 Command line tools and short-lived processes, each of which must refresh once: class `short-lived-clients`, a remark.
-Many programs behind one address: they are told apart by their User-Agent. Health checks of `/latest/meta-data/` that
+Many programs behind one address: they are told apart by their User-Agent, and where refreshes run at once there are
+several processes, each of which may refresh as often. Health checks of `/latest/meta-data/` that
 ask for no credential. Refused or failed refreshes. An SDK that extends the life of a short credential by itself.
 """
 
@@ -25,10 +25,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import polars as pl
+
 from analyzer.detector import Detector, Remark, setting
 from analyzer.detectors.credentials.imds_credential_storm.evidence import evidence, impact
-from analyzer.detectors.credentials.imds_credential_storm.hop_limit import hop_limit
-from analyzer.detectors.credentials.imds_credential_storm.remedy import GENERAL, savings, verify
+from analyzer.detectors.credentials.imds_credential_storm.lives import Lives, bursts
+from analyzer.detectors.credentials.imds_credential_storm.remedy import EARLIER, GENERAL, savings, verify, why
 from analyzer.detectors.credentials.imds_credential_storm.rules import Windows, judge, short_lived
 from analyzer.detectors.credentials.imds_credential_storm.storm import Storm, by_client
 from analyzer.facts.application import APPLICATION_REQUESTS
@@ -68,9 +70,6 @@ class Settings:
         1, "Refreshes a minute above which a minute counts.", unit="refreshes", minimum=0, source=DEFAULT
     )
     rate_minutes: int = setting(3, "Such minutes on end.", unit="minutes", minimum=1, source=DEFAULT)
-    min_unanswered_tokens: int = setting(
-        3, "Token requests without an answer from which the hop limit is reported.", minimum=1, source=DEFAULT
-    )
     session_seconds: float = setting(
         3600, "Life of a credential in the modelled fix.", unit="seconds", minimum=1, source="kiam, kube2iam"
     )
@@ -91,18 +90,14 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         frames[CREDENTIAL_REFRESHES], windows, settings.min_refreshes, settings.rate_per_minute, settings.rate_minutes
     )
     asked = by_client(frames[APPLICATION_REQUESTS].collect()) if APPLICATION_REQUESTS in frames else {}
-    for client, mine in by_client(programs).items():
+    bad = programs.filter((pl.col("certain") | pl.col("by_rate")).fill_null(False))
+    for client, mine in by_client(bad).items():
         storm = Storm.of(client, mine, asked.get(client), settings.session_seconds)
-        if storm.programs.height:
-            yield _finding(storm, settings)
-        elif storm.unanswered >= settings.min_unanswered_tokens:
-            yield hop_limit(storm)
-        if storm.programs.height and storm.unanswered >= settings.min_unanswered_tokens:
-            yield Remark(f"{storm.unanswered} token requests by {client} were not answered (imds-hop-limit)")
+        yield _finding(storm, bursts(mine, settings.min_refreshes), settings)
     yield from short_lived(programs)
 
 
-def _finding(storm: Storm, settings: Settings) -> Finding:
+def _finding(storm: Storm, lives: Lives | None, settings: Settings) -> Finding:
     main, *others = savings(storm, settings.session_seconds)
     return Finding(
         detector="imds-credential-storm",
@@ -112,17 +107,18 @@ def _finding(storm: Storm, settings: Settings) -> Finding:
             f"{storm.seconds:.1f} s where {storm.needed:,} would do, for {storm.application:,} application requests."
         ),
         severity=_severity(storm.refreshes / storm.needed, settings),
-        confidence=Confidence.HIGH if storm.certain and storm.known_sdk else Confidence.MEDIUM,
+        confidence=Confidence.HIGH if storm.certain and storm.known_sdk and storm.processes == 1 else Confidence.MEDIUM,
         confidence_reason=storm.reason,
         start=storm.start,
         end=storm.end,
-        impact=impact(storm),
+        impact=impact(storm, lives),
         evidence=evidence(storm),
         saving=main,
         alternatives=tuple(others),
-        why="An SDK refreshes a credential that has less life left than its refresh window, on every call.",
+        variant="metadataproxy" if lives else "",
+        why=why(storm, lives),
         refuted_by="Separate processes behind this address, each of which refreshed once.",
-        remedies=GENERAL,
+        remedies=(EARLIER, *GENERAL) if lives else GENERAL,
         verify=verify(storm),
         stories=(25,),
     )

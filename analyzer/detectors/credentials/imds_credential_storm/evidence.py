@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import polars as pl
 
+from analyzer.detectors.credentials.imds_credential_storm.lives import Lives
 from analyzer.detectors.credentials.imds_credential_storm.storm import Storm
 from analyzer.model import Column, Evidence, EvidenceSeries, EvidenceTable, Figure, Record
 
@@ -14,7 +15,7 @@ MOST_STEPS = 1440
 SPREAD = 4
 
 
-def impact(storm: Storm) -> tuple[Figure, ...]:
+def impact(storm: Storm, lives: Lives | None) -> tuple[Figure, ...]:
     """What the refreshes cost, each once; seconds are from the first request to the last answer of each."""
     median = storm.used["seconds"].median()
     figures: list[tuple[str, int | float, str]] = [
@@ -25,9 +26,22 @@ def impact(storm: Storm) -> tuple[Figure, ...]:
         ("application requests", storm.application, "requests"),
         ("refreshes needed", storm.needed, "refreshes"),
     ]
-    if storm.unanswered:
-        figures.append(("unanswered token requests", storm.unanswered, "requests"))
-        figures.append(("seconds waited for tokens", round(storm.token_wait, 6), "seconds"))
+    if storm.per_request is not None:
+        added = storm.seconds / storm.application
+        figures.append(("refreshes per application request", round(storm.per_request, 3), "refreshes"))
+        figures.append(("seconds added per application request", round(added, 6), "seconds"))
+    if storm.share is not None:
+        figures.append(("share of the request's time", round(storm.share, 6), "fraction"))
+    if storm.processes > 1:
+        figures.append(("processes at once, at least", storm.processes, "processes"))
+    if lives is not None:
+        figures += [
+            ("bursts", lives.bursts, "bursts"),
+            ("seconds of a burst", round(lives.length, 6), "seconds"),
+            ("life left at its end", round(lives.left, 6), "seconds"),
+        ]
+    if lives is not None and lives.period is not None:
+        figures.append(("seconds from burst to burst", round(lives.period, 6), "seconds"))
     return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from analyzer.detectors.credentials.imds_credential_storm.lives import Lives
 from analyzer.detectors.credentials.imds_credential_storm.storm import Storm
 from analyzer.model import Remedy, Saving
 
@@ -26,15 +27,29 @@ GENERAL = (
     Remedy(text="Upgrade the SDK to one that extends short credentials or refreshes later, and reuse one provider."),
 )
 
-HOP_LIMIT = Remedy(
-    text="Allow the answer with the session token one hop more, or keep pods from the metadata service.",
-    snippet="aws ec2 modify-instance-metadata-options --instance-id INSTANCE --http-put-response-hop-limit 2\n",
+EARLIER = Remedy(
+    text="Let the proxy renew credentials before the SDK wants others; metadataproxy 2.0 does.",
+    snippet="# environment of metadataproxy, in minutes\nROLE_EXPIRATION_THRESHOLD=15\n",
 )
+"""The setting of lyft/metadataproxy (CHANGELOG, 2.0.0)."""
+
+PER_REQUEST = 0.2
+"""So close to 1 refreshes and requests go together."""
 
 _POD = (
     'kubectl get pods -A -o jsonpath=\'{range .items[?(@.status.podIP=="%s")]}'
     '{.metadata.namespace}/{.metadata.name} {.spec.serviceAccountName}{"\\n"}{end}\''
 )
+
+
+def why(storm: Storm, lives: Lives | None) -> str:
+    """What happened, as far as the figures tell."""
+    told = "An SDK refreshes a credential that has less life left than its refresh window, on every call."
+    if lives:
+        return f"{told} A proxy hands the old one out until {lives.left:,.0f} s before its end; then there is peace."
+    if storm.per_request is not None and abs(storm.per_request - 1) <= PER_REQUEST:
+        return f"{told} There is one refresh per request to other servers."
+    return told
 
 
 def savings(storm: Storm, session_seconds: float) -> tuple[Saving, ...]:

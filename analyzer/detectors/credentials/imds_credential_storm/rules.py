@@ -11,6 +11,9 @@ from analyzer.detector import Remark
 
 BIN = "1m"
 
+PORT_KEPT = pl.duration(seconds=60)
+"""A port that is seen again sooner is the same connection: Linux holds a closed one back 60 s (TCP_TIMEWAIT_LEN)."""
+
 COMMAND_LINE = (
     r"(?i)^(aws-cli|aws-internal|curl|wget|gsutil|google-cloud-sdk|gcloud(?:[/ ]|$)|azsdk-cli|azurecli|kubectl"
     r"|terraform|ansible)"
@@ -65,12 +68,15 @@ def judge(
         .collect()
     )
     cli = pl.col("user_agent").fill_null("").str.contains(COMMAND_LINE)
-    same_socket = pl.struct("client_port", "server").n_unique().over(who) < pl.len().over(who)
+    socket = [*who, "client_port", "server"]
+    kept = (pl.col("time") - pl.col("time").shift(1).over(socket) <= PORT_KEPT).fill_null(False)
+    same_socket = 2 * kept.sum().over(who) >= pl.len().over(who)
+    processes = 1 + pl.col("overlapping").max().over(who)
     fresh = (pl.col("remaining_seconds").median() >= pl.col("window").first()).over(who).fill_null(False)
     good = (
         made.filter("good")
         .with_columns(short=short.fill_null(False))
-        .with_columns(certain=(again.sum().over(who) >= min_refreshes - 1) & ~cli)
+        .with_columns(certain=(again.sum().over(who) >= min_refreshes * processes - 1) & ~cli)
         .join(_fast(made.filter("good"), per_minute, minutes), on=who, how="left", nulls_equal=True)
         .with_columns(fast=pl.col("fast").fill_null(False))
         .with_columns(short_lived=pl.col("fast") & (cli | (fresh & ~same_socket)) & ~pl.col("certain"))

@@ -28,10 +28,11 @@ from analyzer.detector import Detector, Remark, setting
 from analyzer.detectors.dns.dns_query_flood.evidence import evidence, impact
 from analyzer.detectors.dns.dns_query_flood.measure import Flood, Limits, floods
 from analyzer.detectors.dns.dns_query_flood.remedy import REMEDIES, verify
-from analyzer.detectors.dns.dns_query_flood.replay import fetches, lives, saving
+from analyzer.detectors.dns.dns_query_flood.saving import saving
 from analyzer.facts.addresses import NODE_LOCAL_DNS
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
+from analyzer.facts.dns_replay import fetches, lives
 from analyzer.facts.search_list import SEARCH_SUFFIXES
 from analyzer.frames import COREDNS_QUERIES, DNS_ANSWERS
 from analyzer.model import Confidence, Finding, Severity
@@ -93,7 +94,7 @@ def _look_alike(frames: Frames, flood: Flood) -> str:
 
 
 def _finding(frames: Frames, flood: Flood) -> Finding:
-    queries = lives(flood, _ttls(frames, flood))
+    queries = lives(flood.queries, _ttls(frames, flood))
     replayed = fetches(queries)
     asked = int(replayed["asked"].sum())
     fast = "a count of its queries" if flood.fast else "its share against the other clients that were seen"

@@ -8,9 +8,8 @@ the cluster's domain is called. Every complete walk counts; a finding is raised 
 are a tenth of the client's queries. Names that only the search list completes are listed with what ndots:1 and ndots:2
 would do to them, under resolvers that fall back to the list (glibc, Go) and musl, which does not. Severity is high
 where at least half of the client's queries were wasted, medium from a tenth on or where the log leaves successes out
-(no share is known then), else low; S domains waste at most S/(S+1): 75, 80 and 83 % for 3, 4 and 5. Confidence is high
-where times order the queries, medium where only line numbers do or the log leaves answers out, low where one address
-asks for several namespaces.
+(no share is known then), else low; S domains waste at most S/(S+1). Confidence is high where times order the queries,
+medium where only line numbers do or the log leaves answers out, low where one address asks for several namespaces.
 
 ## Why it matters
 The kubelet writes `options ndots:5`: every name of fewer than five dots is searched first. A lookup of an outside name
@@ -43,6 +42,7 @@ from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
 from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
+from analyzer.facts.dns_resolvers import DNS_RESOLVERS
 from analyzer.facts.search import SEARCH_CHAINS
 from analyzer.facts.search_autopath import DNS_AUTOPATH
 from analyzer.facts.search_list import SEARCH_SUFFIXES
@@ -142,7 +142,7 @@ DETECTOR = Detector(
     id="dns-search-chain",
     title="Search domains multiply DNS lookups",
     needs_any=((SEARCH_CHAINS, DNS_TRANSACTIONS, SEARCH_SUFFIXES),),
-    uses=(DNS_LOG_CLASSES, DNS_CLIENT_QUERIES, DNS_AUTOPATH, AUDIT_OBJECTS),
+    uses=(DNS_LOG_CLASSES, DNS_CLIENT_QUERIES, DNS_AUTOPATH, DNS_RESOLVERS, AUDIT_OBJECTS),
     settings=Settings(),
     detect=detect,
     remedies=GENERAL,

@@ -11,8 +11,9 @@ from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
 from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
+from analyzer.facts.dns_resolvers import DNS_RESOLVERS
 from analyzer.facts.search import SEARCH_CHAINS
-from analyzer.facts.search_autopath import AUTOPATH, DNS_AUTOPATH
+from analyzer.facts.search_autopath import DNS_AUTOPATH
 from analyzer.facts.search_list import SEARCH_SUFFIXES
 from analyzer.frames.contract import empty
 
@@ -30,9 +31,9 @@ def measure(frames: Frames) -> Walks:
         .select(*told, "negative_ttl", "client", "name", "qtype", heard=heard, part=part)
     )
     again = transactions.filter("covered", pl.col("hop") == "client").select(*told, "client")
-    finished = frames[DNS_AUTOPATH] if DNS_AUTOPATH in frames else empty(AUTOPATH).lazy()
-    asked, told_again, walked, lists, autopath, streams = pl.collect_all(
-        [once, again, chains, frames[SEARCH_SUFFIXES], finished, _over_tcp(transactions)]
+    beside = [frames.get(fact, empty(fact.table).lazy()) for fact in (DNS_AUTOPATH, DNS_RESOLVERS)]
+    asked, told_again, walked, lists, streams, autopath, resolvers = pl.collect_all(
+        [once, again, chains, frames[SEARCH_SUFFIXES], _over_tcp(transactions), *beside]
     )
     queries = asked.group_by("client").agg(
         queries=pl.len().cast(pl.Int64), unseen=~pl.col("heard").any(), filtered=pl.col("part").any()
@@ -64,6 +65,7 @@ def measure(frames: Frames) -> Walks:
         covered=told_again.filter(mine),
         pods=pods(frames, lists),
         autopath=autopath,
+        resolvers=resolvers,
         evidence_queries=int(queries["queries"].sum()),
     )
 

@@ -1,8 +1,8 @@
 """Whether a client's resolver still searches for a name once it has asked for it as it stands.
 
 It decides whether ndots can be lowered where names rely on the search list: glibc and Go search after a denial (see
-facts/search_steps.py), musl never does for a name of at least ndots dots (`name_from_dns_search`, lookup_name.c). A
-fact that names each client's resolver belongs in `searching`: nothing else decides it.
+facts/search_steps.py), musl never does for a name of at least ndots dots (`name_from_dns_search`, lookup_name.c). What
+the client was seen to do counts first, then which library its queries are like (`dns_resolvers`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ ENOUGH = 3
 PORTS_APART = 0.9
 """Share of lookups whose A and AAAA leave from two ports; an engineering default: lookups that overlap mix some up."""
 
+_SEARCHES = {"glibc": True, "go": True, "musl": False}
+"""Libraries that `dns_resolvers` tells apart, and whether they search after a denial."""
+
 _GLIBC = "names were asked as they stand and then searched, as glibc and Go do"
 _GO = "A and AAAA leave from a port each, as Go sends them and glibc with single-request-reopen; both search afterwards"
 _MUSL = "names of five dots and more that were denied were never searched, as musl does"
@@ -32,19 +35,37 @@ def searching(walks: Walks) -> pl.DataFrame:
     """One row per client: client, searches (null if unknown), because."""
     known = walks.clients.select("client")
     after, apart, never = pl.col("after"), pl.col("apart"), pl.col("never")
-    told = (pl.when(c).then(pl.lit(t)) for c, t in ((after, _GLIBC), (apart, _GO), (never, _MUSL)))
+    like = pl.format("it asks as {} does: {}", "behaviour", "reasons")
+    because = (
+        *(pl.when(after).then(pl.lit(_GLIBC)), pl.when(pl.col("library").is_not_null()).then(like)),
+        *(pl.when(apart).then(pl.lit(_GO)), pl.when(never).then(pl.lit(_MUSL)), pl.lit(_UNKNOWN)),
+    )
     return (
         known.join(_turned(walks.chains), on="client", how="left")
         .join(_ports(walks.chains), on="client", how="left")
         .join(_unsearched(walks), on="client", how="left")
+        .join(_libraries(walks.resolvers), on="client", how="left")
         .with_columns(pl.col("after", "apart", "never").fill_null(False))
         .select(
             "client",
-            searches=pl.when(after | apart).then(True).when(never).then(False),
-            because=pl.coalesce(*told, pl.lit(_UNKNOWN)),
+            searches=pl.when(after)
+            .then(True)
+            .when(pl.col("library").is_not_null())
+            .then("library")
+            .when(apart)
+            .then(True)
+            .when(never)
+            .then(False),
+            because=pl.coalesce(*because),
         )
         .sort("client")
     )
+
+
+def _libraries(resolvers: pl.DataFrame) -> pl.DataFrame:
+    """Clients whose queries are like those of a library, and whether that library searches (`library`)."""
+    searches = pl.col("behaviour").replace_strict(_SEARCHES, default=None, return_dtype=pl.Boolean)
+    return resolvers.select("client", "behaviour", "reasons", library=searches).filter(pl.col("library").is_not_null())
 
 
 def _turned(chains: pl.DataFrame) -> pl.DataFrame:

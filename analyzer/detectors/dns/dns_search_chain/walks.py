@@ -24,7 +24,7 @@ class Walks:
     one row per client, the costliest first: complete, lookups, wasted, in_cluster_wasted, queries, share, suffixes,
     added_seconds, wasted_bytes, unseen (the log leaves answers out), filtered (it does so for everybody, so that
     `share` is null), cache (a cache on a node, by its address or because it asks over TCP only). `pods` are the pods
-    that the clients are known to be: client, namespace, pod, owner. `autopath` is as in the fact.
+    that the clients are known to be: client, namespace, pod, owner. `autopath` and `resolvers` are as in the facts.
     """
 
     clients: pl.DataFrame
@@ -35,6 +35,7 @@ class Walks:
     covered: pl.DataFrame
     pods: pl.DataFrame
     autopath: pl.DataFrame
+    resolvers: pl.DataFrame
     evidence_queries: int
 
     def of(self, clients: Sequence[str]) -> Walks:
@@ -50,6 +51,7 @@ class Walks:
             covered=self.covered.filter(mine),
             pods=self.pods.filter(mine),
             autopath=self.autopath.filter(mine),
+            resolvers=self.resolvers.filter(mine),
         )
 
     @property
@@ -88,11 +90,7 @@ class Walks:
         return sorted(found | set(self.clients.filter("cache")["client"].to_list()))
 
     def who(self) -> str:
-        """What the one client is, as far as known: its pod, else the namespace of its search list."""
-        if self.clients.height == 1 and self.pods.height:
-            pod = self.pods.row(0, named=True)
-            owner = f" of {pod['owner']}" if pod["owner"] else ""
-            return f" (pod {pod['namespace']}/{pod['pod']}{owner})"
+        """The namespace of the search list; the pod is named later, for all detectors in one way."""
         known = self.namespaces()
         return f" (namespace {known[0]})" if len(known) == 1 else ""
 

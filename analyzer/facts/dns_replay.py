@@ -1,12 +1,9 @@
-"""What a cache in the client would have had to ask: its queries replayed with the life of their answers."""
+"""What a cache would have had to ask: queries replayed with the life of their answers."""
 
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
-
-from analyzer.detectors.dns.dns_query_flood.measure import Flood
-from analyzer.model import Saving
 
 LIFE = 30
 """Seconds that an answer without a known life is kept: `cache 30` of the Corefile that kubeadm writes."""
@@ -18,12 +15,13 @@ _CACHED = ("NOERROR", "NXDOMAIN")
 KEY = ["name", "qtype"]
 
 
-def lives(flood: Flood, answers: pl.DataFrame | None) -> pl.DataFrame:
-    """The client's queries with `life` in microseconds: how long its answer may be used again; 0 for a failure.
+def lives(queries: pl.DataFrame, answers: pl.DataFrame | None) -> pl.DataFrame:
+    """The queries with `life` in microseconds, how long the answer may be used again (0 for a failure), and `known`,
+    whether the answer told it.
 
-    `answers` has source, answer_number and ttl, the least of the records of one answer.
+    `queries` are rows of dns_transactions; `answers` has source, answer_number and ttl, the least of the records of one
+    answer.
     """
-    queries = flood.queries
     if answers is None:
         queries = queries.with_columns(ttl=pl.lit(None, pl.Int64))
     else:
@@ -38,8 +36,10 @@ def lives(flood: Flood, answers: pl.DataFrame | None) -> pl.DataFrame:
 def fetches(queries: pl.DataFrame) -> pl.DataFrame:
     """`name`, `qtype`, `queries` and `asked`: how often each name would still have been asked for.
 
+    `queries` have time, never null, name, qtype and `life`, and are at least one.
+
     All names are replayed side by side: each step lets every name's cached answer run out once, so that the work grows
-    with the queries that are left, not with those that there were.
+    with the queries that are left, not with those that there were; failures in a row, which nobody keeps, are a step.
     """
     group = queries.select(pl.struct(KEY).rank("dense").cast(pl.Int64) - 1).to_series().to_numpy()
     order = np.argsort(group, kind="stable")
@@ -50,27 +50,15 @@ def fetches(queries: pl.DataFrame) -> pl.DataFrame:
     place = group * span + (time - time.min())
     starts = np.flatnonzero(np.append(True, group[1:] != group[:-1]))
     ends = np.append(starts[1:], len(group))
+    kept = np.where(life > 0, np.arange(len(life)), len(life))
+    kept = np.minimum.accumulate(kept[::-1])[::-1]
     asked, at, which = np.zeros(len(starts), np.int64), starts.copy(), np.arange(len(starts))
     while len(at):
-        asked[which] += 1
+        in_a_row = np.maximum(np.minimum(kept[at], ends[which]) - at, 1)
+        asked[which] += in_a_row
         after = np.searchsorted(place, place[at] + life[at], side="left")
-        at = np.maximum(after, at + 1)
+        at = np.maximum(after, at + in_a_row)
         left = at < ends[which]
         at, which = at[left], which[left]
     first = queries[order[starts]]
     return first.select(KEY).with_columns(queries=pl.Series(ends - starts), asked=pl.Series(asked))
-
-
-def saving(flood: Flood, queries: pl.DataFrame, replayed: pl.DataFrame) -> Saving:
-    share = float(queries["known"].mean() or 0)  # type: ignore[arg-type]
-    return Saving(
-        fix="cache in the client",
-        observed=flood.queries.height,
-        modelled=int(replayed["asked"].sum()),
-        unit="queries",
-        assumption=(
-            f"the client keeps each answer for its own life, at most {LIFE_MOST} s; {share:.0%} of the answers tell "
-            f"theirs, the others are taken to live {LIFE} s; failures are not kept"
-        ),
-        formula="per name and type: one query, then none until its answer's life is over",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
@@ -78,14 +79,16 @@ def _derive(frames: Frames) -> pl.LazyFrame:
 def _counted(starts: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:
     """The starts with what followed; a silence and the informers after it are one start. Rare by nature: a loop."""
     asked = requests.filter("asks", (pl.col("user") != LOOPBACK).fill_null(True))
+    micros = asked["time"].dt.epoch("us").to_numpy()
     kept: list[dict[str, object]] = []
     last = None
-    for start in starts.iter_rows(named=True):
+    for start in starts.with_columns(pl.col("time").dt.epoch("us").alias("micros")).iter_rows(named=True):
         if last is not None and (start["time"] - last).total_seconds() <= RELIST_SECONDS:
             kept[-1]["told_by"] = "informers" if start["told_by"] == "informers" else kept[-1]["told_by"]
             continue
-        until = start["time"] + pl.select(pl.duration(seconds=RELIST_SECONDS)).item()
-        after = asked.filter(pl.col("time").is_between(start["time"], until))
+        begin = start["micros"]
+        low, high = np.searchsorted(micros, [begin, begin + RELIST_SECONDS * 1_000_000 + 1])
+        after = asked[int(low) : int(high)]
         row = {name: start[name] for name in ("time", "source", "number", "told_by", "silent_seconds")}
         if (start["time"] - requests["time"][0]).total_seconds() <= BEGIN_SECONDS:
             row["silent_seconds"] = None

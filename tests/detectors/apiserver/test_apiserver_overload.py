@@ -240,6 +240,22 @@ def test_a_log_without_answers_cannot_show_it() -> None:
         run(DETECTOR, audit([event | {"stage": "RequestReceived", "code": None} for event in calm(30)]))
 
 
+def test_what_the_log_cannot_show_is_told() -> None:
+    writes = audit([event | {"verb": "update"} for event in calm()])
+    assert [text[:28] for text in remarks(DETECTOR, writes)] == ["Seen in part only, by writes"]
+    untimed = audit([event | {"stage_time": None} for event in calm()])
+    assert remarks(DETECTOR, untimed)[0].endswith("latency is not observable.")
+    failures = audit([event | {"stage_time": None} for event in [*calm(), *some(20, **TIMEOUT)]])
+    finding = only(run(DETECTOR, failures))
+    assert "latency p50" not in {figure.name for figure in finding.impact}
+    assert finding.saving is None
+
+
+def test_the_same_rows_in_any_order_give_the_same_finding() -> None:
+    given = audit(calm(), some(20, **TIMEOUT), some(20, took=3))
+    assert run(DETECTOR, given) == run(DETECTOR, {table: frame.reverse() for table, frame in given.items()})
+
+
 def test_take_the_failures_away_and_it_goes_add_unrelated_rows_and_it_stays() -> None:
     bad = some(20, **TIMEOUT)
     assert run(DETECTOR, audit(calm(), [event | {"code": 200, "message": None} for event in bad])) == []

@@ -179,6 +179,11 @@ def test_take_the_paths_away_and_it_goes_add_unrelated_rows_and_it_stays() -> No
     assert one.saving == other.saving
 
 
+def test_the_same_rows_in_any_order_give_the_same_finding() -> None:
+    given = audit(minutely(10))
+    assert run(DETECTOR, given) == run(DETECTOR, {table: frame.reverse() for table, frame in given.items()})
+
+
 def test_the_snippets_can_be_pasted() -> None:
     for remedy in DETECTOR.remedies:
         assert not remedy.snippet or yaml.safe_load(remedy.snippet)

@@ -293,6 +293,11 @@ def test_take_the_lists_away_and_it_goes_add_unrelated_rows_and_it_stays() -> No
     assert one.saving == other.saving
 
 
+def test_the_same_rows_in_any_order_give_the_same_finding() -> None:
+    given = audit(clients(10), beats(120))
+    assert run(DETECTOR, given) == run(DETECTOR, {table: frame.reverse() for table, frame in given.items()})
+
+
 def test_the_snippets_can_be_pasted() -> None:
     for agent in ("datadog-agent", "kube2iam", "other"):
         for remedy in remedies(agent):

@@ -42,7 +42,7 @@ from analyzer.detectors.apiserver.apiserver_overload.signs import (
 )
 from analyzer.detectors.apiserver.apiserver_overload.thresholds import Settings
 from analyzer.facts.contract import Frames
-from analyzer.facts.observable_requests import unanswered
+from analyzer.facts.observable_requests import blind_to, unanswered
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.server_starts import SERVER_STARTS
 from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, KLOG_LINES
@@ -65,6 +65,10 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     alone = starts.filter(~pl.col("time").is_in(list(told))) if starts.height else starts
     yield from restarts(requests, alone, settings.silent_seconds)
     yield from remarks(every, down, alone, settings)
+    if partly := blind_to(frames[AUDIT_REQUESTS]):
+        yield Remark(f"Seen in part only, by writes: {partly}.")
+    if every.height and not every["latency_seconds"].count():
+        yield Remark("No request has both times, of receipt and of its answer: latency is not observable.")
 
 
 def _finding(

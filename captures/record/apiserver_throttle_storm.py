@@ -47,7 +47,7 @@ def main() -> None:
     plane.apply(START + 3 * MINUTE + 8 * SECOND, "daemonsets", "monitoring", AGENT, template("2.4.1"))
     plane.roll(START + 3 * MINUTE + 10 * SECOND, old, new, 1_100_000)
     plane.apply(STORM[1] - 20 * SECOND, "daemonsets", "monitoring", AGENT, template("2.3.0"))
-    poll(plane, new, plane.roll(STORM[1] - 18 * SECOND, new, again, 400_000), 9.0, 0.8)
+    sent = poll(plane, new, plane.roll(STORM[1] - 18 * SECOND, new, again, 400_000), 9.0, 0.8)
     watch_quietly(plane, again, STORM[1] + 5 * SECOND, END)
     for number in range(7):
         plane.evict(
@@ -56,6 +56,12 @@ def main() -> None:
 
     truth = Truth(START, END)
     truth.findings[f"{NAME}:{AGENT}"] = figures(plane, len(nodes))
+    truth.findings[f"watch-list-amplification:{AGENT}"] = {
+        "lists": sum(sent.values()),
+        **{f"lists of {resource}": count for resource, count in sent.items()},
+        "client addresses": len(nodes),
+        "rejected lists": plane.rejected[AGENT],
+    }
     guilty = sum(1 for _, user in plane.log.times if user.endswith(":" + AGENT))
     truth.counts = {"requests": len(plane.log.times), "requests of the agent": guilty, "evictions turned away": 7}
     folder = HOME / NAME

@@ -163,6 +163,8 @@ class Call:
     level: str = "Metadata"
     request: Json | None = None
     response: Json | None = None
+    notes: tuple[tuple[str, str], ...] = ()
+    """Further annotations; they stand for those of the latency."""
 
 
 @dataclass
@@ -231,7 +233,9 @@ class AuditLog:
 
     def _annotations(self, call: Call) -> Json:
         notes: Json = {}
-        if call.took > 500_000 and call.verb != "watch":
+        if call.notes:
+            notes |= dict(call.notes)
+        elif call.took > 500_000 and call.verb != "watch":
             notes["apiserver.latency.k8s.io/etcd"] = f"{call.took * 0.11 / 1000:.6f}ms"
             notes["apiserver.latency.k8s.io/response-write"] = "1.012µs"
             notes["apiserver.latency.k8s.io/serialize-response-object"] = f"{call.took * 0.2 / 1000:.6f}ms"

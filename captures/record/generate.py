@@ -9,8 +9,11 @@ import sys
 from collections.abc import Callable
 
 import admission_denial_loop
+import apiserver_lookalikes
+import apiserver_overload
 import apiserver_throttle_storm
 import audit_log_flood
+import discovery_burst
 import dns_backend_blackhole
 import dns_query_flood
 import dns_search_chain
@@ -24,14 +27,18 @@ import quiet
 import quiet_workloads
 import replica_collapse
 import unschedulable_backlog
+import watch_list_amplification
 
 CASES: dict[str, Callable[[], None]] = {
     module.NAME: module.main
     for module in (
         *(
             admission_denial_loop,
+            apiserver_lookalikes,
+            apiserver_overload,
             apiserver_throttle_storm,
             audit_log_flood,
+            discovery_burst,
             dns_backend_blackhole,
             dns_query_flood,
             dns_search_chain,
@@ -42,6 +49,7 @@ CASES: dict[str, Callable[[], None]] = {
             replica_collapse,
             unschedulable_backlog,
         ),
+        watch_list_amplification,
         *(eviction_drain, outage, quiet, quiet_workloads),
     )
 }

@@ -40,11 +40,15 @@ def watch_quietly(plane: ControlPlane, pods: list[Pod], start: int, end: int) ->
             at += life * SECOND + plane.rng.randrange(20_000)
 
 
-def poll(plane: ControlPlane, pods: list[Pod], ends: list[int], period: float, refuse: float) -> None:
+def poll(plane: ControlPlane, pods: list[Pod], ends: list[int], period: float, refuse: float) -> dict[str, int]:
     """The greedy version: everything in the cluster, again and again, until the pod is deleted. Who is turned away asks
-    again after the second that the server tells, and after some tries waits for its next turn."""
+    again after the second that the server tells, and after some tries waits for its next turn.
+
+    Returns the lists of each resource, tries among them.
+    """
     rng = plane.rng
     begin = plane.overload[0]
+    sent = dict.fromkeys(POLLED, 0)
     for pod, end in zip(pods, ends, strict=True):
         actor = identity(plane, pod)
         for resource in POLLED:
@@ -52,6 +56,7 @@ def poll(plane: ControlPlane, pods: list[Pod], ends: list[int], period: float, r
             while at < end:
                 call = Call(actor=actor, verb="list", target=ref(resource), took=rng.randrange(180_000, 940_000))
                 tries += 1
+                sent[resource] += 1
                 if rng.random() < refuse:
                     plane.refuse_one(at, call)
                     at += SECOND + rng.randrange(10_000, 120_000)
@@ -62,6 +67,7 @@ def poll(plane: ControlPlane, pods: list[Pod], ends: list[int], period: float, r
                     at += call.took
                 at += int(rng.uniform(0.9, 1.1) * period * SECOND)
                 tries = 0
+    return sent
 
 
 def figures(plane: ControlPlane, addresses: int) -> dict[str, int | float]:

@@ -12,8 +12,8 @@ HOME = Path(__file__).resolve().parent.parent
 DETECTORS = (
     *("dns-search-chain", "dns-query-flood", "dns-client-timeout", "dns-backend-blackhole", "dns-upstream-throttle"),
     *("imds-credential-storm", "imds-credential-refusal", "imds-hop-limit", "kubelet-status-lag"),
-    *("apiserver-throttle-storm", "audit-log-flood"),
-    *("admission-denial-loop", "unschedulable-backlog", "replica-collapse"),
+    *("apiserver-throttle-storm", "audit-log-flood", "watch-list-amplification", "apiserver-overload"),
+    *("discovery-burst", "admission-denial-loop", "unschedulable-backlog", "replica-collapse"),
 )
 
 

@@ -15,8 +15,10 @@ investigation needs is rotated away.
 
 ## What does not count
 A rollout: many users write, none of them half. The start of an apiserver, when `system:apiserver` lists everything for
-a minute. A steady volume, however large: a remark says what leaving out RequestReceived would save. A writer most of
-whose requests were rejected with 429: that is a throttle storm, and a remark says what it adds to the log.
+a minute. A steady volume, however large: remarks say what leaving out RequestReceived would save, and what the general
+policy would (leases, events and health checks not logged, reads without bodies, writes without answers), replayed on
+the whole log. A writer most of whose requests were rejected with 429: that is a throttle storm, and a remark says what
+it adds to the log.
 """
 
 from __future__ import annotations

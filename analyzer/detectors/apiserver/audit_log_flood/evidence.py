@@ -12,6 +12,7 @@ from analyzer.facts.audit_windows import BIN_SECONDS, records, short
 from analyzer.model import Column, Evidence, EvidenceSeries, EvidenceTable, Figure
 
 ROWS = 15
+STAGES = ("RequestReceived", "ResponseStarted", "ResponseComplete", "Panic")
 AROUND = 30
 """Minutes before and after a flood that its series shows."""
 
@@ -80,17 +81,29 @@ def _kinds(rows: pl.LazyFrame, flood: Flood) -> EvidenceTable:
 
 
 def _users(rows: pl.LazyFrame) -> EvidenceTable:
+    size = pl.col("event_bytes")
     users = (
         rows.group_by("user")
-        .agg(pl.len().alias("records"), pl.col("event_bytes").sum().alias("bytes"))
+        .agg(
+            pl.len().alias("records"),
+            size.sum().alias("bytes"),
+            *(size.filter(pl.col("stage") == stage).sum().alias(stage) for stage in STAGES),
+            (pl.col("request_body_bytes") + pl.col("response_body_bytes")).sum().alias("bodies"),
+        )
         .sort(["bytes", "user"], descending=[True, False])
         .head(ROWS)
         .collect()
     )
     return EvidenceTable(
-        caption="Users meanwhile, by the bytes that their requests left in the log",
-        columns=(Column(name="user"), Column(name="records", unit="records"), Column(name="bytes", unit="bytes")),
-        rows=tuple((short(user), count, size) for user, count, size in users.rows()),
+        caption="Writers meanwhile, by the bytes that their requests left in the log, and in which stage",
+        columns=(
+            Column(name="user"),
+            Column(name="records", unit="records"),
+            Column(name="bytes", unit="bytes"),
+            *(Column(name=stage, unit="bytes") for stage in STAGES),
+            Column(name="of which bodies", unit="bytes"),
+        ),
+        rows=tuple((short(user), *counts) for user, *counts in users.rows()),
     )
 
 

@@ -1,7 +1,8 @@
 """The audit policy that would have kept the log small, replayed on the records themselves.
 
 The rules follow the policy that Kubernetes ships for GCE (`cluster/gce/gci/configure-helper.sh`): RequestReceived is
-left out, events and health checks are not logged, bodies are kept by nobody who writes in a loop.
+left out, events and health checks are not logged, bodies are kept by nobody who writes in a loop. Rules match as in
+apiserver `pkg/audit/policy/checker.go`: the first that fits; `pods` is not `pods/status`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import polars as pl
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@:._/-]{0,252}")
-_RESOURCE = re.compile(r"[a-z][a-z0-9.-]{0,62}")
+_RESOURCE = re.compile(r"[a-z][a-z0-9.-]{0,62}(/[a-z]{1,30})?")
 _GROUP = re.compile(r"([a-z][a-z0-9.-]{0,252})?")
 
 READS = ("get", "list", "watch")
@@ -33,6 +34,7 @@ class Rule:
     matches: pl.Expr
     keeps_metadata: bool
     lost: str
+    keeps_request: bool = False
 
 
 SHIPPED = (
@@ -67,6 +69,17 @@ SHIPPED = (
     ),
 )
 
+PART = pl.concat_str("resource", pl.concat_str(pl.lit("/"), "subresource").fill_null(""))
+"""A resource as a policy names it: `pods`, or `pods/status` of a subresource."""
+
+READ = Rule(
+    "Metadata: reads",
+    '- level: Metadata\n  verbs: ["get", "list", "watch"]',
+    pl.col("verb").is_in(READS),
+    True,
+    "what was in the answers of reads",
+)
+
 REST = Rule(
     "Metadata: everything else",
     "- level: Metadata",
@@ -74,6 +87,10 @@ REST = Rule(
     True,
     "what others wrote: replica counts, images, who changed which field; keep Request for what you need",
 )
+
+LOST = "what the server made of a write: defaults, and what others had changed"
+WRITES = Rule("Request: everything else", "- level: Request", pl.lit(True), True, LOST, keeps_request=True)
+"""What a policy for a steady volume does with the rest, as the policy shipped for GCE does with nodes and pods."""
 
 
 def rules(user: str, resources: Sequence[tuple[str, str]]) -> tuple[Rule, ...]:
@@ -89,11 +106,16 @@ def rules(user: str, resources: Sequence[tuple[str, str]]) -> tuple[Rule, ...]:
         "Metadata: the writer's hot resources",
         f"- level: Metadata\n  users: [{json.dumps(user)}]\n  resources: [{named}]",
         (pl.col("user") == user)
-        & pl.any_horizontal((pl.col("api_group") == group) & (pl.col("resource") == name) for group, name in hot),
+        & pl.any_horizontal((pl.col("api_group") == group) & (name == PART) for group, name in hot),
         True,
         "what this writer wrote or was given: old and new content of its objects",
     )
     return (*SHIPPED, own, REST)
+
+
+def advised() -> tuple[Rule, ...]:
+    """What a log without a flood can do without: what a write asked for stays."""
+    return (*SHIPPED, READ, WRITES)
 
 
 def text(policy: Sequence[Rule]) -> str:
@@ -107,15 +129,16 @@ def replayed(rows: pl.LazyFrame, policy: Sequence[Rule]) -> pl.DataFrame:
     place = pl.lit(len(policy) - 1)
     for at in reversed(range(len(policy))):
         place = pl.when(policy[at].matches.fill_null(False)).then(pl.lit(at)).otherwise(place)
-    bodies = pl.col("request_body_bytes") + pl.col("response_body_bytes")
     keeps = [at for at, rule in enumerate(policy) if rule.keeps_metadata]
+    asked = [at for at, rule in enumerate(policy) if rule.keeps_request]
+    dropped = pl.when(pl.col("rule").is_in(asked)).then(0).otherwise("request_body_bytes")
     return (
         rows.with_columns(place.alias("rule"))
         .group_by("rule")
         .agg(
             pl.len().alias("records"),
             pl.col("event_bytes").sum().alias("before"),
-            (pl.col("event_bytes") - bodies).sum().alias("after"),
+            (pl.col("event_bytes") - pl.col("response_body_bytes") - dropped).sum().alias("after"),
         )
         .with_columns(pl.when(pl.col("rule").is_in(keeps)).then("after").otherwise(0).alias("after"))
         .sort("rule")

@@ -16,13 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 import polars as pl
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from analyzer.frames.contract import TIME
 from analyzer.sources import klogheaders
@@ -185,8 +184,7 @@ def _journal_rows(rows: list[_Journal]) -> pl.DataFrame:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
+class _Columns(Struct, frozen=True):
     """The fields of many rows, field by field: as values, and as objects of which few are distinct."""
 
     plain: dict[str, list[Any]]

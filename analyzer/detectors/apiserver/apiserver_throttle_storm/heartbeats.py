@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.apiserver.apiserver_throttle_storm.load import AGENT, Window
 from analyzer.detectors.apiserver.apiserver_throttle_storm.priority import VITAL
@@ -33,8 +32,7 @@ KIND = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeats:
+class Heartbeats(Struct, frozen=True):
     """`rows`: one per kind with rejected, objects, longest (seconds without a renewal, null if unknown) and over."""
 
     rows: pl.DataFrame

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.facts.audit_windows import BIN_SECONDS, merged
 
@@ -18,8 +18,7 @@ LEAST_COST = 1e-6
 """Seconds that any request is taken to cost: the resolution of audit times."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """One storm: its first and last rejected request, in microseconds since the epoch for exact comparison."""
 
     start: datetime

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detector import NotObservable
 from analyzer.facts.contract import Frames
@@ -15,8 +14,7 @@ from analyzer.model import Confidence
 READS = ("get", "list", "watch")
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(Struct, frozen=True):
     """What the log holds: requests in all, with an answer, that read, with a decision, throttled, and let through."""
 
     requests: int

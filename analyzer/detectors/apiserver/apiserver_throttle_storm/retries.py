@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.apiserver.apiserver_throttle_storm.load import AGENT, Window
 from analyzer.model import Column, EvidenceTable, Figure
@@ -18,8 +18,7 @@ SOON = 0.9
 """Part of the wait that was asked for, below which a client did not wait: clocks and timers may be a little early."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retries:
+class Retries(Struct, frozen=True):
     """`rows`: one per agent with repeated, wanted, hasty, served, waited (seconds) and abandoned.
 
     A request that was wanted is sent once and again until it is served or nobody asks any more.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from analyzer.detectors.apiserver.apiserver_throttle_storm.flight import occupancy
@@ -18,8 +18,7 @@ BURST = 10.0
 """Most by which the peak of a second is taken to be above its mean (engineering default)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(Struct, frozen=True):
     """`limit` requests in flight were possible; without the agent at most `peak` would have been wanted."""
 
     observed: int

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.apiserver.apiserver_throttle_storm import heartbeats, levels, retries
 from analyzer.detectors.apiserver.apiserver_throttle_storm.evidence import ROWS, evidence, impact
@@ -23,8 +23,7 @@ from analyzer.frames import KLOG_LINES
 from analyzer.model import Finding
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What the whole log tells, found once for all storms: of it, of priority levels, of clients, of the API."""
 
     seen: Sight

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from analyzer.detectors.apiserver.apiserver_throttle_storm.load import Window
@@ -16,8 +16,7 @@ NEAR = timedelta(minutes=10)
 """How far around a storm its requests are looked at: what was in flight before it, retries and renewals after it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(Struct, frozen=True):
     """`rows` are the requests that have a time, in order of it; `moments` are their times in microseconds."""
 
     rows: pl.DataFrame

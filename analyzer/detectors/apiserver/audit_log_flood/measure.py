@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.facts.audit_windows import BIN_SECONDS, merged
 from analyzer.facts.requests import TOO_MANY
@@ -23,8 +23,7 @@ STARTUP_BINS = 2
 """An apiserver lists everything when it starts; this lasts a minute, which two bins hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Thresholds of a flood, per bin of 60 s."""
 
     step: float
@@ -35,8 +34,7 @@ class Limits:
     alone_bytes: float
 
 
-@dataclass(frozen=True, slots=True)
-class Flood:
+class Flood(Struct, frozen=True):
     """One writer's window; `before` is its rate of records in quiet minutes, None where there were none to measure."""
 
     user: str

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@:._/-]{0,252}")
 _RESOURCE = re.compile(r"[a-z][a-z0-9.-]{0,62}(/[a-z]{1,30})?")
@@ -25,8 +25,7 @@ HOT = 0.01
 HEALTH = r"^/(?:healthz|livez|readyz|version|openapi)(?:[/?]|$)"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One rule: its YAML, the records it takes, whether their metadata stay, and what cannot be answered any more."""
 
     name: str

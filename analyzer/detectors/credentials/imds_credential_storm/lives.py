@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import polars as pl
+from msgspec import Struct
 
 MOSTLY = 0.5
 """Part of the refreshes that must belong to such bursts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lives:
+class Lives(Struct, frozen=True, kw_only=True):
     """Bursts, each within the life of one credential: mean seconds of one, mean seconds that the credential had
     left at its end, and from the start of one to the start of the next (None: there is one only)."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detector import Remark
 
@@ -24,8 +24,7 @@ KNOWN = r"(?i)botocore/|^boto3/|aws-sdk-|google|gcloud-golang/|azsdk|azure-sdk|r
 """SDKs whose refresh window is known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Windows:
+class Windows(Struct, frozen=True, kw_only=True):
     """Seconds before the end at which each family of SDKs refreshes."""
 
     botocore: float

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.facts.metadata import FOLLOWS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Storm:
+class Storm(Struct, frozen=True, kw_only=True):
     """One client: `used` are the refreshes of its storming programs, at least one."""
 
     client: str

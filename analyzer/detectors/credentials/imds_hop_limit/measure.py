@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 WAITS = timedelta(seconds=5)
 """A client that asks again only later did something else meanwhile; SDKs wait 1 s (botocore, metadata_service_timeout)
@@ -20,8 +20,7 @@ UNAUTHORIZED = 401
 """What EC2 answers to a request without a valid token where the instance demands one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lost:
+class Lost(Struct, frozen=True, kw_only=True):
     """One client: `rows` are its lost token requests with `wait` in seconds (null: it did not go on at once)."""
 
     client: str

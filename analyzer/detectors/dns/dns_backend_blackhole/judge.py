@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.dns.dns_backend_blackhole.measure import KEPT, Hole
 from analyzer.model import Confidence
@@ -28,8 +28,7 @@ DEAD = "dead-server", "nothing at all is answered"
 UNENDED = "", "the capture ends while it lasts"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """`change` is the resolver_changes row nearest before the window, None without one."""
 
     variant: str

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 import numpy as np
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.dns.dns_backend_blackhole.ports import Ports
 from analyzer.facts.audit_windows import BIN_SECONDS, QUIET_BINS
@@ -33,8 +33,7 @@ QUERY = [*SOCKET, "dns_id", "name", "qtype"]
 _HOW: tuple[Literal["semi", "anti"], ...] = ("semi", "anti")
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
+class Hole(Struct, frozen=True):
     """One server's window. `failed` has a row per lookup (client, client_port, name): first, last, queries and
     tries (2: asked again). No try of it was answered, and one of them waited in vain for 5 s.
 

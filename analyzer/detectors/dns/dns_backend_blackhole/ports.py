@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import exp, inf, lgamma
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+
+class Ports(Struct, frozen=True):
     """Lookups of a window by whether their port was in use before it began, and whether they were answered."""
 
     reused_failed: int

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.dns.dns_client_timeout.halves import asked_again, lost_halves, pairs_of
 from analyzer.facts.neighbours import hashed
 from analyzer.frames import NO_REPLY
 
 
-@dataclass(frozen=True, slots=True)
-class Losses:
+class Losses(Struct, frozen=True):
     """What one client lost. `pairs` has a row per lookup of which exactly one half was answered:
 
     time, source, number, first (when the lookup began), name, qtype (the lost one), client_port, dns_id, resolver,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from analyzer.facts.audit_windows import BIN_SECONDS, QUIET_BINS
@@ -20,8 +20,7 @@ OTHERS = 4
 """Other clients in a minute that a median of them needs [an engineering default]."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Thresholds: queries per second, a share of all queries, times the median client, least queries per second."""
 
     rate: float
@@ -30,8 +29,7 @@ class Limits:
     least: float
 
 
-@dataclass(frozen=True, slots=True)
-class Flood:
+class Flood(Struct, frozen=True):
     """One client's window. `queries` are its own (time, source, number, origin, name, qtype, rcode, ...) in order."""
 
     client: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.dns.dns_search_chain.resolvers import searching
 from analyzer.detectors.dns.dns_search_chain.walks import Walks, in_own_namespace
@@ -14,8 +14,7 @@ from analyzer.facts.codes import pair
 _COLUMNS = ["client", "base", "dots", "lookups", "wasted", "found_under", "first"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Relying:
+class Relying(Struct, frozen=True, kw_only=True):
     """`names`: client, base, dots, lookups, wasted (queries in vain), found_under (null: as it stands), first (it was
     asked as it stands first already), searches and because (as of the client's resolver); the most lookups first."""
 

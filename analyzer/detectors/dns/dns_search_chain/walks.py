@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer.facts.search_names import SERVICE_NAME
 
@@ -15,8 +16,7 @@ ALL = "other clients"
 """Subject of the finding that holds the clients after the first ones."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Walks:
+class Walks(Struct, frozen=True, kw_only=True):
     """The walks of some clients.
 
     `chains` and `suffixes` are as in the facts, `external` are the chains of outside names, `asked` the clients'

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.dns.dns_upstream_throttle.errors import ANSWERED, OVERLOAD, UNHEALTHY
 from analyzer.detectors.dns.dns_upstream_throttle.plateau import plateau
@@ -23,8 +22,7 @@ Constraints)."""
 AWS_NEAR = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """`rate` is the limit that was seen, None without one."""
 
     variant: str

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import polars as pl
+from msgspec.structs import replace
 
 from analyzer.detectors.dns.dns_upstream_throttle.seen import Seen
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer.detectors.dns.dns_upstream_throttle.errors import errors_seen, named_upstreams
 from analyzer.detectors.dns.dns_upstream_throttle.zones import Zones, zones
@@ -41,8 +41,7 @@ _VAIN = pl.col("rcode").is_in(FAILED) & ((pl.col("rcode") == NO_REPLY) | ~pl.col
 """Names of addresses are often broken at their authority; what is dropped is dropped, whatever its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """All frames have time (null in a log without times), source, number and `bin` (of ten seconds, -1 without time).
 
     `asked`: forwarded queries of clients, `failed` or not, `silent` where no answer came. `cluster`: those for names of

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.dns.dns_upstream_throttle.parts import parted
 from analyzer.detectors.dns.dns_upstream_throttle.seen import BIN_SECONDS, Seen
@@ -22,8 +22,7 @@ MOSTLY = 0.5
 UNNAMED = "upstream of CoreDNS"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Share of failed queries, times the median share, failed queries."""
 
     share: float
@@ -31,8 +30,7 @@ class Limits:
     failures: int
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """What was seen of one upstream, or of several that are asked for the same names, from the first failure to the
     last. `whole` is the same of the whole evidence."""
 

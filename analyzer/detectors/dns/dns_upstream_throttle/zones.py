@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.facts.contract import Frames
 from analyzer.facts.search_list import SEARCH_SUFFIXES
@@ -19,8 +19,7 @@ NAMES_OF_DOMAIN = 3
 """Distinct names `x.NAMESPACE.svc.DOMAIN` from which DOMAIN is taken for the cluster's [an engineering default]."""
 
 
-@dataclass(frozen=True, slots=True)
-class Zones:
+class Zones(Struct, frozen=True):
     """`domains` of the cluster; `handed_on`: names under them that went upstream all the same, as autopath's do, and
     `completed`: those of them that came back with an address of the name without the suffix; `hosts`: search domains
     outside the cluster."""

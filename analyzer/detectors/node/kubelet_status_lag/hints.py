@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.node.kubelet_status_lag.measure import Lags
 from analyzer.facts.klog_values import go_seconds, value
@@ -21,8 +21,7 @@ _OLD = r"^(?:Waited for ([0-9.a-zµ]+) due to client-side throttling|Throttling 
 second form."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hints:
+class Hints(Struct, frozen=True, kw_only=True):
     """Waits for the kubelet's own limit and for the server's, with `seconds`, `source`, `number` and `time`; the most
     pods that started and were deleted in one minute."""
 

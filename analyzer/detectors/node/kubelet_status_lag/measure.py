@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+from msgspec import Struct
 
 UNKNOWN = "a node without a name"
 
@@ -20,8 +20,7 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lags:
+class Lags(Struct, frozen=True, kw_only=True):
     """One node; `rows` are its lags, the largest first. `over`: pods above the threshold."""
 
     node: str

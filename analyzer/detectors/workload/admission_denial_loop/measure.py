@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.workload.admission_denial_loop.owners import Limits, Owner, owner_of, too_many
 from analyzer.facts import admission_texts
@@ -20,8 +20,7 @@ PER_NAMESPACE = (admission_texts.POD_SECURITY, admission_texts.QUOTA, admission_
 KEY = ["check", "policy", "place"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loop:
+class Loop(Struct, frozen=True, kw_only=True):
     """One check that denied owners again and again; `rows` are the denials, in order of time. `namespace` is given
     where the check is a matter of one."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """Thresholds: `count` denials within `window` seconds, or one and `alone` seconds in which nothing was made."""
 
     count: int
@@ -17,8 +16,7 @@ class Limits:
     alone: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class Owner(Struct, frozen=True, kw_only=True):
     """One workload whose objects were denied. `until` is when that ended, as `cure` says; None while it is stuck."""
 
     namespace: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.workload.admission_denial_loop.measure import Loop
 from analyzer.facts import admission_texts
@@ -26,8 +26,7 @@ _FACTORS |= {f"{unit}i": 1024**i for i, unit in enumerate("KMGTP", 1)}
 """Suffixes of quantities (apimachinery `pkg/api/resource/quantity.go`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(Struct, frozen=True):
     """One resource of an exceeded quota, in whole units: what one pod asks for, what is used, what is allowed."""
 
     resource: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.workload.replica_collapse.falls import (
     DEFAULTED,
@@ -20,8 +20,7 @@ from analyzer.detectors.workload.replica_collapse.falls import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collapse:
+class Collapse(Struct, frozen=True, kw_only=True):
     """One fall. `later` are the replicas that the Deployment was given afterwards (time, replicas, autoscaler); `until`
     is when it had as many as before, None where it never had."""
 

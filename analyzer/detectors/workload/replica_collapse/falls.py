@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.facts.workload_writes import CONTROLLERS
 
@@ -28,8 +28,7 @@ STORED, TOLD, INFERRED = "stored", "event", "sequence"
 """How a collapse is known: the bodies of the write, an Event, or only what followed a write without bodies."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """`least` replicas before, and the share that must be lost."""
 
     least: int
@@ -39,8 +38,7 @@ class Limits:
         return before is not None and before >= self.least and (before - DEFAULTED) >= self.share * before
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(Struct, frozen=True):
     """What is known beside one Deployment: its rows, pods of it that were deleted, pods that were made and autoscalers
     that acted in its namespace."""
 

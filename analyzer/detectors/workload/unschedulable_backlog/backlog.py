@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.workload.unschedulable_backlog.growth import growth, peak_of
 from analyzer.facts.audit_windows import listed
@@ -20,8 +20,7 @@ APART = 300
 (pkg/scheduler/internal/queue, DefaultPodMaxInUnschedulablePodsDuration)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """Thresholds; see the detector's settings."""
 
     seconds: float
@@ -30,8 +29,7 @@ class Limits:
     periods: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
+class Backlog(Struct, frozen=True, kw_only=True):
     """Waits of one workload, or of all workloads for which the nodes are too small; sorted by start.
 
     `onset` is when the first wait began that was not brief; `peak` is how many waited at once; `period` and `slope`

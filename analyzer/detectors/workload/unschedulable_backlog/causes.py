@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
+from msgspec import Struct
 
 from analyzer.detectors.workload.unschedulable_backlog.backlog import ON_A_NODE, RESOURCES, Backlog
 from analyzer.facts.changes import CHANGES
@@ -21,8 +21,7 @@ _GONE = ("RemovingNode", "DeletingNode")
 """Events of the node lifecycle controllers (pkg/controller/nodelifecycle, cloud-provider/controllers/nodelifecycle)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class Cause(Struct, frozen=True, kw_only=True):
     """`variant` names the sub-cause; the frames hold what was seen of it, with time, source, number and a name."""
 
     variant: str

@@ -1,73 +1,37 @@
-from __future__ import annotations
+"""Pods wait for a node that does not come."""
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
 import polars as pl
 import pytest
 
-from analyzer.detector import NotObservable
 from analyzer.detectors.workload.unschedulable_backlog import DETECTOR
 from analyzer.facts import scheduling_reasons
-from analyzer.frames import AUDIT_EVENTS, KLOG_LINES, KUBE_EVENTS, Table
-from analyzer.model import Confidence, Finding, Severity
-from tests.build import at, remarks, rows, run
-
-Given = dict[Table, pl.LazyFrame]
-Row = dict[str, Any]
-
-CPU = "0/5 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, "
-CPU += "4 Insufficient cpu. preemption: 0/5 nodes are available: 5 Preemption is not helpful for scheduling."
-TAINT = "0/3 nodes are available: 1 node(s) had untolerated taint {batch: true}, 2 node(s) didn't match Pod's node "
-TAINT += "affinity/selector. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
-VOLUME = "0/4 nodes are available: 4 node(s) didn't match PersistentVolume's node affinity. no new claims to deallocate"
-WEB = "web-5d9c7f6b8-x2k8"
-OLDEST = "No nodes are available that match all of the {}."
-KEPT = "node(s) had taint {{{}}}, that the pod didn't tolerate"
-BOUND = "didn't match PersistentVolume's node affinity"
-ALL_TOLD = "0/2125 nodes are available: 11 Insufficient memory, 1263 node(s) didn't match node selector, 1354 "
-ALL_TOLD += "Insufficient cpu, 2111 node(s) had taints that the pod didn't tolerate."
-LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-
-
-def pod(number: int, owner: str = "web-5d9c7f6b8") -> str:
-    """A name that a ReplicaSet gives."""
-    return f"{owner}-x2k{LETTERS[number // 27]}{LETTERS[number % 27]}"
-
-
-def failed(seconds: float | None, name: str = pod(0), message: str = CPU, **changed: Any) -> Row:
-    """A FailedScheduling Event of one pod; it occurred once unless told otherwise."""
-    made = {"time": seconds, "first_time": seconds, "count": 1, "reason": "FailedScheduling", "message": message}
-    return made | {"kind": "Pod", "namespace": "shop", "name": name, "type": "Warning"} | changed
-
-
-def placed(seconds: float, name: str = pod(0), **changed: Any) -> Row:
-    return failed(seconds, name, f"Successfully assigned shop/{name} to node-1", reason="Scheduled") | changed
-
-
-def other(seconds: float) -> Row:
-    """An Event that has nothing to do with it: the evidence goes on."""
-    return failed(seconds, "x", "x", reason="Pulled")
-
-
-def events(*given: Row) -> Given:
-    ordered = sorted(given, key=lambda row: row["time"] if row["time"] is not None else -1)
-    return {KUBE_EVENTS: rows(KUBE_EVENTS, *ordered)}
-
-
-def audit(*given: Row) -> Given:
-    full = [
-        {"stage": "ResponseComplete", "stage_time": row["time"], "code": 200, "audit_id": f"a{i}"} | row
-        for i, row in enumerate(given)
-    ]
-    return {AUDIT_EVENTS: rows(AUDIT_EVENTS, *full)}
-
-
-def figures(finding: Finding) -> dict[str, int | float]:
-    return {figure.name: figure.value for figure in finding.impact}
+from analyzer.frames import KLOG_LINES
+from analyzer.model import Confidence, Severity
+from tests.build import at, rows, run
+from tests.detectors.workload.waits import (
+    ALL_TOLD,
+    BOUND,
+    KEPT,
+    NEW,
+    OLD,
+    OLDEST,
+    TAINT,
+    VOLUME,
+    WEB,
+    Row,
+    audit,
+    daemonset,
+    events,
+    failed,
+    figures,
+    node_deleted,
+    other,
+    placed,
+    pod,
+    runs,
+)
 
 
 def test_fires_on_pods_that_wait_for_resources() -> None:
@@ -140,10 +104,6 @@ def test_a_comma_inside_a_taint_does_not_end_a_reason() -> None:
     ]
 
 
-NEW: Row = {"message": "Unable to schedule pod; no fit; waiting", "pod": f"shop/{WEB}b", "error": CPU, "text": "x"}
-OLD: Row = {"text": f"Unable to schedule shop/{WEB}b: no fit: {CPU}; waiting", "message": "x"}
-
-
 @pytest.mark.parametrize("line", [NEW, OLD])
 @pytest.mark.parametrize(
     "end",
@@ -212,15 +172,6 @@ def test_brief_waits_one_after_another_are_not_many_at_once() -> None:
     assert run(DETECTOR, events(*waits)) == []
 
 
-def runs(count: int, period: int = 600, ends: float | None = None) -> list[Row]:
-    """Runs of a CronJob, each with a pod that waits, for ever or for so long. The first is due at T0."""
-    minutes = int(at(0).timestamp()) // 60
-    names = [f"report-{minutes + i * period // 60}-x2k8b" for i in range(count)]
-    waiting = [failed(i * period + 1, name, TAINT) for i, name in enumerate(names)]
-    placing = [placed(i * period + ends, name) for i, name in enumerate(names) if ends is not None]
-    return [*waiting, *placing, other(count * period)]
-
-
 def test_fires_on_a_cron_job_whose_runs_pile_up() -> None:
     [finding] = run(DETECTOR, events(*runs(6)))
     assert finding.subject == "shop/report"
@@ -259,11 +210,6 @@ def test_silent_on_runs_that_wait_and_go() -> None:
 def test_silent_on_one_run_that_waits_under_forbid() -> None:
     """Its pod is ended by a deadline before the next comes."""
     assert run(DETECTOR, events(*runs(12, ends=540))) == []
-
-
-def node_deleted(seconds: float, **changed: Any) -> Row:
-    made = {"time": seconds, "verb": "delete", "resource": "nodes", "name": "node-2", "code": 200}
-    return made | {"user": "system:serviceaccount:kube-system:cloud-node-lifecycle-controller"} | changed
 
 
 def test_fires_on_a_single_pod_whose_volume_lies_on_a_deleted_node() -> None:
@@ -312,11 +258,6 @@ def test_the_pods_of_a_stateful_set_have_one_name_in_several_lives() -> None:
     assert (finding.figure("pods pending"), finding.figure("pod-seconds pending")) == (2, 701)
 
 
-def daemonset(seconds: float, **changed: Any) -> Row:
-    made = {"time": seconds, "verb": "patch", "resource": "daemonsets", "namespace": "monitoring", "name": "agent"}
-    return made | {"user": "system:serviceaccount:ci:deployer"} | changed
-
-
 def test_fires_on_a_daemon_set_that_takes_the_room_of_others() -> None:
     given = events(
         *(failed(100 + i, pod(i % 3, f"{w}-5d9c7f6b8")) for i, w in enumerate(["web"] * 3 + ["api"] * 3)), other(900)
@@ -362,110 +303,3 @@ def test_fires_on_pods_that_wait_because_others_have_priority() -> None:
     assert finding.saving is not None
     assert (finding.saving.observed, finding.saving.modelled) == (1580, 790)
     assert "preemptionPolicy: Never" in finding.remedies[0].snippet
-
-
-def test_silent_while_the_autoscaler_brings_a_node() -> None:
-    ordered = failed(20, message="pod triggered scale-up: [{group 1->2 (max: 5)}]", reason="TriggeredScaleUp")
-    assert run(DETECTOR, events(failed(0), ordered, placed(840), other(2000))) == []
-    assert run(DETECTOR, events(failed(0), ordered, other(920))) == []
-    assert remarks(DETECTOR, events(failed(0), ordered, placed(840))) == [
-        "1 pod waited for a node that the autoscaler had ordered: not counted."
-    ]
-
-
-def test_fires_on_a_node_that_was_ordered_and_did_not_come() -> None:
-    ordered = failed(20, message="pod triggered scale-up: [{group 1->2 (max: 5)}]", reason="TriggeredScaleUp")
-    assert len(run(DETECTOR, events(failed(0), ordered, other(921)))) == 1
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        'pod group "x" is not ready, 1 Pending',
-        "3/5 tasks in gang unschedulable: pod group is not ready",
-        'pod "x" rejected while waiting on permit: timeout',
-        "Scheduling is blocked due to non-empty scheduling gates",
-    ],
-)
-def test_silent_on_gang_jobs(message: str) -> None:
-    given = events(*(failed(i, pod(i), message) for i in range(60)), other(4000))
-    assert run(DETECTOR, given) == []
-    assert remarks(DETECTOR, given) == ["60 pods waited for a gang scheduler or behind scheduling gates: not counted."]
-
-
-def test_silent_on_pods_that_were_removed_in_time() -> None:
-    gone = {"time": 100, "verb": "delete", "resource": "pods", "namespace": "shop", "name": pod(0), "user": "ops"}
-    assert run(DETECTOR, events(failed(0), other(4000)) | audit(gone)) == []
-
-
-def test_silent_on_the_cured_system() -> None:
-    assert run(DETECTOR, events(*(placed(i, pod(i)) for i in range(200)))) == []
-
-
-def test_silent_on_no_rows_where_waits_could_be_seen() -> None:
-    assert run(DETECTOR, events(other(0))) == []
-    assert run(DETECTOR, {KLOG_LINES: rows(KLOG_LINES, {"component": "kube-scheduler", "text": "x"})}) == []
-
-
-def test_not_observable_where_the_audit_log_has_no_text_of_events() -> None:
-    made = {"time": 1, "verb": "create", "resource": "events", "user": "system:kube-scheduler", "code": 201}
-    with pytest.raises(NotObservable, match="shows 1 Events of the scheduler without their text"):
-        run(DETECTOR, audit(made))
-    with pytest.raises(NotObservable, match="holds no Events"):
-        run(DETECTOR, audit(made | {"resource": "pods"}))
-    with pytest.raises(NotObservable, match="neither Events nor the log of kube-scheduler"):
-        run(DETECTOR, {KLOG_LINES: rows(KLOG_LINES, {"component": "kubelet", "text": "x"})})
-
-
-def test_two_workloads_with_reasons_of_their_own_are_two_findings() -> None:
-    waits = [failed(0, "db-0", VOLUME), failed(0, pod(0), TAINT), failed(0, pod(1), TAINT)]
-    assert [(f.subject, f.figure("pods pending")) for f in run(DETECTOR, events(*waits, other(700)))] == [
-        ("shop/web", 2),
-        ("shop/db", 1),
-    ]
-
-
-def test_a_backlog_after_a_pause_is_one_of_its_own() -> None:
-    early, late = ([failed(s), placed(s + 700)] for s in (0, 5000))
-    assert len(run(DETECTOR, events(*early, *late))) == 2
-
-
-def test_severity_follows_what_still_waits() -> None:
-    def severity(count: int, **changed: Any) -> Severity:
-        [finding] = run(DETECTOR, events(*(failed(i / 10, pod(i), **changed) for i in range(count)), other(700)))
-        return finding.severity
-
-    assert severity(49) is Severity.MEDIUM
-    assert severity(50) is Severity.HIGH
-    assert severity(500) is Severity.CRITICAL
-    assert severity(1, namespace="kube-system") is Severity.CRITICAL
-
-
-@pytest.mark.parametrize("name", ["a; rm -rf /", "x\n- y", "$(id)-0", "A_B-0"])
-def test_a_name_that_is_not_well_formed_is_not_written_into_a_command(name: str) -> None:
-    given = events(failed(55, name, VOLUME), other(700)) | audit(node_deleted(0))
-    for finding in run(DETECTOR, given):
-        assert finding.remedies[0].snippet == ""
-
-
-def test_without_the_evidence_the_finding_goes_and_other_rows_change_nothing() -> None:
-    waits = [failed(0, count=9, time=500), failed(10, pod(1))]
-    [finding] = run(DETECTOR, events(*waits, other(900)))
-    noise = [placed(600 + i / 2, pod(i, "cart-6c8d7f9b5"), namespace="cart") for i in range(500)]
-    [again] = run(DETECTOR, events(*waits, other(900), *noise))
-    assert again == finding
-    assert run(DETECTOR, events(other(900), *noise)) == []
-
-
-def test_the_command_prints_the_same_events(tmp_path: Path) -> None:
-    if not shutil.which("jq"):
-        pytest.skip("jq is not here")
-    [finding] = run(DETECTOR, events(failed(0), other(700)))
-    about = {"namespace": "shop", "name": pod(0)}
-    items = [
-        {"reason": reason, "involvedObject": about, "count": 3, "message": "m"}
-        for reason in ("FailedScheduling", "Pulled")
-    ]
-    (tmp_path / "t").write_text(json.dumps({"items": items}))
-    out = subprocess.run(["sh", "-c", finding.verify[0]], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert out.stdout.split() == ["shop", pod(0), "3", "m"]

@@ -6,26 +6,14 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.requests import AUDIT_REQUESTS
+from analyzer.facts.workload_names import DUE, HASH, ORDINAL, SUFFIX
 from analyzer.frames import AUDIT_OBJECTS, Col, Table
 from analyzer.frames.contract import PLACE, empty
 
-SAFE = "bcdfghjklmnpqrstvwxz2456789"
-"""Letters of generated parts of names (apimachinery `pkg/util/rand/rand.go`)."""
-
-REPLICA_SET = rf"^(?P<workload>.+)-(?:[bcdf4-9]{{6,10}}|[{SAFE}]{{8,10}})$"
-"""A Deployment's ReplicaSet: its name and a hash of the template (`pkg/controller/deployment/sync.go`). The hash is a
-number of 32 bits in decimals, of which `SafeEncodeString` makes ten of the letters; other letters are believed where
-there are so many of them that they are no word."""
-
-GENERATED = rf"^(?P<owner>.+)-[{SAFE}]{{5}}$"
-"""A pod of a ReplicaSet, a DaemonSet or a Job: the owner's name and five letters (apiserver `pkg/storage/names`)."""
-
-ORDINAL = r"^(?P<owner>.+)-[0-9]{1,6}$"
-"""A pod of a StatefulSet: the owner's name and an ordinal (`pkg/controller/statefulset/stateful_set_utils.go`)."""
-
-SCHEDULED = r"^(?P<workload>.+)-[123][0-9]{7,9}$"
-"""A CronJob's Job: its name and the time in minutes, before 1.21 in seconds (`pkg/controller/cronjob/utils.go`). No
-hash of a template has the digits 1 to 3."""
+REPLICA_SET = f"^(?P<workload>.+)-{HASH}$"
+GENERATED = f"^(?P<owner>.+)-{SUFFIX}$"
+ORDERED = f"^(?P<owner>.+)-{ORDINAL}$"
+SCHEDULED = f"^(?P<workload>.+)-{DUE}$"
 
 KINDS = {
     "replicasets": "ReplicaSet",
@@ -130,7 +118,7 @@ def _named(pods: pl.LazyFrame, seen: pl.LazyFrame) -> pl.LazyFrame:
         .select("namespace", pl.col("name").alias("by_owner"), "kind")
     )
     pod = pl.col("pod")
-    ordinal = pod.str.extract(ORDINAL)
+    ordinal = pod.str.extract(ORDERED)
     owner = pl.coalesce(pod.str.extract(GENERATED), ordinal)
     shaped = (
         pl.when(pod.str.contains(GENERATED) & owner.str.contains(REPLICA_SET) & ~owner.str.contains(SCHEDULED))

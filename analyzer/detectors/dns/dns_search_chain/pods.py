@@ -8,10 +8,8 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.facts.contract import Frames
+from analyzer.facts.workload_names import of_owner
 from analyzer.frames import AUDIT_OBJECTS
-
-_HASHED = r"-[bcdfghjklmnpqrstvwxz2456789]{1,10}$"
-"""What a Deployment appends to the names of its ReplicaSets: rand.SafeEncodeString of k8s.io/apimachinery."""
 
 _SCHEMA = {"client": pl.String, "namespace": pl.String, "pod": pl.String, "owner": pl.String}
 
@@ -36,11 +34,8 @@ def pods(frames: Frames, suffixes: pl.DataFrame) -> pl.DataFrame:
         ]
     )
     lists = suffixes.select("client", "namespace").drop_nulls().unique()
-    replica_set = pl.col("owner_kind") == "ReplicaSet"
-    name = pl.col("owner_name")
-    deployed = replica_set & name.str.contains(_HASHED)
-    kind = pl.when(deployed).then(pl.lit("Deployment")).otherwise("owner_kind")
-    owner = pl.concat_str(kind, pl.when(deployed).then(name.str.replace(_HASHED, "")).otherwise(name), separator=" ")
+    named = of_owner(pl.col("owner_kind"), pl.col("owner_name")).struct
+    owner = pl.concat_str(named.field("kind"), named.field("workload"), separator=" ")
     return (
         held.filter(pl.len().over("client") == 1)
         .join(lists, on=["client", "namespace"], how="semi")

@@ -15,12 +15,12 @@ SUFFIX = f"{LETTERS}{{5}}"
 
 HASH = f"(?:[bcdf4-9]{{6,10}}|{LETTERS}{{8,10}})"
 """What a Deployment's ReplicaSet ends in: a hash of the template (`pkg/controller/deployment/sync.go`), a number of 32
-bits in decimals, of which `SafeEncodeString` makes ten of the letters; other letters are believed where there are so many
-of them that they are no word."""
+bits in decimals, of which `SafeEncodeString` makes ten of the letters; other letters are believed where there are so
+many of them that they are no word."""
 
 DUE = "[123][0-9]{7,9}"
-"""What a CronJob's Job ends in: the time in minutes, before 1.21 in seconds (`pkg/controller/cronjob/utils.go`). No hash
-of a template has the digits 1 to 3."""
+"""What a CronJob's Job ends in: the time in minutes, before 1.21 in seconds (`pkg/controller/cronjob/utils.go`). No
+hash of a template has the digits 1 to 3."""
 
 ORDINAL = "[0-9]{1,6}"
 """What a pod of a StatefulSet ends in (`pkg/controller/statefulset/stateful_set_utils.go`)."""

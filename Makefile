@@ -21,7 +21,7 @@ test: $(VENV)/.dev ## every check: format, lint, types, layer contracts, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	TZ=UTC $(BIN)/python -m pytest
+	TZ=UTC $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 oracle: $(VENV)/.dev ## compare every capture of public test suites beside the checkout with capinfos and tshark
 	TZ=UTC $(BIN)/python -m tests.oracle

@@ -11,6 +11,8 @@ import typer
 
 class Kind(StrEnum):
     html = "html"
+    md = "md"
+    sarif = "sarif"
     json = "json"
     text = "text"
 

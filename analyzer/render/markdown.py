@@ -1,0 +1,272 @@
+"""The postmortem as Markdown: what the evidence shows, and empty headings for what only people know.
+
+GitHub Flavored Markdown. Nothing of the evidence becomes markup; what is cut is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from analyzer.model import Cause, Finding, InputReport, Result, Saving, Status
+from analyzer.render.format import amount, clock, duration, number, quantity, size, window
+from analyzer.render.mdtext import code, fence, inline, table
+from analyzer.render.page import Limits, Page, Told, page
+
+MOST_BYTES = 1_000_000
+"""GitHub cuts a step summary at 1,024 kB (docs.github.com, "Adding a job summary")."""
+
+FOR_PEOPLE = (
+    ("Detection", "How was it noticed, and how long after the first sign above?"),
+    ("Resolution", "What was done, when, and what ended it?"),
+    ("Responders", "Who took part, in which role?"),
+    ("What went well", "What helped?"),
+    ("What went wrong", "What made it longer or worse?"),
+    ("Lessons learned", "What is known now that was not known before?"),
+)
+"""Headings of the postmortem templates of PagerDuty and of Google's SRE book that no log can fill."""
+
+_ROWS = 100_000
+_LISTED = 60
+
+
+def render_markdown(result: Result) -> str:
+    """The document of a result, ending in a newline. The same result gives the same text; every finding is in it."""
+    limits = Limits(rows=_ROWS, full=100, records=8, moments=200)
+    made = _document(page(result, limits))
+    for _ in range(8):
+        if len(made.encode()) <= MOST_BYTES:
+            break
+        limits = replace(limits.tighter(), rows=_ROWS)
+        made = _document(page(result, limits))
+    return made
+
+
+def _document(view: Page) -> str:
+    parts = (_head, _summary, _timeline, _findings, _precedence, _whatif, _actions, _people, _checks, _coverage)
+    lines = [line for part in parts for line in part(view)]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _head(view: Page) -> Iterator[str]:
+    result = view.result
+    yield f"# {inline(result.title or 'Postmortem evidence', 200)}"
+    yield ""
+    yield "> **Draft: evidence only.** People add what was decided and why, under the headings that are left empty."
+    yield ""
+    yield f"- Window: {window(view.start, view.end)}"
+    read = [report for report in result.inputs if report.used]
+    total = size(sum(report.bytes for report in read))
+    yield f"- Read: {number(len(read))} of {number(len(result.inputs))} inputs, {total}"
+    if result.command:
+        yield f"- Command: {code(result.command)}"
+    yield f"- Written by {inline(result.tool.name, 80)} {inline(result.tool.version, 40)}; all times are UTC"
+    yield ""
+
+
+def _summary(view: Page) -> Iterator[str]:
+    yield "## Summary"
+    yield ""
+    if view.verdict:
+        yield inline(view.verdict)
+        yield ""
+    rows = [
+        (
+            told.id,
+            told.finding.severity.value,
+            inline(told.finding.summary),
+            window(told.finding.start, told.finding.end),
+        )
+        for told in (*view.told, *view.brief.shown)
+    ]
+    yield from table(("", "Severity", "What happened", "Window"), rows)
+    for remark in view.result.remarks[:_LISTED]:
+        yield f"- {inline(remark)}"
+
+
+def _timeline(view: Page) -> Iterator[str]:
+    if not view.moments.shown:
+        return
+    yield "## Timeline"
+    yield ""
+    rows = []
+    for moment in view.moments.shown:
+        place = code(f"{moment.source}:{moment.number}", 300) if moment.source else view.ids.get(moment.finding, "")
+        rows.append((clock(moment.time), inline(moment.text), place))
+    yield from table(("Time (UTC)", "Event", "Where it stands"), rows)
+    yield from _more(view.moments.more, "events")
+
+
+def _findings(view: Page) -> Iterator[str]:
+    if view.told:
+        yield "## Findings"
+        yield ""
+    for told in view.told:
+        yield from _finding(told)
+    for brief in view.brief.shown:
+        yield f"- {brief.id} {code(brief.finding.key, 300)}: {inline(brief.finding.summary)}"
+    if view.brief.shown:
+        yield ""
+
+
+def _finding(told: Told) -> Iterator[str]:
+    finding = told.finding
+    yield f"### {told.id}: {inline(told.title, 160)}"
+    yield ""
+    yield inline(finding.summary)
+    yield ""
+    yield f"- Key: {code(finding.key, 300)}"
+    yield f"- Severity: {finding.severity.value}. Window: {window(finding.start, finding.end)}"
+    yield f"- Confidence: {finding.confidence.value}, because {inline(finding.confidence_reason)}"
+    if finding.why:
+        yield f"- Why: {inline(finding.why)}"
+    if finding.refuted_by:
+        yield f"- What would refute it: {inline(finding.refuted_by)}"
+    yield ""
+    figures = [
+        (inline(one.name, 80), *(inline(text, 80) for text in amount(one.value, one.unit))) for one in finding.impact
+    ]
+    yield from table(("Impact", "", ""), figures, (False, True))
+    yield from _remedies(finding)
+    yield from _evidence(told)
+
+
+def _remedies(finding: Finding) -> Iterator[str]:
+    for remedy in finding.remedies:
+        yield f"**Fix.** {inline(remedy.text)}"
+        yield ""
+        if remedy.snippet:
+            yield from fence(remedy.snippet)
+            yield ""
+    if finding.verify:
+        yield "**Check it yourself**"
+        yield ""
+        yield from fence("\n".join(finding.verify), "sh")
+        yield ""
+
+
+def _evidence(told: Told) -> Iterator[str]:
+    rows = [
+        (
+            code(f"{quote.record.source}:{quote.record.number}", 300),
+            clock(quote.record.time),
+            code(quote.record.text, 300),
+        )
+        for quote in told.quotes.shown
+    ]
+    yield "<details><summary>Evidence</summary>"
+    yield ""
+    yield from table(("Record", "Time (UTC)", "Text"), rows)
+    yield from _more(told.quotes.more, "records")
+    for one in told.tables:
+        heads = [f"{inline(name, 80)}{f', {inline(unit, 40)}' if unit else ''}" for name, unit, _ in one.headers]
+        yield f"{inline(one.caption, 200)}:"
+        yield ""
+        yield from table(
+            heads, [[inline(cell) for cell in row] for row in one.rows.shown], [n for *_, n in one.headers]
+        )
+        yield from _more(one.rows.more, "rows")
+    yield "</details>"
+    yield ""
+
+
+def _precedence(view: Page) -> Iterator[str]:
+    causes = view.result.story.causes
+    if causes:
+        yield "## What preceded what"
+        yield ""
+        yield from (_cause(cause) for cause in causes[:_LISTED])
+        yield from _more(len(causes) - _LISTED, "links")
+        yield ""
+
+
+def _cause(cause: Cause) -> str:
+    ends = f"{inline(cause.from_.text, 300)} → {duration(cause.lag_seconds)} → {inline(cause.to.text, 300)}"
+    return f"- {ends}: {inline(cause.verdict, 400)}"
+
+
+def _whatif(view: Page) -> Iterator[str]:
+    if not view.whatif.shown:
+        return
+    yield "## What if the fix had been in place"
+    yield ""
+    yield "Each fix alone, replayed on what was observed; the rows have different units and are never summed."
+    yield ""
+    rows = [(row.id, *_saving(row.saving), row.change) for row in view.whatif.shown]
+    yield from table(
+        ("", "Fix", "Assumption", "Observed", "Modelled", "Change"), rows, (False, False, False, True, True, True)
+    )
+    yield from _more(view.whatif.more, "fixes")
+
+
+def _saving(saving: Saving) -> tuple[str, ...]:
+    before, after = (quantity(value, saving.unit) for value in (saving.observed, saving.modelled))
+    return inline(saving.fix, 200), inline(saving.assumption, 400), inline(before), inline(after)
+
+
+def _actions(view: Page) -> Iterator[str]:
+    yield "## Action items"
+    yield ""
+    for action in view.actions.shown:
+        yield f"- [ ] {action.kind}: {inline(action.text)} ({', '.join(action.ids)}). Owner: . Due: ."
+    yield from _more(view.actions.more, "proposals")
+    yield "- [ ] "
+    yield ""
+
+
+def _people(_: Page) -> Iterator[str]:
+    for head, question in FOR_PEOPLE:
+        yield from (f"## {head}", "", f"<!-- {question} -->", "")
+
+
+def _checks(view: Page) -> Iterator[str]:
+    yield "## Checks"
+    yield ""
+    rows = [
+        (code(run.detector, 80), run.status.value, inline(run.reason if run.status is not Status.FIRED else "", 600))
+        for run in view.result.runs
+    ]
+    yield from table(("Check", "Outcome", "Reason"), rows)
+    for run in view.result.runs:
+        yield from (f"- {code(run.detector, 80)}: {inline(remark, 600)}" for remark in run.remarks[:8])
+    yield ""
+
+
+def _coverage(view: Page) -> Iterator[str]:
+    yield "## Coverage and limits"
+    yield ""
+    rows = [
+        (
+            code(one.path, 300),
+            inline(one.kind, 60),
+            *(number(n) for n in (one.records, one.used)),
+            _lost(one),
+            window(one.first_time, one.last_time),
+        )
+        for one in view.inputs.shown
+    ]
+    yield from table(("Input", "Kind", "Records", "Used", "Not used", "Span"), rows, (False, False, True, True))
+    yield from _more(view.inputs.more, "inputs")
+    for entry in view.coverage.shown:
+        for gap in entry.gaps[:6]:
+            yield f"- {inline(entry.table, 60)}: nothing known {window(gap.start, gap.end)}: {inline(gap.reason, 200)}"
+        if entry.remark:
+            yield f"- {inline(entry.table, 60)}: {inline(entry.remark, 300)}"
+    for setting in view.settings.shown:
+        if not setting.default:
+            yield f"- Setting changed: {code(f'{setting.detector}.{setting.name} = {setting.value}', 200)}"
+
+
+def _lost(report: InputReport) -> str:
+    parts = [inline(report.error, 500)] if report.error else []
+    parts += [f"{number(reason.count)} {inline(reason.reason, 120)}" for reason in report.skipped_reasons[:6]]
+    parts += [f"{number(report.incomplete_tail)} incomplete at the end"] if report.incomplete_tail else []
+    return "; ".join(parts)
+
+
+def _more(count: int, what: str) -> Iterator[str]:
+    if count > 0:
+        yield ""
+        yield f"{number(count)} more {what} are in the JSON result."
+        yield ""

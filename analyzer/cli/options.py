@@ -11,9 +11,9 @@ import typer
 
 class Kind(StrEnum):
     html = "html"
+    json = "json"
     md = "md"
     sarif = "sarif"
-    json = "json"
     text = "text"
 
 

@@ -20,9 +20,24 @@ from analyzer.model import Result
 
 STDOUT = "-"
 
-SUFFIXES = {".html": Kind.html, ".htm": Kind.html, ".json": Kind.json, ".txt": Kind.text, ".text": Kind.text}
+SUFFIXES = {
+    ".html": Kind.html,
+    ".htm": Kind.html,
+    ".json": Kind.json,
+    ".txt": Kind.text,
+    ".text": Kind.text,
+    ".md": Kind.md,
+    ".markdown": Kind.md,
+    ".sarif": Kind.sarif,
+}
 
-MARKS = (b'name="generator" content="kube-postmortem', b'"schema": "analyzer-result/1"', b"tool      kube-postmortem ")
+MARKS = (
+    b'name="generator" content="kube-postmortem',
+    b'"schema": "analyzer-result/1"',
+    b"tool      kube-postmortem ",
+    b"- Written by kube-postmortem ",
+    b'"name": "kube-postmortem"',
+)
 """How a file that this tool wrote begins; such a file is replaced without asking."""
 
 
@@ -36,7 +51,7 @@ class Target(Struct, frozen=True):
 def targets(outputs: Sequence[str], kind: Kind | None, default: str) -> tuple[Target, ...]:
     """Where to write what. Without -o a format other than html goes to standard output."""
     if not outputs:
-        place = STDOUT if kind in {Kind.json, Kind.text} else default
+        place = default if kind in {Kind.html, None} else STDOUT
         return (Target(place, kind or (Kind.text if place == STDOUT else Kind.html)),)
     return tuple(Target(place, kind or _by_suffix(place)) for place in outputs)
 
@@ -46,7 +61,7 @@ def _by_suffix(place: str) -> Kind:
         return Kind.text
     suffix = Path(place).suffix.lower()
     if suffix not in SUFFIXES:
-        raise UsageError(f"-o {place}: the suffix names no format; add -f html, json or text")
+        raise UsageError(f"-o {place}: the suffix names no format; add -f html, json, md, sarif or text")
     return SUFFIXES[suffix]
 
 
@@ -135,6 +150,14 @@ def rendered(result: Result, kind: Kind) -> bytes:
         from analyzer.render.text import render_text
 
         return render_text(result).encode()
+    if kind is Kind.md:
+        from analyzer.render.markdown import render_markdown
+
+        return render_markdown(result).encode()
+    if kind is Kind.sarif:
+        from analyzer.render.sarif import render_sarif
+
+        return render_sarif(result).encode()
     from analyzer.render.html import render_html
 
     return render_html(result).encode()

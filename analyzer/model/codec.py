@@ -1,8 +1,9 @@
-"""Result to JSON and back. Times are RFC 3339 in UTC with `Z`."""
+"""Result to JSON and back, and the schema of that JSON. Times are RFC 3339 in UTC with `Z`."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -32,3 +33,17 @@ def decode(data: bytes) -> Result:
     except msgspec.ValidationError as error:
         place = re.sub(r"[^\w$.\[\] `,-]", "?", str(error))
         raise InputError(f"not a whole result of this tool: {place}") from error
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of what `encode` writes."""
+    (made,), parts = msgspec.json.schema_components((Result,), ref_template="#/$defs/{name}")
+    whole = parts[made["$ref"].rsplit("/", 1)[1]]
+    whole["properties"]["schema"] = {"const": SCHEMA}
+    whole["properties"]["findings"] = {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "Keys of all findings, ranked.",
+    }
+    whole["required"] = sorted({*whole["required"], "schema", "findings"})
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA, **made, "$defs": parts}

@@ -55,13 +55,13 @@ def _head(view: Page) -> Iterator[str]:
     yield ""
     yield "> **Draft: evidence only.** People add what was decided and why, under the headings that are left empty."
     yield ""
+    yield f"- Written by {inline(result.tool.name, 80)} {inline(result.tool.version, 40)}; all times are UTC"
     yield f"- Window: {window(view.start, view.end)}"
     read = [report for report in result.inputs if report.used]
     total = size(sum(report.bytes for report in read))
     yield f"- Read: {number(len(read))} of {number(len(result.inputs))} inputs, {total}"
     if result.command:
         yield f"- Command: {code(result.command)}"
-    yield f"- Written by {inline(result.tool.name, 80)} {inline(result.tool.version, 40)}; all times are UTC"
     yield ""
 
 

@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from analyzer.render.escape import MOST_CHARACTERS, shown
 
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~&#$]")
+_BLOCK = re.compile(r"^(\d{0,9})([-+=.)])")
+"""What begins a list or underlines a heading where a line starts with it; indented text would be a code block."""
+
 _LINKS = re.compile(r"(?i)(:)(?=//)|(?<=\bwww)(\.)")
 """GitHub makes links of bare addresses: `https://`, `www.` (GFM 0.29, section 6.9)."""
 
@@ -22,7 +25,7 @@ _BAR = re.compile(r"(?<!\\)\|")
 
 def inline(text: str, most: int = MOST_CHARACTERS) -> str:
     """Running text on one line: whatever it holds, it starts no markup, no link and no new line."""
-    escaped = _MARKUP.sub(r"\\\g<0>", shown(text, most))
+    escaped = _BLOCK.sub(r"\1\\\2", _MARKUP.sub(r"\\\g<0>", shown(text, most).strip(" ")))
     return _LINKS.sub(lambda found: "\\" + found[0], escaped)
 
 

@@ -175,6 +175,15 @@ def test_a_saved_result_renders_to_the_same_page_without_the_inputs(evidence: Pa
     assert (tmp_path / "again.html").read_bytes() == (tmp_path / "r.html").read_bytes()
 
 
+def test_the_suffix_of_an_output_names_its_form_and_our_own_files_are_replaced(evidence: Path, tmp_path: Path) -> None:
+    outputs = [word for name in ("r.json", "r.md", "r.sarif", "r.html", "r.txt") for word in ("-o", name)]
+    for _ in range(2):
+        assert analyze("postmortem", "evidence", *outputs, cwd=tmp_path).returncode == 0
+    for name in ("r.md", "r.sarif"):
+        again = analyze("render", "r.json", "-f", name[2:], cwd=tmp_path)
+        assert again.stdout == (tmp_path / name).read_bytes()
+
+
 def test_a_case_is_judged_again_without_the_inputs(evidence: Path, tmp_path: Path) -> None:
     first = json.loads(analyze("postmortem", "evidence", "-f", "json", cwd=tmp_path).stdout)
     assert analyze("ingest", "evidence", "--case", "kept", cwd=tmp_path).returncode == 0

@@ -57,6 +57,7 @@ def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:
         set: o.Set = None,
         config: o.Config = None,
         title: o.Title = "",
+        baseline: o.Baseline = None,
         fail_on: o.FailOn = o.Threshold.never,
         strict: o.Strict = False,
         max_memory: o.MaxMemory = None,

@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import fields, replace
 
 from analyzer import pipeline, settings
+from analyzer.cli.baseline import against, early
 from analyzer.cli.options import Kind
 from analyzer.cli.output import STDOUT, check, check_inputs, sound_format, targets, write
 from analyzer.cli.progress import shown
@@ -57,6 +58,7 @@ class Request(Struct, frozen=True, kw_only=True):
     set: tuple[str, ...] = ()
     config: Path | None = None
     title: str = ""
+    baseline: Path | None = None
     fail_on: str = "never"
     strict: bool = False
     max_memory: str | None = None
@@ -81,11 +83,12 @@ def investigate(request: Request) -> int:
     """Read, detect, write; then say on stderr what was found and what was not read."""
     _prepare(request)
     wanted = targets(request.outputs, request.format, request.default_output)
-    check(wanted, request.inputs, request.force)
+    check(wanted, (*request.inputs, *([request.baseline] if request.baseline else [])), request.force)
     with shown(request.quiet, request.color) as progress:
         places = tuple(Path(target.place) for target in wanted if target.place != STDOUT)
         with _engine(request) as engine:
-            result = pipeline.investigate(replace(_options(request, places), engine=engine), progress)
+            options = replace(_options(request, places), engine=engine)
+            result = against(request.baseline, pipeline.investigate(options, progress), options, progress)
     if not request.quiet:
         _warn(result.inputs, request.verbose)
     written = write(result, wanted)
@@ -111,7 +114,8 @@ def ingested(request: Request, folder: Path) -> int:
 def _prepare(request: Request) -> None:
     if request.verbose > 1:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
-    check_inputs(request.inputs)
+    check_inputs((*request.inputs, *([request.baseline] if request.baseline else [])))
+    early(request.baseline)
 
 
 def _engine(request: Request) -> AbstractContextManager[Engine]:
@@ -172,6 +176,7 @@ def canonical(request: Request) -> str:
         *(("--only", name) for name in sorted(request.only)),
         *(("--skip", name) for name in sorted(request.skip)),
         *(("--set", pair) for pair in request.set),
+        ("--baseline", _name(request.baseline) if request.baseline else None),
         ("-c", _name(request.config) if request.config else None),
     ]
     for option, value in pairs:
@@ -242,6 +247,8 @@ def _sum_up(result: Result, request: Request) -> None:
     tell(f"{plural(len(findings), 'finding')}{': ' + by if by else ''}")
     for number, finding in enumerate(findings[:WARNINGS_SHOWN], 1):
         tell(f"  F{number} {finding.severity.value:<8} {finding.summary}")
+    if result.comparison is not None:
+        tell(result.comparison.verdict)
     read = [report for report in result.inputs if report.used]
     firsts = [report.first_time for report in read if report.first_time]
     lasts = [report.last_time for report in read if report.last_time]

@@ -67,6 +67,10 @@ Config = Annotated[
     Path | None,
     typer.Option("-c", "--config", metavar="FILE", help="Settings; else ./analyze.toml if there."),
 ]
+Baseline = Annotated[
+    Path | None,
+    typer.Option("--baseline", metavar="RESULT.json|DIR", help="Say what is new, worse, better or gone since then."),
+]
 FailOn = Annotated[Threshold, typer.Option("--fail-on", help="Exit 1 when a finding is this severe.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 4 when evidence was lost.")]
 MaxMemory = Annotated[

@@ -225,18 +225,21 @@ def _umask() -> int:
     return mask
 
 
-def rerender(path: Path, outputs: Sequence[str], kind: Kind | None, force: bool) -> int:
-    """`analyze render`: a saved result in another format."""
+def saved(path: Path) -> Result:
+    """The result that -f json wrote. Raises UsageError where the file holds none."""
     from analyzer.model.codec import decode
 
     try:
-        data = path.read_bytes()
+        return decode(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; give a file that -f json wrote") from error
-    try:
-        result = decode(data)
     except InputError as error:
         raise UsageError(f"{path}: {error}") from error
+
+
+def rerender(path: Path, outputs: Sequence[str], kind: Kind | None, force: bool) -> int:
+    """`analyze render`: a saved result in another format."""
+    result = saved(path)
     wanted = targets(outputs, kind, "report.html")
     check(wanted, [path], force)
     for line in write(result, wanted):

@@ -1,5 +1,6 @@
-"""The vocabulary of results: plain frozen dataclasses, so that anything may import them and any format hold them."""
+"""The vocabulary of results: plain frozen records, so that anything may import them and any format hold them."""
 
+from analyzer.model.comparison import Compared, Comparison, FigureChange, State
 from analyzer.model.finding import (
     Cell,
     Column,
@@ -44,6 +45,8 @@ __all__ = [
     "Cell",
     "Change",
     "Column",
+    "Compared",
+    "Comparison",
     "Confidence",
     "Coverage",
     "Entity",
@@ -51,6 +54,7 @@ __all__ = [
     "EvidenceSeries",
     "EvidenceTable",
     "Figure",
+    "FigureChange",
     "Finding",
     "Gap",
     "InputReport",
@@ -66,6 +70,7 @@ __all__ = [
     "SettingValue",
     "Severity",
     "SkippedReason",
+    "State",
     "Status",
     "Story",
     "Talker",

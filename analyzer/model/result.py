@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from analyzer.model.comparison import Comparison
 from analyzer.model.finding import Finding
 
 SCHEMA = "analyzer-result/1"
@@ -145,12 +146,16 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Entity(Struct, frozen=True, kw_only=True):
-    """Something that findings are about, and what is known of it."""
+    """Something that findings are about, and what is known of it.
+
+    `workload` is the namespace and name of what a pod belongs to, as its name tells; empty where it tells nothing.
+    """
 
     kind: str
     id: str
     label: str
     known_from: str
+    workload: str = ""
 
 
 class Offset(Struct, frozen=True, kw_only=True):
@@ -211,6 +216,7 @@ class Result(Struct, frozen=True, kw_only=True):
     entities: tuple[Entity, ...] = ()
     offsets: tuple[Offset, ...] = ()
     coverage: tuple[Coverage, ...] = ()
+    comparison: Comparison | None = None
     remarks: tuple[str, ...] = ()
 
     @property

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import polars as pl
 from msgspec.structs import replace
 
+from analyzer.facts import workload_names
 from analyzer.facts.address_owners import ADDRESS_OWNERS
 from analyzer.facts.owner_names import label, within
 from analyzer.model import Column, Confidence, Entity, EvidenceTable, Finding, Run
@@ -102,12 +103,15 @@ def _rows(had: pl.DataFrame) -> tuple[tuple[str, ...], ...]:
 
 
 def _entities(had: pl.DataFrame) -> list[Entity]:
+    of_pod = pl.when(pl.col("kind") == "pod").then(workload_names.of_pod(pl.col("name")).struct.field("workload"))
+    told = had.with_columns(workload=pl.format("{}/{}", "namespace", of_pod).fill_null(""))
     return [
         Entity(
             kind="address",
             id=row["address"],
             label=label(row),
             known_from=f"{row['known_from']}; {row['confidence']} confidence",
+            workload=row["workload"],
         )
-        for row in had.iter_rows(named=True)
+        for row in told.iter_rows(named=True)
     ]

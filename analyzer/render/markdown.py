@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from analyzer.model import Cause, Finding, InputReport, Result, Saving, Status
+from analyzer.model import Cause, Comparison, Finding, InputReport, Result, Saving, Status
 from analyzer.render.format import amount, clock, duration, number, quantity, size, window
 from analyzer.render.mdtext import code, fence, inline, table
 from analyzer.render.page import Limits, Page, Told, page
@@ -83,6 +83,22 @@ def _summary(view: Page) -> Iterator[str]:
     yield from table(("", "Severity", "What happened", "Window"), rows)
     for remark in view.result.remarks[:_LISTED]:
         yield f"- {inline(remark)}"
+    if view.result.comparison is not None:
+        yield from _compared(view.result.comparison)
+
+
+def _compared(comparison: Comparison) -> Iterator[str]:
+    yield from (
+        "",
+        "## Since the baseline",
+        "",
+        f"{inline(comparison.verdict)} Baseline: {inline(comparison.baseline)}.",
+        "",
+    )
+    rows = [(one.state.value, code(one.key, 300), inline(one.reason, 400)) for one in comparison.findings]
+    yield from table(("", "Finding", "Why"), rows)
+    yield from (f"- {inline(caveat)}" for caveat in comparison.caveats)
+    yield ""
 
 
 def _timeline(view: Page) -> Iterator[str]:

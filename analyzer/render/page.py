@@ -13,6 +13,7 @@ from analyzer.model import (
     CauseEnd,
     Cell,
     Change,
+    Compared,
     Coverage,
     EvidenceTable,
     Finding,
@@ -175,6 +176,7 @@ class Page(Struct, kw_only=True):
     not_read: Cut[InputReport] = field(default_factory=lambda: Cut((), 0))
     coverage: Cut[Coverage] = field(default_factory=lambda: Cut((), 0))
     settings: Cut[SettingValue] = field(default_factory=lambda: Cut((), 0))
+    compared: Cut[Compared] = field(default_factory=lambda: Cut((), 0))
     offsets: Cut[Offset] = field(default_factory=lambda: Cut((), 0))
     runs: dict[str, tuple[Run, ...]] = field(default_factory=dict)
     data_tables: frozenset[str] = frozenset()
@@ -334,6 +336,7 @@ def _story(made: Page, findings: Sequence[Finding], budget: Budget) -> None:
     made.whatif = budget.take(savings, limits.list_rows)
     made.actions = budget.take(_actions(made, findings), limits.list_rows)
     made.changes = budget.take(result.changes, limits.list_rows)
+    made.compared = budget.take(result.comparison.findings if result.comparison else (), limits.list_rows * 2)
     kinds = dict.fromkeys(talker.kind for talker in result.talkers)
     groups = [(kind, [t for t in result.talkers if t.kind == kind]) for kind in list(kinds)[:12]]
     made.talkers = tuple((kind, budget.take(group, 10)) for kind, group in groups)

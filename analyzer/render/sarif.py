@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from analyzer.model import Finding, InputReport, Record, Result, Run, Severity, Status
+from analyzer.model import Comparison, Finding, InputReport, Record, Result, Run, Severity, State, Status
 from analyzer.render.escape import shown
 from analyzer.render.format import clock
 
@@ -19,6 +19,13 @@ VERSION = "2.1.0"
 SCHEMA_URI = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 LEVELS = {Severity.CRITICAL: "error", Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note"}
+
+BASELINE_STATES = {
+    State.NEW: "new",
+    State.SAME: "unchanged",
+    State.WORSE: "updated",
+    State.BETTER: "updated",
+}
 
 FINGERPRINT = "findingKey/v1"
 """Under this name a viewer recognises a finding in the next run (SARIF 2.1.0, section 3.27.17)."""
@@ -46,7 +53,10 @@ def _run(result: Result) -> _Json:
         },
         "invocations": [_invocation(result)],
         "artifacts": [_artifact(report) for report in result.inputs],
-        "results": [_result(finding, at[finding.detector], places, kinds) for finding in result.findings],
+        "results": [
+            _result(finding, at[finding.detector], places, kinds) | _since(result.comparison, finding.key)
+            for finding in result.findings
+        ],
         "columnKind": "unicodeCodePoints",
     }
 
@@ -103,6 +113,12 @@ def _result(finding: Finding, rule: int, places: dict[str, int], kinds: dict[str
             "remedies": [_text(remedy.text) for remedy in finding.remedies],
         },
     }
+
+
+def _since(comparison: Comparison | None, key: str) -> _Json:
+    """How a finding stands to the baseline (section 3.27.24); nothing where that could not be seen."""
+    states = {one.key: BASELINE_STATES.get(one.state) for one in comparison.findings} if comparison else {}
+    return {"baselineState": states[key]} if states.get(key) else {}
 
 
 def _location(record: Record, places: dict[str, int], kinds: dict[str, str]) -> _Json:

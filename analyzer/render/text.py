@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from analyzer.model import Finding, InputReport, Result, Run, Status
+from analyzer.model import Comparison, Finding, InputReport, Result, Run, Status
 from analyzer.render.escape import MOST_CHARACTERS, shown
 from analyzer.render.format import amount, clock, duration, number, quantity, seconds_of, size, window
 
@@ -22,6 +22,7 @@ def render_text(result: Result) -> str:
     """The summary of a result, at most WIDTH wide where words can be broken, ending in a newline."""
     lines = [
         *_head(result),
+        *_compared(result.comparison),
         *_findings(result),
         *_causes(result),
         *_checks(result.runs),
@@ -62,6 +63,18 @@ def _head(result: Result) -> Iterator[str]:
         yield from _wrapped(result.story.verdict)
     for remark in result.remarks[:MOST_LINES]:
         yield from _wrapped(remark, "  ", "* ")
+
+
+def _compared(comparison: Comparison | None) -> Iterator[str]:
+    if comparison is None:
+        return
+    yield ""
+    yield from _wrapped(f"{comparison.verdict} Baseline: {comparison.baseline}.")
+    for one in comparison.findings[:MOST_LINES]:
+        yield from _wrapped(f"{one.state.value:<8}{one.key}: {one.reason}", " " * 10, "  ")
+    yield from _more(comparison.findings, "compared findings")
+    for caveat in comparison.caveats:
+        yield from _wrapped(caveat, "  ", "* ")
 
 
 def _findings(result: Result) -> Iterator[str]:

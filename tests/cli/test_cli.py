@@ -184,6 +184,41 @@ def test_the_suffix_of_an_output_names_its_form_and_our_own_files_are_replaced(e
         assert again.stdout == (tmp_path / name).read_bytes()
 
 
+def test_a_result_a_case_or_evidence_is_a_baseline(evidence: Path, tmp_path: Path) -> None:
+    analyze("postmortem", "evidence", "-o", "monday.json", cwd=tmp_path)
+    analyze("ingest", "evidence", "--case", "kept", cwd=tmp_path)
+    for baseline in ("monday.json", "kept", "evidence"):
+        done = analyze("postmortem", "evidence", "-f", "json", "--baseline", baseline, cwd=tmp_path)
+        plain = json.loads(done.stdout)
+        assert [one["state"] for one in plain["comparison"]["findings"]] == ["same"]
+        assert plain["command"].endswith(f"--baseline {baseline}")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("evidence/coredns.log", b"not a result"),
+        ("none.json", b"no such file"),
+        ("-", b"a file or"),
+        ("empty", b"nothing"),
+    ],
+)
+def test_what_is_no_baseline_is_refused_in_one_sentence(
+    evidence: Path, tmp_path: Path, name: str, words: bytes
+) -> None:
+    (tmp_path / "empty").mkdir()
+    done = analyze("postmortem", "evidence", "--baseline", name, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert words in done.stderr
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_baseline_is_never_overwritten(evidence: Path, tmp_path: Path) -> None:
+    analyze("postmortem", "evidence", "-o", "monday.json", cwd=tmp_path)
+    done = analyze("postmortem", "evidence", "--baseline", "monday.json", "-o", "monday.json", cwd=tmp_path)
+    assert done.returncode == 2
+
+
 def test_a_case_is_judged_again_without_the_inputs(evidence: Path, tmp_path: Path) -> None:
     first = json.loads(analyze("postmortem", "evidence", "-f", "json", cwd=tmp_path).stdout)
     assert analyze("ingest", "evidence", "--case", "kept", cwd=tmp_path).returncode == 0

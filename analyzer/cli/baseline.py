@@ -10,20 +10,6 @@ from analyzer import pipeline
 from analyzer.cli.output import STDOUT, saved
 from analyzer.errors import UsageError
 from analyzer.model import Result
-from analyzer.story.compare import compare
-
-
-def against(baseline: Path | None, result: Result, options: pipeline.RunOptions, progress: pipeline.Progress) -> Result:
-    """The result with what became of the findings of the baseline; as it is where there is none."""
-    if baseline is None:
-        return result
-    if baseline.is_dir():
-        earlier = pipeline.investigate(replace(options, inputs=(baseline,), title=baseline.resolve().name), progress)
-        if not pipeline.usable(earlier.inputs):
-            raise UsageError(f"--baseline {baseline}: nothing in it can be read; give a result or a case")
-    else:
-        earlier = saved(baseline)
-    return replace(result, comparison=compare(earlier, result))
 
 
 def early(baseline: Path | None) -> None:
@@ -34,3 +20,15 @@ def early(baseline: Path | None) -> None:
         raise UsageError("--baseline -: a baseline is a file or a directory")
     if not baseline.is_dir():
         saved(baseline)
+
+
+def earlier(baseline: Path | None, options: pipeline.RunOptions, progress: pipeline.Progress) -> Result | None:
+    """The result of the baseline; a directory is investigated as the inputs are. Raises UsageError where it is none."""
+    if baseline is None:
+        return None
+    if not baseline.is_dir():
+        return saved(baseline)
+    result = pipeline.investigate(replace(options, inputs=(baseline,), title=baseline.resolve().name), progress)
+    if not pipeline.usable(result.inputs):
+        raise UsageError(f"--baseline {baseline}: nothing in it can be read; give a result or a case")
+    return result

@@ -58,6 +58,8 @@ def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:
         config: o.Config = None,
         title: o.Title = "",
         baseline: o.Baseline = None,
+        redact: o.Redact = False,
+        map: o.MapFile = None,
         fail_on: o.FailOn = o.Threshold.never,
         strict: o.Strict = False,
         max_memory: o.MaxMemory = None,
@@ -153,5 +155,23 @@ def render(
         from analyzer.cli.output import rerender
 
         return rerender(result, tuple(output or ()), format_, force)
+
+    guarded(work, verbose)
+
+
+@app.command()
+def unredact(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A report that --redact wrote, in any format.")],
+    map: Annotated[Path, typer.Option("--map", metavar="MAP", help="The private map that was written beside it.")],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="PATH|-", help="Where to write.")] = "-",
+    force: o.Force = False,
+    verbose: o.Verbose = 0,
+) -> None:
+    """Put the names back into a report that --redact wrote."""
+
+    def work() -> int:
+        from analyzer.cli.redaction import named_again
+
+        return named_again(file, map, output, force)
 
     guarded(work, verbose)

@@ -18,10 +18,11 @@ from msgspec import Struct
 from msgspec.structs import fields, replace
 
 from analyzer import pipeline, settings
-from analyzer.cli.baseline import against, early
+from analyzer.cli.baseline import earlier, early
 from analyzer.cli.options import Kind
 from analyzer.cli.output import STDOUT, check, check_inputs, sound_format, targets, write
 from analyzer.cli.progress import shown
+from analyzer.cli.redaction import names_for
 from analyzer.cli.wording import plural, say, size, storable, tell
 from analyzer.errors import UsageError
 from analyzer.model import InputReport, Result, Severity
@@ -59,6 +60,8 @@ class Request(Struct, frozen=True, kw_only=True):
     config: Path | None = None
     title: str = ""
     baseline: Path | None = None
+    redact: bool = False
+    map: Path | None = None
     fail_on: str = "never"
     strict: bool = False
     max_memory: str | None = None
@@ -83,15 +86,17 @@ def investigate(request: Request) -> int:
     """Read, detect, write; then say on stderr what was found and what was not read."""
     _prepare(request)
     wanted = targets(request.outputs, request.format, request.default_output)
+    names = names_for(request.redact, request.map, wanted)
     check(wanted, (*request.inputs, *([request.baseline] if request.baseline else [])), request.force)
     with shown(request.quiet, request.color) as progress:
         places = tuple(Path(target.place) for target in wanted if target.place != STDOUT)
         with _engine(request) as engine:
             options = replace(_options(request, places), engine=engine)
-            result = against(request.baseline, pipeline.investigate(options, progress), options, progress)
+            options = replace(options, baseline=earlier(request.baseline, options, progress), names=names.map)
+            result = pipeline.investigate(options, progress)
     if not request.quiet:
         _warn(result.inputs, request.verbose)
-    written = write(result, wanted)
+    written = [*names.write(), *write(result, wanted)]
     if not request.quiet:
         _sum_up(result, request)
         for line in written:
@@ -179,6 +184,7 @@ def canonical(request: Request) -> str:
         ("--baseline", _name(request.baseline) if request.baseline else None),
         ("-c", _name(request.config) if request.config else None),
     ]
+    words += ["--redact"] if request.redact else []
     for option, value in pairs:
         if value is not None:
             words += [option, value]

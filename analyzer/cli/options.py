@@ -71,6 +71,13 @@ Baseline = Annotated[
     Path | None,
     typer.Option("--baseline", metavar="RESULT.json|DIR", help="Say what is new, worse, better or gone since then."),
 ]
+Redact = Annotated[
+    bool, typer.Option("--redact", help="Hide names and addresses; a private map beside the report undoes it.")
+]
+MapFile = Annotated[
+    Path | None,
+    typer.Option("--map", metavar="MAP", help="The private map of --redact; one that is there is used again."),
+]
 FailOn = Annotated[Threshold, typer.Option("--fail-on", help="Exit 1 when a finding is this severe.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 4 when evidence was lost.")]
 MaxMemory = Annotated[

@@ -191,20 +191,20 @@ def to_stdout(data: bytes) -> None:
         raise OutputError(f"standard output: cannot be written: {error.strerror}; name a file with -o") from error
 
 
-def to_file(path: Path, data: bytes) -> None:
+def to_file(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Write beside the target, then rename over it; into it where it is a device or a pipe."""
     try:
         if _is_special(_mode(path)):
             with path.open("wb") as file:
                 file.write(data)
         else:
-            _replace(path.resolve(), data)
+            _replace(path.resolve(), data, mode)
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
         why = error.strerror if isinstance(error, OSError) else "too many symbolic links"
         raise OutputError(f"{path}: cannot be written: {why}; choose another place with -o") from error
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace(path: Path, data: bytes, mode: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
     part = Path(name)
@@ -213,7 +213,7 @@ def _replace(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(0o666 & ~_umask())
+        part.chmod(mode & ~_umask())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

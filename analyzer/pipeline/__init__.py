@@ -17,6 +17,7 @@ from analyzer.errors import UsageError
 from analyzer.model import Result, Tool
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import run_all
+from analyzer.pipeline.identities import identities
 from analyzer.pipeline.options import Progress, RunOptions
 from analyzer.pipeline.owners import name_owners
 from analyzer.pipeline.quote import fill
@@ -24,6 +25,8 @@ from analyzer.pipeline.read import read_all, usable
 from analyzer.pipeline.recognise import Known, recognise
 from analyzer.pipeline.sink import Sink
 from analyzer.pipeline.store import Store
+from analyzer.redact import atoms_of, redacted
+from analyzer.story.compare import compare
 
 __all__ = ["Known", "Progress", "RunOptions", "chosen", "ingest", "investigate", "recognise", "tool", "usable"]
 
@@ -47,7 +50,7 @@ def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, pr
     runs, entities = name_owners(fill(run_all(picked, store, coverage, options.jobs), case), store)
     progress.phase("writing the story")
     told = story.tell(store.get, runs, coverage)
-    return Result(
+    result = Result(
         tool=tool(),
         title=options.title,
         command=options.command,
@@ -63,6 +66,11 @@ def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, pr
         coverage=coverage,
         remarks=told.remarks,
     )
+    if options.baseline is not None:
+        result = replace(result, comparison=compare(options.baseline, result))
+    if options.names is not None:
+        result = redacted(result, options.names, identities(store, atoms_of(result)))
+    return result
 
 
 def ingest(options: RunOptions, folder: Path, progress: Progress | None = None) -> Case:

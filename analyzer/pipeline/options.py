@@ -7,7 +7,9 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from analyzer.model import Result
 from analyzer.pipeline.engine import Engine, Here
+from analyzer.redact import Map
 from analyzer.settings import Overrides
 
 
@@ -17,7 +19,8 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     `outputs` are files and folders that this run replaces: where they lie among the inputs, they are no evidence.
     Tables that need more than `memory` bytes lie in files (None: never). `jobs` threads decode one large input and look
     for patterns (None: as many as pay); `coredns_format` is that of CoreDNS's log plugin, where it has one of its own;
-    `engine` runs what can run elsewhere.
+    `engine` runs what can run elsewhere. `baseline` is an earlier result to hold this one against. With `names` the
+    result hides names and addresses, and what replaced what is added to that map.
     """
 
     inputs: tuple[Path, ...]
@@ -35,6 +38,8 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     memory: int | None = None
     jobs: int | None = None
     coredns_format: str | None = None
+    baseline: Result | None = None
+    names: Map | None = None
     engine: Engine = field(default_factory=Here)
 
 

@@ -1,0 +1,116 @@
+"""What is hidden, what stays, and that everything comes back."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyzer.errors import InputError
+from analyzer.redact.names import Map, Names, new_map, read_map, shown_again, write_map
+
+KEY = bytes(range(32)).hex()
+
+
+def hidden(text: str, **known: str) -> tuple[str, Map]:
+    kept = Map(key=KEY)
+    return Names(kept, known).hide(text), kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,088 of 1,834 requests were rejected with 429 in 299 s",
+        "2026-11-17 13:31:00.103 to 13:35:59.145Z (4 min 59 s), confidence high",
+        "6.88 GiB a day, 15.4 MB, 99.5 %, 1.5x, 10ms",
+        "frame 48211 of the capture",
+        "kubernetes.default.svc.cluster.local and kube-system/coredns on 169.254.169.254 or 127.0.0.1",
+        "audit-2026-11-17T13-33-40.118.log.gz",
+    ],
+)
+def test_numbers_times_words_of_the_program_and_names_of_every_cluster_stay(text: str) -> None:
+    assert hidden(text)[0] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("from acmepay, which", r"from name-x1, which"),
+        ("acmepay/acme-api-vq9l8fbmb-2phr8", r"name-x1/name-x2"),
+        ("api.acmepay.com.acmens.svc.cluster.local", r"name-x1\.name-x2\.com\.name-x3\.svc\.cluster\.local"),
+        ("system:serviceaccount:acmepay:robot9", r"system:serviceaccount:name-x1:name-x2"),
+        ('{"auditID":"041cb89d-11ff-4ed6-bf7a-65510912cd25"}', r'\{"auditID":"uid-x1"\}'),
+        ("sha256 0219ad1014bf4ee0d160", "sha256 hex-x1"),
+        ("src=0a:58:0a:f4:21:08 dst", "src=mac-x1 dst"),
+        ("by 10.244.33.8:53 and", r"by 10\.\d+\.\d+\.\d+:53 and"),
+        ("dns-search-chain:10.244.33.8", r"dns-search-chain:10\.\d+\.\d+\.\d+"),
+        ("dns-search-chain:2001:db8::7", r"dns-search-chain:[0-9a-f:]+"),
+        ("[2001:db8::7]:53", r"\[[0-9a-f:]+\]:53"),
+        ("ip-10-0-12-33.acmezone.internal", r"ip-10-\d+-\d+-\d+\.name-x1\.internal"),
+        ("kunde-größe-7", "name-x1"),
+    ],
+)
+def test_everything_else_is_hidden(text: str, pattern: str) -> None:
+    made, kept = hidden(text)
+    assert re.fullmatch(pattern, made)
+    assert made != text
+    assert shown_again(made, kept) == text
+
+
+def test_a_name_that_tables_tell_is_hidden_even_if_it_is_a_common_word() -> None:
+    made, kept = hidden("pods of search are in search", search="ns")
+    assert made == "pods of ns-x1 are in ns-x1"
+    assert kept.tokens == {"ns-x1": "search"}
+
+
+def test_a_node_is_the_same_by_its_short_and_its_long_name() -> None:
+    made, _ = hidden("ip-10-0-12-33 is ip-10-0-12-33.ec2.internal at 10.0.12.33")
+    short, long, address = re.fullmatch(r"(\S+) is (\S+)\.name-x1\.internal at (\S+)", made).groups()  # type: ignore[union-attr]
+    assert short == long == "ip-" + address.replace(".", "-")
+
+
+def test_a_token_that_stands_in_the_text_already_is_not_used() -> None:
+    kept = Map(key=KEY)
+    made = Names(kept, {}, frozenset({"name-x1"})).hide("name-x1 acmepay")
+    assert "name-x2" in made
+    assert shown_again(made, kept) == "name-x1 acmepay"
+
+
+def test_two_spellings_of_an_address_come_back_as_they_were() -> None:
+    text = "2001:DB8::7 and 2001:db8::7"
+    made, kept = hidden(text)
+    assert shown_again(made, kept) == text
+
+
+def test_escaped_line_breaks_before_a_name_or_an_address_do_no_harm() -> None:
+    made, kept = hidden("a\nacmepay\n10.0.0.7\nfd12::7")
+    assert shown_again(made.replace("\n", "\\n"), kept) == "a\\nacmepay\\n10.0.0.7\\nfd12::7"
+
+
+@given(st.text(alphabet=st.sampled_from(" .:-/_\"'=,ax1029fé\n\\"), max_size=60))
+def test_every_text_comes_back(text: str) -> None:
+    kept = Map(key=KEY)
+    taken = frozenset(re.findall(r"name-x\d+", text))
+    assert shown_again(Names(kept, {}, taken).hide(text), kept) == text
+
+
+def test_a_map_is_used_again() -> None:
+    kept = Map(key=KEY)
+    first = Names(kept, {}).hide("acmepay 10.0.0.7")
+    again = read_map(write_map(kept))
+    assert Names(again, {}).hide("10.0.0.7 zeta9 acmepay") == f"{first.split()[1]} name-x2 name-x1"
+
+
+def test_maps_have_keys_of_their_own() -> None:
+    assert len({new_map().key for _ in range(8)}) == 8
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b'{"key": "zz"}', b'{"key": "00"}', b'{"schema": "x", "key": "' + KEY.encode() + b'"}', b"\xff"],
+)
+def test_what_is_no_map_is_refused(data: bytes) -> None:
+    with pytest.raises(InputError, match="not a map of names"):
+        read_map(data)

@@ -10,6 +10,7 @@ import typer
 
 from analyzer.cli import guarded, importing
 from analyzer.cli import options as o
+from analyzer.cli.examples import EXAMPLES
 
 app = typer.Typer(
     name="analyze",
@@ -18,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: no frames in a log, and a third of the start-up time
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 done, 1 a finding at or above --fail-on, 2 usage, 3 no usable input, "
     "4 evidence was lost (with --strict), 70 internal error, 130 interrupted.",
 )
@@ -80,17 +81,25 @@ def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:
         guarded(work, verbose)
 
     command.__doc__ = doc
-    app.command(name)(command)
+    app.command(name, epilog=EXAMPLES[name])(command)
 
 
-_investigation("postmortem", None, "report.html", "Read everything, find failure patterns, write the postmortem page.")
-_investigation("pcap", "pcap", "-", "Read captures only (pcap, pcapng); print a summary.")
-_investigation("coredns-logs", "coredns", "-", "Read CoreDNS logs only; print a summary.")
-_investigation("apiserver-logs", "audit", "-", "Read kube-apiserver audit logs only; print a summary.")
-_investigation("kubelet-logs", "kubelet", "-", "Read kubelet and other klog logs only; print a summary.")
+READS = """
+
+Inputs may be compressed (gz, zst, bz2, xz), archives (tar, zip), rotated, damaged, wrapped by what collected them. What
+could not be read is counted, and told on stderr and in the report. The document alone goes to standard output.
+"""
+
+_investigation(
+    "postmortem", None, "report.html", f"Read everything, find failure patterns, write the postmortem page.{READS}"
+)
+_investigation("pcap", "pcap", "-", f"Read captures only (pcap, pcapng); print a summary.{READS}")
+_investigation("coredns-logs", "coredns", "-", f"Read CoreDNS logs only; print a summary.{READS}")
+_investigation("apiserver-logs", "audit", "-", f"Read kube-apiserver audit logs only; print a summary.{READS}")
+_investigation("kubelet-logs", "kubelet", "-", f"Read kubelet and other klog logs only; print a summary.{READS}")
 
 
-@app.command()
+@app.command(epilog=EXAMPLES["identify"])
 def identify(inputs: o.Inputs, coredns_format: o.CorednsFormat = None, verbose: o.Verbose = 0) -> None:
     """Say what each input would be read as, and why; reads heads only."""
 
@@ -102,7 +111,7 @@ def identify(inputs: o.Inputs, coredns_format: o.CorednsFormat = None, verbose: 
     guarded(work, verbose)
 
 
-@app.command()
+@app.command(epilog=EXAMPLES["ingest"])
 def ingest(
     ctx: typer.Context,
     inputs: o.Inputs,
@@ -128,7 +137,7 @@ def ingest(
     guarded(work, verbose)
 
 
-@app.command()
+@app.command(epilog=EXAMPLES["detectors"])
 def detectors(name: Annotated[str | None, typer.Argument(metavar="[ID]", help="One detector.")] = None) -> None:
     """List the detectors, or explain one: what it finds, what it needs, its settings."""
 
@@ -140,7 +149,7 @@ def detectors(name: Annotated[str | None, typer.Argument(metavar="[ID]", help="O
     guarded(work)
 
 
-@app.command()
+@app.command(epilog=EXAMPLES["render"])
 def render(
     result: Annotated[Path, typer.Argument(metavar="RESULT.json", help="A result that -f json wrote.")],
     output: o.Output = None,
@@ -159,7 +168,7 @@ def render(
     guarded(work, verbose)
 
 
-@app.command()
+@app.command(epilog=EXAMPLES["unredact"])
 def unredact(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A report that --redact wrote, in any format.")],
     map: Annotated[Path, typer.Option("--map", metavar="MAP", help="The private map that was written beside it.")],
@@ -175,3 +184,15 @@ def unredact(
         return named_again(file, map, output, force)
 
     guarded(work, verbose)
+
+
+@app.command(epilog=EXAMPLES["completion"])
+def completion(shell: Annotated[o.Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]) -> None:
+    """Print a completion script for a shell; it needs no Python when Tab is pressed."""
+
+    def work() -> int:
+        from analyzer.cli.completion import printed
+
+        return printed(shell)
+
+    guarded(work)

@@ -25,6 +25,12 @@ class Threshold(StrEnum):
     critical = "critical"
 
 
+class Shell(StrEnum):
+    bash = "bash"
+    zsh = "zsh"
+    fish = "fish"
+
+
 class When(StrEnum):
     auto = "auto"
     always = "always"

@@ -111,6 +111,22 @@ def identify(inputs: o.Inputs, coredns_format: o.CorednsFormat = None, verbose: 
     guarded(work, verbose)
 
 
+@app.command(epilog=EXAMPLES["quote"])
+def quote(
+    name: Annotated[str, typer.Argument(metavar="INPUT", help="A file; a member of an archive as ARCHIVE!MEMBER.")],
+    numbers: Annotated[list[int], typer.Argument(metavar="NUMBER", min=1, help="Frames or lines, from 1.")],
+    verbose: o.Verbose = 0,
+) -> None:
+    """Print single records of an input as reports quote them, without credentials."""
+
+    def work() -> int:
+        from analyzer.cli.show import quoted
+
+        return quoted(name, numbers)
+
+    guarded(work, verbose)
+
+
 @app.command(epilog=EXAMPLES["ingest"])
 def ingest(
     ctx: typer.Context,

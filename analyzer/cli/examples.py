@@ -76,6 +76,14 @@ Examples:
       kind, confidence, name and reason of each input; `unknown` ones are not read
 """
 
+_QUOTE = """\
+Examples:
+
+\b
+  analyze quote audit.json 17 18
+  analyze quote 'bundle.tar.gz!node3/kubelet.log' 4021
+"""
+
 _INGEST = """\
 Examples:
 
@@ -126,6 +134,7 @@ EXAMPLES = {
     "apiserver-logs": _AUDIT,
     "kubelet-logs": _KUBELET,
     "identify": _IDENTIFY,
+    "quote": _QUOTE,
     "ingest": _INGEST,
     "detectors": _DETECTORS,
     "render": _RENDER,

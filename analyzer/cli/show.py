@@ -33,6 +33,22 @@ def identified(inputs: Sequence[Path], coredns_format: str | None = None) -> int
     return 0 if any(one.source is not None for one in known) else NO_INPUT
 
 
+def quoted(name: str, numbers: Sequence[int]) -> int:
+    """The records of those numbers as a report quotes them, each with its number before it."""
+    archive, mark, _ = name.partition("!")
+    path = Path(name) if Path(name).exists() or not mark else Path(archive)
+    check_inputs([path])
+    wanted = {path.name, f"{path.name}{name[len(str(path)) :]}"} if path == Path(archive) and mark else {path.name}
+    known = [one for one in pipeline.recognise([path]) if one.item.id in wanted and one.source is not None]
+    if not known:
+        raise UsageError(f"{name}: nothing of that name can be read; `analyze identify {path}` lists what can")
+    found = pipeline.quoted(known[0], frozenset(numbers))
+    _print([line for number, text in sorted(found.items()) for line in f"{number}: {text}".split("\n")])
+    if missing := sorted(set(numbers) - found.keys()):
+        raise UsageError(f"{name}: has no record {', '.join(str(number) for number in missing)}")
+    return 0
+
+
 def listed() -> int:
     """One line per detector."""
     _print([f"{detector.id:<28} {detector.title}" for detector in detectors.load()])

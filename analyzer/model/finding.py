@@ -37,12 +37,13 @@ class Confidence(StrEnum):
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """Where in the inputs a fact was read. `number` is the frame or physical line, from 1."""
+    """Where in the inputs a fact was read. `number` is the frame or physical line, from 1; `command` prints it."""
 
     source: str
     number: int
     time: datetime | None = None
     text: str = ""
+    command: str = ""
 
 
 class Column(Struct, frozen=True, kw_only=True):

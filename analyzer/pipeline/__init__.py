@@ -20,7 +20,7 @@ from analyzer.pipeline.detect import run_all
 from analyzer.pipeline.identities import identities
 from analyzer.pipeline.options import Progress, RunOptions
 from analyzer.pipeline.owners import name_owners
-from analyzer.pipeline.quote import fill
+from analyzer.pipeline.quote import fill, quoted
 from analyzer.pipeline.read import read_all, usable
 from analyzer.pipeline.recognise import Known, recognise
 from analyzer.pipeline.sink import Sink
@@ -28,7 +28,18 @@ from analyzer.pipeline.store import Store
 from analyzer.redact import atoms_of, redacted
 from analyzer.story.compare import compare
 
-__all__ = ["Known", "Progress", "RunOptions", "chosen", "ingest", "investigate", "recognise", "tool", "usable"]
+__all__ = [
+    "Known",
+    "Progress",
+    "RunOptions",
+    "chosen",
+    "ingest",
+    "investigate",
+    "quoted",
+    "recognise",
+    "tool",
+    "usable",
+]
 
 DISTRIBUTION = "kube-postmortem"
 

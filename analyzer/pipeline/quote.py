@@ -12,6 +12,8 @@ from analyzer import sources
 from analyzer.case import Case, Place
 from analyzer.errors import InputError
 from analyzer.model import Finding, Record, Run
+from analyzer.pipeline.commands import HEAD, command
+from analyzer.pipeline.recognise import Known
 from analyzer.sources.contract import Item, Ledger, Source
 from analyzer.sources.secrets import scrub
 from analyzer.sources.stream import Opener
@@ -19,7 +21,8 @@ from analyzer.sources.stream import Opener
 TEXT_LIMIT = 2048
 """Characters of one quoted record, so that no evidence outweighs the page."""
 
-Texts = dict[tuple[str, int], str]
+Texts = dict[tuple[str, int], tuple[str, str]]
+"""The text of a record and the command that prints it, by input and number."""
 
 
 def fill(runs: Sequence[Run], case: Case) -> tuple[Run, ...]:
@@ -39,10 +42,12 @@ def _texts(records: Iterable[Record], case: Case) -> Texts:
     texts: Texts = {}
     with Opener() as opener:
         for name, numbers in sorted(wanted.items(), key=lambda one: _order(one[0], case)):
-            found = _from_input(name, numbers, case, opener)
+            found, commands = _from_input(name, numbers, case, opener)
             missing = sorted(numbers - found.keys())
             found |= _from_tables(name, missing, case) if missing else {}
-            texts |= {(name, number): scrub(text)[:TEXT_LIMIT] for number, text in found.items()}
+            texts |= {
+                (name, number): (scrub(text)[:TEXT_LIMIT], commands.get(number, "")) for number, text in found.items()
+            }
     return texts
 
 
@@ -52,31 +57,35 @@ def _order(name: str, case: Case) -> tuple[str, int, str]:
     return (str(place.path), place.member.start if place.member else 0, name) if place else ("", 0, name)
 
 
-def _from_input(name: str, numbers: set[int], case: Case, opener: Opener) -> dict[int, str]:
+def _from_input(name: str, numbers: set[int], case: Case, opener: Opener) -> tuple[dict[int, str], dict[int, str]]:
     place = case.places.get(name)
     source = next((one for one in sources.each() if place is not None and one.name == place.kind), None)
     if place is None or source is None:
-        return {}
+        return {}, {}
     report = next((one for one in case.reports if one.path == name), None)
     try:
         item = Item(id=name, path=place.path, member=place.member)
         size = place.member.archive_bytes if place.member is not None else report.bytes if report is not None else -1
         if report is None or (place.path.exists() and place.path.stat().st_size != size):
-            return {}
-        return _quoted(source, place, item, frozenset(numbers), opener)
+            return {}, {}
+        found, head = _quoted(source, place, item, frozenset(numbers), opener)
+        return found, {number: command(report, place, number, head) for number in found}
     except (InputError, OSError):
-        return {}
+        return {}, {}
 
 
-def _quoted(source: Source, place: Place, item: Item, numbers: frozenset[int], opener: Opener) -> dict[int, str]:
-    """By the marks of the input, or by a walk where it has none or they lead astray."""
+def _quoted(
+    source: Source, place: Place, item: Item, numbers: frozenset[int], opener: Opener
+) -> tuple[dict[int, str], bytes]:
+    """By the marks of the input, or by a walk where it has none or they lead astray; and how the input begins."""
     if source.quote_by is not None and place.marks is not None:
         with suppress(InputError), opener.open(item, Ledger(), hashed=False) as stream:
             found = source.quote_by(stream, numbers, place.marks)
             if found.keys() == numbers:
-                return found
+                return found, b""
     with opener.open(item, Ledger(), hashed=False) as stream:
-        return source.quote(stream, numbers)
+        head = stream.peek(HEAD)
+        return source.quote(stream, numbers), head
 
 
 def _from_tables(name: str, numbers: Sequence[int], case: Case) -> dict[int, str]:
@@ -91,7 +100,20 @@ def _from_tables(name: str, numbers: Sequence[int], case: Case) -> dict[int, str
 
 def _filled(finding: Finding, texts: Texts) -> Finding:
     records = tuple(
-        record if record.text else replace(record, text=texts.get((record.source, record.number), "(not found)"))
+        record if record.text else _told(record, texts.get((record.source, record.number)))
         for record in finding.evidence.records
     )
     return replace(finding, evidence=replace(finding.evidence, records=records))
+
+
+def _told(record: Record, found: tuple[str, str] | None) -> Record:
+    text, how = found or ("(not found)", "")
+    return replace(record, text=text, command=how)
+
+
+def quoted(known: Known, numbers: frozenset[int]) -> dict[int, str]:
+    """The text of those records of one input, as a report quotes them."""
+    if known.source is None:
+        return {}
+    with Opener() as opener, opener.open(known.item, Ledger(), hashed=False) as stream:
+        return {number: scrub(text) for number, text in known.source.quote(stream, numbers).items()}

@@ -111,7 +111,7 @@ def service_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> p
     empty = pl.DataFrame(schema=AUDIT_SERVICE_PORTS.schema)
     wanted = (
         (pl.col("resource") == "services")
-        & (pl.col("api_group") == "")
+        & pl.col("api_group").is_in(["", "core"])
         & (pl.col("subresource").is_null() | (pl.col("subresource") == "status"))
         & pl.col("verb").is_in(["create", "update", "patch", "get"])
         & pl.col("code").is_between(200, 299)

@@ -96,6 +96,7 @@ def _unseen(frames: Frames) -> list[str]:
         pl.col("verb").is_in(["create", "update", "patch"]),
         pl.col("subresource").is_null(),
         pl.col("code").is_between(200, 299),
+        pl.col("request_body_bytes") + pl.col("response_body_bytes") == 0,
     )
     count = written.select(pl.len()).collect().item()
     if not count:

@@ -14,12 +14,12 @@ PUBLIC: Row = {"type": "LoadBalancer", "port": 80, "internal": False, "source_ra
 
 
 def exposures(*writes: Row, deleted: float | None = None) -> list[Row]:
-    named = [
+    named: list[Row] = [
         {"namespace": "shop", "name": "web", "verb": "update", "body": "response", "number": n + 1, "audit_id": f"s{n}"}
         | row
         for n, row in enumerate(writes)
     ]
-    same = {
+    same: Row = {
         "resource": "services",
         "api_group": "",
         "namespace": "shop",

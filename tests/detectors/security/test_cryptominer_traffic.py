@@ -22,7 +22,7 @@ def test_fires_where_a_miner_and_a_pool_are_heard() -> None:
     [finding] = run(DETECTOR, given(spoken=session(1, 100, 9), packets=connection(0, 120)))
     assert (finding.detector, finding.subject, finding.variant) == ("cryptominer-traffic", MINER, "stratum")
     assert finding.summary == (
-        "10.244.1.17 logged in to the mining pool 192.0.2.80:3333 and submitted 9 shares over 1 connections for 120 s."
+        "10.244.1.17 submitted 9 shares to the mining pool 192.0.2.80:3333 over a connection of 120 s."
     )
     assert figures(finding) == {
         "connections": 1,
@@ -59,7 +59,7 @@ def test_fires_on_a_pools_name_in_a_log_with_low_confidence() -> None:
     log = rows(COREDNS_QUERIES, asked | {"rcode": "NOERROR", "duration_seconds": 0.1}, source="coredns.log")
     [finding] = run(DETECTOR, {COREDNS_QUERIES: log})
     assert (finding.variant, finding.severity, finding.confidence) == ("pool-name", Severity.MEDIUM, Confidence.LOW)
-    assert finding.summary == f"{MINER} asked 1 times for the name of the mining pool {NAME}."
+    assert finding.summary == f"{MINER} asked for the name of the mining pool {NAME}, 1 queries in all."
     assert figures(finding)["queries for names of pools"] == 1
     assert finding.verify[0] == f"grep -nF ' {NAME}. ' coredns.log"
 
@@ -68,7 +68,7 @@ def test_fires_on_a_name_and_the_connection_that_follows() -> None:
     packets = connection(2, 700, port=14433)
     [finding] = run(DETECTOR, given(lookups=lookup(0), answers=[told(0.1)], packets=packets))
     assert (finding.severity, finding.confidence) == (Severity.HIGH, Confidence.MEDIUM)
-    assert finding.summary == f"{MINER} held 1 connections for 700 s to the mining pool {NAME}, known by its name."
+    assert finding.summary == f"{MINER} held a connection of 700 s to the mining pool {NAME}, known by its name."
     assert figures(finding)["seconds connected"] == pytest.approx(700)
 
 
@@ -83,7 +83,7 @@ def test_pods_that_share_a_pool_are_one_finding_and_two_pools_are_two() -> None:
     packets = connection(0, 60) + connection(5, 60, client="10.244.1.18")
     [finding] = run(DETECTOR, given(spoken=session(1, 50, 2) + session(6, 50, 3, **other), packets=packets))
     assert (finding.subject, figures(finding)["pods"], figures(finding)["shares submitted"]) == (MINER, 2, 5)
-    assert finding.summary.startswith(f"{MINER} and 1 more logged in")
+    assert finding.summary.startswith(f"{MINER} and 1 more submitted 5 shares to the mining pool")
     spoken = session(1, 50, 2) + session(6, 50, 3, pool="192.0.2.99", **other)
     two = run(DETECTOR, given(spoken=spoken))
     assert [(one.subject, figures(one)["pods"]) for one in two] == [(MINER, 1), ("10.244.1.18", 1)]
@@ -92,14 +92,21 @@ def test_pods_that_share_a_pool_are_one_finding_and_two_pools_are_two() -> None:
 def test_connections_that_overlap_are_counted_once_in_time() -> None:
     packets = connection(0, 100) + connection(50, 100, client_port=40001)
     [finding] = run(DETECTOR, given(spoken=session(1, 50, 1), packets=packets))
-    assert (figures(finding)["connections"], figures(finding)["seconds connected"]) == (2, pytest.approx(150))
+    assert figures(finding)["connections"] == 2
+    assert figures(finding)["seconds connected"] == pytest.approx(150)
 
 
 def test_the_finding_says_who_made_the_pod_and_who_ran_commands_in_it() -> None:
     address = {"resource": "pods", "address": MINER, "kind": "pod", "namespace": "shop", "name": "gcc-1", "code": 200}
     address.pop("code")
     owners = rows(AUDIT_ADDRESSES, address | {"time": -60, "kubelet": True, "phase": "Running"}, source="audit.log")
-    pod = {"api_group": "", "resource": "pods", "namespace": "shop", "name": "gcc-1", "source_ip": "203.0.113.66"}
+    pod: dict[str, Any] = {
+        "api_group": "",
+        "resource": "pods",
+        "namespace": "shop",
+        "name": "gcc-1",
+        "source_ip": "203.0.113.66",
+    }
     calls = [
         call(-120, verb="create", user="alice", agent="kubectl", audit_id="a", **pod),
         call(-30, verb="get", subresource="exec", user="alice", agent="kubectl", audit_id="b", **pod),

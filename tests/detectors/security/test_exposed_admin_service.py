@@ -116,7 +116,7 @@ def test_fires_and_counts_the_strangers_that_were_answered() -> None:
     ],
 )
 def test_fires_on_other_consoles_by_port_or_name(more: Row, product: str) -> None:
-    [finding] = run(DETECTOR, audit(service(**({"namespace": "ops"} | more))))
+    [finding] = run(DETECTOR, audit(service(0, **({"namespace": "ops"} | more))))
     assert finding.summary.startswith(f"{product} was opened")
 
 
@@ -184,8 +184,8 @@ def test_two_services_are_two_findings_and_two_ports_of_one_are_one() -> None:
 
 
 def nobody(time: float, verb: str = "list", **more: Any) -> Row:
-    target = {"resource": "pods", "api_group": "", "namespace": "shop", "uri": "/api/v1/namespaces/shop/pods"}
-    who = {"user": "system:anonymous", "agent": "curl", "source_ip": STRANGER}
+    target: Row = {"resource": "pods", "api_group": "", "namespace": "shop", "uri": "/api/v1/namespaces/shop/pods"}
+    who: Row = {"user": "system:anonymous", "agent": "curl", "source_ip": STRANGER}
     return call(time, verb=verb, **target, **who) | more
 
 
@@ -233,8 +233,8 @@ def test_fires_on_a_path_that_nobody_should_read() -> None:
 
 def exec_by(account: str, **more: Any) -> Row:
     namespace, name = account.split(":")
-    who = {"user": f"system:serviceaccount:{account}", "agent": "scope", "resource": "pods", "subresource": "exec"}
-    names = {"service_account_namespace": namespace, "service_account": name, "uri": "/x", "api_group": ""}
+    who: Row = {"user": f"system:serviceaccount:{account}", "agent": "scope", "resource": "pods", "subresource": "exec"}
+    names: Row = {"service_account_namespace": namespace, "service_account": name, "uri": "/x", "api_group": ""}
     return call(30, verb="create", **who, **names) | more
 
 

@@ -107,14 +107,17 @@ def _summary(one: Operation) -> str:
     where = ", ".join(one.pools[:2]) + (f" and {len(one.pools) - 2} more" if len(one.pools) > 2 else "")
     if not one.spoken.height:
         if not one.connected:
-            return f"{one.subject}{others} asked {one.asked:,} times for the name of the mining pool {where}."
+            return f"{one.subject}{others} asked for the name of the mining pool {where}, {one.asked:,} queries in all."
         return f"{one.subject}{others} held {_held(one)} to the mining pool {where}, known by its name."
-    work = f"submitted {one.shares:,} shares over" if one.shares else "spoke to it over"
-    return f"{one.subject}{others} logged in to the mining pool {where} and {work} {_held(one)}."
+    work = f"submitted {one.shares:,} shares to" if one.shares else "spoke the miners' protocol with"
+    return f"{one.subject}{others} {work} the mining pool {where} over {_held(one)}."
 
 
 def _held(one: Operation) -> str:
-    return f"{one.connections.height:,} connections for {one.seconds:,.0f} s" if one.connections.height else "TCP"
+    count = one.connections.height
+    if not count:
+        return "TCP"
+    return f"{count:,} connections for {one.seconds:,.0f} s" if count > 1 else f"a connection of {one.seconds:,.0f} s"
 
 
 def _confidence(one: Operation) -> Confidence:

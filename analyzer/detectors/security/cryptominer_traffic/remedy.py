@@ -61,13 +61,13 @@ def verify(one: Operation) -> tuple[str, ...]:
     for source in one.spoken["source"].unique().sort().head(_SHOWN):
         wanted = f'tcp.payload contains "\\"method\\":" && {family}.addr == {one.subject}'
         commands.append(
-            f"tshark -r {shlex.quote(source)} -Y {shlex.quote(wanted)} -T fields -e frame.number -e frame.time_utc "
+            f"tshark -r {shlex.quote(source)} -Y {shlex.quote(wanted)} -T fields -e frame.number -e frame.time_epoch "
             f"-e {family}.src -e tcp.srcport -e {family}.dst -e tcp.dstport -e tcp.len"
         )
     for source in one.hellos["source"].unique().sort().head(_SHOWN):
         names = " || ".join(f'tls.handshake.extensions_server_name == "{name}"' for name in _first(one.hellos["sni"]))
         commands.append(
-            f"tshark -r {shlex.quote(source)} -Y {shlex.quote(names)} -T fields -e frame.number -e frame.time_utc "
+            f"tshark -r {shlex.quote(source)} -Y {shlex.quote(names)} -T fields -e frame.number -e frame.time_epoch "
             f"-e {family}.src -e tls.handshake.extensions_server_name"
         )
     asked = one.names.select("source", "origin", "name").unique().sort("source", "name")

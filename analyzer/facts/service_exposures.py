@@ -8,6 +8,8 @@ the balancer is open to all (kubernetes pkg/util/service, GetLoadBalancerSourceR
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
@@ -68,10 +70,12 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     )
     writes = pl.concat([told.join(actors, on="audit_id", how="left"), gone], how="diagonal")
     writes = writes.sort("time", "source", "number", nulls_last=True, maintain_order=True)
-    rows: list[Row] = []
-    for _, mine in sorted(writes.partition_by("namespace", "name", as_dict=True).items(), key=str):
-        rows += _of_service(mine)
-    made = pl.DataFrame(rows, schema={**TABLE.schema, "private": pl.Boolean()})
+    of_service: dict[tuple[str, str], list[list[Row]]] = {}
+    for (_, _), event in groupby(writes.iter_rows(named=True), key=itemgetter("source", "number")):
+        told_by = list(event)
+        of_service.setdefault((str(told_by[0]["namespace"]), str(told_by[0]["name"])), []).append(told_by)
+    rows = [row for _, mine in sorted(of_service.items()) for row in _of_service(mine)]
+    made = pl.DataFrame(rows, schema=TABLE.schema)
     reach = pl.when(pl.col("reach") == PUBLIC, _private_balancer()).then(pl.lit(INTERNAL)).otherwise("reach")
     made = made.with_columns(reach=reach).sort("time", "source", "number", "port", nulls_last=True)
     return made.select(list(TABLE.schema)).lazy()
@@ -84,13 +88,12 @@ def _private_balancer() -> pl.Expr:
     return (address & ~is_public(balancer)) | balancer.str.starts_with("internal-")
 
 
-def _of_service(writes: pl.DataFrame) -> Iterator[Row]:
+def _of_service(writes: list[list[Row]]) -> Iterator[Row]:
     """The exposures of one service; Python runs for the writes of services, which are rare by nature."""
     state: Row = dict.fromkeys(_STATE)
     ports: list[Row] = []
     open_: dict[tuple[object, ...], Row] = {}
-    for _, event in writes.group_by(["source", "number"], maintain_order=True):
-        rows = event.to_dicts()
+    for rows in writes:
         first = rows[0]
         if first["verb"] == "delete":
             state, ports = dict.fromkeys(_STATE), []

@@ -22,13 +22,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import polars as pl
+
 from analyzer.detector import Detector, Remark, setting
 from analyzer.detectors.security.cryptominer_traffic.entry import entry
 from analyzer.detectors.security.cryptominer_traffic.evidence import evidence, impact
 from analyzer.detectors.security.cryptominer_traffic.look_alikes import remarks
 from analyzer.detectors.security.cryptominer_traffic.operations import Operation, operations
 from analyzer.detectors.security.cryptominer_traffic.remedy import REMEDIES, remedies, verify
-from analyzer.detectors.security.cryptominer_traffic.signs import Signs, signs
+from analyzer.detectors.security.cryptominer_traffic.signs import signs
 from analyzer.facts.address_owners import ADDRESS_OWNERS
 from analyzer.facts.beacons import BEACONS
 from analyzer.facts.contract import Frames
@@ -39,6 +41,8 @@ from analyzer.frames import DNS_ANSWERS, MINING_MESSAGES, TLS_CLIENT_HELLOS
 from analyzer.model import Confidence, Finding, Severity
 
 DEFAULT = "engineering default"
+TRACED = 50
+"""Operations whose way in is looked for; more are hardly real, and each costs a search of the audit log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +79,12 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     own = frozenset(one.strip().lower().rstrip(".") for one in settings.own_pools.split(",") if one.strip())
     found = signs(frames, own)
     scanners, told = remarks(found, frames, settings)
-    for one in operations(found, scanners):
-        yield _finding(one, found, frames)
+    for place, one in enumerate(operations(found, scanners)):
+        yield _finding(one, entry(one, frames if place < TRACED else {}))
     yield from map(Remark, told)
 
 
-def _finding(one: Operation, found: Signs, frames: Frames) -> Finding:
-    ways = entry(one, frames)
+def _finding(one: Operation, ways: pl.DataFrame) -> Finding:
     return Finding(
         detector="cryptominer-traffic",
         subject=one.subject,
@@ -93,7 +96,7 @@ def _finding(one: Operation, found: Signs, frames: Frames) -> Finding:
         start=one.start,
         end=one.end,
         impact=impact(one),
-        evidence=evidence(one, found, ways),
+        evidence=evidence(one, ways),
         why="Somebody who was not meant to could start a programme in the cluster, and lets it earn for him.",
         refuted_by="A pool that the owners of the cluster chose to work for, or a proxy whose clients lie elsewhere.",
         remedies=remedies(one),

@@ -7,7 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from analyzer.detectors.security.cryptominer_traffic.operations import Operation, open_seconds
-from analyzer.detectors.security.cryptominer_traffic.signs import SHARES, Signs
+from analyzer.detectors.security.cryptominer_traffic.signs import SHARES
 from analyzer.model import Column, Evidence, EvidenceSeries, EvidenceTable, Figure, Record
 
 ROWS = 10
@@ -28,7 +28,7 @@ def impact(one: Operation) -> tuple[Figure, ...]:
     return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures)
 
 
-def evidence(one: Operation, found: Signs, ways: pl.DataFrame) -> Evidence:
+def evidence(one: Operation, ways: pl.DataFrame) -> Evidence:
     """A login, its answer, the first and the last share, a name that was asked for, a hello, the way in."""
     asks, tells = one.spoken.filter("asks"), one.spoken.filter(~pl.col("asks"))
     shares = asks.filter(pl.col("method").is_in(SHARES))

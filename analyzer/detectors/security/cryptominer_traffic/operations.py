@@ -106,17 +106,24 @@ def operations(found: Signs, scanners: frozenset[str]) -> Iterator[Operation]:
     ]
     met = pl.concat(links).filter(~pl.col("client").is_in(list(scanners))).sort("time", "client", nulls_last=True)
     group = _joined(met.select("client", "pool").unique(maintain_order=True).rows())
-    order = met["client"].unique(maintain_order=True).to_list()
-    for first in dict.fromkeys(group[client] for client in order):
-        clients = [client for client in order if group[client] == first]
-        mine = pl.col("client").is_in(clients)
+    clients: dict[str, list[str]] = {}
+    for client in met["client"].unique(maintain_order=True):
+        clients.setdefault(group[client], []).append(client)
+    frames = (found.spoken, found.asked, found.hellos, found.connections)
+    spoken, names, hellos, connections = (_by_group(frame, group) for frame in frames)
+    for first, mine in clients.items():
         yield Operation(
-            clients=tuple(clients),
-            spoken=found.spoken.filter(mine),
-            names=found.asked.filter(mine),
-            hellos=found.hellos.filter(mine),
-            connections=found.connections.filter(mine),
+            clients=tuple(mine),
+            spoken=spoken.get((first,), found.spoken.clear()),
+            names=names.get((first,), found.asked.clear()),
+            hellos=hellos.get((first,), found.hellos.clear()),
+            connections=connections.get((first,), found.connections.clear()),
         )
+
+
+def _by_group(frame: pl.DataFrame, group: dict[str, str]) -> dict[tuple[object, ...], pl.DataFrame]:
+    first = pl.col("client").replace_strict(group, default=None, return_dtype=pl.String)
+    return frame.with_columns(first=first).partition_by("first", as_dict=True, include_key=False)
 
 
 def _joined(links: list[tuple[str, str]]) -> dict[str, str]:

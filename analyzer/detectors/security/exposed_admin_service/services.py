@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -25,60 +25,45 @@ def services(frames: Frames, least: float) -> tuple[list[Exposed], list[str]]:
     table = frames[SERVICE_EXPOSURES].filter(pl.col("reach").is_in([PUBLIC, NODES]), pl.col("port").is_not_null())
     table = table.filter(pl.col("protocol").is_null() | (pl.col("protocol") == "TCP"))
     open_ = pl.col("until").is_null() | (pl.col("until") - pl.col("time") >= timedelta(seconds=least))
-    found: dict[tuple[object, object], Exposed] = {}
+    found: dict[tuple[object, object], list[tuple[Row, tuple[str, int, bool]]]] = {}
     common = []
     for row in table.filter(open_.fill_null(value=True)).collect().iter_rows(named=True):
         known = product(row)
-        if known is None or (row["reach"] == NODES and not known[2]):
-            if known is None and row["reach"] == PUBLIC and row["port"] in COMMON and not ingress(row):
-                common.append(f"{row['namespace']}/{row['name']} port {row['port']}")
-            continue
-        key = (row["namespace"], row["name"])
-        if key not in found or (row["reach"] == PUBLIC and found[key].reach == NODES):
-            found[key] = _exposed(row, known)
-        else:
-            found[key] = _more(found[key], row)
+        if known is not None and (row["reach"] == PUBLIC or known[2]):
+            found.setdefault((row["namespace"], row["name"]), []).append((row, known))
+        elif known is None and row["reach"] == PUBLIC and row["port"] in COMMON and not ingress(row):
+            common.append(f"{row['namespace']}/{row['name']} port {row['port']}")
     if common:
         names = ", ".join(dict.fromkeys(common[:NAMED])) + (
             f" and {len(common) - NAMED} more" if len(common) > NAMED else ""
         )
         told.append(f"Public load balancers at ports that dashboards use, and many applications too: {names}")
-    return list(found.values()), told
+    return [_exposed(rows) for rows in found.values()], told
 
 
-def _exposed(row: Row, known: tuple[str, int, bool]) -> Exposed:
-    name, port, sure = known
-    writes = [(row["time"], row["source"], row["number"])]
-    if row["until_source"] is not None:
-        writes.append((row["until"], row["until_source"], row["until_number"]))
+def _exposed(rows: list[tuple[Row, tuple[str, int, bool]]]) -> Exposed:
+    """One service: the port that is open to most says what it is, all say since when and until when."""
+    row, (name, port, sure) = min(rows, key=lambda one: (one[0]["reach"] != PUBLIC, not one[1][2]))
+    writes = [(one["time"], one["source"], one["number"]) for one, _ in rows]
+    writes += [(one["until"], one["until_source"], one["until_number"]) for one, _ in rows if one["until_source"]]
     schema = {"time": pl.Datetime("us", "UTC"), "source": pl.String(), "number": pl.Int64()}
+    times = [one["time"] for one, _ in rows if isinstance(one["time"], datetime)]
+    ends = [one["until"] for one, _ in rows]
+    closed = [end for end in ends if isinstance(end, datetime)]
     return Exposed(
         subject=f"{row['namespace']}/{row['name']}",
         variant="service",
         product=name,
         port=port,
-        ports=_ports(row),
+        ports=tuple(dict.fromkeys(number for one, _ in rows for number in _ports(one))),
         sure=sure,
         reach=str(row["reach"]),
         namespace=str(row["namespace"]),
         actor=str(row["actor"] or ""),
-        since=row["time"],  # type: ignore[arg-type]
-        until=row["until"],  # type: ignore[arg-type]
-        writes=pl.DataFrame(writes, schema=schema, orient="row"),
+        since=min(times, default=None),
+        until=max(closed) if closed and len(closed) == len(ends) else None,
+        writes=pl.DataFrame(writes, schema=schema, orient="row").unique(maintain_order=True),
     )
-
-
-def _more(one: Exposed, row: Row) -> Exposed:
-    """A further port of the same service, or a later time in which it was open."""
-    other = _exposed(row, (one.product, one.port or 0, one.sure))
-    writes = pl.concat([one.writes, other.writes]).unique(maintain_order=True)
-    ports = tuple(dict.fromkeys((*one.ports, *other.ports)))
-    until = None if one.until is None or other.until is None else max(one.until, other.until)
-    return _replaced(one, writes=writes, ports=ports, until=until)
-
-
-def _replaced(one: Exposed, **changed: object) -> Exposed:
-    return Exposed(**({name: getattr(one, name) for name in one.__struct_fields__} | changed))
 
 
 def _ports(row: Row) -> tuple[int, ...]:

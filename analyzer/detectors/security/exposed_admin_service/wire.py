@@ -34,8 +34,9 @@ def wire(found: list[Exposed], frames: Frames, least: int) -> list[Exposed]:
         here = pl.col("server_port").is_in(mine)
         told.append(replace(one, connections=connections.filter(here), http=requests.filter(here)))
         connections, requests = connections.filter(~here), requests.filter(~here)
+    asked = requests.partition_by(PEER, as_dict=True)
     for (server, port), rows in connections.group_by(PEER, maintain_order=True):
-        asks = requests.filter(pl.col("server") == server, pl.col("server_port") == port)
+        asks = asked.get((server, port), requests.clear())
         few = rows["client"].n_unique() < 2 and port in MUTUAL and not asks.height
         if rows.height >= least and not few:
             told.append(_port(str(server), int(str(port)), rows, asks))

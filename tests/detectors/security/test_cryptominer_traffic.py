@@ -229,3 +229,11 @@ def test_five_hundred_other_rows_change_nothing_and_without_the_evidence_it_goes
     [beside] = run(DETECTOR, given(spoken=session(1, 100, 9), packets=packets + other, lookups=noise))
     assert (figures(beside), beside.summary, beside.severity) == (figures(alone), alone.summary, alone.severity)
     assert run(DETECTOR, given(packets=packets + other, lookups=noise)) == []
+
+
+def test_more_groups_than_anybody_reads_are_counted() -> None:
+    spoken = [row for n in range(103) for row in session(n, 50, 1, miner=f"10.244.3.{n}", pool=f"192.0.2.{n}")]
+    assert len(run(DETECTOR, given(spoken=spoken))) == 100
+    assert remarks(DETECTOR, given(spoken=spoken)) == [
+        "3 more groups of miners, after the first 100, are not told one by one"
+    ]

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import polars as pl
 
@@ -31,6 +32,7 @@ from analyzer.detectors.security.cryptominer_traffic.look_alikes import remarks
 from analyzer.detectors.security.cryptominer_traffic.operations import Operation, operations
 from analyzer.detectors.security.cryptominer_traffic.remedy import REMEDIES, remedies, verify
 from analyzer.detectors.security.cryptominer_traffic.signs import signs
+from analyzer.detectors.security.cryptominer_traffic.words import confidence, reason, summary
 from analyzer.facts.address_owners import ADDRESS_OWNERS
 from analyzer.facts.beacons import BEACONS
 from analyzer.facts.contract import Frames
@@ -38,11 +40,11 @@ from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.tcp_connections import TCP_CONNECTIONS
 from analyzer.frames import DNS_ANSWERS, MINING_MESSAGES, TLS_CLIENT_HELLOS
-from analyzer.model import Confidence, Finding, Severity
+from analyzer.model import Finding, Severity
 
 DEFAULT = "engineering default"
-TRACED = 50
-"""Operations whose way in is looked for; more are hardly real, and each costs a search of the audit log."""
+MOST = 100
+"""Operations that are told one by one; what comes after them is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +81,11 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     own = frozenset(one.strip().lower().rstrip(".") for one in settings.own_pools.split(",") if one.strip())
     found = signs(frames, own)
     scanners, told = remarks(found, frames, settings)
-    for place, one in enumerate(operations(found, scanners)):
-        yield _finding(one, entry(one, frames if place < TRACED else {}))
+    every = operations(found, scanners)
+    for one in islice(every, MOST):
+        yield _finding(one, entry(one, frames))
+    if left := sum(1 for _ in every):
+        told.append(f"{left:,} more groups of miners, after the first {MOST}, are not told one by one")
     yield from map(Remark, told)
 
 
@@ -89,10 +94,10 @@ def _finding(one: Operation, ways: pl.DataFrame) -> Finding:
         detector="cryptominer-traffic",
         subject=one.subject,
         variant="stratum" if one.spoken.height else "pool-name",
-        summary=_summary(one),
+        summary=summary(one),
         severity=Severity.HIGH if one.answered or one.connected else Severity.MEDIUM,
-        confidence=_confidence(one),
-        confidence_reason=_reason(one),
+        confidence=confidence(one),
+        confidence_reason=reason(one),
         start=one.start,
         end=one.end,
         impact=impact(one),
@@ -103,40 +108,6 @@ def _finding(one: Operation, ways: pl.DataFrame) -> Finding:
         verify=verify(one),
         stories=(34,),
     )
-
-
-def _summary(one: Operation) -> str:
-    others = f" and {one.pods - 1:,} more" if one.pods > 1 else ""
-    where = ", ".join(one.pools[:2]) + (f" and {len(one.pools) - 2} more" if len(one.pools) > 2 else "")
-    if not one.spoken.height:
-        if not one.connected:
-            return f"{one.subject}{others} asked for the name of the mining pool {where}, {one.asked:,} queries in all."
-        return f"{one.subject}{others} held {_held(one)} to the mining pool {where}, known by its name."
-    work = f"submitted {one.shares:,} shares to" if one.shares else "spoke the miners' protocol with"
-    return f"{one.subject}{others} {work} the mining pool {where} over {_held(one)}."
-
-
-def _held(one: Operation) -> str:
-    count = one.connections.height
-    if not count:
-        return "TCP"
-    return f"{count:,} connections for {one.seconds:,.0f} s" if count > 1 else f"a connection of {one.seconds:,.0f} s"
-
-
-def _confidence(one: Operation) -> Confidence:
-    if one.answered:
-        return Confidence.HIGH
-    return Confidence.MEDIUM if one.spoken.height or one.connected else Confidence.LOW
-
-
-def _reason(one: Operation) -> str:
-    if one.answered:
-        return f"both sides were heard: {one.asks:,} messages of miners and {one.tells:,} of pools"
-    if one.spoken.height:
-        return "a miner's messages were heard, the pool's answers were not"
-    if one.connected:
-        return "a pool's name, and a connection to it whose content is not readable"
-    return "a pool's name was asked for; whether it was spoken to is not in the evidence"
 
 
 DETECTOR = Detector(

@@ -38,6 +38,8 @@ from analyzer.facts.tcp_connections import TCP_CONNECTIONS
 from analyzer.model import Finding
 
 DEFAULT = "engineering default"
+MOST = 100
+"""Services and ports that are told one by one; what comes after them is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,12 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     found, told = services(frames, settings.min_open_seconds)
     found = wire(found, frames, settings.min_connections)
     found += anonymous(found, frames, settings.min_requests)
-    yield from map(_finding, found)
+    found.sort(key=lambda one: -severity(one).rank)
+    yield from map(_finding, found[:MOST])
+    if len(found) > MOST:
+        told.append(
+            f"{len(found) - MOST:,} more such services and ports, after the first {MOST}, are not told one by one"
+        )
     yield from map(Remark, told)
 
 

@@ -237,3 +237,9 @@ def test_more_groups_than_anybody_reads_are_counted() -> None:
     assert remarks(DETECTOR, given(spoken=spoken)) == [
         "3 more groups of miners, after the first 100, are not told one by one"
     ]
+
+
+def test_messages_without_a_time_are_told_without_one() -> None:
+    spoken = [row | {"time": None} for row in session(1, 50, 2)]
+    [finding] = run(DETECTOR, given(spoken=spoken))
+    assert (finding.start, finding.end, figures(finding)["shares submitted"]) == (None, None, 2)

@@ -296,3 +296,17 @@ def test_five_hundred_other_rows_change_nothing_and_without_the_evidence_it_goes
     [beside] = run(DETECTOR, audit(service(), calls=others) | capture(visit(0), noise))
     assert (figures(beside), beside.summary, beside.severity) == (figures(alone), alone.summary, alone.severity)
     assert run(DETECTOR, audit(calls=others) | capture(noise)) == []
+
+
+def test_writes_without_a_time_are_told_without_one() -> None:
+    evidence = audit(service())
+    evidence[AUDIT_SERVICE_PORTS] = evidence[AUDIT_SERVICE_PORTS].with_columns(
+        time=pl.lit(None, pl.Datetime("us", "UTC"))
+    )
+    [finding] = run(DETECTOR, evidence)
+    assert (finding.subject, finding.start) == ("weave/weave-scope-app", None)
+
+
+def test_the_worst_comes_first() -> None:
+    found = run(DETECTOR, audit(service(), calls=[nobody(50, "create")]))
+    assert [one.severity for one in found] == [Severity.CRITICAL, Severity.HIGH]

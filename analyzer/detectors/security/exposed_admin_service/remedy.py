@@ -9,19 +9,18 @@ import polars as pl
 from analyzer.detectors.security.exposed_admin_service.exposed import Exposed
 from analyzer.model import Remedy
 
-_SERVICE = """apiVersion: v1
-kind: Service
+_SERVICE = """# reach it with kubectl port-forward from now on
+kubectl -n {namespace} patch service {name} -p '{{"spec": {{"type": "ClusterIP"}}}}'
+
+# or, if it must have a load balancer: for your own networks only
+kubectl -n {namespace} patch service {name} -p '{{"spec": {{"loadBalancerSourceRanges": ["10.0.0.0/8"]}}}}'
+
+# or an internal one, in the manifest, where the service is made anew:
 metadata:
-  name: {name}
-  namespace: {namespace}
   annotations:
-    service.beta.kubernetes.io/aws-load-balancer-internal: "true"
-    service.beta.kubernetes.io/azure-load-balancer-internal: "true"
-    networking.gke.io/load-balancer-type: Internal
-spec:
-  type: ClusterIP            # reach it with kubectl port-forward
-  # type: LoadBalancer       # if it must be one: internal, or for these networks only
-  # loadBalancerSourceRanges: ["10.0.0.0/8"]
+    service.beta.kubernetes.io/aws-load-balancer-internal: "true"     # AWS
+    service.beta.kubernetes.io/azure-load-balancer-internal: "true"   # Azure
+    networking.gke.io/load-balancer-type: Internal                    # Google Cloud
 """
 
 _POLICY = """apiVersion: networking.k8s.io/v1

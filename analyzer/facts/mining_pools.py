@@ -23,7 +23,7 @@ class Pool(Struct, frozen=True):
     def pattern(self) -> str:
         """A regular expression for the names it stands for."""
         bare = self.host.removeprefix("=")
-        below = "" if self.host.startswith("=") else r"(?:.*\.)?"
+        below = "" if self.host.startswith("=") else r"(?:[a-z0-9_-]+\.){0,8}"
         return below + re.escape(bare).replace(r"\*", "[a-z0-9-]+")
 
 

@@ -56,3 +56,7 @@ def test_the_zone_of_a_pool() -> None:
 )
 def test_public_addresses(address: str, public: bool) -> None:
     assert pl.select(is_public(pl.lit(address))).item() is public
+
+
+def test_what_is_no_host_name_is_no_pool() -> None:
+    assert not matches("a'; reboot.pool.supportxmr.com")

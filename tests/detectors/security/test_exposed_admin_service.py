@@ -310,3 +310,9 @@ def test_writes_without_a_time_are_told_without_one() -> None:
 def test_the_worst_comes_first() -> None:
     found = run(DETECTOR, audit(service(), calls=[nobody(50, "create")]))
     assert [one.severity for one in found] == [Severity.CRITICAL, Severity.HIGH]
+
+
+def test_a_hostile_name_is_never_pasted_into_a_shell() -> None:
+    [finding] = run(DETECTOR, audit(service(namespace="a b;reboot", name="weave-scope")))
+    assert all("reboot" not in remedy.snippet for remedy in finding.remedies)
+    assert "kubectl -n 'a b;reboot' get service weave-scope -o yaml" in finding.verify

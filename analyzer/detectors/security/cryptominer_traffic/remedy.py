@@ -74,7 +74,8 @@ def verify(one: Operation) -> tuple[str, ...]:
     for source, origin, name in asked.head(_SHOWN).iter_rows():
         file = shlex.quote(source)
         if origin == "capture":
-            commands.append(f"tshark -r {file} -Y 'dns.qry.name == \"{name}\"'")
+            wanted = shlex.quote(f'dns.qry.name == "{name}"')
+            commands.append(f"tshark -r {file} -Y {wanted}")
         else:
             commands.append(f"{'zgrep' if source.endswith('.gz') else 'grep'} -nF ' {name}. ' {file}")
     return (*commands, _POD % one.subject)

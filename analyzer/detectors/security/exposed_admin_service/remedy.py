@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import polars as pl
@@ -59,6 +60,8 @@ _AFTER = Remedy(
 REMEDIES = (_CLOSE, _ANONYMOUS, _READ_ONLY, _AFTER)
 
 _SHOWN = 3
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
+"""Names as the API server allows them (RFC 1123); what a log calls otherwise is never pasted into a shell."""
 
 
 def remedies(one: Exposed) -> tuple[Remedy, ...]:
@@ -66,7 +69,7 @@ def remedies(one: Exposed) -> tuple[Remedy, ...]:
         return (_ANONYMOUS, _AFTER)
     if one.variant != "service":
         return (_CLOSE, _READ_ONLY, _AFTER)
-    namespace, _, name = one.subject.partition("/")
+    namespace, name = (part if _NAME.fullmatch(part) else "NAME" for part in one.subject.split("/", 1))
     close = Remedy(text=_CLOSE.text, snippet=_SERVICE.format(name=name, namespace=namespace))
     wall = Remedy(text="Let only pods of the cluster reach the namespace.", snippet=_POLICY.format(namespace=namespace))
     return (close, wall, _READ_ONLY, _AFTER)

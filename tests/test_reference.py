@@ -12,7 +12,7 @@ from tests.reference import pages
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-@pytest.mark.parametrize("name", ["detectors.md", "tables.md", "result.schema.json", "analyze.toml"])
+@pytest.mark.parametrize("name", ["detectors.md", "tables.md", "result.schema.json", "analyze.toml", "stories.md"])
 def test_the_committed_page_is_what_the_code_says(name: str) -> None:
     assert (DOCS / name).read_text() == pages()[name], "run `make reports`"
 

@@ -4,7 +4,13 @@ Every table has `time`, `source` and `number`, so that each row can be quoted. R
 lower case without the final dot, codes are text, addresses are canonical text. Nobody normalises again.
 """
 
-from analyzer.frames.audit import AUDIT_ADDRESSES, AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS
+from analyzer.frames.audit import (
+    AUDIT_ADDRESSES,
+    AUDIT_ANNOTATIONS,
+    AUDIT_EVENTS,
+    AUDIT_OBJECTS,
+    AUDIT_SERVICE_PORTS,
+)
 from analyzer.frames.capture import (
     DNS_ANSWERS,
     DNS_MESSAGES,
@@ -42,6 +48,7 @@ TABLES: tuple[Table, ...] = (
     AUDIT_ANNOTATIONS,
     AUDIT_OBJECTS,
     AUDIT_ADDRESSES,
+    AUDIT_SERVICE_PORTS,
     KLOG_LINES,
     LOG_SUPPRESSIONS,
     KERNEL_MESSAGES,
@@ -57,6 +64,7 @@ __all__ = [
     "AUDIT_ANNOTATIONS",
     "AUDIT_EVENTS",
     "AUDIT_OBJECTS",
+    "AUDIT_SERVICE_PORTS",
     "CGROUP_CPU",
     "COREDNS_ERRORS",
     "COREDNS_EVENTS",

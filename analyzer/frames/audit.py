@@ -122,3 +122,27 @@ AUDIT_ADDRESSES = Table(
         Col("start_time", TIME, "status.startTime of the pod; null if absent."),
     ),
 )
+
+AUDIT_SERVICE_PORTS = Table(
+    "audit_service_ports",
+    "One row per port of a service that a body of a successful audit event tells: of the answer, or of the request "
+    "where the answer is not logged. A patch that names no port is a row without one. Lists are not looked into.",
+    (
+        *PLACE,
+        Col("audit_id", pl.String(), "auditID of the event."),
+        Col("verb", pl.String(), "create, update, patch or get."),
+        Col("body", pl.String(), "request (requestObject, may be a patch) or response (responseObject)."),
+        Col("namespace", pl.String(), "Namespace of the service."),
+        Col("name", pl.String(), "Name of the service."),
+        Col("type", pl.String(), "ClusterIP, NodePort, LoadBalancer or ExternalName; null if not told."),
+        Col("port", pl.Int64(), "Port of the service; null if the body names none."),
+        Col("target_port", pl.String(), "Port of the pods, a number or a name; null if it is the same or not told."),
+        Col("node_port", pl.Int64(), "Port of every node; null if none or not told."),
+        Col("protocol", pl.String(), "TCP, UDP or SCTP; null if not told."),
+        Col("port_name", pl.String(), "Name of the port; null if it has none."),
+        Col("internal", pl.Boolean(), "Whether an internal load balancer is asked for; null if not told."),
+        Col("source_ranges", pl.String(), "Networks that may use the balancer; empty if all may, null if not told."),
+        Col("balancer", pl.String(), "First address or host name of the load balancer; null if not told."),
+        Col("selector", pl.String(), "Labels of the pods as key=value, sorted, joined by commas; null if absent."),
+    ),
+)

@@ -64,6 +64,8 @@ def amount(value: int | float, unit: str) -> tuple[str, str]:
     """A figure as (number, unit with a reading of it): seconds, bytes and fractions get one that people can say."""
     if unit == "fraction":
         return f"{value * 100:.1f}", "%"
+    if unit == "port":
+        return str(value), unit
     if unit == "seconds":
         return number(value), f"seconds ({duration(value)})" if abs(value) >= 60 else "seconds"
     if unit == "bytes":
@@ -75,6 +77,8 @@ def quantity(value: int | float, unit: str) -> str:
     """A figure in running text: `83.0 %`, `30 min 34 s`, `12.4 MB`, `1,203 queries`."""
     if unit == "fraction":
         return f"{value * 100:.1f} %"
+    if unit == "port":
+        return f"port {value}"
     if unit == "seconds":
         return duration(value)
     if unit == "bytes":

@@ -109,6 +109,11 @@ class Connection:
         self._packet(at + self.rtt + 11, first, ACK)
         return at + self.rtt + 11
 
+    def knock(self, at: int) -> int:
+        """A SYN to a port where nobody listens."""
+        self._packet(at, True, SYN)
+        return self.reset(at + self.rtt)
+
     def reset(self, at: int) -> int:
         self._packet(at, False, RST | ACK)
         return at

@@ -60,6 +60,7 @@ def test_figures_are_read_as_people_say_them() -> None:
     assert amount(1203, "queries") == ("1,203", "queries")
     assert quantity(960_000_000, "bytes") == "960 MB"
     assert quantity(0.712, "fraction") == "71.2 %"
+    assert (amount(15672, "port"), quantity(15672, "port")) == (("15672", "port"), "port 15672")
 
 
 def test_axis_numbers_are_short() -> None:

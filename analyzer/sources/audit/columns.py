@@ -13,7 +13,15 @@ import numpy.typing as npt
 import polars as pl
 from msgspec import Raw, Struct, field
 
-from analyzer.frames import AUDIT_ADDRESSES, AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS, KUBE_EVENTS, Table
+from analyzer.frames import (
+    AUDIT_ADDRESSES,
+    AUDIT_ANNOTATIONS,
+    AUDIT_EVENTS,
+    AUDIT_OBJECTS,
+    AUDIT_SERVICE_PORTS,
+    KUBE_EVENTS,
+    Table,
+)
 from analyzer.sources.audit.addresses import address_rows
 from analyzer.sources.audit.annotations import annotation_rows
 from analyzer.sources.audit.body import Cut
@@ -24,6 +32,7 @@ from analyzer.sources.audit.kubeevents import event_rows
 from analyzer.sources.audit.objects import object_rows
 from analyzer.sources.audit.parts import Columns, Parts, parts_of, refs_of
 from analyzer.sources.audit.servers import COLLECTED, server_in, server_told
+from analyzer.sources.audit.services import service_rows
 from analyzer.sources.secrets import scrub
 
 MESSAGE_LIMIT = 512
@@ -167,6 +176,7 @@ def tables(rows: Rows, source: str, zone: str, tally: Tally) -> dict[Table, pl.D
         AUDIT_ANNOTATIONS: annotation_rows(parts, table),
         AUDIT_OBJECTS: object_rows(rows.events, rows.cut, table),
         AUDIT_ADDRESSES: address_rows(rows.events, rows.cut, table),
+        AUDIT_SERVICE_PORTS: service_rows(rows.events, rows.cut, table),
         KUBE_EVENTS: event_rows(rows.events, rows.cut, table),
     }
     return {AUDIT_EVENTS: table} | {name: rows for name, rows in found.items() if rows.height}

@@ -240,7 +240,7 @@ def _columns(
         "owner_kind": owner.kind if owner.kind and _KIND.fullmatch(owner.kind) else None,
         "owner_name": sound_name(owner.name),
         "replicas": spec.replicas if spec.replicas is not None and 0 <= spec.replicas < 2**31 else None,
-        "selector": _selector(spec.selector),
+        "selector": sound_selector(spec.selector),
     }
 
 
@@ -282,7 +282,7 @@ def _address(text: str) -> str | None:
         return None
 
 
-def _selector(value: object) -> str | None:
+def sound_selector(value: object) -> str | None:
     """Labels as key=value: of services and replication controllers the map itself, of others its `matchLabels`."""
     labels = value.get("matchLabels", value) if isinstance(value, dict) else None
     if not isinstance(labels, dict):

@@ -31,13 +31,15 @@ from analyzer.detector import Detector, NotObservable, Remark, setting
 from analyzer.detectors.node.runtime_stall.evidence import evidence, impact
 from analyzer.detectors.node.runtime_stall.remedy import REMEDIES, remedies, verify
 from analyzer.detectors.node.runtime_stall.signals import kernel_of_the_only_node, signals
-from analyzer.detectors.node.runtime_stall.stalls import STRONG, Limits, Stall, stalls
+from analyzer.detectors.node.runtime_stall.stall import Stall
+from analyzer.detectors.node.runtime_stall.stalls import Limits, stalls
+from analyzer.detectors.node.runtime_stall.words import WHY, confidence, reason, severity, summary
 from analyzer.facts.audit_windows import counted, short
 from analyzer.facts.contract import Frames
 from analyzer.facts.kubelet_starts import KUBELET_STARTS
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, RUNTIME_MESSAGES
-from analyzer.model import Confidence, Finding, Severity
+from analyzer.model import Finding
 
 DEFAULT = "engineering default"
 
@@ -84,61 +86,21 @@ def _finding(stall: Stall, settings: Settings) -> Finding:
     return Finding(
         detector="runtime-stall",
         subject=short(stall.name),
-        summary=_summary(stall),
-        severity=_severity(stall, settings),
-        confidence=_confidence(stall),
-        confidence_reason=_reason(stall),
+        summary=summary(stall),
+        severity=severity(stall, settings.high_seconds),
+        confidence=confidence(stall),
+        confidence_reason=reason(stall),
         start=stall.start,
         end=stall.end,
         impact=impact(stall),
         evidence=evidence(stall),
         variant=stall.variant,
-        why=_WHY[stall.variant],
+        why=WHY[stall.variant],
         refuted_by="A node that was suspended or whose clock jumped, so that seconds passed that nobody lived through.",
         remedies=remedies(stall),
         verify=verify(stall),
         stories=(17,),
     )
-
-
-_WHY = {
-    "frozen cgroup": "Processes in a frozen cgroup take no signal, not even SIGKILL, and whoever asks them waits.",
-    "blocked I/O": "Tasks wait for a disk or a file server in the kernel, and the runtime waits for them.",
-    "runtime does not answer": "The runtime answers neither the kubelet's list of containers nor its orders in time.",
-}
-
-
-def _summary(stall: Stall) -> str:
-    parts = []
-    if stall.count("PLEG"):
-        parts.append(f"no PLEG for {stall.longest:,.0f} s at the most ({counted(stall.count('PLEG'), 'line')})")
-    calls = stall.count("stop deadline", "sandbox deadline")
-    if calls:
-        parts.append(f"{counted(calls, 'call')} of the runtime past the deadline")
-    if stall.count("hung task"):
-        parts.append(counted(stall.count("hung task"), "hung task"))
-    return f"The container runtime of {stall.name} stood still: {', '.join(parts)}."
-
-
-def _severity(stall: Stall, settings: Settings) -> Severity:
-    if stall.longest >= settings.high_seconds or stall.count("not ready"):
-        return Severity.HIGH
-    return Severity.MEDIUM if stall.count("PLEG") or (stall.kubelet and stall.kernel) else Severity.LOW
-
-
-def _confidence(stall: Stall) -> Confidence:
-    if stall.kubelet and stall.kernel:
-        return Confidence.HIGH
-    return Confidence.MEDIUM if stall.count("PLEG") else Confidence.LOW
-
-
-def _reason(stall: Stall) -> str:
-    if stall.kubelet and stall.kernel:
-        return "the kubelet's log and the kernel's messages agree"
-    if stall.count("PLEG"):
-        return "the kubelet says so itself; the kernel's messages do not tell why, or are not here"
-    kinds = [kind for kind in STRONG if stall.count(kind)]
-    return f"one kind of witness only ({', '.join(kinds)})"
 
 
 DETECTOR = Detector(

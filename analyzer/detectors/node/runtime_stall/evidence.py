@@ -6,7 +6,7 @@ import math
 
 import polars as pl
 
-from analyzer.detectors.node.runtime_stall.stalls import Stall
+from analyzer.detectors.node.runtime_stall.stall import Stall
 from analyzer.facts.audit_windows import short
 from analyzer.model import Column, Evidence, EvidenceSeries, EvidenceTable, Figure, Record
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from analyzer.detectors.node.runtime_stall.stalls import Stall
+from analyzer.detectors.node.runtime_stall.stall import Stall
 from analyzer.model import Remedy
 
 _DRAIN = Remedy(

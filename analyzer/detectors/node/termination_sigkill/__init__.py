@@ -28,8 +28,9 @@ from dataclasses import dataclass
 from analyzer.detector import Detector, NotObservable, Remark, setting
 from analyzer.detectors.node.termination_sigkill.evidence import evidence, impact
 from analyzer.detectors.node.termination_sigkill.groups import Group, groups
-from analyzer.detectors.node.termination_sigkill.kills import EXCEEDED, RESTART, Limits, judged, unasked
+from analyzer.detectors.node.termination_sigkill.kills import EXCEEDED, RESTART, Limits, judged
 from analyzer.detectors.node.termination_sigkill.remedy import REMEDIES, remedies, saving, verify
+from analyzer.detectors.node.termination_sigkill.spared import unasked
 from analyzer.facts.audit_windows import counted, short
 from analyzer.facts.container_ends import CONTAINER_ENDS
 from analyzer.facts.container_kills import CONTAINER_KILLS

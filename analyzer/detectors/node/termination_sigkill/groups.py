@@ -8,7 +8,8 @@ from datetime import datetime
 import polars as pl
 from msgspec import Struct
 
-from analyzer.detectors.node.termination_sigkill.kills import EXCEEDED, RESTART, exceeded_events
+from analyzer.detectors.node.termination_sigkill.kills import EXCEEDED, RESTART
+from analyzer.detectors.node.termination_sigkill.spared import exceeded_events
 from analyzer.facts.container_ends import KILLED
 from analyzer.facts.contract import Frames
 from analyzer.facts.kubelet_starts import KUBELET_STARTS

@@ -5,27 +5,20 @@ from __future__ import annotations
 import polars as pl
 from msgspec import Struct
 
+from analyzer.detectors.node.termination_sigkill.spared import of, spared
 from analyzer.facts.container_ends import CONTAINER_ENDS, KILLED
 from analyzer.facts.container_kills import CONTAINER_KILLS
 from analyzer.facts.container_names import CONTAINER_NAMES
-from analyzer.facts.contract import Fact, Frames
+from analyzer.facts.contract import Frames
 from analyzer.facts.kubelet_starts import KUBELET_STARTS
-from analyzer.facts.pleg_events import node
-from analyzer.facts.told_events import TOLD_EVENTS
-from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, empty
 
 RESTART, EXCEEDED = "kubelet restart", "grace exceeded"
 FORCED_GRACE = 1.0
 """Seconds of grace up to which somebody forced the deletion (kubectl delete --force)."""
 
-PROBE_SECONDS = 60
-"""A probe that failed is the reason of a kill so shortly after or before its record."""
 
-OOM_SECONDS = 10
 STOPPING = 30.0
 """Seconds before its start, beyond its silence, in which the kubelet before was stopped."""
-
-_SHUTDOWN = "Shutdown manager detected new shutdown event"
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -35,16 +28,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     settle: float
 
 
-def _of(frames: Frames, fact: Fact) -> pl.LazyFrame:
-    return frames[fact] if fact in frames else empty(fact.table).lazy()
-
-
 def judged(frames: Frames, limits: Limits) -> pl.DataFrame:
     """One row per container that got SIGKILL while it ended: time, source, number, node, host, pod, container,
     container_id, grace_seconds, ended, end_source, end_number, exit_code, ran, lost, restarted (time of the kubelet's
     start within the grace), variant."""
     kills = _kills(frames)
-    ends = _of(frames, CONTAINER_ENDS).select(
+    ends = of(frames, CONTAINER_ENDS).select(
         "container_id",
         pl.col("pod").alias("end_pod"),
         "exit_code",
@@ -52,7 +41,7 @@ def judged(frames: Frames, limits: Limits) -> pl.DataFrame:
         end_source="source",
         end_number="number",
     )
-    names = _of(frames, CONTAINER_NAMES).select("container_id", named="pod", of="container")
+    names = of(frames, CONTAINER_NAMES).select("container_id", named="pod", of="container")
     rows = (
         kills.lazy()
         .join(ends, on="container_id", how="left")
@@ -66,12 +55,12 @@ def judged(frames: Frames, limits: Limits) -> pl.DataFrame:
     rows = rows.with_columns(ran=ran).filter((pl.col("ran") >= 0).fill_null(True))
     rows = rows.with_columns(variant=_variant(limits)).filter(pl.col("variant").is_not_null())
     rows = rows.with_columns(lost=(pl.col("grace_seconds") - pl.col("ran")).clip(0.0))
-    return _spared(rows, frames).sort("time", "source", "number", "container_id")
+    return spared(rows, frames).sort("time", "source", "number", "container_id")
 
 
 def _kills(frames: Frames) -> pl.DataFrame:
     """The first kill of each container; a kubelet that starts anew tells it again with what is left."""
-    told = _of(frames, CONTAINER_KILLS).filter(
+    told = of(frames, CONTAINER_KILLS).filter(
         pl.col("grace_seconds") > FORCED_GRACE, pl.col("container_id").is_not_null(), pl.col("time").is_not_null()
     )
     return (
@@ -88,14 +77,14 @@ def _kills(frames: Frames) -> pl.DataFrame:
 
 def _with_forced(rows: pl.DataFrame, frames: Frames) -> pl.DataFrame:
     """`forced`: when the runtime said that it kills the container."""
-    forced = _of(frames, CONTAINER_KILLS).filter(pl.col("why") == "forced", pl.col("container_id").is_not_null())
+    forced = of(frames, CONTAINER_KILLS).filter(pl.col("why") == "forced", pl.col("container_id").is_not_null())
     first = forced.group_by("container_id").agg(forced=pl.col("time").min()).collect()
     return rows.join(first, on="container_id", how="left")
 
 
 def _with_restarts(rows: pl.DataFrame, frames: Frames) -> pl.DataFrame:
     """`restarted`: the first start of the node's kubelet after the kill, with `after` and `silent`."""
-    starts = _of(frames, KUBELET_STARTS).select("node", "after", silent="silent_seconds", restarted="time").collect()
+    starts = of(frames, KUBELET_STARTS).select("node", "after", silent="silent_seconds", restarted="time").collect()
     return rows.sort("time").join_asof(
         starts.sort("restarted"),
         left_on="time",
@@ -126,68 +115,3 @@ def _variant(limits: Limits) -> pl.Expr:
         .when((over | forced).fill_null(False))
         .then(pl.lit(EXCEEDED))
     )
-
-
-def _spared(rows: pl.DataFrame, frames: Frames) -> pl.DataFrame:
-    """Without kills for a probe, OOM kills, and nodes that shut down."""
-    probes = _of(frames, CONTAINER_KILLS).filter(pl.col("why") == "probe", pl.col("pod").is_not_null())
-    probed = pl.concat([near.collect() for near in _around(rows, probes, "pod", "time", PROBE_SECONDS)])
-    kernel = frames[KERNEL_MESSAGES] if KERNEL_MESSAGES in frames else empty(KERNEL_MESSAGES).lazy()
-    oom = kernel.filter(pl.col("kind").str.contains("oom"), pl.col("container_id").is_not_null())
-    lines = frames[KLOG_LINES] if KLOG_LINES in frames else empty(KLOG_LINES).lazy()
-    shutdown = lines.filter(pl.col("message").str.starts_with(_SHUTDOWN)).with_columns(node=node())
-    taken = [
-        probed,
-        *(near.collect() for near in _around(rows, oom, "container_id", "ended", OOM_SECONDS)),
-        *(near.collect() for near in _around(rows, shutdown, "node", "ended", 600)),
-    ]
-    return rows.join(pl.concat(taken).unique(), on="container_id", how="anti")
-
-
-def _around(
-    rows: pl.DataFrame, others: pl.LazyFrame, key: str, time: str, seconds: int
-) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    """The container_id of rows that have one of the others with the same key so shortly before or after."""
-    near = others.filter(pl.col("time").is_not_null()).select(key, met="time").sort("met")
-    own = (
-        rows.lazy()
-        .filter(pl.col(time).is_not_null(), pl.col(key).is_not_null())
-        .select(*dict.fromkeys(("container_id", key)), at=time)
-    )
-
-    def met(strategy: str) -> pl.LazyFrame:
-        found = own.sort("at").join_asof(
-            near,
-            left_on="at",
-            right_on="met",
-            by=key,
-            strategy=strategy,  # type: ignore[arg-type]  # a Literal of polars
-            tolerance=f"{seconds}s",
-            check_sortedness=False,
-        )
-        return found.filter(pl.col("met").is_not_null()).select("container_id")
-
-    return met("backward"), met("forward")
-
-
-def unasked(frames: Frames) -> tuple[int, int]:
-    """Containers that exited with 137 and that nobody had asked to end: by an OOM kill, and by something else."""
-    ends = _of(frames, CONTAINER_ENDS).filter(pl.col("exit_code") == KILLED)
-    asked = _of(frames, CONTAINER_KILLS).filter(pl.col("container_id").is_not_null()).select("container_id").unique()
-    alone = ends.join(asked, on="container_id", how="anti").collect()
-    if KERNEL_MESSAGES not in frames or not alone.height:
-        return 0, alone.height
-    oom = frames[KERNEL_MESSAGES].filter(pl.col("kind").str.contains("oom"))
-    ids = oom.select("container_id", "pod_uid").unique().collect()
-    killed = alone.filter(
-        pl.col("container_id").is_in(ids["container_id"].drop_nulls().implode())
-        | pl.col("uid").is_in(ids["pod_uid"].drop_nulls().implode()).fill_null(False)
-    ).height
-    return killed, alone.height - killed
-
-
-def exceeded_events(frames: Frames) -> pl.DataFrame:
-    """Events `ExceededGracePeriod` of pods: time, source, number, pod."""
-    told = _of(frames, TOLD_EVENTS).filter(pl.col("reason") == "ExceededGracePeriod", pl.col("kind") == "Pod")
-    pod = pl.col("namespace") + "/" + pl.col("name")
-    return told.select("time", "source", "number", pod=pod, host="node").sort("time", "source", "number").collect()

@@ -47,4 +47,5 @@ def of_events(events: pl.LazyFrame) -> pl.LazyFrame:
 def of_runtime(messages: pl.LazyFrame) -> pl.LazyFrame:
     message, error = pl.col("message"), pl.col("error")
     failed = messages.filter(message.str.starts_with("ExecSync for "), error.str.contains(LATE))
-    return shaped(failed.with_columns(timeout=after(error)), RUNTIME)
+    named = pl.coalesce(message.str.extract(r'^ExecSync for "([^"]+)"', 1), "container_id")
+    return shaped(failed.with_columns(container_id=named, timeout=after(error)), RUNTIME)

@@ -22,7 +22,8 @@ def _of_runtime(messages: pl.LazyFrame, *, alone: bool) -> list[pl.LazyFrame]:
     message, error = pl.col("message"), pl.col("error")
     named = messages.with_columns(node=node(), text=pl.concat_str("message", pl.lit(" "), "error", ignore_nulls=True))
     failed = message.str.contains(r"^(?:StopContainer|StopPodSandbox|RunPodSandbox) for .* failed")
-    late = named.filter(failed, error.str.contains(DEADLINE)).with_columns(about="container_id")
+    named_id = pl.coalesce("container_id", message.str.extract(r' for "([^"]+)"', 1))
+    late = named.filter(failed, error.str.contains(DEADLINE)).with_columns(about=named_id)
     if not alone:
         return [shaped(late, "runtime's deadline", "weak")]
     run = message.str.starts_with("RunPodSandbox")

@@ -16,6 +16,9 @@ PROBE_SECONDS = 60
 
 
 OOM_SECONDS = 10
+KILLS = ("oom_kill", "cgroup_oom")
+AT_ONCE = 2
+"""Seconds between an OOM kill that names no container and the end of one on its node."""
 
 
 _SHUTDOWN = "Shutdown manager detected new shutdown event"
@@ -33,8 +36,12 @@ def spared(rows: pl.DataFrame, frames: Frames) -> pl.DataFrame:
     oom = kernel.filter(pl.col("kind").str.contains("oom"), pl.col("container_id").is_not_null())
     lines = frames[KLOG_LINES] if KLOG_LINES in frames else empty(KLOG_LINES).lazy()
     shutdown = lines.filter(pl.col("message").str.starts_with(_SHUTDOWN)).with_columns(node=node())
+    nameless = kernel.filter(
+        pl.col("kind").is_in(KILLS), pl.col("container_id").is_null(), pl.col("pod_uid").is_null()
+    ).with_columns(node=node())
     taken = [
         probed,
+        *(near.collect() for near in _around(rows, nameless, "node", "ended", AT_ONCE)),
         *(near.collect() for near in _around(rows, oom, "container_id", "ended", OOM_SECONDS)),
         *(near.collect() for near in _around(rows, shutdown, "node", "ended", 600)),
     ]
@@ -71,15 +78,19 @@ def unasked(frames: Frames) -> tuple[int, int]:
     """Containers that exited with 137 and that nobody had asked to end: by an OOM kill, and by something else."""
     ends = of(frames, CONTAINER_ENDS).filter(pl.col("exit_code") == KILLED)
     asked = of(frames, CONTAINER_KILLS).filter(pl.col("container_id").is_not_null()).select("container_id").unique()
-    alone = ends.join(asked, on="container_id", how="anti").collect()
+    alone = ends.join(asked, on="container_id", how="anti").with_columns(ended="time").collect()
     if KERNEL_MESSAGES not in frames or not alone.height:
         return 0, alone.height
-    oom = frames[KERNEL_MESSAGES].filter(pl.col("kind").str.contains("oom"))
+    oom = frames[KERNEL_MESSAGES].filter(pl.col("kind").str.contains("oom")).with_columns(node=node())
     ids = oom.select("container_id", "pod_uid").unique().collect()
-    killed = alone.filter(
+    named = alone.filter(
         pl.col("container_id").is_in(ids["container_id"].drop_nulls().implode())
         | pl.col("uid").is_in(ids["pod_uid"].drop_nulls().implode()).fill_null(False)
-    ).height
+    )
+    near = [
+        part.collect() for part in _around(alone, oom.filter(pl.col("kind").is_in(KILLS)), "node", "ended", AT_ONCE)
+    ]
+    killed = pl.concat([named.select("container_id"), *near]).unique().height
     return killed, alone.height - killed
 
 

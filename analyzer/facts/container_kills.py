@@ -6,7 +6,7 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.klog_values import number, value
-from analyzer.facts.pleg_events import bare_id, node
+from analyzer.facts.pleg_events import bare_id, bounded_seconds, node
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import KLOG_LINES, RUNTIME_MESSAGES, Col, Table, empty
 from analyzer.frames.contract import PLACE
@@ -109,7 +109,8 @@ def _derive(frames: Frames) -> pl.LazyFrame:
         parts += _of_runtime(frames[RUNTIME_MESSAGES])
     if TOLD_EVENTS in frames:
         parts.append(_of_events(frames[TOLD_EVENTS]))
-    shaped = [part.with_columns(node=node()).select(list(_TABLE.schema)) for part in parts]
+    grace = bounded_seconds(pl.col("grace_seconds")).alias("grace_seconds")
+    shaped = [part.with_columns(grace, node=node()).select(list(_TABLE.schema)) for part in parts]
     return pl.concat([empty(_TABLE).lazy(), *shaped]).sort("time", "source", "number", nulls_last=True)
 
 

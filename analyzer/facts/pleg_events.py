@@ -24,6 +24,15 @@ def bare_id(text: pl.Expr) -> pl.Expr:
     return text.str.replace(r"^[A-Za-z0-9.+-]+://", "")
 
 
+MOST_SECONDS = 1e9
+"""Thirty years: no grace, timeout or wait is longer; a log may say anything."""
+
+
+def bounded_seconds(seconds: pl.Expr) -> pl.Expr:
+    """Seconds that can be true: finite, not negative, at most MOST_SECONDS; else null."""
+    return pl.when(seconds.is_finite() & seconds.is_between(0, MOST_SECONDS)).then(seconds)
+
+
 def pleg_events(lines: pl.LazyFrame) -> pl.LazyFrame:
     """The lines `SyncLoop (PLEG)` with `type` (ContainerStarted, ContainerDied ..), `uid` of the pod and
     `container_id`, which may be that of a sandbox (kubernetes pkg/kubelet/kubelet.go, syncLoopIteration):

@@ -137,6 +137,9 @@ def test_fires_on_events_and_counts_their_occurrences() -> None:
     earlier = event | {"time": 40, "count": 4}
     [finding] = run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, earlier, event, source="events.json")})
     assert (figures(finding)["timeouts"], figures(finding)["period"]) == (10, 10.0)
+    often = event | {"time": 9990, "count": 1000}
+    [finding] = run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, often, source="events.json")})
+    assert (figures(finding)["timeouts"], figures(finding)["period"], finding.start) == (1000, 10.0, at(0))
     http = event | {"message": 'Readiness probe failed: Get "http://10.0.0.1/": context deadline exceeded'}
     assert run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, http, source="events.json")}) == []
 

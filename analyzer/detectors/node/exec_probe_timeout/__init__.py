@@ -32,7 +32,7 @@ from analyzer.detectors.node.exec_probe_timeout.containers import (
     keyed,
     probed,
 )
-from analyzer.detectors.node.exec_probe_timeout.effects import Effects, effects_of, silent_nodes
+from analyzer.detectors.node.exec_probe_timeout.effects import Effects, effects_of, silent_nodes, watched
 from analyzer.detectors.node.exec_probe_timeout.evidence import evidence, impact, left, processes
 from analyzer.detectors.node.exec_probe_timeout.remedy import REMEDIES, saving, verify, why
 from analyzer.detectors.node.exec_probe_timeout.spared import split_shared, without_ends
@@ -88,9 +88,9 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         hourly=settings.hourly,
         together=settings.together,
     )
-    quiet = silent_nodes(frames)
+    quiet, seen = silent_nodes(frames), watched(frames)
     for one in probed(single, limits):
-        yield _finding(one, effects_of(one, frames), settings, quiet)
+        yield _finding(one, effects_of(one, seen), settings, quiet)
     if shared.height:
         yield of_the_nodes(shared)
     if not rows.height:

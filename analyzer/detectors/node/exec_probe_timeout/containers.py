@@ -109,9 +109,9 @@ def _dense(stream: pl.DataFrame, limits: Limits) -> bool:
 def _one(group: str, own: pl.DataFrame, streams: list[pl.DataFrame]) -> Probed:
     counts = (
         own.group_by("key", "channel")
-        .agg(pl.len())
+        .agg(pl.col("weight").sum())
         .group_by("key")
-        .agg(timeouts=pl.col("len").max())
+        .agg(timeouts=pl.col("weight").max())
         .sort(["timeouts", "key"], descending=[True, False])
     )
     workload, _, container = group.partition("\x00")

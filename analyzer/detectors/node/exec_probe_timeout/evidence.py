@@ -8,6 +8,7 @@ import polars as pl
 
 from analyzer.detectors.node.exec_probe_timeout.containers import Probed
 from analyzer.detectors.node.exec_probe_timeout.effects import Effects
+from analyzer.detectors.node.exec_probe_timeout.witnesses import EVENT
 from analyzer.facts.audit_windows import records, short
 from analyzer.model import Column, Evidence, EvidenceSeries, EvidenceTable, Figure
 
@@ -80,13 +81,13 @@ def _containers(one: Probed) -> EvidenceTable:
 def _told(one: Probed) -> EvidenceTable:
     shown = (
         one.rows.group_by("channel", "probe", "command")
-        .agg(pl.len())
-        .sort(["len", "channel", "probe", "command"], descending=[True, False, False, False], nulls_last=True)
+        .agg(pl.col("weight").sum())
+        .sort(["weight", "channel", "probe", "command"], descending=[True, False, False, False], nulls_last=True)
         .head(ROWS)
     )
     return EvidenceTable(
         caption="Who tells of them, and of which command",
-        columns=(Column(name="witness"), Column(name="probe"), Column(name="command"), Column(name="records")),
+        columns=(Column(name="witness"), Column(name="probe"), Column(name="command"), Column(name="timeouts")),
         rows=tuple(
             (who, probe, short(command, 200) if command else None, count) for who, probe, command, count in shown.rows()
         ),
@@ -94,8 +95,15 @@ def _told(one: Probed) -> EvidenceTable:
 
 
 def _series(one: Probed) -> tuple[EvidenceSeries, ...]:
-    """Records of the witness that tells of most."""
-    counts = one.rows.group_by("channel").len().sort(["len", "channel"], descending=[True, False])
+    """Records of the witness that tells of most; none of Events, which tell only when they were first and last."""
+    counts = (
+        one.rows.filter(pl.col("channel") != EVENT)
+        .group_by("channel")
+        .len()
+        .sort(["len", "channel"], descending=[True, False])
+    )
+    if not counts.height:
+        return ()
     rows = one.rows.filter(pl.col("channel") == counts["channel"][0])
     start = rows["time"][0].replace(second=0, microsecond=0)
     span = (rows["time"][-1] - start).total_seconds()

@@ -18,12 +18,13 @@ from analyzer.detectors.node.exec_probe_timeout.witnesses import (
 _UNHEALTHY = r"^(\w+) probe (?:failed|errored)[a-z ]*: ([\s\S]*)$"
 
 
-MOST = 10_000
-"""Occurrences that one Event is spread over."""
+SHOWN = 20
+"""Occurrences of one Event that become rows of their own: the last ones, and one at the first for all others."""
 
 
 def of_events(events: pl.LazyFrame) -> pl.LazyFrame:
-    """Each occurrence of an Event as a row, spread evenly from the first to the last; they are known by their ends."""
+    """Occurrences of an Event as rows, evenly spread from the first to the last; `weight` says for how many one stands.
+    The rows of one Event at several times are known by the last."""
     parts = pl.col("message").str.extract_groups(_UNHEALTHY).struct
     told = events.filter(
         pl.col("reason") == "Unhealthy", pl.col("kind") == "Pod", parts.field("2").str.contains(COMMAND_LATE)
@@ -38,10 +39,22 @@ def of_events(events: pl.LazyFrame) -> pl.LazyFrame:
     known = pl.col("event_uid").is_not_null()
     last = named.filter(known).sort("count", "time").unique("event_uid", keep="last", maintain_order=True)
     whole = pl.concat([last, named.filter(~known)])
-    count = pl.col("count").fill_null(1).clip(1, MOST)
-    step = (pl.col("time") - pl.coalesce("first_time", "time")) / (count - 1).clip(1)
-    spread = whole.with_columns(step=step, nth=pl.int_ranges(count)).explode("nth", empty_as_null=True)
-    return shaped(spread.drop("node").with_columns(time=pl.col("time") - pl.col("step") * pl.col("nth")), EVENT)
+    count = pl.col("count").fill_null(1).clip(1)
+    rows = pl.min_horizontal(count, SHOWN)
+    first = pl.coalesce("first_time", "time")
+    spread = (
+        whole.drop("node")
+        .with_columns(step=(pl.col("time") - first) / (count - 1).clip(1), rows=rows, nth=pl.int_ranges(rows))
+        .explode("nth", empty_as_null=True)
+    )
+    last_of = pl.col("nth") == pl.col("rows") - 1
+    return shaped(
+        spread.with_columns(
+            time=pl.when(last_of).then(first).otherwise(pl.col("time") - pl.col("step") * pl.col("nth")),
+            weight=pl.when(last_of).then(count - pl.col("rows") + 1).otherwise(1).cast(pl.Int64),
+        ),
+        EVENT,
+    )
 
 
 def of_runtime(messages: pl.LazyFrame) -> pl.LazyFrame:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.facts.klog_values import go_seconds, value
-from analyzer.facts.pleg_events import bare_id, node
+from analyzer.facts.pleg_events import bare_id, bounded_seconds, node
 
 SCHEMA = pl.Schema(
     {
@@ -27,6 +27,7 @@ SCHEMA = pl.Schema(
         "probe": pl.String(),
         "command": pl.String(),
         "timeout": pl.Float64(),
+        "weight": pl.Int64(),
     }
 )
 
@@ -66,13 +67,18 @@ def plain(command: pl.Expr) -> pl.Expr:
 
 
 def after(text: pl.Expr) -> pl.Expr:
-    return go_seconds(pl.coalesce(text.str.extract(_AFTER, 1), text.str.extract(_AFTER, 2)))
+    told = pl.coalesce(text.str.extract(_AFTER, 1), text.str.extract(_AFTER, 2))
+    return bounded_seconds(go_seconds(told))
 
 
 def shaped(rows: pl.LazyFrame, channel: str) -> pl.LazyFrame:
     there = rows.collect_schema()
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in SCHEMA.items() if name not in there]
-    return rows.with_columns(missing).with_columns(node=node(), channel=pl.lit(channel)).select(list(SCHEMA))
+    return (
+        rows.with_columns(missing)
+        .with_columns(node=node(), channel=pl.lit(channel), weight=pl.col("weight").fill_null(1))
+        .select(list(SCHEMA))
+    )
 
 
 def of_kubelet(lines: pl.LazyFrame) -> list[pl.LazyFrame]:

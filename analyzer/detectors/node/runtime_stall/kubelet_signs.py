@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.facts.klog_values import go_seconds, number, value
-from analyzer.facts.pleg_events import bare_id, node
+from analyzer.facts.pleg_events import bare_id, bounded_seconds, node
 
 SCHEMA = pl.Schema(
     {
@@ -51,7 +51,11 @@ LONG_HOUSEKEEPING = 15.0
 def shaped(rows: pl.LazyFrame, kind: str, weight: str) -> pl.LazyFrame:
     there = rows.collect_schema()
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in SCHEMA.items() if name not in there]
-    return rows.with_columns(missing).with_columns(kind=pl.lit(kind), weight=pl.lit(weight)).select(list(SCHEMA))
+    return (
+        rows.with_columns(missing)
+        .with_columns(kind=pl.lit(kind), weight=pl.lit(weight), seconds=bounded_seconds(pl.col("seconds")))
+        .select(list(SCHEMA))
+    )
 
 
 def of_kubelet(lines: pl.LazyFrame) -> list[pl.LazyFrame]:
@@ -61,7 +65,7 @@ def of_kubelet(lines: pl.LazyFrame) -> list[pl.LazyFrame]:
     who = pl.coalesce(
         "pod", bare_id(value("containerID")), value("podSandboxID"), message.str.extract(r' "([^"]+)" ', 1)
     )
-    sync = message.str.to_lowercase().str.starts_with("skipping pod synchronization")
+    sync = message.str.starts_with("Skipping pod sync") | message.str.starts_with("skipping pod sync")
     took = pl.coalesce(go_seconds(value("actual")), go_seconds(value("seconds")), number("seconds"))
     parts = [
         shaped(

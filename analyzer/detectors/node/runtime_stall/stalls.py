@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import polars as pl
 from msgspec import Struct
 
@@ -58,15 +59,14 @@ def _stretches(rows: pl.DataFrame, quiet: float) -> Iterator[Stall]:
         return
     name = next((host for host in rows["host"].to_list() if host), rows["node"][0])
     apart = (told["time"].diff().dt.total_microseconds() > quiet * 1e6).fill_null(False)
-    around = pl.duration(microseconds=round(quiet * 1e6))
+    context = rows.filter(pl.col("weight") == "context").sort("time")
+    places = context["time"].dt.epoch("us").to_numpy()
+    around = round(quiet * 1e6)
     for _, part in told.group_by(apart.cum_sum().alias("part"), maintain_order=True):
-        low, high = part["time"][0], part["time"][-1]
-        context = rows.filter(
-            pl.col("weight") == "context",
-            pl.col("time") >= pl.lit(low) - around,
-            pl.col("time") <= pl.lit(high) + around,
-        )
-        whole = pl.concat([part.select(rows.columns), context]).sort("time", "source", "number", "kind")
+        span = part["time"].dt.epoch("us")
+        low, high = np.searchsorted(places, [span[0] - around, span[-1] + around + 1])
+        near = context[int(low) : int(high)]
+        whole = pl.concat([part.select(rows.columns), near]).sort("time", "source", "number", "kind")
         yield Stall(name=name, rows=whole)
 
 

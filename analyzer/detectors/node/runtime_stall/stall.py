@@ -18,16 +18,18 @@ EPISODE = 60
 
 
 class Stall(Struct, frozen=True, kw_only=True):
-    """One node and one stretch of time; `rows` are its signals, in the order of time."""
+    """One node and one stretch of time; `rows` are its signals, in the order of time, and `counts` says how
+    many there are of each kind."""
 
     name: str
     rows: pl.DataFrame
+    counts: dict[str, int]
 
     def of(self, *kinds: str) -> pl.DataFrame:
         return self.rows.filter(pl.col("kind").is_in(kinds))
 
     def count(self, *kinds: str) -> int:
-        return self.of(*kinds).height
+        return sum(self.counts.get(kind, 0) for kind in kinds)
 
     @property
     def signals(self) -> pl.DataFrame:

@@ -67,7 +67,7 @@ def _stretches(rows: pl.DataFrame, quiet: float) -> Iterator[Stall]:
         low, high = np.searchsorted(places, [span[0] - around, span[-1] + around + 1])
         near = context[int(low) : int(high)]
         whole = pl.concat([part.select(rows.columns), near]).sort("time", "source", "number", "kind")
-        yield Stall(name=name, rows=whole)
+        yield Stall(name=name, rows=whole, counts=dict(whole.group_by("kind").len().iter_rows()))
 
 
 def passes(stall: Stall, deadlines: int) -> bool:

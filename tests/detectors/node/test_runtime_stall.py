@@ -81,7 +81,7 @@ def test_fires_where_pleg_calls_and_tasks_stand_still() -> None:
     [finding] = run(DETECTOR, logs(*INCIDENT, kernel=(hung(450), hung(570, 8))))
     assert (finding.subject, finding.variant) == ("n1", "blocked I/O")
     assert finding.summary == (
-        "The container runtime of n1 stood still: no PLEG for 495 s at the most (4 lines), "
+        "The container runtime of n1 stood still: the kubelet's PLEG was away for 495 s (4 lines), "
         "3 calls of the runtime past the deadline, 2 hung tasks."
     )
     assert figures(finding) == {
@@ -152,6 +152,15 @@ def test_fires_on_the_runtimes_log_alone() -> None:
     told = [{"time": i, "host": "n1", "message": f'StopContainer for "{ID}" failed', "error": BUSY} for i in range(2)]
     [finding] = run(DETECTOR, {RUNTIME_MESSAGES: rows(RUNTIME_MESSAGES, *told, source="containerd.log")})
     assert figures(finding)["stop deadlines"] == 2
+
+
+def test_a_container_and_its_pod_are_one_that_did_not_stop() -> None:
+    whom = f'pod="shop/web-1" podUID="u" containerName="web" containerID="containerd://{1:064x}"'
+    failed = line(
+        12, f'"Container termination failed with gracePeriod" err="{BUSY}" {whom} gracePeriod=30', pod="shop/web-1"
+    )
+    [finding] = run(DETECTOR, logs(stop(10), stop(11), failed))
+    assert figures(finding)["pods or containers that did not stop"] == 1
 
 
 def test_silent_while_a_kubelet_starts() -> None:

@@ -95,6 +95,7 @@ def test_fires_where_the_kubelet_starts_anew_inside_a_grace_period() -> None:
     assert finding.saving is not None
     assert (finding.saving.observed, finding.saving.modelled) == (5997.0, 0.0)
     assert finding.evidence.tables[0].rows[0] == ("games/match-2", "game", "03-14 09:00:12", 3600.0, 601.0, 137, 2999.0)
+    assert finding.evidence.series[0].values == (2.0,) * 11
     assert "kubectl drain" in finding.remedies[0].snippet
     assert any("kubelet.log" in command for command in finding.verify)
 

@@ -35,6 +35,7 @@ from analyzer.detectors.node.runtime_stall.stall import Stall
 from analyzer.detectors.node.runtime_stall.stalls import Limits, stalls
 from analyzer.detectors.node.runtime_stall.words import WHY, confidence, reason, severity, summary
 from analyzer.facts.audit_windows import counted, short
+from analyzer.facts.container_names import CONTAINER_NAMES
 from analyzer.facts.contract import Frames
 from analyzer.facts.kubelet_starts import KUBELET_STARTS
 from analyzer.facts.told_events import TOLD_EVENTS
@@ -107,7 +108,7 @@ DETECTOR = Detector(
     id="runtime-stall",
     title="The container runtime of a node stands still",
     needs_any=((KLOG_LINES,), (KERNEL_MESSAGES,), (RUNTIME_MESSAGES,)),
-    uses=(KUBELET_STARTS, TOLD_EVENTS),
+    uses=(KUBELET_STARTS, CONTAINER_NAMES, TOLD_EVENTS),
     settings=Settings(),
     detect=detect,
     remedies=REMEDIES,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.detectors.node.runtime_stall.kubelet_signs import DEADLINE, SCHEMA, of_kubelet, shaped
+from analyzer.facts.container_names import CONTAINER_NAMES
 from analyzer.facts.contract import Frames
 from analyzer.facts.pleg_events import node
 from analyzer.facts.told_events import TOLD_EVENTS
@@ -72,8 +73,11 @@ def signals(frames: Frames) -> pl.DataFrame:
     parts += _of_runtime(frames[RUNTIME_MESSAGES], alone=KLOG_LINES not in frames) if RUNTIME_MESSAGES in frames else []
     parts += _of_kernel(frames[KERNEL_MESSAGES]) if KERNEL_MESSAGES in frames else []
     parts += _of_events(frames[TOLD_EVENTS]) if TOLD_EVENTS in frames else []
-    found = pl.concat(parts).filter(pl.col("time").is_not_null())
-    return found.sort("time", "source", "number", "kind").collect()
+    names = frames[CONTAINER_NAMES] if CONTAINER_NAMES in frames else empty(CONTAINER_NAMES.table).lazy()
+    known = names.filter(pl.col("pod").is_not_null()).select(about="container_id", of="pod")
+    found = pl.concat(parts).filter(pl.col("time").is_not_null()).join(known, on="about", how="left")
+    named = found.with_columns(about=pl.coalesce("of", "about")).select(list(SCHEMA))
+    return named.sort("time", "source", "number", "kind").collect()
 
 
 def kernel_of_the_only_node(rows: pl.DataFrame, frames: Frames) -> pl.DataFrame:

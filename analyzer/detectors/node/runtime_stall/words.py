@@ -16,7 +16,7 @@ WHY = {
 def summary(stall: Stall) -> str:
     parts = []
     if stall.count("PLEG"):
-        parts.append(f"no PLEG for {stall.longest:,.0f} s at the most ({counted(stall.count('PLEG'), 'line')})")
+        parts.append(f"the kubelet's PLEG was away for {stall.longest:,.0f} s ({counted(stall.count('PLEG'), 'line')})")
     calls = stall.count("stop deadline", "sandbox deadline")
     if calls:
         parts.append(f"{counted(calls, 'call')} of the runtime past the deadline")

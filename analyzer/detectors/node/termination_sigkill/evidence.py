@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import polars as pl
 
 from analyzer.detectors.node.termination_sigkill.groups import Group
 from analyzer.detectors.node.termination_sigkill.kills import EXCEEDED
 from analyzer.facts.audit_windows import short
-from analyzer.model import Column, Evidence, EvidenceTable, Figure, Record
+from analyzer.model import Column, Evidence, EvidenceSeries, EvidenceTable, Figure, Record
 
 ROWS = 15
+STEP = 60
+STEPS = 240
 SHOWN = 6
 
 
@@ -50,7 +55,7 @@ def evidence(group: Group) -> Evidence:
     tables = [_victims(rows)] if rows.height else []
     if group.starts.height:
         tables.append(_starts(group))
-    return Evidence(records=tuple(ordered), tables=tuple(tables))
+    return Evidence(records=tuple(ordered), tables=tuple(tables), series=_series(group))
 
 
 def _victims(rows: pl.DataFrame) -> EvidenceTable:
@@ -94,4 +99,27 @@ def _starts(group: Group) -> EvidenceTable:
             Column(name="silent before", unit="seconds"),
         ),
         rows=tuple(shown.rows()),
+    )
+
+
+def _series(group: Group) -> tuple[EvidenceSeries, ...]:
+    """How many of the containers were on their way out, in each step; where none is known, starts of the kubelet."""
+    rows = group.rows.filter(pl.col("ended").is_not_null())
+    begins, ends = (rows["time"], rows["ended"]) if rows.height else (group.starts["time"], group.starts["time"])
+    if not begins.len() or group.start is None:
+        return ()
+    low, high = (np.sort(times.dt.epoch("us").to_numpy()) for times in (begins, ends))
+    span = (high[-1] - low[0]) / 1e6
+    step = STEP * max(1, math.ceil(span / STEP / STEPS))
+    edges = low[0] + np.arange(int(span // step) + 2) * step * 1_000_000
+    values = np.searchsorted(low, edges[1:], "left") - np.searchsorted(high, edges[:-1], "left")
+    told = ("Containers on their way out", "containers") if rows.height else ("Starts of the kubelet", "restarts")
+    return (
+        EvidenceSeries(
+            caption=f"{told[0]}, per {step} s",
+            unit=told[1],
+            start=begins.min(),  # type: ignore[arg-type]  # untyped by polars
+            step_seconds=step,
+            values=tuple(float(value) for value in values),
+        ),
     )

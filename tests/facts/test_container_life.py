@@ -162,3 +162,23 @@ def test_a_certificate_or_a_boot_before_a_start() -> None:
 def test_the_old_version_line_is_the_kubelets_only() -> None:
     assert len(derived(KUBELET_STARTS, KLOG_LINES, line(0, "Version: v1.20.2"))) == 1
     assert derived(KUBELET_STARTS, KLOG_LINES, line(0, "Version: v1.20.2", component="kube-proxy")) == []
+
+
+@pytest.mark.parametrize("grace", ["1e999", "nan", "-5", "99999999999999999999999", "x"])
+def test_a_grace_that_cannot_be_true_is_no_grace(grace: str) -> None:
+    [row] = derived(
+        CONTAINER_KILLS, KLOG_LINES, line(5, KILLS["1.36"].replace("gracePeriod=30", f"gracePeriod={grace}"))
+    )
+    assert row["grace_seconds"] is None
+
+
+def test_an_exit_code_that_cannot_be_true_is_none() -> None:
+    text = f'"Generic (PLEG): container finished" podID="{UID}" containerID="{ID}" exitCode=1e300'
+    [row] = derived(CONTAINER_ENDS, KLOG_LINES, line(7, text))
+    assert row["exit_code"] is None
+
+
+def test_what_stands_in_another_value_names_no_container() -> None:
+    text = KILLS["1.36"].replace('pod="default/nginx"', f'pod="x containerID=\\"{"cd" * 32}\\" gracePeriod=9"')
+    [row] = derived(CONTAINER_KILLS, KLOG_LINES, line(5, text))
+    assert (row["container_id"], row["grace_seconds"]) == (ID, 30.0)

@@ -9,7 +9,7 @@ import pytest
 
 from analyzer.detector import NotObservable
 from analyzer.detectors.node.exec_probe_timeout import DETECTOR
-from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, KUBE_EVENTS, RUNTIME_MESSAGES, Table, empty
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, KUBE_EVENTS, LOG_SUPPRESSIONS, RUNTIME_MESSAGES, Table, empty
 from analyzer.model import Confidence, Finding, Severity
 from tests.build import at, remarks, rows, run
 
@@ -115,10 +115,33 @@ def test_fires_on_the_probes_alone_in_every_era(era: str) -> None:
 
 def test_fires_on_the_calls_alone_and_says_what_their_log_cannot_tell() -> None:
     [finding] = run(DETECTOR, logs(*(call(i * 10) for i in range(3))))
-    assert finding.subject == ID
+    assert finding.subject == f"container {ID[:12]}"
     assert "the log of n1 holds no line of verbosity 1" in finding.confidence_reason
     [finding] = run(DETECTOR, logs(*(old_call(i * 10) for i in range(3))))
     assert figures(finding)["timeouts"] == 3
+
+
+def test_containers_without_a_name_that_run_the_same_command_belong_together() -> None:
+    lines = [call(i * 10 + n / 10, container=f"{n:064x}") for i in range(3) for n in range(8)]
+    [finding] = run(DETECTOR, logs(*lines))
+    assert (finding.subject, figures(finding)["timeouts"]) == ("8 containers that run sh -c /check", 24)
+
+
+@pytest.mark.parametrize(
+    "error", ["rpc error: code = DeadlineExceeded desc = context deadline exceeded", 'command \\"/check\\" timed out']
+)
+def test_fires_on_probes_that_errored(error: str) -> None:
+    text = f'"Probe errored" err="{error}" probeType="Liveness" pod="shop/web-1" podUID="u" containerName="web"'
+    plain = error.replace("\\", "")
+    lines = [line(i * 10, text, pod="shop/web-1", error=plain) for i in range(3)]
+    [finding] = run(DETECTOR, logs(*lines))
+    assert finding.subject == "shop/web container web"
+
+
+def test_a_journal_that_left_messages_out_makes_counts_lower_bounds() -> None:
+    lost = {"component": "kubelet.service", "kind": "left out", "count": 1200}
+    given = {**logs(*INCIDENT), LOG_SUPPRESSIONS: rows(LOG_SUPPRESSIONS, lost, lost | {"kind": "repeated"})}
+    assert "The journal left out 1,200 messages of kubelet: counts are lower bounds." in remarks(DETECTOR, given)
 
 
 def test_an_absence_of_probes_in_a_terse_log_is_no_health() -> None:
@@ -150,7 +173,7 @@ def test_fires_on_the_runtimes_log() -> None:
         for i in range(3)
     ]
     [finding] = run(DETECTOR, {RUNTIME_MESSAGES: rows(RUNTIME_MESSAGES, *told, source="containerd.log")})
-    assert (finding.subject, figures(finding)["timeout of the probe"]) == (ID, 1.0)
+    assert (finding.subject, figures(finding)["timeout of the probe"]) == (ID, 1.0), "the runtime names no command"
 
 
 def test_a_process_that_dockershim_saw_run_on_is_the_lower_bound() -> None:

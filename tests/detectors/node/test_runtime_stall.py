@@ -178,6 +178,17 @@ def test_silent_on_a_runtime_that_is_restarted() -> None:
     assert run(DETECTOR, logs(stop(10, error=gone), stop(11, error=gone), sandbox(13, error=gone), down)) == []
 
 
+@pytest.mark.parametrize(("last", "fires"), [(59, False), (60, True)])
+def test_a_runtime_that_is_down_for_a_minute_is_the_threshold(last: float, fires: bool) -> None:
+    lines = [
+        line(time, '"Skipping pod synchronization" err="container runtime is down"')
+        for time in (*range(0, 55, 5), last)
+    ]
+    found = run(DETECTOR, logs(*lines))
+    assert [figures(one)["seconds the runtime was down"] for one in found] == [60.0] * fires
+    assert run(DETECTOR, logs(lines[0], lines[-1] | {"time": 600})) == []
+
+
 def test_silent_on_housekeeping_and_cgroups_alone() -> None:
     short = line(5, '"housekeeping took too long" expected="1s" actual="1.7s" err="x"')
     gone = line(6, '"Failed to delete cgroup paths" cgroupName=["kubepods","x"] err="no such file"')
@@ -188,6 +199,12 @@ def test_silent_on_housekeeping_and_cgroups_alone() -> None:
 def test_silent_on_other_errors_of_the_same_calls() -> None:
     missing = "rpc error: code = NotFound desc = an error occurred when try to find container"
     assert run(DETECTOR, logs(*(stop(i, error=missing, number=i) for i in range(9)))) == []
+
+
+@pytest.mark.parametrize("ago", ["9" * 400 + "h", "x", "1e9h"])
+def test_silent_on_a_time_that_cannot_be_true(ago: str) -> None:
+    found = run(DETECTOR, logs(pleg(600, ago)))
+    assert [figures(one)["longest time since last active"] for one in found] == [0.0] * len(found)
 
 
 def test_silent_on_the_cured_node() -> None:

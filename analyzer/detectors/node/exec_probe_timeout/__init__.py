@@ -42,8 +42,9 @@ from analyzer.facts.audit_windows import counted, listed, short
 from analyzer.facts.container_kills import CONTAINER_KILLS
 from analyzer.facts.container_names import CONTAINER_NAMES
 from analyzer.facts.contract import Frames
+from analyzer.facts.log_gaps import left_out
 from analyzer.facts.told_events import TOLD_EVENTS
-from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, RUNTIME_MESSAGES
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, LOG_SUPPRESSIONS, RUNTIME_MESSAGES
 from analyzer.model import Confidence, Finding
 
 DEFAULT = "engineering default"
@@ -91,6 +92,8 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     quiet, seen = silent_nodes(frames), watched(frames)
     for one in probed(single, limits):
         yield _finding(one, effects_of(one, seen), settings, quiet)
+    if rows.height and (lost := left_out(frames, "kubelet")):
+        yield Remark(lost)
     if shared.height:
         yield of_the_nodes(shared)
     if not rows.height:
@@ -133,7 +136,7 @@ DETECTOR = Detector(
     id="exec-probe-timeout",
     title="Exec probes run into their timeout and leave processes behind",
     needs_any=((KLOG_LINES,), (TOLD_EVENTS,), (RUNTIME_MESSAGES,)),
-    uses=(CONTAINER_NAMES, CONTAINER_KILLS, KERNEL_MESSAGES),
+    uses=(CONTAINER_NAMES, CONTAINER_KILLS, KERNEL_MESSAGES, LOG_SUPPRESSIONS),
     settings=Settings(),
     detect=detect,
     remedies=REMEDIES,

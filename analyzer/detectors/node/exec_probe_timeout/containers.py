@@ -8,6 +8,9 @@ from msgspec import Struct
 from analyzer.detectors.node.exec_probe_timeout.witnesses import SESSION
 from analyzer.facts.workload_names import of_pod
 
+UNKNOWN = "\x01"
+"""Begins the group of containers whose pods are not told: what runs the same command belongs together."""
+
 
 class Limits(Struct, frozen=True, kw_only=True):
     """Settings of the detector."""
@@ -73,7 +76,12 @@ def keyed(rows: pl.DataFrame) -> pl.DataFrame:
     workload = pod.str.extract(r"^(.*/)", 1).fill_null("") + short
     return rows.with_columns(workload.alias("workload")).with_columns(
         key=pl.coalesce(pl.col("pod") + "\x00" + pl.col("container").fill_null(""), "container_id", pl.lit("?")),
-        group=pl.coalesce(pl.col("workload") + "\x00" + pl.col("container").fill_null(""), "container_id", pl.lit("?")),
+        group=pl.coalesce(
+            pl.col("workload") + "\x00" + pl.col("container").fill_null(""),
+            pl.lit(UNKNOWN) + pl.col("command").drop_nulls().first().over("container_id"),
+            "container_id",
+            pl.lit("?"),
+        ),
     )
 
 
@@ -117,6 +125,9 @@ def _one(group: str, own: pl.DataFrame, streams: list[pl.DataFrame]) -> Probed:
     workload, _, container = group.partition("\x00")
     longest = max(streams, key=lambda one: one.height)
     name = f"{workload} container {container}" if container else workload
+    if workload.startswith(UNKNOWN):
+        ids, command = own["container_id"].drop_nulls().unique().sort().to_list(), workload.removeprefix(UNKNOWN)
+        name = f"container {ids[0][:12]}" if len(ids) == 1 else f"{len(ids)} containers that run {command}"
     return Probed(
         subject=name,
         workload=workload,

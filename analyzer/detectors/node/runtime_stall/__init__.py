@@ -4,11 +4,11 @@
 Nodes whose kubelet says that its PLEG was last active more than three minutes ago; or on which calls of the runtime
 (stop a container, stop or run a sandbox) ran into their deadlines, or the kernel reports tasks that are blocked for
 two minutes: two of these, or one beside a weaker sign (processes or paths of a cgroup that cannot be removed,
-housekeeping of fifteen seconds or more, a kill that failed, a runtime that is down). Variants: `frozen cgroup` where
-the kernel's traces or an error name the freezer, `blocked I/O` where tasks hang or a disk fails, else `runtime does
-not answer`. Severity is high from ten minutes without the PLEG on, or where the node became not ready; medium with a
-line about the PLEG or where kubelet and kernel agree, else low. Confidence is high where kubelet and kernel agree,
-medium with the PLEG, else low.
+housekeeping of fifteen seconds or more, a kill that failed); or whose runtime is down for a minute. Variants: `frozen
+cgroup` where the kernel's traces or an error name the freezer, `blocked I/O` where tasks hang or a disk fails, else
+`runtime does not answer`. Severity is high from ten minutes without the PLEG on, or where the node became not ready;
+medium with a line about the PLEG or where kubelet and kernel agree, else low. Confidence is high where kubelet and
+kernel agree, medium with the PLEG, else low.
 
 ## Why it matters
 A kubelet whose PLEG is late syncs no pods: none start, none end, probes go on against containers that are stuck, and
@@ -38,8 +38,9 @@ from analyzer.facts.audit_windows import counted, short
 from analyzer.facts.container_names import CONTAINER_NAMES
 from analyzer.facts.contract import Frames
 from analyzer.facts.kubelet_starts import KUBELET_STARTS
+from analyzer.facts.log_gaps import left_out
 from analyzer.facts.told_events import TOLD_EVENTS
-from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, RUNTIME_MESSAGES
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, LOG_SUPPRESSIONS, RUNTIME_MESSAGES
 from analyzer.model import Finding
 
 DEFAULT = "engineering default"
@@ -52,6 +53,9 @@ class Settings:
     )
     deadlines: int = setting(
         2, "Deadlines and hung tasks that are a stall without the PLEG.", unit="records", minimum=1, source=DEFAULT
+    )
+    down_seconds: float = setting(
+        60, "Time for which a runtime is down that is no restart.", unit="seconds", minimum=1, source=DEFAULT
     )
     quiet_seconds: float = setting(
         1800, "Time without a sign after which another stall begins.", unit="seconds", minimum=60, source=DEFAULT
@@ -66,10 +70,17 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     if not rows.height:
         _must_be_observable(frames)
         return
-    limits = Limits(start=settings.start_seconds, deadlines=settings.deadlines, quiet=settings.quiet_seconds)
+    limits = Limits(
+        start=settings.start_seconds,
+        deadlines=settings.deadlines,
+        quiet=settings.quiet_seconds,
+        down=settings.down_seconds,
+    )
     found, early = stalls(rows, frames, limits)
     for stall in found:
         yield _finding(stall, settings)
+    if found and (lost := left_out(frames, "kubelet", "kernel")):
+        yield Remark(lost)
     if early:
         yield Remark(f"{counted(early, 'line')} about the PLEG came while a kubelet started: not counted.")
 
@@ -108,7 +119,7 @@ DETECTOR = Detector(
     id="runtime-stall",
     title="The container runtime of a node stands still",
     needs_any=((KLOG_LINES,), (KERNEL_MESSAGES,), (RUNTIME_MESSAGES,)),
-    uses=(KUBELET_STARTS, CONTAINER_NAMES, TOLD_EVENTS),
+    uses=(KUBELET_STARTS, CONTAINER_NAMES, TOLD_EVENTS, LOG_SUPPRESSIONS),
     settings=Settings(),
     detect=detect,
     remedies=REMEDIES,

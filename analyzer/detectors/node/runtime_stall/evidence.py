@@ -28,6 +28,8 @@ def impact(stall: Stall) -> tuple[Figure, ...]:
         ("cgroups that were not removed", stall.count("cgroup"), "records"),
         ("housekeeping of fifteen seconds or more", stall.count("housekeeping"), "lines"),
     ]
+    if stall.down:
+        told.append(("seconds the runtime was down", stall.down, "seconds"))
     if stall.not_ready is not None:
         told.append(("seconds not ready", stall.not_ready, "seconds"))
     return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in told)

@@ -52,6 +52,17 @@ class Stall(Struct, frozen=True, kw_only=True):
         return round(float(most["seconds"].fill_null(0).sum()), 6)
 
     @property
+    def down(self) -> float:
+        """Seconds of the longest stretch in which the kubelet says that the runtime is down."""
+        rows = self.of("runtime down")
+        apart = (rows["time"].diff().dt.total_seconds() > EPISODE).fill_null(False)
+        spans = (
+            rows.with_columns(part=apart.cum_sum()).group_by("part").agg(pl.col("time").max() - pl.col("time").min())
+        )
+        longest = spans["time"].dt.total_microseconds().max()
+        return round(longest / 1e6, 6) if isinstance(longest, int) else 0.0
+
+    @property
     def pods(self) -> int:
         """Containers or pods that could not be stopped."""
         return int(self.of("stop deadline", "failed kill")["about"].drop_nulls().n_unique())

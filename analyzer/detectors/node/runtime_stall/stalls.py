@@ -20,6 +20,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     start: float
     deadlines: int
     quiet: float
+    down: float
 
 
 def stalls(rows: pl.DataFrame, frames: Frames, limits: Limits) -> tuple[list[Stall], int]:
@@ -30,7 +31,7 @@ def stalls(rows: pl.DataFrame, frames: Frames, limits: Limits) -> tuple[list[Sta
         stall
         for (_,), own in rows.filter(~young).group_by("node", maintain_order=True)
         for stall in _stretches(own, limits.quiet)
-        if passes(stall, limits.deadlines)
+        if passes(stall, limits)
     ]
     return sorted(found, key=lambda one: (one.name, one.start)), early
 
@@ -53,7 +54,7 @@ def _young(rows: pl.DataFrame, frames: Frames, seconds: float) -> pl.Series:
 
 def _stretches(rows: pl.DataFrame, quiet: float) -> Iterator[Stall]:
     """Parts of a node's rows with no more than so many quiet seconds between signals. What only says why belongs to the
-    stretch in whose time, or within a quiet time after it, it stands."""
+    stretch in whose time it stands, or a quiet time around it."""
     told = rows.filter(pl.col("weight") != "context")
     if not told.height:
         return
@@ -70,8 +71,9 @@ def _stretches(rows: pl.DataFrame, quiet: float) -> Iterator[Stall]:
         yield Stall(name=name, rows=whole, counts=dict(whole.group_by("kind").len().iter_rows()))
 
 
-def passes(stall: Stall, deadlines: int) -> bool:
-    """A line about the PLEG; or so many deadlines and hung tasks; or one of them beside a weaker sign."""
+def passes(stall: Stall, limits: Limits) -> bool:
+    """A line about the PLEG; or so many deadlines and hung tasks; or one of them beside a weaker sign; or a runtime
+    that is down for longer than its restart takes."""
     strong = stall.count(*STRONG)
     weak = stall.rows.filter(pl.col("weight") == "weak").height
-    return bool(stall.count("PLEG")) or strong >= deadlines or bool(strong and weak)
+    return bool(stall.count("PLEG")) or strong >= limits.deadlines or bool(strong and weak) or stall.down >= limits.down

@@ -22,6 +22,8 @@ def summary(stall: Stall) -> str:
         parts.append(f"{counted(calls, 'call')} of the runtime past the deadline")
     if stall.count("hung task"):
         parts.append(counted(stall.count("hung task"), "hung task"))
+    if stall.down and not parts:
+        parts.append(f"it was down for {stall.down:,.0f} s")
     return f"The container runtime of {stall.name} stood still: {', '.join(parts)}."
 
 
@@ -42,5 +44,5 @@ def reason(stall: Stall) -> str:
         return "the kubelet's log and the kernel's messages agree"
     if stall.count("PLEG"):
         return "the kubelet says so itself; the kernel's messages do not tell why, or are not here"
-    kinds = [kind for kind in STRONG if stall.count(kind)]
+    kinds = [kind for kind in (*STRONG, "runtime down") if stall.count(kind)]
     return f"one kind of witness only ({', '.join(kinds)})"

@@ -9,7 +9,7 @@ from analyzer.frames import LOG_SUPPRESSIONS
 
 
 def left_out(frames: Frames, *components: str) -> str:
-    """A sentence about messages of these components that a rate limit lost, which makes counts lower bounds; empty where
+    """A sentence about messages of these components that a rate limit lost, so that counts are too low; empty where
     no journal says so."""
     if LOG_SUPPRESSIONS not in frames:
         return ""

@@ -100,6 +100,11 @@ def test_fires_where_the_kubelet_starts_anew_inside_a_grace_period() -> None:
     assert any("kubelet.log" in command for command in finding.verify)
 
 
+def test_the_start_with_which_a_log_begins_is_no_restart() -> None:
+    [finding] = run(DETECTOR, given(*start(-500), *incident()))
+    assert figures(finding)["kubelet restarts"] == 1
+
+
 def test_fires_without_exit_codes_and_is_less_sure() -> None:
     [finding] = run(DETECTOR, given(*incident(None)))
     assert (figures(finding)["pods killed inside their grace period"], finding.confidence) == (2, Confidence.MEDIUM)
@@ -110,6 +115,12 @@ def test_an_end_without_an_exit_code_counts_up_to_its_threshold_after_the_restar
     assert len(run(DETECTOR, given(*lines))) == 1
     lines = [kill(10, 1, 3600), *start(610), *end(670.0, 1, None)]
     assert run(DETECTOR, given(*lines)) == []
+
+
+@pytest.mark.parametrize(("grace", "fires"), [(59, False), (60, True)])
+def test_a_short_grace_without_an_exit_code_is_below_the_threshold(grace: int, fires: bool) -> None:
+    assert bool(run(DETECTOR, given(kill(10, 1, grace), *start(30), *end(34, 1, None)))) is fires
+    assert len(run(DETECTOR, given(kill(10, 1, grace), *start(30), *end(34, 1, 137)))) == 1
 
 
 @pytest.mark.parametrize(("ended", "variant"), [(68.9, "kubelet restart"), (69.0, "grace exceeded")])

@@ -28,9 +28,10 @@ from dataclasses import dataclass
 from analyzer.detector import Detector, NotObservable, Remark, setting
 from analyzer.detectors.node.termination_sigkill.evidence import evidence, impact
 from analyzer.detectors.node.termination_sigkill.groups import Group, groups
-from analyzer.detectors.node.termination_sigkill.kills import EXCEEDED, RESTART, Limits, judged
+from analyzer.detectors.node.termination_sigkill.kills import RESTART, Limits, judged
 from analyzer.detectors.node.termination_sigkill.remedy import REMEDIES, remedies, saving, verify
 from analyzer.detectors.node.termination_sigkill.spared import unasked
+from analyzer.detectors.node.termination_sigkill.words import reason, severity, summary
 from analyzer.facts.audit_windows import counted, short
 from analyzer.facts.container_ends import CONTAINER_ENDS
 from analyzer.facts.container_kills import CONTAINER_KILLS
@@ -39,11 +40,9 @@ from analyzer.facts.contract import Frames
 from analyzer.facts.kubelet_starts import KUBELET_STARTS
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES
-from analyzer.model import Confidence, Finding, Severity
+from analyzer.model import Confidence, Finding
 
 DEFAULT = "engineering default"
-MANY = 10
-LONG = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +57,13 @@ class Settings:
     settle_seconds: float = setting(
         60, "An end without an exit code counts so long after the restart.", unit="seconds", minimum=0, source=DEFAULT
     )
+    unknown_grace_seconds: float = setting(
+        60,
+        "Grace from which an end at the restart counts without an exit code: with less, many end by themselves.",
+        unit="seconds",
+        minimum=0,
+        source=DEFAULT,
+    )
     exceeded: int = setting(
         1, "Containers of a workload that exceed their grace.", unit="containers", minimum=1, source=DEFAULT
     )
@@ -67,7 +73,11 @@ class Settings:
 
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
-    limits = Limits(tolerance=settings.tolerance_seconds, settle=settings.settle_seconds)
+    limits = Limits(
+        tolerance=settings.tolerance_seconds,
+        settle=settings.settle_seconds,
+        unknown_grace=settings.unknown_grace_seconds,
+    )
     kills = judged(frames, limits)
     found = list(groups(kills, frames, settings.exceeded, settings.restarts))
     if not found and KLOG_LINES not in frames and not frames[CONTAINER_KILLS].head(1).collect().height:
@@ -86,10 +96,10 @@ def _finding(group: Group) -> Finding:
     return Finding(
         detector="termination-sigkill",
         subject=short(group.subject),
-        summary=_summary(group),
-        severity=_severity(group),
+        summary=summary(group),
+        severity=severity(group),
         confidence=Confidence.HIGH if group.sure else Confidence.MEDIUM,
-        confidence_reason=_reason(group),
+        confidence_reason=reason(group),
         start=group.start,
         end=group.end,
         impact=impact(group),
@@ -102,37 +112,6 @@ def _finding(group: Group) -> Finding:
         verify=verify(group),
         stories=(23,) if group.variant == RESTART and not group.certificates else (23, 24),
     )
-
-
-def _summary(group: Group) -> str:
-    pods = counted(group.pods, "pod")
-    if group.variant == RESTART:
-        restarts = counted(group.starts.height, "restart")
-        return (
-            f"{pods} on {group.subject} got SIGKILL inside the grace period at {restarts} of the kubelet; "
-            f"{group.lost:,.0f} s of grace were lost{group.for_certificates}."
-        )
-    if group.variant == EXCEEDED:
-        return f"{pods} of {group.subject} did not end within their grace period and got SIGKILL."
-    return (
-        f"{counted(group.starts.height, 'restart')} of the kubelet of {group.subject} came after its client "
-        "certificate ran out or was rotated; each may cut grace periods short."
-    )
-
-
-def _severity(group: Group) -> Severity:
-    if group.variant == RESTART:
-        return Severity.HIGH if group.pods >= MANY or group.lost >= LONG else Severity.MEDIUM
-    return Severity.MEDIUM if group.variant == EXCEEDED and group.pods >= MANY else Severity.LOW
-
-
-def _reason(group: Group) -> str:
-    if group.variant == RESTART:
-        told = "exit code 137 before the grace was over" if group.sure else "the end, whose exit code is not told,"
-        return f"the logs hold the kill with its grace, the kubelet's start within it, and {told}"
-    if group.variant == EXCEEDED:
-        return "the exit code, the runtime or an Event says that the grace was over"
-    return "the kubelet says that its certificate ran out or was rotated, and starts anew within two minutes"
 
 
 DETECTOR = Detector(

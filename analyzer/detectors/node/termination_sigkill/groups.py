@@ -101,7 +101,10 @@ def groups(kills: pl.DataFrame, frames: Frames, exceeded: int, restarts: int) ->
     nothing = events.clear()
     for node in sorted({*victims["node"].to_list(), *starts["node"].to_list()}):
         rows, own = victims.filter(pl.col("node") == node), starts.filter(pl.col("node") == node)
-        met = own.filter(pl.col("time").is_in(rows["restarted"].unique().implode()))
+        cut = pl.col("time").is_in(rows["restarted"].unique().implode())
+        met = own.filter(cut)
+        # what nothing of the kubelet comes before is where its log begins
+        own = own.filter(cut | pl.col("silent_seconds").is_not_null() | (pl.int_range(pl.len()) > 0))
         expired = own.filter(pl.col("after") == "certificate")
         name = next((host for host in [*rows["host"].to_list(), *own["host"].to_list()] if host), node)
         if rows.height:

@@ -26,6 +26,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     tolerance: float
     settle: float
+    unknown_grace: float
 
 
 def judged(frames: Frames, limits: Limits) -> pl.DataFrame:
@@ -104,7 +105,13 @@ def _variant(limits: Limits) -> pl.Expr:
     soon = pl.col("ended") <= pl.col("restarted") + pl.duration(microseconds=int(limits.settle * 1e6))
     killed = pl.col("exit_code") == KILLED
     unknown = pl.col("exit_code").is_null()
-    restart = inside & early & around & (killed | (unknown & soon)) & (pl.col("after") != "boot").fill_null(True)
+    restart = (
+        inside
+        & early
+        & around
+        & (killed | (unknown & soon & (pl.col("grace_seconds") >= limits.unknown_grace)))
+        & (pl.col("after") != "boot").fill_null(True)
+    )
     over = killed & ~early
     forced = (pl.col("forced") >= pl.col("time") + grace - pl.duration(microseconds=int(limits.tolerance * 1e6))) & (
         killed | unknown

@@ -163,6 +163,8 @@ def test_fires_on_events_and_counts_their_occurrences() -> None:
     often = event | {"time": 9990, "count": 1000}
     [finding] = run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, often, source="events.json")})
     assert (figures(finding)["timeouts"], figures(finding)["period"], finding.start) == (1000, 10.0, at(0))
+    errored = event | {"message": "Liveness probe errored and resulted in unknown state: " + LATE}
+    assert len(run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, errored, source="events.json")})) == 1
     http = event | {"message": 'Readiness probe failed: Get "http://10.0.0.1/": context deadline exceeded'}
     assert run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, http, source="events.json")}) == []
 
@@ -219,6 +221,7 @@ def test_restarts_for_the_probe_are_counted() -> None:
         "dial tcp 10.0.0.1:8080: i/o timeout",
         'timeout: failed to connect service \\"10.0.0.1:80\\" within 1s: context deadline exceeded',
         "cannot reach the database: timed out",
+        "rpc error: code = DeadlineExceeded desc = what the command itself printed",
     ],
 )
 def test_silent_on_probes_without_an_exec_timeout(output: str) -> None:

@@ -6,16 +6,16 @@ import polars as pl
 
 from analyzer.detectors.node.exec_probe_timeout.witnesses import (
     COMMAND,
-    COMMAND_LATE,
     EVENT,
     LATE,
     RUNTIME,
     after,
+    out_of_time,
     plain,
     shaped,
 )
 
-_UNHEALTHY = r"^(\w+) probe (?:failed|errored)[a-z ]*: ([\s\S]*)$"
+_UNHEALTHY = r"^(\w+) probe (failed|errored)[a-z ]*: ([\s\S]*)$"
 
 
 SHOWN = 20
@@ -27,13 +27,13 @@ def of_events(events: pl.LazyFrame) -> pl.LazyFrame:
     The rows of one Event at several times are known by the last."""
     parts = pl.col("message").str.extract_groups(_UNHEALTHY).struct
     told = events.filter(
-        pl.col("reason") == "Unhealthy", pl.col("kind") == "Pod", parts.field("2").str.contains(COMMAND_LATE)
+        pl.col("reason") == "Unhealthy", pl.col("kind") == "Pod", out_of_time(parts.field("2"), parts.field("3"))
     )
     named = told.with_columns(
         pod=pl.col("namespace") + "/" + pl.col("name"),
         probe=parts.field("1"),
-        command=plain(parts.field("2").str.extract(COMMAND, 1)),
-        timeout=after(parts.field("2")),
+        command=plain(parts.field("3").str.extract(COMMAND, 1)),
+        timeout=after(parts.field("3")),
         host="node",
     )
     known = pl.col("event_uid").is_not_null()

@@ -38,11 +38,8 @@ EXEC, PROBE, EVENT, RUNTIME, SESSION = "ExecSync", "probe", "event", "runtime", 
 LATE = r"DeadlineExceeded|context deadline exceeded|timed out|timeout [0-9.a-zµ]+ exceeded"
 
 
-COMMAND_LATE = (
-    r'command (?:timed out: )?"[\s\S]*" timed out|^(?:rpc error: )?code = DeadlineExceeded|DeadlineExceeded desc'
-)
-
-
+_COMMAND_LATE = r'^command (?:timed out: )?"[\s\S]*" timed out'
+_CALL_LATE = r"^rpc error: code = (?:DeadlineExceeded|Unknown desc = [\s\S]*timeout [0-9.a-zµ]+ exceeded)"
 COMMAND = r'command (?:timed out: )?"([\s\S]*)" timed out'
 
 
@@ -52,7 +49,7 @@ _AFTER = r"timed out after ([0-9.a-zµ]+)|timeout ([0-9.a-zµ]+) exceeded"
 _OLD_EXEC = r"^ExecSync (\S+) '([\s\S]*)' from runtime service failed: ([\s\S]*)$"
 
 
-_OLD_PROBE = r'^(\w+) probe for "([^"_]+)_([^"_(]+)\([^)"]*\):([^"]*)" (?:failed \([^)]*\)|errored): ([\s\S]*)$'
+_OLD_PROBE = r'^(\w+) probe for "([^"_]+)_([^"_(]+)\([^)"]*\):([^"]*)" (failed \([^)]*\)|errored): ([\s\S]*)$'
 
 
 _OLD_SESSION = r"^Exec session (\S+) in container (\S+) terminated but process still running"
@@ -69,6 +66,12 @@ def plain(command: pl.Expr) -> pl.Expr:
 def after(text: pl.Expr) -> pl.Expr:
     told = pl.coalesce(text.str.extract(_AFTER, 1), text.str.extract(_AFTER, 2))
     return bounded_seconds(go_seconds(told))
+
+
+def out_of_time(how: pl.Expr, told: pl.Expr) -> pl.Expr:
+    """Whether a probe that failed or errored ran into its timeout: the kubelet says so of the command; only where the
+    call itself errored may it be the runtime's word, for a command may print anything."""
+    return told.str.contains(_COMMAND_LATE) | ((how == "errored") & told.str.contains(_CALL_LATE))
 
 
 def shaped(rows: pl.LazyFrame, channel: str) -> pl.LazyFrame:
@@ -89,13 +92,16 @@ def of_kubelet(lines: pl.LazyFrame) -> list[pl.LazyFrame]:
     old = message.str.extract_groups(_OLD_EXEC).struct
     old_calls = lines.drop("pod").filter(message.str.starts_with("ExecSync "), old.field("3").str.contains(LATE))
     told = pl.coalesce(value("output"), pl.col("error"))
-    new_probes = lines.filter(message.is_in(["Probe failed", "Probe errored"])).with_columns(told=told)
+    new_probes = lines.filter(message.is_in(["Probe failed", "Probe errored"])).with_columns(
+        how=message.str.strip_prefix("Probe "), told=told
+    )
     parts = message.str.extract_groups(_OLD_PROBE).struct
     old_probes = lines.filter(message.str.contains(_OLD_PROBE)).with_columns(
         pod=parts.field("3") + "/" + parts.field("2"),
         container=parts.field("4"),
         probe=parts.field("1"),
-        told=parts.field("5"),
+        how=parts.field("5"),
+        told=parts.field("6"),
     )
     probes = [
         new_probes.with_columns(container=value("containerName"), probe=value("probeType")),
@@ -119,7 +125,7 @@ def of_kubelet(lines: pl.LazyFrame) -> list[pl.LazyFrame]:
         ),
         *(
             shaped(
-                part.filter(pl.col("told").str.contains(COMMAND_LATE)).with_columns(
+                part.filter(out_of_time(pl.col("how"), pl.col("told"))).with_columns(
                     command=plain(pl.col("told").str.extract(COMMAND, 1)), timeout=after(pl.col("told"))
                 ),
                 PROBE,

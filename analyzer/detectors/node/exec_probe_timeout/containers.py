@@ -1,0 +1,138 @@
+"""Timeouts by container: how many, how dense, and which of them the node or an end explains."""
+
+from __future__ import annotations
+
+import polars as pl
+from msgspec import Struct
+
+from analyzer.detectors.node.exec_probe_timeout.witnesses import SESSION
+from analyzer.facts.workload_names import of_pod
+
+UNKNOWN = "\x01"
+"""Begins the group of containers whose pods are not told: what runs the same command belongs together."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Settings of the detector."""
+
+    timeouts: int
+    periods: int
+    period: float
+    hourly: int
+    together: int
+
+
+class Probed(Struct, frozen=True, kw_only=True):
+    """One container name of one workload, with the rows of its containers. `persisting`: processes that the runtime saw
+    run on after the timeout."""
+
+    subject: str
+    workload: str
+    container: str
+    rows: pl.DataFrame
+    counts: pl.DataFrame
+    period: float | None
+
+    @property
+    def timeouts(self) -> int:
+        """Of each container what the channel tells that tells of most."""
+        return int(self.counts["timeouts"].sum())
+
+    @property
+    def most(self) -> int:
+        return int(self.counts["timeouts"].sort()[-1])
+
+    @property
+    def containers(self) -> int:
+        return self.counts.height
+
+    @property
+    def channels(self) -> list[str]:
+        return self.rows["channel"].unique().sort().to_list()
+
+    @property
+    def persisting(self) -> int:
+        return self.rows.filter(pl.col("channel") == SESSION).height
+
+    @property
+    def timeout(self) -> float | None:
+        found = self.rows["timeout"].drop_nulls().mode().sort()
+        return float(found[0]) if found.len() else None
+
+    @property
+    def probes(self) -> list[str]:
+        return self.rows["probe"].drop_nulls().unique().sort().to_list()
+
+    @property
+    def pods(self) -> list[str]:
+        return self.rows["pod"].drop_nulls().unique().sort().to_list()
+
+
+def keyed(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with `key` of the container, `workload`, and `group`: container name and workload."""
+    pod = rows["pod"]
+    name = rows.select(pod.str.replace(r"^.*/", "").alias("name"))
+    short = name.select(of_pod(pl.col("name")).struct.field("workload")).to_series()
+    workload = pod.str.extract(r"^(.*/)", 1).fill_null("") + short
+    return rows.with_columns(workload.alias("workload")).with_columns(
+        key=pl.coalesce(pl.col("pod") + "\x00" + pl.col("container").fill_null(""), "container_id", pl.lit("?")),
+        group=pl.coalesce(
+            pl.col("workload") + "\x00" + pl.col("container").fill_null(""),
+            pl.lit(UNKNOWN) + pl.col("command").drop_nulls().first().over("container_id"),
+            "container_id",
+            pl.lit("?"),
+        ),
+    )
+
+
+def probed(rows: pl.DataFrame, limits: Limits) -> list[Probed]:
+    """Workloads with a container whose timeouts are dense enough, most timeouts first."""
+    found = []
+    for (group,), own in rows.group_by("group", maintain_order=True):
+        streams = [
+            part.sort("time") for _, part in own.group_by("key", "channel", "probe", "command", maintain_order=True)
+        ]
+        if any(_dense(stream, limits) for stream in streams):
+            found.append(_one(str(group), own, streams))
+    return sorted(found, key=lambda one: (-one.timeouts, one.subject))
+
+
+def period_of(stream: pl.DataFrame) -> float | None:
+    """The usual distance of timeouts that follow each other at once: the lower quartile; None for one."""
+    apart = (stream["time"].diff().dt.total_microseconds() / 1e6).drop_nulls()
+    found = apart.filter(apart >= 1).quantile(0.25, "lower")
+    return float(found) if found is not None else None
+
+
+def _dense(stream: pl.DataFrame, limits: Limits) -> bool:
+    period = min(period_of(stream) or 0.0, limits.period)
+
+    def within(count: int, seconds: float) -> bool:
+        took = (stream["time"].shift(1 - count) - stream["time"]).dt.total_microseconds() / 1e6
+        return bool((took <= seconds).any())
+
+    return within(limits.timeouts, limits.periods * period) or within(limits.hourly, 3600)
+
+
+def _one(group: str, own: pl.DataFrame, streams: list[pl.DataFrame]) -> Probed:
+    counts = (
+        own.group_by("key", "channel")
+        .agg(pl.col("weight").sum())
+        .group_by("key")
+        .agg(timeouts=pl.col("weight").max())
+        .sort(["timeouts", "key"], descending=[True, False])
+    )
+    workload, _, container = group.partition("\x00")
+    longest = max(streams, key=lambda one: one.height)
+    name = f"{workload} container {container}" if container else workload
+    if workload.startswith(UNKNOWN):
+        ids, command = own["container_id"].drop_nulls().unique().sort().to_list(), workload.removeprefix(UNKNOWN)
+        name = f"container {ids[0][:12]}" if len(ids) == 1 else f"{len(ids)} containers that run {command}"
+    return Probed(
+        subject=name,
+        workload=workload,
+        container=container,
+        rows=own.sort("time", "source", "number"),
+        counts=counts,
+        period=period_of(longest),
+    )

@@ -1,0 +1,72 @@
+"""What to do about exec timeouts, what it would change, and how to check it."""
+
+from __future__ import annotations
+
+import shlex
+
+from analyzer.detectors.node.exec_probe_timeout.containers import Probed
+from analyzer.model import Remedy, Saving
+
+FAILURES = 3
+"""failureThreshold by default (kubernetes pkg/apis/core/v1/defaults.go)."""
+
+REMEDIES = (
+    Remedy(
+        text="Let the probe end itself, with all that it started, before the kubelet gives up; allow more time.",
+        snippet=(
+            "readinessProbe:\n  exec:\n"
+            '    command: ["sh", "-c", "exec timeout --kill-after=1 4 /app/check"]\n  timeoutSeconds: 5\n'
+        ),
+    ),
+    Remedy(
+        text="Let process 1 of the container reap children: an init, or the pause process for a whole pod.",
+        snippet='# image\nENTRYPOINT ["/sbin/tini", "--"]\n# or pod\nspec:\n  shareProcessNamespace: true\n',
+    ),
+    Remedy(
+        text="Ask by HTTP or gRPC instead: no process is started for it.",
+        snippet="readinessProbe:\n  grpc: {port: 8080}\n  timeoutSeconds: 5\n",
+    ),
+    Remedy(
+        text="Bound the processes of a pod, so that one cannot take those of the node.",
+        snippet="# KubeletConfiguration\npodPidsLimit: 4096\n",
+    ),
+)
+
+
+def why(one: Probed) -> str:
+    """The bound that period and failure threshold give; how long the command needs stands in no log."""
+    text = "The command does not end in time, and what it has started is not ended with it."
+    if one.period is not None:
+        text += (
+            f" At one probe in {one.period:.0f} s and the default failureThreshold of {FAILURES} a pod is not ready, "
+            f"or restarted, after {one.period * FAILURES:.0f} s of timeouts. How long the command needs is in no log."
+        )
+    return text
+
+
+def saving(most: int) -> Saving:
+    return Saving(
+        fix="the probe ends itself and its children before the kubelet's timeout",
+        observed=most,
+        modelled=0,
+        unit="processes",
+        assumption="a timeout leaves as many processes as the setting says; with one of the command's own, none",
+        formula="timeouts x processes_per_probe",
+    )
+
+
+def verify(one: Probed) -> tuple[str, ...]:
+    """Commands on the original logs and on the node."""
+    source = one.rows["source"][0]
+    shown = [
+        f"grep -cE 'ExecSync.*(DeadlineExceeded|timed out)|Probe (failed|errored).*timed out' {shlex.quote(source)}"
+    ]
+    pods = one.pods
+    if pods:
+        namespace, _, name = pods[0].partition("/")
+        where = f"-n {shlex.quote(namespace)} {shlex.quote(name)}"
+        shown.append(f"kubectl get pod {where} -o jsonpath='{{.spec.containers[*].readinessProbe}}'")
+    return (
+        *shown,
+        "ps -eo ppid,stat,comm | awk '$2 ~ /^Z/ {n[$1]++} END {for (p in n) print n[p], p}' | sort -rn | head",
+    )

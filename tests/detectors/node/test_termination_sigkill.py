@@ -1,0 +1,246 @@
+"""Containers are killed by SIGKILL while they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from analyzer.detectors.node.termination_sigkill import DETECTOR
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, KUBE_EVENTS, RUNTIME_MESSAGES, Table, empty
+from analyzer.model import Confidence, Finding, Severity
+from tests.build import at, remarks, rows, run
+
+Row = dict[str, Any]
+Given = dict[Table, pl.LazyFrame]
+
+
+def ident(number: int) -> str:
+    return f"{number:064x}"
+
+
+def uid(number: int) -> str:
+    return f"00621f04-c657-4a61-ac23-{number:012d}"
+
+
+def line(time: float, text: str, *, host: str = "n1", pod: str | None = None) -> Row:
+    message = text[1:].split('"', 1)[0] if text.startswith('"') else text
+    return {"time": time, "host": host, "component": "kubelet", "text": text, "message": message, "pod": pod}
+
+
+def kill(time: float, number: int, grace: int, **more: Any) -> Row:
+    pod = f"games/match-{number}"
+    text = f'"Killing container with a grace period" pod="{pod}" podUID="{uid(number)}" containerName="game" '
+    return line(time, text + f'containerID="containerd://{ident(number)}" gracePeriod={grace}', pod=pod, **more)
+
+
+def end(time: float, number: int, code: int | None, **more: Any) -> list[Row]:
+    event = f'{{"ID":"{uid(number)}","Type":"ContainerDied","Data":"{ident(number)}"}}'
+    pod = f"games/match-{number}"
+    lines = [line(time + 0.1, f'"SyncLoop (PLEG): event for pod" pod="{pod}" event={event}', pod=pod, **more)]
+    if code is not None:
+        text = f'podID="{uid(number)}" containerID="{ident(number)}" exitCode={code}'
+        lines.insert(0, line(time, f'"Generic (PLEG): container finished" {text}', **more))
+    return lines
+
+
+def start(time: float, **more: Any) -> list[Row]:
+    return [
+        line(time, '"Kubelet version" kubeletVersion="v1.33.1"', **more),
+        line(time + 3, '"Starting kubelet main sync loop"', **more),
+    ]
+
+
+EXPIRED = '"The currently active client certificate has expired and the server is responsive, exiting."'
+
+
+def given(*lines: Row) -> Given:
+    return {KLOG_LINES: rows(KLOG_LINES, *lines, source="kubelet.log")}
+
+
+def incident(code: int | None = 137, *, first: int = 1, **more: Any) -> list[Row]:
+    """Two pods with an hour of grace are deleted; the kubelet starts anew after ten minutes, and both die at once."""
+    return [
+        line(0, "x", **more),
+        kill(10, first, 3600, **more),
+        kill(12, first + 1, 3600, **more),
+        line(599, "x", **more),
+        *start(610, **more),
+        *end(612, first, code, **more),
+        *end(613, first + 1, code, **more),
+    ]
+
+
+def figures(finding: Finding) -> dict[str, int | float]:
+    return {figure.name: figure.value for figure in finding.impact}
+
+
+def test_fires_where_the_kubelet_starts_anew_inside_a_grace_period() -> None:
+    [finding] = run(DETECTOR, given(*incident()))
+    assert (finding.subject, finding.variant) == ("n1", "kubelet restart")
+    assert finding.summary == (
+        "2 pods on n1 got SIGKILL inside the grace period at 1 restart of the kubelet; 5,997 s of grace were lost."
+    )
+    assert figures(finding) == {
+        "pods killed inside their grace period": 2,
+        "containers killed": 2,
+        "seconds of grace lost": 5997.0,
+        "kubelet restarts": 1,
+        "restarts for a certificate": 0,
+    }
+    assert (finding.severity, finding.confidence) == (Severity.HIGH, Confidence.HIGH)
+    assert (finding.start, finding.end, finding.stories) == (at(10), at(613), (23,))
+    assert {record.number for record in finding.evidence.records} == {2, 3, 5, 7, 9}
+    assert finding.saving is not None
+    assert (finding.saving.observed, finding.saving.modelled) == (5997.0, 0.0)
+    assert finding.evidence.tables[0].rows[0] == ("games/match-2", "game", "03-14 09:00:12", 3600.0, 601.0, 137, 2999.0)
+    assert finding.evidence.series[0].values == (2.0,) * 11
+    assert "kubectl drain" in finding.remedies[0].snippet
+    assert any("kubelet.log" in command for command in finding.verify)
+
+
+def test_the_start_with_which_a_log_begins_is_no_restart() -> None:
+    [finding] = run(DETECTOR, given(*start(-500), *incident()))
+    assert figures(finding)["kubelet restarts"] == 1
+
+
+def test_fires_without_exit_codes_and_is_less_sure() -> None:
+    [finding] = run(DETECTOR, given(*incident(None)))
+    assert (figures(finding)["pods killed inside their grace period"], finding.confidence) == (2, Confidence.MEDIUM)
+
+
+def test_an_end_without_an_exit_code_counts_up_to_its_threshold_after_the_restart() -> None:
+    lines = [kill(10, 1, 3600), *start(610), *end(669.8, 1, None)]
+    assert len(run(DETECTOR, given(*lines))) == 1
+    lines = [kill(10, 1, 3600), *start(610), *end(670.0, 1, None)]
+    assert run(DETECTOR, given(*lines)) == []
+
+
+@pytest.mark.parametrize(("grace", "fires"), [(59, False), (60, True)])
+def test_a_short_grace_without_an_exit_code_is_below_the_threshold(grace: int, fires: bool) -> None:
+    assert bool(run(DETECTOR, given(kill(10, 1, grace), *start(30), *end(34, 1, None)))) is fires
+    assert len(run(DETECTOR, given(kill(10, 1, grace), *start(30), *end(34, 1, 137)))) == 1
+
+
+@pytest.mark.parametrize(("ended", "variant"), [(68.9, "kubelet restart"), (69.0, "grace exceeded")])
+def test_the_grace_is_the_threshold_to_a_second(ended: float, variant: str) -> None:
+    [finding] = run(DETECTOR, given(kill(10, 1, 60), *start(60), *end(ended, 1, 137)))
+    assert finding.variant == variant
+
+
+def test_the_kubelets_second_kill_of_a_container_is_the_same_kill() -> None:
+    [finding] = run(DETECTOR, given(*incident(), kill(611, 1, 30)))
+    assert figures(finding)["seconds of grace lost"] == 5997.0
+
+
+def test_fires_on_restarts_for_a_certificate() -> None:
+    day = 86_400
+    lines: list[Row] = []
+    for number in range(3):
+        lines += [line(number * day, EXPIRED), *start(number * day + 10)]
+    [finding] = run(DETECTOR, given(*lines))
+    assert (finding.variant, finding.severity, finding.stories) == ("certificate restarts", Severity.LOW, (23, 24))
+    assert figures(finding) == {
+        "pods killed inside their grace period": 0,
+        "containers killed": 0,
+        "seconds of grace lost": 0.0,
+        "kubelet restarts": 3,
+        "restarts for a certificate": 3,
+        "seconds between them": float(day),
+    }
+    assert finding.saving is None
+    assert "rotateCertificates: true" in finding.remedies[0].snippet
+    assert run(DETECTOR, given(*lines[:3])) == [], "one restart is below the threshold"
+    victim = [kill(day - 7200, 1, 2 * day), *end(day + 12, 1, 137)]
+    [finding] = run(DETECTOR, given(*lines, *victim))
+    assert (finding.variant, finding.stories, finding.severity) == ("kubelet restart", (23, 24), Severity.HIGH)
+    assert "1 of the restarts for its certificate" in finding.summary
+
+
+def test_fires_on_programs_that_do_not_end_in_time() -> None:
+    [finding] = run(DETECTOR, given(kill(10, 1, 30), *end(40.2, 1, 137)))
+    assert (finding.subject, finding.variant) == ("games/match", "grace exceeded")
+    assert figures(finding) == {
+        "pods killed at the end of their grace period": 1,
+        "seconds waited for": pytest.approx(30.2),
+    }
+    assert (finding.severity, finding.confidence) == (Severity.LOW, Confidence.HIGH)
+    assert run(DETECTOR, given(kill(10, 1, 30), *end(40.2, 1, 137)), exceeded=2) == []
+
+
+def test_fires_on_the_event_and_on_the_runtimes_line() -> None:
+    event = {"reason": "ExceededGracePeriod", "kind": "Pod", "namespace": "games", "name": "match-1"}
+    [finding] = run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, event, source="events.json")})
+    assert (finding.subject, figures(finding)["pods killed at the end of their grace period"]) == ("games/match", 1)
+    runtime = [
+        {"time": 10, "message": f'StopContainer for "{ident(1)}" with timeout 30 (s)'},
+        {"time": 40, "message": f'Kill container "{ident(1)}"'},
+    ]
+    [finding] = run(DETECTOR, {RUNTIME_MESSAGES: rows(RUNTIME_MESSAGES, *runtime, source="containerd.log")})
+    assert finding.variant == "grace exceeded"
+
+
+@pytest.mark.parametrize("code", [0, 143, 1])
+def test_silent_on_a_kubelet_that_takes_up_the_grace_again(code: int) -> None:
+    assert run(DETECTOR, given(*incident(code))) == []
+
+
+def test_silent_on_a_liveness_kill() -> None:
+    event = {"time": 9, "reason": "Killing", "kind": "Pod", "namespace": "games", "name": "match-1"}
+    event |= {"message": "Container game failed liveness probe, will be restarted"}
+    events = rows(KUBE_EVENTS, event, source="events.json")
+    lines = [kill(10, 1, 30), *end(40.2, 1, 137)]
+    assert run(DETECTOR, given(*lines)) != []
+    assert run(DETECTOR, {**given(*lines), KUBE_EVENTS: events}) == []
+    text = '"SyncLoop (probe)" probe="liveness" status="unhealthy" pod="games/match-1"'
+    assert run(DETECTOR, given(line(9, text, pod="games/match-1"), *lines)) == []
+
+
+def test_silent_on_an_oom_kill_and_says_so() -> None:
+    oom = {"time": 40, "kind": "cgroup_oom", "container_id": ident(1), "host": "n1"}
+    kernel = rows(KERNEL_MESSAGES, oom, source="kern.log")
+    assert run(DETECTOR, {**given(kill(10, 1, 30), *end(40.2, 1, 137)), KERNEL_MESSAGES: kernel}) == []
+    base = {**given(line(0, "x"), *end(40.2, 1, 137), *end(50, 2, 137)), KERNEL_MESSAGES: kernel}
+    assert run(DETECTOR, base) == []
+    [remark] = remarks(DETECTOR, base)
+    assert remark.startswith("1 container exited with 137 though nothing tells")
+    assert "1 container by an OOM kill" in remark
+
+
+def test_silent_on_a_node_that_boots_or_shuts_down() -> None:
+    boot = rows(KERNEL_MESSAGES, {"time": 600, "kind": "boot", "host": "n1"}, source="kern.log")
+    assert run(DETECTOR, {**given(*incident()), KERNEL_MESSAGES: boot}) == []
+    down = line(9, '"Shutdown manager detected new shutdown event" event="shutdown"')
+    assert run(DETECTOR, given(down, kill(10, 1, 30), *end(40.2, 1, 137))) == []
+
+
+def test_silent_on_forced_deletions_and_on_another_nodes_kubelet() -> None:
+    assert run(DETECTOR, given(kill(10, 1, 1), *end(12, 1, 137))) == []
+    other = [kill(10, 1, 3600), *start(610, host="n2"), *end(612, 1, 137)]
+    assert run(DETECTOR, given(*other)) == []
+
+
+def test_silent_on_a_restart_while_nothing_ends() -> None:
+    assert run(DETECTOR, given(kill(10, 1, 30), *end(15, 1, 0), *start(610))) == []
+
+
+def test_two_nodes_have_a_finding_each() -> None:
+    found = run(DETECTOR, given(*incident(), *incident(first=11, host="n2")))
+    assert [finding.subject for finding in found] == ["n1", "n2"]
+    assert [figures(finding)["pods killed inside their grace period"] for finding in found] == [2, 2]
+
+
+def test_unrelated_rows_change_nothing_and_without_the_evidence_there_is_no_finding() -> None:
+    more = [line(i / 10, '"Caches populated" type="*v1.ConfigMap"', host="n3") for i in range(500)]
+    [finding] = run(DETECTOR, given(*incident(), *more))
+    assert finding.impact == run(DETECTOR, given(*incident()))[0].impact
+    for gone in ("Killing", "Kubelet version", "exitCode"):
+        kept = [one for one in incident() if gone not in one["text"] and "main sync" not in one["text"]]
+        kept = [one for one in kept if gone != "exitCode" or "ContainerDied" not in one["text"]]
+        assert run(DETECTOR, given(*kept)) == []
+
+
+def test_silent_on_no_rows() -> None:
+    tables = (KLOG_LINES, RUNTIME_MESSAGES, KUBE_EVENTS, KERNEL_MESSAGES)
+    assert run(DETECTOR, {table: empty(table).lazy() for table in tables}) == []

@@ -46,7 +46,8 @@ class Episode(Struct, frozen=True, kw_only=True):
 
     @property
     def end(self) -> datetime:
-        return max(self.tries["at"].item(-1), *([self.failures["at"].item(-1)] if self.failures.height else []))
+        last: list[datetime] = [rows["at"].item(-1) for rows in (self.tries, self.failures) if rows.height]
+        return max(last)
 
     @property
     def minutes(self) -> float:

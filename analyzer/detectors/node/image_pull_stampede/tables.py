@@ -84,9 +84,8 @@ def _nodes(episode: Episode) -> EvidenceTable:
     pairs = episode.tries.group_by(pl.col("node").fill_null("unknown"), "image", "who").agg(
         pl.col("weight").sum(), (pl.col("at").max() - pl.col("at").min()).dt.total_seconds().alias("seconds")
     )
-    limit = pl.Series("allowed", allowed(pairs["seconds"].to_numpy().astype("float64")))
     rows = (
-        pairs.with_columns(limit)
+        pairs.with_columns(allowed(pairs["seconds"]))
         .group_by("node")
         .agg(pl.col("weight").sum().round().cast(pl.Int64), pl.col("allowed").sum(), pl.col("who").n_unique())
         .sort(["weight", "node"], descending=[True, False])

@@ -14,13 +14,12 @@ FIRST, MOST = 10, 300
 The same holds for containers that crash."""
 
 
-def allowed(seconds: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def allowed(spans: pl.Series) -> pl.Series:
     """Attempts of one container that fit into so many seconds: the first, and one after each pause."""
-    pauses = np.array([FIRST * 2**i for i in range(5)], np.float64)
-    starts = np.concatenate(([0.0], np.cumsum(pauses)))
-    found = np.searchsorted(starts, seconds, "right")
+    seconds = spans.to_numpy().astype(np.float64)
+    starts = np.concatenate(([0.0], np.cumsum([FIRST * 2**i for i in range(5)])))
     more = np.floor(np.maximum(seconds - starts[-1], 0) / MOST)
-    return (found + more).astype(np.int64)
+    return pl.Series("allowed", (np.searchsorted(starts, seconds, "right") + more).astype(np.int64))
 
 
 def back_off(episode: Episode) -> int | None:
@@ -29,7 +28,7 @@ def back_off(episode: Episode) -> int | None:
     if not named.height:
         return None
     spans = named.group_by(PAIR).agg((pl.col("at").max() - pl.col("at").min()).dt.total_seconds().alias("seconds"))
-    return int(allowed(spans["seconds"].to_numpy().astype(np.float64)).sum())
+    return int(allowed(spans["seconds"]).sum())
 
 
 def if_not_present(episode: Episode) -> int:

@@ -47,7 +47,7 @@ def bytes_again(episode: Episode, pulls: pl.LazyFrame) -> int | None:
     if not sizes.height:
         return None
     good = episode.tries.filter(~pl.col("failing").fill_null(False)).join(sizes, on="image", suffix="_told")
-    return round(float((good["again"] * good["bytes_told"]).sum()))
+    return round(float((good["again"] * good["bytes_told"]).sum())) or None
 
 
 def waiting(episode: Episode, pulls: pl.LazyFrame) -> float:

@@ -6,9 +6,9 @@ or a median three times that of the other nodes and above five seconds, the obje
 kubelet's own account (`Observed pod startup duration`, in the forms of 1.26 to 1.36) and, where there is none, from
 `SyncLoop ADD` to the PLEG's first `ContainerStarted`. Each start is taken apart: queue, sync, attach, volume, sandbox,
 pull, init, start, status; judged is what the node itself takes: sync, local volumes, sandbox and start. The other
-nodes are those whose starts are told in the same way. Severity is high from two minutes on for one pod in twenty,
-medium from thirty seconds on, else low. Confidence is high where the kernel or the kubelet tell of a blocked disk or
-runtime too, medium where other nodes are quicker, low where no other node is known.
+nodes are those whose starts of the same hours are told in the same way. Severity is high from two minutes on for one
+pod in twenty, medium from thirty seconds on, else low. Confidence is high where the kernel or the kubelet tell of a
+blocked disk or runtime too, medium where other nodes are known, low where none is.
 
 ## Why it matters
 Deploys, scale-ups and evictions all wait for it, and nothing fails. A disk whose burst credits are used up is the
@@ -88,15 +88,15 @@ def _must_be_observable(frames: Frames) -> None:
 
 
 def _finding(starts: Starts, seen: Hints, settings: Settings) -> Finding:
-    part = starts.slowest_part
+    part, node = starts.slowest_part, short(starts.node)
     usual = "" if starts.elsewhere is None else f", against {starts.elsewhere:.1f} s elsewhere"
     sure = Confidence.HIGH if seen.seen else Confidence.LOW if starts.fleet is None else Confidence.MEDIUM
     others = "no other node is known" if starts.fleet is None else f"{starts.fleet.height:,} starts on other nodes"
     return Finding(
         detector="slow-pod-start",
-        subject=short(starts.node),
+        subject=node,
         summary=(
-            f"{counted(starts.pods, 'pod')} took {short(starts.node)} {starts.median:.1f} s to start (median{usual}), "
+            f"{counted(starts.pods, 'pod')} took {starts.median:.1f} s to start on {node} (median{usual}), "
             f"95th percentile {starts.p95:.1f} s, most of it {NAMES[part].split(':')[0]}."
         ),
         severity=_severity(starts, settings),

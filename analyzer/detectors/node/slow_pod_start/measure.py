@@ -13,6 +13,10 @@ OWN = ("sync", "volume", "sandbox", "start")
 init containers do, and how late the API server is told (kubelet-status-lag)."""
 
 
+NEAR = timedelta(hours=1)
+"""Starts of other nodes so long before and after are about the same time."""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """Thresholds; see the detector's settings."""
 
@@ -23,8 +27,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Starts(Struct, frozen=True, kw_only=True):
-    """One node; `rows` are its starts, the slowest first. `fleet` are those of the other nodes, told in the same way,
-    None where there are too few."""
+    """One node; `rows` are its starts, the slowest first. `fleet` are those of the other nodes at about the same time,
+    told in the same way, None where there are too few."""
 
     node: str
     rows: pl.DataFrame
@@ -105,7 +109,8 @@ def by_node(starts: pl.DataFrame, limits: Limits) -> Iterator[Starts]:
     order = ["own", "pod", "source", "number"]
     for (node,), rows in sorted(starts.partition_by("node", as_dict=True).items()):
         bases = rows["basis"].unique()
-        others = starts.filter(pl.col("node") != node, pl.col("basis").is_in(bases.implode()))
+        then = pl.col("time").is_between(rows["time"].min() - NEAR, rows["time"].max() + NEAR)  # type: ignore[operator]  # untyped by polars
+        others = starts.filter(pl.col("node") != node, pl.col("basis").is_in(bases.implode()), then)
         fleet = others if others.height >= limits.pods else None
         yield Starts(node=str(node), rows=rows.sort(order, descending=[True, False, False, False]), fleet=fleet)
 

@@ -108,46 +108,44 @@ def _bindings(frames: Frames) -> pl.LazyFrame:
 
 def _volumes(starts: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
     """`local_at` and `remote_at`: when the last volume of either kind was there before the sandbox ran."""
-    key = ["source", "uid", "sandbox_at"]
-    met = starts.select(key).drop_nulls().unique().join(mounted(lines), on=["source", "uid"])
-    ends = met.filter(pl.col("mounted") <= pl.col("sandbox_at")).group_by(key)
-    return starts.join(
-        ends.agg(
-            pl.col("mounted").filter("local").max().alias("local_at"),
-            pl.col("mounted").filter(~pl.col("local")).max().alias("remote_at"),
-        ),
-        on=key,
-        how="left",
-    )
+    found, key = starts, ["source", "uid"]
+    for name, kind in (("local_at", pl.col("local")), ("remote_at", ~pl.col("local"))):
+        there = mounted(lines).filter(kind).select(*key, pl.col("mounted").alias(name)).sort(name)
+        found = _before(found, "sandbox_at", there, name, key)
+    return found
 
 
 def _ends(starts: pl.LazyFrame, lines: pl.LazyFrame, frames: Frames) -> pl.LazyFrame:
     """`died_at`, the last end of a container before all ran; `stuck`; and what the Events tell of the pull."""
-    key = ["source", "number"]
-    ended = starts.select(*key, "pod", "container_at", "ran").join(died(lines), on=["source", "pod"])
-    ended = ended.filter(pl.col("died").is_between("container_at", "ran"))
+    ended = _before(starts, "ran", died(lines).sort("died"), "died", ["source", "pod"])
     waits = [stuck(lines)]
     if TOLD_EVENTS in frames:
         failed = frames[TOLD_EVENTS].filter(pl.col("reason").is_in(["FailedMount", "FailedAttachVolume"]))
         name = pl.concat_str("namespace", pl.lit("/"), "name").alias("pod")
         waits += [failed.select(name, stuck=moment) for moment in ("first_time", "time")]
-    waited = starts.select(*key, "pod", "first", "until").join(pl.concat(waits), on="pod")
-    waited = waited.filter(pl.col("stuck").is_between(pl.col("first") - _CLOCKS, pl.col("until") + _CLOCKS))
-    found = starts.join(ended.group_by(key).agg(pl.col("died").max().alias("died_at")), on=key, how="left")
-    found = found.join(waited.select(key).unique().with_columns(stuck=True), on=key, how="left")
+    late = ended.with_columns(late=pl.col("until") + _CLOCKS)
+    waited = _before(late, "late", pl.concat(waits).drop_nulls().sort("stuck"), "stuck", ["pod"])
     pulls = frames.get(IMAGE_PULLS, empty(IMAGE_PULLS.table).lazy())
     done = pulls.filter(pl.col("what").is_in(["pulled", "present"]), pl.col("pod").is_not_null())
     told = done.group_by("pod").agg(pl.col("seconds").sum().alias("told_pull"))
-    return found.join(told, on="pod", how="left")
+    return waited.join(told, on="pod", how="left").with_columns(
+        died_at=pl.when(pl.col("died") >= pl.col("container_at")).then("died"),
+        stuck=(pl.col("stuck") >= pl.col("first") - _CLOCKS).fill_null(False),
+    )
 
 
 def _parts(starts: pl.LazyFrame) -> pl.LazyFrame:
-    """The seconds of each part. Pulls are those of the kubelet's account, else of Events, else not known."""
+    """The seconds of each part. Pulls are those of the kubelet's account, else of Events, else mostly not known."""
     given = pl.coalesce("added", "bound", "created")
     after = pl.max_horizontal("local_at", "remote_at", "added")
     observed_ = pl.col("basis") == "observed"
     ended = _seconds(pl.col("died_at"), pl.col("container_at")).fill_null(0.0)
-    pull = pl.when(observed_).then("pull").otherwise("told_pull")
+    # Where a pod of the same template ran on the node before, the image is there.
+    template = pl.col("pod").str.replace(r"-[^-]+$", "")
+    there = pl.col("ran").min().over("source", template) < pl.col("sandbox_at")
+    pull = (
+        pl.when(observed_).then("pull").otherwise(pl.coalesce("told_pull", pl.when(there.fill_null(False)).then(0.0)))
+    )
     cut = starts.with_columns(
         queue=_seconds(pl.col("bound"), pl.col("created")),
         sync=_seconds(pl.col("added"), pl.col("bound")),
@@ -194,7 +192,6 @@ def _derive(frames: Frames) -> pl.LazyFrame:
         _parts(found.filter(known))
         .with_columns(
             node=pl.coalesce("host", "source"),
-            stuck=pl.col("stuck").fill_null(False),
             young=pl.col("booted").is_not_null(),
         )
         .select([pl.col(name).cast(dtype) for name, dtype in STARTS.schema.items()])

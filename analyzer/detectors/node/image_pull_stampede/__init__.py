@@ -109,7 +109,7 @@ def _summary(episode: Episode, cause: Cause) -> str:
     nodes = episode.tries["node"].drop_nulls().n_unique()
     where = f" on {counted(nodes, 'node')}" if nodes and episode.pods else ""
     text = f"{who}{where} tried {episode.attempts:,} pulls at {short(episode.registry)}, most of {short(cause.image)}"
-    text += f" ({cause.why})" if cause.why else ""
+    text += f" ({'denied' if cause.why == 'permission' else cause.why})" if cause.why else ""
     if cause.quota is None:
         return f"{text}."
     away = f"{text}; its quota turned {round(float(episode.quota['weight'].sum())):,} away"

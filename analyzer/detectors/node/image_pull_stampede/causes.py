@@ -19,6 +19,9 @@ BEFORE = timedelta(minutes=30)
 
 CRASH = "crash loop"
 
+GUILTY = 0.05
+"""An image is no innocent that made this share of the repeated pulls before the quota."""
+
 _DOCKER = ("docker.io", "docker.com")
 """Docker Hub answers as registry-1.docker.io, auth.docker.io and production.cloudflare.docker.com."""
 
@@ -100,8 +103,10 @@ def _why(episode: Episode, image: str, quota: datetime | None, restarting: pl.Da
 def _innocent(episode: Episode, image: str, quota: datetime | None) -> pl.DataFrame:
     if quota is None:
         return episode.failures.clear()
-    guilty = episode.tries.filter(pl.col("at") < quota, (pl.col("again") > 0) | pl.col("failing").fill_null(False))
-    names = [image, *guilty["image"].unique().to_list()]
+    early = episode.tries.filter(pl.col("at") < quota).group_by("image").agg(pl.col("again").sum())
+    many = early.filter(pl.col("again") > 0, pl.col("again") >= GUILTY * pl.col("again").sum())
+    other = episode.failures.filter(pl.col("at") < quota, pl.col("class") != "quota")
+    names = [image, *many["image"].to_list(), *other["image"].unique().to_list()]
     return episode.quota.filter(~pl.col("image").is_in(names))
 
 

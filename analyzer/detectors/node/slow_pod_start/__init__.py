@@ -8,7 +8,8 @@ kubelet's own account (`Observed pod startup duration`, in the forms of 1.26 to 
 pull, init, start, status; judged is what the node itself takes: sync, local volumes, sandbox and start. The other
 nodes are those whose starts of the same hours are told in the same way. Severity is high from two minutes on for one
 pod in twenty, medium from thirty seconds on, else low. Confidence is high where the kernel or the kubelet tell of a
-blocked disk or runtime too, medium where other nodes are known, low where none is.
+blocked disk or runtime too, medium where other nodes are known, low where none is, or where only the creation of the pods
+is known.
 
 ## Why it matters
 Deploys, scale-ups and evictions all wait for it, and nothing fails. A disk whose burst credits are used up is the
@@ -90,7 +91,6 @@ def _must_be_observable(frames: Frames) -> None:
 def _finding(starts: Starts, seen: Hints, settings: Settings) -> Finding:
     part, node = starts.slowest_part, short(starts.node)
     usual = "" if starts.elsewhere is None else f", against {starts.elsewhere:.1f} s elsewhere"
-    sure = Confidence.HIGH if seen.seen else Confidence.LOW if starts.fleet is None else Confidence.MEDIUM
     others = "no other node is known" if starts.fleet is None else f"{starts.fleet.height:,} starts on other nodes"
     return Finding(
         detector="slow-pod-start",
@@ -100,7 +100,7 @@ def _finding(starts: Starts, seen: Hints, settings: Settings) -> Finding:
             f"95th percentile {starts.p95:.1f} s, most of it {NAMES[part].split(':')[0]}."
         ),
         severity=_severity(starts, settings),
-        confidence=sure,
+        confidence=_confidence(starts, seen),
         confidence_reason=f"{_told_by(starts)}; {others}; {seen.sentence}",
         start=starts.start,
         end=starts.end,
@@ -117,9 +117,16 @@ def _finding(starts: Starts, seen: Hints, settings: Settings) -> Finding:
     )
 
 
+def _confidence(starts: Starts, seen: Hints) -> Confidence:
+    if seen.seen:
+        return Confidence.HIGH
+    return Confidence.LOW if starts.fleet is None or starts.queued else Confidence.MEDIUM
+
+
 def _told_by(starts: Starts) -> str:
     texts = {"observed": "the kubelet's own account", "pleg": "SyncLoop ADD to the PLEG's first container"}
-    return " and ".join(text for basis, text in texts.items() if basis in starts.rows["basis"])
+    told = " and ".join(text for basis, text in texts.items() if basis in starts.rows["basis"])
+    return f"{told}, which begins with the creation, so the scheduler's queue is in it" if starts.queued else told
 
 
 def _severity(starts: Starts, settings: Settings) -> Severity:

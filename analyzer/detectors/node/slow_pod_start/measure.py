@@ -48,6 +48,11 @@ class Starts(Struct, frozen=True, kw_only=True):
         return float(self.rows["own"].item((self.pods * 5) // 100))
 
     @property
+    def queued(self) -> bool:
+        """Whether of most pods nobody tells when they were bound or given to the kubelet."""
+        return 2 * self.rows.filter(pl.col("since") == "created").height > self.pods
+
+    @property
     def elsewhere(self) -> float | None:
         return None if self.fleet is None else middle(self.fleet["own"])
 

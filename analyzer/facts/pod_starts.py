@@ -153,7 +153,7 @@ def _parts(starts: pl.LazyFrame) -> pl.LazyFrame:
         attach=_seconds(pl.col("remote_at"), pl.max_horizontal("local_at", "added")),
         sandbox=_seconds(pl.col("sandbox_at"), after),
         pull=pull,
-        init=pl.when(observed_).then(pl.coalesce("init", ended)),
+        init=pl.when(observed_).then(pl.max_horizontal("init", ended)),
         # A status that a restart of a container delayed tells nothing of the node.
         status=pl.when(pl.col("died_at").is_null()).then("status"),
         since=pl.when(pl.col("added").is_not_null())

@@ -69,7 +69,7 @@ def moments(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 def troubled(pulls: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """All attempts, and failures. `again`: attempts beyond the first of a pod (or node) for an image; `trouble`: those
-    again, or of somebody whose pull failed. Both sorted by `at`."""
+    of somebody who pulled again, or in vain. Both sorted by `at`."""
     told = told_once(pulls).collect().lazy()
     failures = moments(told.filter(pl.col("what") == "failed"))
     failing = failures.select(PAIR).unique().with_columns(failing=True)
@@ -86,6 +86,6 @@ def troubled(pulls: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
             .otherwise("weight")
         )
         .join(failing, on=PAIR, how="left", maintain_order="left")
-        .with_columns(trouble=(pl.col("again") > 0) | pl.col("failing").fill_null(False))
+        .with_columns(trouble=(pl.col("again").sum().over(PAIR) > 0) | pl.col("failing").fill_null(False))
     )
     return tries.collect(), failures.sort("at", "source", "number").collect()

@@ -8,8 +8,8 @@ kubelet's own account (`Observed pod startup duration`, in the forms of 1.26 to 
 pull, init, start, status; judged is what the node itself takes: sync, local volumes, sandbox and start. The other
 nodes are those whose starts of the same hours are told in the same way. Severity is high from two minutes on for one
 pod in twenty, medium from thirty seconds on, else low. Confidence is high where the kernel or the kubelet tell of a
-blocked disk or runtime too, medium where other nodes are known, low where none is, or where only the creation of the pods
-is known.
+blocked disk or runtime too, medium where other nodes are known, low where none is, or where of the pods only the
+creation is known.
 
 ## Why it matters
 Deploys, scale-ups and evictions all wait for it, and nothing fails. A disk whose burst credits are used up is the

@@ -76,10 +76,8 @@ def account(
     created = f'podCreationTimestamp="{clock(time - whole)[:19]} +0000 UTC"'
     if era == "1.36":
         values = f'podStartSLOduration={whole - pull - init} podStartE2EDuration="{whole}s" '
-        values += (
-            f'totalImagesPullingTime="{pull}s" totalInitContainerRuntime="{init}s" '
+        values += f'totalImagesPullingTime="{pull}s" totalInitContainerRuntime="{init}s" '
         values += f"isStatefulPod=false {created} {ran}"
-        )
     else:
         begun = clock(time - status - 1 - pull) if pull else ZERO
         ended = clock(time - status - 1) if pull else ZERO
@@ -122,7 +120,7 @@ def whole(
     return found
 
 
-def fleet(slow: float, count: int = 10, *, usual: float = 0.5, host: str = "n1", **more: float) -> list[Row]:
+def fleet(slow: float, count: int = 10, *, usual: float = 0.5, host: str = "n1", **more: Any) -> list[Row]:
     """So many starts on one node, whose sandboxes take `slow` seconds, and as many on another."""
     found = []
     for i in range(count):

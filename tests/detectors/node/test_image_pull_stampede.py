@@ -157,7 +157,7 @@ def test_docker_hub_is_known_by_its_own_names_and_its_limit_is_a_setting() -> No
             failed("quota", f"shop/web-{i}", f"n{i}", i + 1, i + 1, image="nginx:1.25"),
         )
     ]
-    hello = {"client": "203.0.113.7", "server": "192.0.2.9", "server_port": 443, "sni": "registry-1.docker.io"}
+    hello: Row = {"client": "203.0.113.7", "server": "192.0.2.9", "server_port": 443, "sni": "registry-1.docker.io"}
     [finding] = run(DETECTOR, {**events(*data), TLS_CLIENT_HELLOS: rows(TLS_CLIENT_HELLOS, hello)}, hub_pulls=10)
     assert finding.subject == "docker.io"
     assert "docker.io/library/nginx:1.25" in finding.summary
@@ -166,7 +166,13 @@ def test_docker_hub_is_known_by_its_own_names_and_its_limit_is_a_setting() -> No
 
 
 def test_what_was_written_before_is_shown() -> None:
-    write = {"audit_id": "a", "verb": "patch", "resource": "daemonsets", "api_group": "apps", "namespace": "platform"}
+    write: Row = {
+        "audit_id": "a",
+        "verb": "patch",
+        "resource": "daemonsets",
+        "api_group": "apps",
+        "namespace": "platform",
+    }
     write |= {"name": "agent", "code": 200, "stage": "ResponseComplete", "user": "system:serviceaccount:ci:deployer"}
     given = {**events(*chain()), AUDIT_EVENTS: rows(AUDIT_EVENTS, write | {"time": -60})}
     [finding] = run(DETECTOR, given)

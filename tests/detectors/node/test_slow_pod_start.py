@@ -130,7 +130,8 @@ def test_silent_on_clocks_that_differ() -> None:
 @pytest.mark.parametrize("part", ["pull", "init", "attach", "queue", "status"])
 def test_silent_on_what_is_not_the_nodes(part: str) -> None:
     """Big images, init containers, storage that attaches late, the scheduler, a status that is told late."""
-    assert run(DETECTOR, given(fleet(0.5, **{part: 120.0}))) == []
+    more: Row = {part: 120.0}
+    assert run(DETECTOR, given(fleet(0.5, **more))) == []
 
 
 @pytest.mark.parametrize("era", ["1.27", "1.29"])

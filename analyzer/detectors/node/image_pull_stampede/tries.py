@@ -8,6 +8,9 @@ POINTS = 60
 """So many moments stand for one row at most; each then counts for several attempts. The back-off lets a container try
 about a dozen times an hour, so hardly any row needs as many."""
 
+ALL = 500_000
+"""So many moments are made of all rows, as long as each has two: of a long log fewer stand for a row."""
+
 PAIR = ["image", "who"]
 
 _CHANNELS = {"event": 0, "runtime": 1, "kubelet": 2, "log": 3}
@@ -44,9 +47,9 @@ def told_once(pulls: pl.LazyFrame) -> pl.LazyFrame:
     return counted.join(most.select("image", "channel"), on=["image", "channel"], how="semi")
 
 
-def moments(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Each row as up to `POINTS` moments `at` of equal `weight`, the first at `since` where that is an occurrence."""
-    points = pl.min_horizontal("count", pl.lit(POINTS))
+def moments(rows: pl.LazyFrame, most: int = POINTS) -> pl.LazyFrame:
+    """Each row as up to `most` moments `at` of equal `weight`, the first at `since` where that is an occurrence."""
+    points = pl.min_horizontal("count", pl.lit(most))
     span = (pl.col("time") - pl.col("since")).dt.total_microseconds()
     step = (
         pl.when("fresh")
@@ -70,11 +73,12 @@ def moments(rows: pl.LazyFrame) -> pl.LazyFrame:
 def troubled(pulls: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """All attempts, and failures. `again`: attempts beyond the first of a pod (or node) for an image; `trouble`: those
     of somebody who pulled again, or in vain. Both sorted by `at`."""
-    told = told_once(pulls).collect().lazy()
-    failures = moments(told.filter(pl.col("what") == "failed"))
+    rows = told_once(pulls).collect()
+    most, told = min(max(ALL // max(rows.height, 1), 2), POINTS), rows.lazy()
+    failures = moments(told.filter(pl.col("what") == "failed"), most)
     failing = failures.select(PAIR).unique().with_columns(failing=True)
     tries = (
-        moments(told.filter("tells"))
+        moments(told.filter("tells"), most)
         .sort("at", "source", "number")
         .with_columns(before=pl.col("weight").cum_sum().over(PAIR) - pl.col("weight"))
         .with_columns(

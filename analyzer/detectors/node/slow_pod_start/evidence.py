@@ -81,17 +81,17 @@ def _parts(starts: Starts) -> EvidenceTable:
 
 
 def _slowest(starts: Starts) -> EvidenceTable:
-    told = [part for part in PARTS if starts.rows[part].null_count() < starts.pods]
+    told = [part for part in (*OWN, "pull") if starts.rows[part].null_count() < starts.pods]
     rows = starts.rows.head(MOST_ROWS).select(
         "pod", pl.col("time").dt.strftime("%H:%M:%S"), *(pl.col(part).round(3) for part in ("own", *told))
     )
     columns = (
         Column(name="pod"),
         Column(name="given at"),
-        Column(name="judged", unit="seconds"),
-        *(Column(name=part, unit="seconds") for part in told),
+        Column(name="judged"),
+        *(Column(name=part) for part in told),
     )
-    return EvidenceTable(caption="Pods that took longest", columns=columns, rows=tuple(rows.rows()))
+    return EvidenceTable(caption="Pods that took longest, in seconds", columns=columns, rows=tuple(rows.rows()))
 
 
 def _per_minute(starts: Starts) -> EvidenceSeries:

@@ -9,6 +9,7 @@ import polars as pl
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.image_pulls import IMAGE_PULLS
 from analyzer.facts.pod_moments import POD_MOMENTS
+from analyzer.facts.pod_start_events import started
 from analyzer.facts.pod_start_lines import added, begun, died, kubelets, mounted, observed, stuck
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.told_events import TOLD_EVENTS
@@ -26,7 +27,11 @@ STARTS = Table(
         Col("pod", pl.String(), "namespace/name."),
         Col("node", pl.String(), "Host of the kubelet, else the input."),
         Col("ran", TIME, "When its containers ran (observed), or the first did (pleg); null if nobody tells."),
-        Col("basis", pl.String(), "observed: the kubelet's own account (since 1.26). pleg: its events of containers."),
+        Col(
+            "basis",
+            pl.String(),
+            "observed: the kubelet's own account (since 1.26). pleg: its events of containers. event: Events.",
+        ),
         Col("since", pl.String(), "What the count begins with: added (the kubelet had it), bound, or created."),
         Col("queue", pl.Float64(), "From the creation to the binding: the scheduler."),
         Col("sync", pl.Float64(), "From the binding until the kubelet had it; by two clocks."),
@@ -167,9 +172,42 @@ def _parts(starts: pl.LazyFrame) -> pl.LazyFrame:
     return cut.with_columns(start=rest.clip(0.0), time=pl.coalesce(given, "sandbox_at"))
 
 
+def _of_events(frames: Frames) -> pl.LazyFrame:
+    """Starts that Events alone tell of."""
+    told = frames[TOLD_EVENTS]
+    failed = told.filter(pl.col("reason").is_in(["FailedMount", "FailedAttachVolume"]))
+    stuck_pods = failed.select(pod=pl.concat_str("namespace", pl.lit("/"), "name")).unique().with_columns(stuck=True)
+    starts = started(told, frames.get(IMAGE_PULLS, empty(IMAGE_PULLS.table).lazy()))
+    made = starts.join(stuck_pods, on="pod", how="left").with_columns(
+        node=pl.coalesce("node", "source"),
+        basis=pl.lit("event"),
+        since=pl.lit("bound"),
+        stuck=pl.col("stuck").fill_null(False),
+        young=pl.lit(False),
+    )
+    missing = [
+        pl.lit(None, STARTS.schema[part]).alias(part) for part in PARTS if part not in ("attach", "pull", "start")
+    ]
+    return made.with_columns(missing).select([pl.col(name).cast(dtype) for name, dtype in STARTS.schema.items()])
+
+
 def _derive(frames: Frames) -> pl.LazyFrame:
-    if KLOG_LINES not in frames:
-        return empty(STARTS).lazy()
+    logged = _of_logs(frames) if KLOG_LINES in frames and POD_MOMENTS in frames else empty(STARTS).lazy()
+    if TOLD_EVENTS not in frames:
+        return logged
+    more = _of_events(frames).join(logged.select("pod").unique(), on="pod", how="anti")
+    # A journal names its host shortly, an Event in full.
+    hosts = logged.select(_short(pl.col("node")).alias("key"), host="node").unique("key", keep="any")
+    named = more.with_columns(key=_short(pl.col("node"))).join(hosts, on="key", how="left")
+    more = named.with_columns(node=pl.coalesce("host", "node")).select(list(STARTS.schema))
+    return pl.concat([logged, more]).sort("time", "source", "number")
+
+
+def _short(node: pl.Expr) -> pl.Expr:
+    return pl.when(node.str.contains(r"^[0-9.:]+$|/")).then(node).otherwise(node.str.split(".").list.first())
+
+
+def _of_logs(frames: Frames) -> pl.LazyFrame:
     lines = kubelets(frames[KLOG_LINES])
     accounts = _accounts(lines, _containers(frames[POD_MOMENTS]))
     found = _before(accounts, "until", added(lines), "added", ["source", "pod"])
@@ -201,7 +239,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
 
 POD_STARTS = Fact(
     table=STARTS,
-    needs_any=((KLOG_LINES, POD_MOMENTS),),
-    uses=(AUDIT_REQUESTS, TOLD_EVENTS, IMAGE_PULLS),
+    needs_any=((KLOG_LINES, POD_MOMENTS), (TOLD_EVENTS,)),
+    uses=(AUDIT_REQUESTS, IMAGE_PULLS),
     derive=_derive,
 )

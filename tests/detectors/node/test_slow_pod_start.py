@@ -253,6 +253,55 @@ def test_a_log_that_cannot_tell_of_starts_says_so() -> None:
         run(DETECTOR, given([line(i, "n1", "x", "x") for i in range(5)]))
 
 
+def of_events(i: int, *, start: float, pull: float = 0, more: tuple[tuple[str, str, float], ...] = ()) -> list[Row]:
+    """A start as Events tell it: placed at `i` minutes; `more` are reasons and texts with their seconds."""
+    image = "Container image already present"
+    said = [("Scheduled", "Successfully assigned", 0.0), *more, ("Started", "Started container x", start + pull)]
+    if pull:
+        said += [("Pulling", 'Pulling image "x/y:1"', 1.0), ("Pulled", 'Successfully pulled image "x/y:1"', 1 + pull)]
+    else:
+        said.append(("Pulled", f'{image} "x/y:1" on machine', 1.0))
+    common: Row = {"kind": "Pod", "namespace": "shop", "name": f"web-{i}", "count": 1, "node": "n1.example"}
+    return [
+        common
+        | {"reason": reason, "message": text, "time": i * 60 + at_, "first_time": i * 60 + at_}
+        | {"event_uid": f"{i}{reason}{text}", "node": None if reason == "Scheduled" else "n1.example"}
+        for reason, text, at_ in said
+    ]
+
+
+def test_fires_from_events_alone() -> None:
+    data = [row for i in range(4) for row in of_events(i, start=45, pull=20)]
+    [finding] = run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, *data, source="events.json")})
+    assert (finding.subject, finding.variant, finding.confidence) == ("n1.example", "start", Confidence.LOW)
+    shown = figures(finding)
+    assert (shown["pods"], shown["median"], shown["pull, median"]) == (4, 45, 20)
+    assert "Events, from Scheduled to Started" in finding.confidence_reason
+    assert "jq" in finding.verify[0]
+
+
+@pytest.mark.parametrize(
+    ("pull", "more"),
+    [
+        (0, (("SuccessfulAttachVolume", "AttachVolume.Attach succeeded", 43.0),)),
+        (0, (("FailedAttachVolume", "Multi-Attach error", 5.0),)),
+        (0, (("FailedMount", "MountVolume.SetUp failed", 5.0),)),
+    ],
+)
+def test_silent_on_events_of_volumes_that_come_late(pull: float, more: tuple[tuple[str, str, float], ...]) -> None:
+    data = [row for i in range(4) for row in of_events(i, start=45, pull=pull, more=more)]
+    assert run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, *data)}) == []
+    big = [row for i in range(4) for row in of_events(i, start=3, pull=90)]
+    assert run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, *big)}) == []
+
+
+def test_a_pod_that_both_tell_of_counts_once_and_on_one_node() -> None:
+    lines = [row for i in range(4) for row in whole(i * 60, i, host="n1", sandbox=45)]
+    data = [row | {"name": f"web-6769fb7c7-{i:05d}"} for i in range(6) for row in of_events(i, start=45)]
+    [finding] = run(DETECTOR, {**given(lines), KUBE_EVENTS: rows(KUBE_EVENTS, *data, source="events.json")})
+    assert (finding.subject, figures(finding)["pods"]) == ("n1", 6)
+
+
 def test_silent_on_no_rows() -> None:
     tables = (KLOG_LINES, AUDIT_EVENTS, KUBE_EVENTS, KERNEL_MESSAGES)
     none: Given = {table: empty(table).lazy() for table in tables}

@@ -3,11 +3,12 @@
 ## What it finds
 Nodes whose kubelet needs long from being given a pod until its containers run: one pod in twenty above thirty seconds,
 or a median three times that of the other nodes and above five seconds, the objective of Kubernetes. Read from the
-kubelet's own account (`Observed pod startup duration`, in the forms of 1.26 to 1.36) and, where there is none, from
-`SyncLoop ADD` to the PLEG's first `ContainerStarted`. Each start is taken apart: queue, sync, attach, volume, sandbox,
-pull, init, start, status; judged is what the node itself takes: sync, local volumes, sandbox and start. The other
-nodes are those whose starts of the same hours are told in the same way. Severity is high from two minutes on for one
-pod in twenty, medium from thirty seconds on, else low. Confidence is high where the kernel or the kubelet tell of a
+kubelet's own account (`Observed pod startup duration`, in the forms of 1.26 to 1.36), where there is none, from
+`SyncLoop ADD` to the PLEG's first `ContainerStarted`, and of pods without either from the Events `Scheduled` and
+`Started`. Each start is taken apart: queue, sync, attach, volume, sandbox, pull, init, start, status; judged is what
+the node itself takes: sync, local volumes, sandbox and start. The other nodes are those whose starts of the same hours
+are told in the same way. Severity is high from two minutes on for one pod in twenty, medium from thirty seconds on,
+else low. Confidence is high where the kernel or the kubelet tell of a
 blocked disk or runtime too, medium where other nodes are known, low where none is, or where of the pods only the
 creation is known.
 
@@ -125,6 +126,7 @@ def _confidence(starts: Starts, seen: Hints) -> Confidence:
 
 def _told_by(starts: Starts) -> str:
     texts = {"observed": "the kubelet's own account", "pleg": "SyncLoop ADD to the PLEG's first container"}
+    texts["event"] = "Events, from Scheduled to Started"
     told = " and ".join(text for basis, text in texts.items() if basis in starts.rows["basis"])
     return f"{told}, which begins with the creation, so the scheduler's queue is in it" if starts.queued else told
 

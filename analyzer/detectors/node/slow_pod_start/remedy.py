@@ -46,6 +46,9 @@ def saving(starts: Starts, slo: float) -> Saving:
 def verify(starts: Starts) -> tuple[str, ...]:
     pod, source = starts.rows.select("pod", "source").row(0)
     name = shlex.quote(pod.rsplit("/", 1)[-1])
+    if starts.rows["basis"][0] == "event":
+        chosen = '(.items // [.])[] | select(.reason | test("Scheduled|Pull|Started|Mount|Attach"))'
+        return (f"{piped(source)} | jq -c '{chosen} | [.firstTimestamp, .reason, .message]' | grep -F {name}",)
     return (
         f"{piped(source)} | grep -F {name} | grep -E 'SyncLoop|MountVolume|PLEG|Observed pod startup'",
         f"{piped(source)} | grep -oE 'podStart(SLO|E2E)[Dd]uration=[^ ]*' | sort | uniq -c | sort -rn | head",

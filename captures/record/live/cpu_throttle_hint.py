@@ -3,8 +3,8 @@
     sudo python captures/record/live/cpu_throttle_hint.py OUTPUT-DIRECTORY
 
 Needs Linux, root, ip, tcpdump and a writable cgroup v1 hierarchy of the cpu controller. It makes a bridge with four
-pods beside it, each a namespace and a cgroup of its own, asks each of them with the same pauses, records the bridge, and saves
-every cpu.stat each five seconds. The quota, the stalls and the counters are the kernel's; the servers burn as
+pods beside it, each a namespace and a cgroup of its own, asks each of them with the same pauses, records the bridge
+and saves every cpu.stat each five seconds. The quota, the stalls and the counters are the kernel's; the servers burn as
 much CPU time as they are told for each request. No two recordings are equal; the truth is what cpu.stat says at last.
 """
 
@@ -76,7 +76,8 @@ def serve(kind: str, address: str) -> None:
 
 
 def ask(address: str) -> None:
-    """Ask with random pauses, a second of them at most, until time is over."""
+    """Ask with random pauses, a second of them at most, until time is over, and print how often."""
+    asked = 0
     rng = random.Random("client" + address)
     end = time.monotonic() + SECONDS
     request = f"GET /price HTTP/1.1\r\nHost: {address}:{PORT}\r\nUser-Agent: shop/1.0\r\n\r\n".encode()
@@ -85,7 +86,9 @@ def ask(address: str) -> None:
             peer.sendall(request)
             while peer.recv(4096):
                 pass
+        asked += 1
         time.sleep(min(1.0, rng.expovariate(6)))
+    print(asked, flush=True)
 
 
 def run(*command: str) -> None:
@@ -156,11 +159,12 @@ def main(folder: Path) -> None:
         first, before = snapshot(made)
         texts, after = [first], before
         asking = ["ip", "netns", "exec", "cntc", sys.executable, __file__, "ask"]
-        started += [subprocess.Popen([*asking, one.address]) for one in made]
+        clients = [subprocess.Popen([*asking, one.address], stdout=subprocess.PIPE, text=True) for one in made]
         for _ in range(SECONDS // EVERY):
             time.sleep(EVERY)
             text, after = snapshot(made)
             texts.append(text)
+        asked = [int(client.communicate(timeout=10)[0]) for client in clients]
         time.sleep(1)
     finally:
         for process in reversed(started):
@@ -170,8 +174,27 @@ def main(folder: Path) -> None:
     (folder / "cpu.stat.txt").write_text("".join(texts))
     (folder / "node.pcap.gz").write_bytes(gzip.compress(capture.read_bytes(), mtime=0))
     capture.unlink()
-    counted = {key: after[key] - before[key] for key in ("nr_periods", "nr_throttled", "throttled_time")}
-    (folder / "measured.json").write_text(json.dumps(counted, indent=2) + "\n")
+    write_truth(folder, made[0], {key: after[key] - before[key] for key in after}, asked)
+
+
+def write_truth(folder: Path, limited: Server, counted: dict[str, int], asked: list[int]) -> None:
+    figures = {
+        "periods": counted["nr_periods"],
+        "throttled periods": counted["nr_throttled"],
+        "share throttled": round(counted["nr_throttled"] / counted["nr_periods"], 6),
+        "throttled seconds": round(counted["throttled_time"] / 1e9, 6),
+    }
+    lines = (folder / "cpu.stat.txt").read_text().splitlines()
+    times = [line for line in lines if line.endswith("Z")]
+    document = {
+        "findings": {
+            f"cpu-throttle-hint:pod {limited.uid} {limited.container[:12]}": figures,
+            f"cpu-throttle-hint:{limited.address}": {"answers": asked[0]},
+        },
+        "window": {"start": times[0], "end": times[-1]},
+        "counts": {"requests": sum(asked), "snapshots": len(times)},
+    }
+    (folder / "truth.json").write_text(json.dumps(document, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting
 from analyzer.detectors.node.cpu_throttle_hint import evidence as told
 from analyzer.detectors.node.cpu_throttle_hint import remedy
 from analyzer.detectors.node.cpu_throttle_hint.counters import Throttled, throttled
@@ -57,6 +57,8 @@ class Settings:
 
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
+    if not any(frames[one].head(1).collect().height for one in (CPU_THROTTLING, HTTP_REQUESTS) if one in frames):
+        raise NotObservable("there are neither counters of containers with a quota nor plaintext HTTP requests")
     found, more = throttled(frames, settings.share, settings.throttled_periods)
     for one in found:
         yield _counted(one, settings)

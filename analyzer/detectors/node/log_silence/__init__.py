@@ -5,9 +5,9 @@ An emitter that spoke twenty times or more, and then is silent for ten times the
 minutes at the least, and so long that chance would bring it once in a million cases, while at least half of its peers
 go on. Emitters are the log streams of nodes (kubelet, kernel, container runtime) in inputs that hold several, such as
 an export of a log store, and in captures the senders to log sinks: by port (fluentd, Elasticsearch, Loki, syslog ...)
-or by the name of a log service in TLS. Keep-alives are no speech. What the sink said before is told: answers 429, closed
-windows. Streams of one node that stop together are one finding. Severity is high from one hour of silence or where all
-streams of a node stopped, else medium.
+or by the name of a log service in TLS. Keep-alives are no speech. What the sink said before is told: answers 429,
+closed windows. Streams of one node that stop are one finding. Severity is high from one hour of silence or where
+several streams of a node stopped, else medium.
 
 ## Why it matters
 A shipper that hangs does not crash: its process lives, its probe passes, and the logs that one looks for after the
@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting
 from analyzer.detectors.node.log_silence.around import Sink, excuse, sink_of
 from analyzer.detectors.node.log_silence.evidence import evidence, impact, missing, saving, seconds, unit_of, verify
 from analyzer.detectors.node.log_silence.gap import Limits, Silence
@@ -70,6 +70,8 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         peers=settings.peers,
     )
     found = silences(frames[LOG_EMISSIONS], limits)
+    if found is None:
+        raise NotObservable("no log or sink has two emitters with times, so nobody can say who went on")
     for _, group in groupby(found, key=lambda one: (one.kind, one.emitter, one.hole)):
         parts = list(group)
         names = listed([one.stream for one in parts])

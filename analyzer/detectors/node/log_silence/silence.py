@@ -24,10 +24,12 @@ AFTER_LAST = 2
 EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
-def silences(emissions: pl.LazyFrame, limits: Limits) -> list[Silence]:
-    """The gaps that pass, holes included, in order of emitter and stream."""
+def silences(emissions: pl.LazyFrame, limits: Limits) -> list[Silence] | None:
+    """The gaps that pass, holes included, in order of emitter and stream; None where nobody has a peer."""
     key = ["kind", "stream", "emitter"]
     rows = emissions.sort(*key, "time", "source", "number").collect()
+    if not (rows.group_by("kind", "stream").agg(pl.col("emitter").n_unique())["emitter"] > 1).any():
+        return None
     rows = rows.join(families(rows, key), on="source", how="left", maintain_order="left")
     ends = rows.select(
         pl.col("time").max().over("family").alias("last"), pl.col("time").max().over("source").alias("own_last")

@@ -37,6 +37,9 @@ _TABLE = Table(
     ),
 )
 
+NEAR = pl.duration(seconds=2)
+"""How far a line may be from the stamp of its record, to be of the same moment."""
+
 _SET = r"\b(audit_[a-z_]+)=(-?[0-9]{1,18}) old=(-?[0-9]{1,18})"
 _RULE = r'op="?(?:add|remove)[_ ]rule'
 _LOST = r"audit_lost=(-?[0-9]{1,18})"
@@ -54,7 +57,10 @@ def _records(messages: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(type=type_name("audit_type").fill_null("unknown"))
         .with_columns(
             what=pl.lit("record"),
-            time=pl.coalesce("time", "audit_time"),
+            # A line's own stamp has milliseconds; that of a system call that lasted is older than the line.
+            time=pl.when((pl.col("time") - pl.col("audit_time")).abs() <= NEAR)
+            .then("audit_time")
+            .otherwise(pl.coalesce("time", "audit_time")),
             stamp="audit_time",
             serial="audit_serial",
             setting=pl.when(change).then(pl.coalesce(set_.field("1"), pl.when(rule).then(pl.lit("rule")))),

@@ -95,7 +95,9 @@ def _ends(flood: Flood, settings: Settings) -> bool:
 def _finding(flood: Flood, cause: Cause) -> Finding:
     sure, reason = confidence(flood, cause)
     saved = savings(flood, cause)
-    types = flood.rows.group_by("type").agg(pl.col("serial").n_unique().alias("n"))
+    types = (
+        flood.rows.group_by("type").agg(pl.col("serial").n_unique().alias("n")).filter(pl.col("n") > flood.seen / 10)
+    )
     names = types.sort("n", "type", descending=[True, False])["type"].to_list()
     over = "" if flood.before is None else f", {flood.rate / max(flood.before, 0.001):,.0f} times as many as before"
     after = f"; {flood.after(cause.left):,} came after its writer had gone" if cause.left else ""

@@ -49,12 +49,10 @@ class KernelLog:
         self.serial += 1
         pid = self.rng.randrange(2000, 60000)
         comm, path = self.rng.choice((("runc", "/usr/bin/runc"), ("sh", "/bin/sh"), ("iptables", "/usr/sbin/iptables")))
+        call = "arch=c000003e syscall=59 success=yes exit=0 a0=55d0c1 a1=55d0f8 a2=55d100 a3=0 items=2 ppid=1 "
+        call += f'pid={pid} auid=4294967295 uid=0 gid=0 tty=(none) ses=4294967295 comm="{comm}" exe="{path}" key="exec"'
         parts = (
-            (
-                1300,
-                "arch=c000003e syscall=59 success=yes exit=0 a0=55d0c1 a1=55d0f8 a2=55d100 a3=0 items=2 ppid=1 "
-                f'pid={pid} auid=4294967295 uid=0 gid=0 tty=(none) ses=4294967295 comm="{comm}" exe="{path}" key="exec"',
-            ),
+            (1300, call),
             (1309, f'argc=2 a0="{comm}" a1="--version"'),
             (1302, f'item=0 name="{path}" inode={pid} dev=103:01 mode=0100755 ouid=0 ogid=0 nametype=NORMAL'),
             (1327, f"proctitle={comm.encode().hex()}"),

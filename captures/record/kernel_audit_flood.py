@@ -1,4 +1,4 @@
-"""The case kernel-audit-flood: an agent turns the kernel's audit system on, and it stays on when the agent is deleted."""
+"""The case kernel-audit-flood: an agent turns the kernel's audit system on; it stays on when the agent is gone."""
 
 from __future__ import annotations
 

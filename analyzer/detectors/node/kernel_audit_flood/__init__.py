@@ -41,6 +41,8 @@ from analyzer.facts.kernel_audit import KERNEL_AUDIT
 from analyzer.model import Finding
 
 DEFAULT = "engineering default"
+OFTEN = 0.1
+"""Share of the events in the log from which a type is named in the summary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +97,9 @@ def _ends(flood: Flood, settings: Settings) -> bool:
 def _finding(flood: Flood, cause: Cause) -> Finding:
     sure, reason = confidence(flood, cause)
     saved = savings(flood, cause)
-    types = (
-        flood.rows.group_by("type").agg(pl.col("serial").n_unique().alias("n")).filter(pl.col("n") > flood.seen / 10)
-    )
-    names = types.sort("n", "type", descending=[True, False])["type"].to_list()
+    types = flood.rows.group_by("type").agg(pl.col("serial").n_unique().alias("n"))
+    often = types.filter(pl.col("n") >= flood.seen * OFTEN)
+    names = often.sort("n", "type", descending=[True, False])["type"].to_list()
     over = "" if flood.before is None else f", {flood.rate / max(flood.before, 0.001):,.0f} times as many as before"
     after = f"; {flood.after(cause.left):,} came after its writer had gone" if cause.left else ""
     return Finding(
@@ -106,7 +107,7 @@ def _finding(flood: Flood, cause: Cause) -> Finding:
         subject=short(flood.node),
         summary=(
             f"{flood.events:,} audit events of {short(flood.node)} in {flood.seconds / 60:,.1f} min, "
-            f"{flood.rate:,.1f} a second{over}, mostly {listed(names)}{after}."
+            f"{flood.rate:,.1f} a second{over}, mostly {listed(names) or 'of many types'}{after}."
         ),
         severity=severity(flood, cause),
         confidence=sure,

@@ -19,6 +19,9 @@ MOST_RATE = 100_000
 MOST_BOOTS = 2_000
 """Boots of nodes that are looked at, those with the most events first: a log may claim a boot with every line."""
 
+SHORTEST = 10.0
+"""Seconds of a minute that is cut, from which its rate is one."""
+
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -52,23 +55,27 @@ def _of_boot(boot: pl.DataFrame, limits: Limits) -> Iterator[Flood]:
     seconds = placed["time"].dt.epoch("us").to_numpy() / 1e6
     serials = placed["serial"].to_numpy().astype(np.float64)
     bins = np.unique(np.floor(seconds / BIN_SECONDS).astype(np.int64))
-    edges = np.interp(np.concatenate([bins, bins + 1]) * BIN_SECONDS, seconds, serials)
-    rates = (edges[bins.size :] - edges[: bins.size]) / BIN_SECONDS
-    flooded, before = _flooded(bins, rates, float(serials[-1] - serials[0]), limits)
+    ends = np.clip(np.stack([bins, bins + 1]) * float(BIN_SECONDS), seconds[0], seconds[-1])
+    at = np.interp(ends, seconds, serials)
+    # The first and the last minute are cut where the log begins and ends.
+    rates = (at[1] - at[0]) / np.maximum(ends[1] - ends[0], SHORTEST)
+    flooded, before = _flooded(bins, rates, at, limits)
     for first, last in merged(bins[flooded].tolist()):
         if int(((bins >= first) & (bins <= last) & flooded).sum()) >= limits.minutes:
             yield _flood(boot, placed, (first, last), before)
 
 
-def _flooded(bins: Ints, rates: Floats, events: float, limits: Limits) -> tuple[Bools, float | None]:
-    """Which minutes are flooded, and the rate of the quiet time, None where there is too little of it."""
+def _flooded(bins: Ints, rates: Floats, at: Floats, limits: Limits) -> tuple[Bools, float | None]:
+    """Which minutes are flooded, and the rate of the quiet time, None where there is too little of it. `at` holds the
+    serials at the beginning and at the end of the minutes."""
     low = float(np.quantile(rates, 0.1))
     sound = rates <= MOST_RATE
     hot = sound & (rates >= max(limits.rate, limits.factor * low if low < limits.alone else 0.0))
     quiet_minutes = int(bins[-1] - bins[0]) + 1 - int(hot.sum())
     if quiet_minutes < limits.quiet_minutes:
         return sound & (rates >= limits.alone), None
-    before = max(events - float(rates[hot].sum()) * BIN_SECONDS, 0.0) / (quiet_minutes * BIN_SECONDS)
+    events = float(at[1, -1] - at[0, 0]) - float((at[1] - at[0])[hot].sum())
+    before = max(events, 0.0) / (quiet_minutes * BIN_SECONDS)
     return hot & (rates >= limits.factor * before), before
 
 

@@ -76,7 +76,7 @@ def _shares(found: Throttled) -> tuple[EvidenceSeries, ...]:
         return ()
     start: datetime = rows["since"][0]
     seconds = max(1, round((rows["time"] - rows["since"]).dt.total_seconds().median() or 1))  # type: ignore[arg-type]
-    spread = int((rows["time"][-1] - start) / timedelta(seconds=1)) + 1
+    spread = max(1, int((rows["time"][-1] - start) / timedelta(seconds=1)))
     step = max(seconds, -(-spread // MOST_STEPS))
     at = ((pl.col("time") - start).dt.total_seconds() - 1).clip(0) // step
     sums = rows.group_by(at.alias("at")).agg(share=pl.col("throttled_periods").sum() / pl.col("periods").sum().clip(1))

@@ -88,10 +88,9 @@ def stalls(frames: Frames, limits: Limits) -> list[Stalls]:
         pl.col("quick_beat") <= QUICK_BEAT,
         pl.col("answered") - pl.col("asked") >= LEAD,
     )
-    shares = requests.group_by(server).agg(pl.col("slow").mean().alias("share")).sort(server)
     best = both.sort("answered", "window", descending=[True, False]).unique(server, keep="first", maintain_order=True)
     best = best.sort("n", *server, descending=[True, False, False]).head(MOST)
-    return [_one(requests, row, shares) for row in best.sort(server).iter_rows(named=True)]
+    return [_one(requests, row) for row in best.sort(server).iter_rows(named=True)]
 
 
 def _phased(requests: pl.LazyFrame, period: float) -> pl.DataFrame:
@@ -119,9 +118,11 @@ def _beat(name: str) -> pl.Expr:
     return (phase.cos().mean().pow(2) + phase.sin().mean().pow(2)).sqrt().alias(name)
 
 
-def _one(requests: pl.DataFrame, row: dict[str, object], shares: pl.DataFrame) -> Stalls:
+def _one(requests: pl.DataFrame, row: dict[str, object]) -> Stalls:
     own = requests.filter(pl.col("server") == row["server"], pl.col("server_port") == row["server_port"])
-    others = shares.filter(pl.col("server_port") == row["server_port"], pl.col("server") != row["server"])["share"]
+    near = requests.filter(pl.col("server_port") == row["server_port"], pl.col("server") != row["server"])
+    near = near.filter(pl.col("source").is_in(own["source"].unique().implode()))
+    others = near.group_by("server").agg(pl.col("slow").mean())["slow"]
     quick = own.filter(~pl.col("slow"))["duration_seconds"].median()
     return Stalls(
         server=str(row["server"]),

@@ -54,6 +54,9 @@ TYPES = {
 DENIALS = ("AVC", "SELINUX_ERR", "USER_AVC")
 """What a security module (SELinux, AppArmor) refuses or complains of: no rule of the audit system asks for it."""
 
+SIDE = ("PATH", "CWD", "EXECVE", "SOCKADDR", "PROCTITLE", "EOE")
+"""Records that only go with the SYSCALL of their event, and say nothing by themselves."""
+
 
 def type_name(column: str) -> pl.Expr:
     """The name of a type that is written as a number, a name, or `UNKNOWN[number]`; an unknown number as it is."""

@@ -34,6 +34,7 @@ from analyzer.detectors.node.kernel_audit_flood.flood import MOSTLY, Flood, Limi
 from analyzer.detectors.node.kernel_audit_flood.measure import floods
 from analyzer.detectors.node.kernel_audit_flood.remedy import GENERAL, remedies, savings, verify
 from analyzer.detectors.node.kernel_audit_flood.words import variant, why
+from analyzer.facts.audit_types import SIDE
 from analyzer.facts.audit_windows import listed, short
 from analyzer.facts.change_ledger import CHANGE_LEDGER
 from analyzer.facts.contract import Frames
@@ -98,7 +99,7 @@ def _finding(flood: Flood, cause: Cause) -> Finding:
     sure, reason = confidence(flood, cause)
     saved = savings(flood, cause)
     types = flood.rows.group_by("type").agg(pl.col("serial").n_unique().alias("n"))
-    often = types.filter(pl.col("n") >= flood.seen * OFTEN)
+    often = types.filter(pl.col("n") >= flood.seen * OFTEN, ~pl.col("type").is_in(SIDE))
     names = often.sort("n", "type", descending=[True, False])["type"].to_list()
     over = "" if flood.before is None else f", {flood.rate / max(flood.before, 0.001):,.0f} times as many as before"
     after = f"; {flood.after(cause.left):,} came after its writer had gone" if cause.left else ""

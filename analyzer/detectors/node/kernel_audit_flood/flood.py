@@ -7,7 +7,7 @@ from datetime import datetime
 import polars as pl
 from msgspec import Struct
 
-from analyzer.facts.audit_types import DENIALS
+from analyzer.facts.audit_types import DENIALS, SIDE
 
 MOSTLY = 0.8
 """Share of denials from which a flood is one of a security module."""
@@ -64,7 +64,7 @@ class Flood(Struct, frozen=True, kw_only=True):
     @property
     def denials(self) -> float:
         """The share of records that a security module made."""
-        made = self.rows.filter(~pl.col("type").is_in(["SYSCALL", "PROCTITLE", "PATH", "CWD", "EOE"]))
+        made = self.rows.filter(~pl.col("type").is_in(["SYSCALL", *SIDE]))
         return made.filter(pl.col("type").is_in(DENIALS)).height / made.height if made.height else 0.0
 
     def after(self, moment: datetime) -> int:

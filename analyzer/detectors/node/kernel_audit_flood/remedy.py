@@ -9,6 +9,7 @@ import polars as pl
 
 from analyzer.detectors.node.kernel_audit_flood.causes import Cause
 from analyzer.detectors.node.kernel_audit_flood.flood import Flood
+from analyzer.facts.audit_types import SIDE
 from analyzer.facts.audit_windows import piped
 from analyzer.model import Remedy, Saving
 
@@ -94,8 +95,7 @@ def savings(flood: Flood, cause: Cause) -> tuple[Saving, ...]:
 def _most(flood: Flood) -> tuple[str, float] | None:
     """The type that fills the log and the share of events that have it; None where its name is not sound."""
     counts = flood.rows.group_by("type").agg(pl.col("serial").n_unique().alias("n"))
-    # Records that only go with others say nothing by themselves.
-    own = counts.filter(~pl.col("type").is_in(["PROCTITLE", "CWD", "PATH", "EOE", "SOCKADDR", "EXECVE"]))
+    own = counts.filter(~pl.col("type").is_in(SIDE))
     if not own.height:
         return None
     name, count = own.sort("n", "type", descending=[True, False]).row(0)

@@ -74,7 +74,7 @@ def _flooded(bins: Ints, rates: Floats, at: Floats, limits: Limits) -> tuple[Boo
     quiet_minutes = int(bins[-1] - bins[0]) + 1 - int(hot.sum())
     if quiet_minutes < limits.quiet_minutes:
         return sound & (rates >= limits.alone), None
-    events = float(at[1, -1] - at[0, 0]) - float((at[1] - at[0])[hot].sum())
+    events = float(at[1, -1] - at[0, 0]) - float((at[1] - at[0])[hot | ~sound].sum())
     before = max(events, 0.0) / (quiet_minutes * BIN_SECONDS)
     return hot & (rates >= limits.factor * before), before
 

@@ -7,8 +7,7 @@ import polars as pl
 
 def families(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
     """`source` and `family`, the first input of those that share an emitter's stream, directly or by others."""
-    pairs = rows.select("source", *key).unique().sort(*key, "source")
-    of = {source: source for source in pairs["source"].unique().sort().to_list()}
+    of = {source: source for source in rows["source"].unique().sort().to_list()}
 
     def root(source: str) -> str:
         while of[source] != source:
@@ -16,10 +15,12 @@ def families(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
             source = of[source]
         return source
 
-    linked = pairs.with_columns(other=pl.col("source").shift(1).over(key)).drop_nulls("other")
-    for source, other in linked.select("source", "other").unique().sort("source", "other").iter_rows():
-        first, second = sorted((root(source), root(other)))
-        of[second] = first
+    shared = rows.group_by(key).agg(pl.col("source").unique()).filter(pl.col("source").list.len() > 1)
+    for first, *others in shared["source"].unique().to_list():
+        for other in others:
+            # The least name stays the root, so the order of the unions does not matter.
+            least, greater = sorted((root(first), root(other)))
+            of[greater] = least
     return pl.DataFrame(
         {"source": list(of), "family": [root(one) for one in of]}, schema={"source": pl.String, "family": pl.String}
     )

@@ -276,6 +276,16 @@ def test_two_nodes_have_a_finding_each() -> None:
     assert [one.subject for one in run(DETECTOR, {KERNEL_MESSAGES: frame})] == [HOST, "ip-10-0-12-34"]
 
 
+def test_of_many_nodes_ten_have_a_finding_and_the_others_are_counted() -> None:
+    parts = [
+        rows(KERNEL_MESSAGES, *incident(host=f"n{i:02}", end=ONSET + 300 + 10 * (11 - i)), source=f"{i}")
+        for i in range(12)
+    ]
+    frames: Given = {KERNEL_MESSAGES: pl.concat(parts)}
+    assert [one.subject for one in run(DETECTOR, frames)] == [f"n{i:02}" for i in range(10)]
+    assert remarks(DETECTOR, frames) == ["2 more floods of audit events are like these."]
+
+
 def test_the_audit_daemons_log_of_the_same_node_is_no_second_node() -> None:
     names = {"1325": "NETFILTER_CFG", "1300": "SYSCALL"}
     daemon = [one | {"host": None, "audit_type": names[one["audit_type"]]} for one in incident()]

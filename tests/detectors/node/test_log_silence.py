@@ -206,7 +206,25 @@ def test_two_streams_of_a_node_are_one_finding_and_two_nodes_two() -> None:
     assert figures(finding)["lines before"] == 240
     assert (finding.severity, len(finding.evidence.tables[0].rows)) == (Severity.HIGH, 2)
     frame = log(lines(HOSTS[0]), lines("node-9"), lines(SILENT, STOPS), lines(HOSTS[1], 1500))
-    assert [one.subject for one in run(DETECTOR, given(frame))] == [HOSTS[1], SILENT]
+    assert [one.subject for one in run(DETECTOR, given(frame))] == [SILENT, HOSTS[1]]
+
+
+def test_streams_of_a_node_that_are_silent_at_other_times_are_two_findings() -> None:
+    kernel = [
+        {"time": i * 10.0, "host": host, "kind": "other", "text": "x", "count": 1}
+        for host in HOSTS
+        for i in range(360)
+        if host != SILENT or not 30 <= i < 80
+    ]
+    kubelet = log(lines(HOSTS[0]), lines(HOSTS[1]), lines(SILENT, 2000), lines(SILENT, start=2600))
+    found = run(DETECTOR, given(kubelet, kernel=rows(KERNEL_MESSAGES, *kernel, source="kernel.log")))
+    assert [figures(one)["seconds silent"] for one in found] == [610, 510]
+
+
+def test_of_many_emitters_ten_have_a_finding_and_the_others_are_counted() -> None:
+    frame = log(*(lines(f"n{i}", END if i > 11 else STOPS + 10 * i) for i in range(30)))
+    assert [one.subject for one in run(DETECTOR, given(frame))] == [f"n{i}" for i in range(10)]
+    assert remarks(DETECTOR, given(frame)) == ["2 more emitters fell silent."]
 
 
 def sends(src: str, end: float = END, port: int = 24224, dst: str = "10.0.12.60", **more: Any) -> list[Row]:

@@ -42,6 +42,8 @@ from analyzer.facts.kernel_audit import KERNEL_AUDIT
 from analyzer.model import Finding
 
 DEFAULT = "engineering default"
+MOST = 10
+"""Floods that have a finding each, those with most events; a DaemonSet floods every node."""
 OFTEN = 0.1
 """Share of the events in the log from which a type is named in the summary."""
 
@@ -77,7 +79,8 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         minutes=settings.minutes,
         quiet_minutes=settings.quiet_minutes,
     )
-    for flood in floods(audit, limits):
+    counted = 0
+    for flood in sorted(floods(audit, limits), key=lambda one: (-one.events, one.node, one.start)):
         node = short(flood.node)
         if flood.since_boot is not None and flood.since_boot <= settings.boot_seconds and _ends(flood, settings):
             yield Remark(f"{flood.events:,} audit events of {node} follow its boot: not counted.")
@@ -87,7 +90,11 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
                 "(AVC): not counted."
             )
         else:
-            yield _finding(flood, cause_of(flood, audit, frames.get(CHANGE_LEDGER)))
+            counted += 1
+            if counted <= MOST:
+                yield _finding(flood, cause_of(flood, audit, frames.get(CHANGE_LEDGER)))
+    if counted > MOST:
+        yield Remark(f"{counted - MOST:,} more floods of audit events are like these.")
 
 
 def _ends(flood: Flood, settings: Settings) -> bool:

@@ -24,12 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 
 from analyzer.detector import Detector, NotObservable, Remark, setting
 from analyzer.detectors.node.log_silence.around import Sink, excuse, sink_of
 from analyzer.detectors.node.log_silence.evidence import evidence, impact, missing, saving, seconds, unit_of, verify
-from analyzer.detectors.node.log_silence.gap import Limits, Silence
+from analyzer.detectors.node.log_silence.gap import Limits, Silence, together
 from analyzer.detectors.node.log_silence.remedy import REMEDIES
 from analyzer.detectors.node.log_silence.silence import silences
 from analyzer.facts.address_owners import ADDRESS_OWNERS
@@ -43,6 +42,8 @@ from analyzer.frames import HTTP_MESSAGES, PACKETS
 from analyzer.model import Confidence, Finding, Severity
 
 DEFAULT = "engineering default"
+MOST = 10
+"""Emitters that have a finding each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +73,8 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     found = silences(frames[LOG_EMISSIONS], limits)
     if found is None:
         raise NotObservable("no log or sink has two emitters with times, so nobody can say who went on")
-    for _, group in groupby(found, key=lambda one: (one.kind, one.emitter, one.hole)):
-        parts = list(group)
+    counted = 0
+    for parts in together(found):
         names = listed([one.stream for one in parts])
         what = f"{short(parts[0].emitter)} ({names}) is silent for {seconds(parts):,.0f} s"
         if parts[0].hole:
@@ -81,7 +82,11 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         elif reason := excuse(parts[0], frames):
             yield Remark(f"{what}: {reason}. Not counted.")
         else:
-            yield _finding(parts, sink_of(parts[0], frames), settings)
+            counted += 1
+            if counted <= MOST:
+                yield _finding(parts, sink_of(parts[0], frames), settings)
+    if counted > MOST:
+        yield Remark(f"{counted - MOST:,} more emitters fell silent.")
 
 
 def _finding(parts: list[Silence], sink: Sink, settings: Settings) -> Finding:

@@ -50,3 +50,16 @@ class Silence(Struct, frozen=True, kw_only=True):
         """Records a second, over the time in which it spoke."""
         spoke: timedelta = self.start - self.before["time"][0]
         return self.records / max(spoke.total_seconds(), 1.0)
+
+
+def together(found: list[Silence]) -> list[list[Silence]]:
+    """Silences of one emitter that overlap, those from which most is missing first; holes apart."""
+    groups: list[list[Silence]] = []
+    for one in sorted(found, key=lambda silence: (silence.kind, silence.emitter, silence.hole, silence.start)):
+        last = groups[-1] if groups else []
+        same = last and (last[0].kind, last[0].emitter, last[0].hole) == (one.kind, one.emitter, one.hole)
+        if same and one.start <= max(part.end for part in last):
+            last.append(one)
+        else:
+            groups.append([one])
+    return sorted(groups, key=lambda parts: (-sum(one.rate * one.seconds for one in parts), parts[0].emitter))

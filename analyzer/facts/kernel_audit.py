@@ -30,6 +30,7 @@ _TABLE = Table(
         Col("serial", pl.Int64(), "Number of the event since boot; null of what is no record."),
         Col("type", pl.String(), "Name of the record's type (SYSCALL, AVC), or its number; null of what is no record."),
         Col("process", pl.String(), "Command that it is about; null if not told."),
+        Col("rule_key", pl.String(), "Key of the rule that asked for it (-k of auditctl); null without one."),
         Col("setting", pl.String(), "Of CONFIG_CHANGE what was set: audit_enabled, audit_pid, rule ...; else null."),
         Col("before", pl.Int64(), "Its value before, where told."),
         Col("value", pl.Int64(), "Its value now, or the number that `what` tells of; else null."),
@@ -40,6 +41,7 @@ _TABLE = Table(
 NEAR = pl.duration(seconds=2)
 """How far a line may be from the stamp of its record, to be of the same moment."""
 
+_KEY = r' key="([^"]{1,64})"'
 _SET = r"\b(audit_[a-z_]+)=(-?[0-9]{1,18}) old=(-?[0-9]{1,18})"
 _RULE = r'op="?(?:add|remove)[_ ]rule'
 _LOST = r"audit_lost=(-?[0-9]{1,18})"
@@ -62,6 +64,7 @@ def _records(messages: pl.LazyFrame) -> pl.LazyFrame:
             .then("audit_time")
             .otherwise(pl.coalesce("time", "audit_time")),
             stamp="audit_time",
+            rule_key=text.str.extract(_KEY, 1),
             serial="audit_serial",
             setting=pl.when(change).then(pl.coalesce(set_.field("1"), pl.when(rule).then(pl.lit("rule")))),
             value=pl.when(change).then(set_.field("2").cast(pl.Int64, strict=False)),

@@ -103,7 +103,8 @@ def test_fires_where_the_rate_of_serials_steps_up() -> None:
     assert finding.saving is not None
     assert finding.saving.observed == 17_851
     assert finding.saving.modelled == pytest.approx(60, abs=12)
-    assert finding.evidence.series[0].values[1] == pytest.approx(30)
+    assert finding.evidence.series[0].values[0] == pytest.approx(0.1)
+    assert finding.evidence.series[0].values[21] == pytest.approx(30)
     assert ("kern.log", 121) in {(one.source, one.number) for one in finding.evidence.records}
     assert any("auditctl" in command for command in finding.verify)
 
@@ -113,6 +114,15 @@ def test_the_type_that_fills_the_log_is_named_and_can_be_excluded() -> None:
     assert "NETFILTER_CFG" in finding.summary
     assert "msgtype=NETFILTER_CFG" in finding.remedies[0].snippet
     assert finding.alternatives[-1].modelled == 0
+
+
+def test_the_rule_that_asks_for_the_events_is_named() -> None:
+    text = 'type=1300 audit(1.000:1): arch=c000003e syscall=59 comm="runc" key="exec"'
+    [finding] = run(DETECTOR, given(*incident(text=text)))
+    assert finding.remedies[0].snippet == "auditctl -D -k exec\n"
+    hostile = text.replace('"exec"', '"x; reboot"')
+    [finding] = run(DETECTOR, given(*incident(text=hostile)))
+    assert all("reboot" not in remedy.snippet for remedy in finding.remedies)
 
 
 @pytest.mark.parametrize(("rate", "fires"), [(4.9, False), (5.1, True)])

@@ -127,13 +127,14 @@ def _changes(cause: Cause) -> list[tuple[str, str, str]]:
 
 
 def _per_minute(flood: Flood) -> EvidenceSeries:
-    """Events of each step: by serial from the first record of a step to the first of the next."""
-    start = flood.start.replace(second=0, microsecond=0)
+    """Events of each step, from half an hour before: by serial from the first record of a step to that of the next."""
+    first: datetime = flood.course["time"][0]
+    start = first.replace(second=0, microsecond=0)
     minutes = int((flood.end - start) / timedelta(seconds=60)) + 1
     step = 60 * -(-minutes // MOST_STEPS)
     at = ((pl.col("time") - start).dt.total_seconds() // step).alias("at")
-    firsts = flood.placed.group_by(at).agg(pl.col("serial").min()).sort("at")
-    counts = firsts["serial"].diff().shift(-1).fill_null(int(flood.placed["serial"][-1] - firsts["serial"][-1]) + 1)
+    firsts = flood.course.group_by(at).agg(pl.col("serial").min()).sort("at")
+    counts = firsts["serial"].diff().shift(-1).fill_null(int(flood.course["serial"][-1] - firsts["serial"][-1]) + 1)
     most = dict(zip(firsts["at"].to_list(), counts.to_list(), strict=True))
     bins = -(-minutes * 60 // step)
     values = tuple(round(most.get(i, 0) / step, 3) for i in range(bins))

@@ -26,14 +26,16 @@ class Limits(Struct, frozen=True, kw_only=True):
 class Flood(Struct, frozen=True, kw_only=True):
     """Minutes of one boot of one node in which audit events came far too fast.
 
-    `rows` are the records in them, in order, `placed` those whose serials stand in order too, each event once; `told`
-    is what the node said beside them. `events` are counted by serial. `before` is the rate of the quiet time of this
-    boot, None where there was none; `since_boot` is how many seconds after the boot it began, None where unknown.
+    `rows` are the records in them, in order, `placed` those whose serials stand in order too, each event once, and
+    `course` the same with the half hour before; `told` is what the node said beside them. `events` are counted by
+    serial. `before` is the rate of the quiet time of this boot, None where there was none; `since_boot` is how many
+    seconds after the boot it began, None where unknown.
     """
 
     node: str
     rows: pl.DataFrame
     placed: pl.DataFrame
+    course: pl.DataFrame
     told: pl.DataFrame
     events: int
     before: float | None

@@ -19,6 +19,9 @@ MOST_RATE = 100_000
 MOST_BOOTS = 2_000
 """Boots of nodes that are looked at, those with the most events first: a log may claim a boot with every line."""
 
+MINUTES_BEFORE = 30
+"""Minutes before a flood that are shown with it."""
+
 SHORTEST = 10.0
 """Seconds of a minute that is cut, from which its rate is one."""
 
@@ -80,7 +83,8 @@ def _flooded(bins: Ints, rates: Floats, at: Floats, limits: Limits) -> tuple[Boo
 
 
 def _flood(boot: pl.DataFrame, placed: pl.DataFrame, window: tuple[int, int], before: float | None) -> Flood:
-    inside = (pl.col("time").dt.epoch("us") // (BIN_SECONDS * 1_000_000)).is_between(*window)
+    bins = pl.col("time").dt.epoch("us") // (BIN_SECONDS * 1_000_000)
+    inside = bins.is_between(*window)
     rows = boot.filter(inside)
     serials = placed.filter(inside)["serial"]
     records = rows.filter(pl.col("what") == "record")
@@ -88,6 +92,7 @@ def _flood(boot: pl.DataFrame, placed: pl.DataFrame, window: tuple[int, int], be
         node=boot["node"][0],
         rows=records,
         placed=placed.filter(inside),
+        course=placed.filter(bins.is_between(window[0] - MINUTES_BEFORE, window[1])),
         told=rows.filter(pl.col("what") != "record"),
         events=int(serials[-1] - serials[0]) + 1,
         before=before,

@@ -13,6 +13,10 @@ from analyzer.facts.audit_types import SIDE
 from analyzer.facts.audit_windows import piped
 from analyzer.model import Remedy, Saving
 
+SYSCALL = "SYSCALL"
+"""What rules of one's own ask for: it is their rule that is deleted, not the type that is left out."""
+
+_KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TYPE = re.compile(r"[A-Z][A-Z_]{1,30}")
 
 OFF = Remedy(
@@ -42,7 +46,14 @@ def remedies(flood: Flood, cause: Cause) -> tuple[Remedy, ...]:
     if cause.left is not None:
         return (OFF, CLEAN_UP, ALERT)
     most = _most(flood)
-    if most is None:
+    keys = flood.rows["rule_key"].drop_nulls().unique().to_list()
+    if most is not None and most[0] == SYSCALL and len(keys) == 1 and _KEY.fullmatch(keys[0]):
+        delete = Remedy(
+            text=f"Delete the rule that asks for these events (key {keys[0]}), or narrow what it matches.",
+            snippet=f"auditctl -D -k {keys[0]}\n",
+        )
+        return (delete, *GENERAL)
+    if most is None or most[0] == SYSCALL:
         return GENERAL
     exclude = Remedy(
         text=f"Leave the type out that fills the log ({most[0]}), if nobody reads it.",
@@ -78,7 +89,7 @@ def savings(flood: Flood, cause: Cause) -> tuple[Saving, ...]:
             )
         )
     most = _most(flood)
-    if most is not None:
+    if most is not None and most[0] != SYSCALL:
         found.append(
             Saving(
                 fix=f"events of type {most[0]} are excluded",

@@ -84,8 +84,8 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
 
 def _finding(frames: Frames, window: Window, verdict: Verdict, settings: Settings) -> Finding:
     seen, (start, end) = window.seen, window.span
-    lost, answered = seen.captured.filter(pl.col("rcode") == NO_REPLY), pl.col("answered").is_not_null()
-    witness = ask(lost, seen.captured.filter(answered), frames.get(COREDNS_QUERIES))
+    lost, served = seen.captured.filter(pl.col("rcode") == NO_REPLY), pl.col("answered").is_not_null()
+    witness = ask(lost, window.whole.captured.filter(served), frames.get(COREDNS_QUERIES))
     few = blamable(window, verdict, settings.domains)
     sure, reason = confidence(window, verdict, few, witness)
     known = window.failed.height > 0

@@ -53,12 +53,7 @@ def impact(window: Window, timeout: float, witness: Witness, rate: float | None)
             figures.append(("upstream queries per forwarded query", round(seen.upstream.height / asked, 6), "queries"))
     if rate is not None:
         figures.append(("upstream answers at most", round(rate, 3), "queries per second"))
-    if witness.sentence:
-        figures += [
-            ("lost before CoreDNS", witness.before, "queries"),
-            ("in CoreDNS's log", witness.after, "queries"),
-        ]
-    return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures)
+    return (*(Figure(name=name, value=value, unit=unit) for name, value, unit in figures), *witness.figures)
 
 
 def evidence(window: Window) -> Evidence:

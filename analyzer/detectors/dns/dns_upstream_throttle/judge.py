@@ -72,9 +72,6 @@ def _unlimited(window: Window, answered: bool) -> Verdict:
 
 def confidence(window: Window, verdict: Verdict, few: str, witness: Witness) -> tuple[Confidence, str]:
     """How sure, and what it rests on; `few` are domains that may be to blame instead."""
-    arrived = (
-        f"its log holds {witness.after:,} of the queries that a capture shows unanswered, and lacks {witness.before:,}"
-    )
     seen = window.seen
     parts = [
         "CoreDNS's own queries failed" if window.vain.height else "",
@@ -82,7 +79,7 @@ def confidence(window: Window, verdict: Verdict, few: str, witness: Witness) -> 
         "its log names the limit" if verdict.variant == "concurrency-limit" else "",
         "its log has no answer for them" if (window.failed["origin"] == "log").any() else "",
         "names of the cluster were answered" if (seen.cluster["rcode"] == "NOERROR").any() else "",
-        arrived if witness.sentence else "",
+        witness.sentence,
     ]
     reasons = [part for part in parts if part]
     captured, told = bool(window.vain.height), bool(seen.errors.height or window.failed.height)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import polars as pl
 import pytest
+from msgspec.structs import replace
 
 from analyzer.detectors.dns.dns_client_timeout import DETECTOR
 from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, Table, empty
@@ -260,3 +262,35 @@ def test_quotes_what_was_lost_and_what_was_asked_again() -> None:
         if row["qtype"] == "AAAA" and not row["response"]
     ]
     assert [record.number for record in finding.evidence.records] == lost_and_again
+
+
+@pytest.mark.parametrize("shape", [glibc, musl, go])
+def test_the_evidence_carries_the_finding_and_unrelated_rows_change_nothing(shape: object) -> None:
+    """Without the second try, without the lost query, and without the answered half nothing is found."""
+    rows = several(shape, 4)
+    [finding] = run(DETECTOR, seen(rows, healthy(20)))
+    first = [row for row in rows if row["time"] % 60 < 1]
+    assert not run(DETECTOR, seen(first, healthy(20)))
+    lost = [row for row in first if not row["response"] and row["qtype"] == "AAAA"]
+    assert not run(DETECTOR, seen([row for row in rows if row not in lost], healthy(20)))
+    assert not run(DETECTOR, seen([row for row in rows if row["time"] % 60 > 1 or row["qtype"] != "A"], healthy(20)))
+    again = run(DETECTOR, seen(rows, healthy(20), unrelated()))
+    assert [_without_places(one) for one in again] == [_without_places(finding)]
+
+
+def unrelated() -> list[Row]:
+    """500 lookups of others: answered, denied, asked of another server, lost with both halves."""
+    made: list[Row] = []
+    for i in range(500):
+        rcode = ("NOERROR", "NXDOMAIN", "NOERROR", None)[i % 4]
+        more: dict[str, Any] = {"client": f"10.0.9.{i % 7}", "port": 30000 + i, "dns_id": 9000 + i}
+        if i % 4 == 2:
+            more["server"] = "10.0.0.2"
+        for qtype in ("A", "AAAA"):
+            made += exchange(i * 0.7, f"{i}.example.net", rcode, qtype=qtype, **more)
+    return made
+
+
+def _without_places(finding: Finding) -> Finding:
+    """Frames have other numbers among others."""
+    return replace(finding, evidence=replace(finding.evidence, records=()))

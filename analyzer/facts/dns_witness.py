@@ -35,8 +35,8 @@ class Witness(Struct, frozen=True):
     def sentence(self) -> str:
         if not self.before and not self.after and not self.failed:
             return ""
-        failed = f", {self.failed:,} failed there" if self.failed else ""
-        return f"{self.before:,} of the lost queries never reached CoreDNS's log, {self.after:,} were answered there{failed}"
+        told = f"{self.before:,} of the lost queries never reached CoreDNS's log, {self.after:,} were answered there"
+        return f"{told}, {self.failed:,} failed there" if self.failed else told
 
     @property
     def figures(self) -> tuple[Figure, ...]:

@@ -1,4 +1,4 @@
-"""What CoreDNS's log says of the queries that a capture shows without an answer."""
+"""What became of the queries that a capture shows without an answer: by CoreDNS's log, by what it asked upstream."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import timedelta
 import polars as pl
 from msgspec import Struct
 
+from analyzer.facts.contract import Frames
+from analyzer.facts.dns_hops import DNS_HOPS
 from analyzer.frames import NO_REPLY
 from analyzer.model import Figure
 
@@ -84,3 +86,11 @@ def ask(lost: pl.DataFrame, answered: pl.DataFrame, logged: pl.LazyFrame | None)
     )
     after = int(met["answered"].sum())
     return Witness(known.height - met.height, after, met.height - after)
+
+
+def failed_behind(queries: pl.DataFrame, frames: Frames) -> pl.DataFrame:
+    """Those of the queries that reached their server: it was seen to ask others for them, in vain."""
+    if DNS_HOPS not in frames:
+        return queries.clear()
+    behind = frames[DNS_HOPS].filter("forwarded", pl.col("rcode") == NO_REPLY).select("source", "number").collect()
+    return queries.join(behind, on=["source", "number"], how="semi", maintain_order="left")

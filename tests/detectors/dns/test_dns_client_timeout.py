@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from analyzer.detectors.dns.dns_client_timeout import DETECTOR
-from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, Table, empty
+from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, NO_REPLY, Table, empty
 from analyzer.model import Confidence, Finding, Severity
 from tests.build import at, remarks, run
 from tests.lookups import POD, Row, capture, exchange, log
@@ -222,6 +222,39 @@ def test_a_log_that_answered_the_lost_half_shows_the_loss_on_the_way_back() -> N
     [finding] = run(DETECTOR, seen(rows) | {COREDNS_QUERIES: log(_answered(rows), arrived)})
     assert finding.confidence is Confidence.MEDIUM
     assert (figures(finding)["lost before CoreDNS"], figures(finding)["lost on the way back"]) == (0, 3)
+
+
+@pytest.mark.parametrize(("failed", "found"), [(1, 1), (2, 0)])
+def test_silent_on_halves_that_failed_behind_coredns_by_its_log(failed: int, found: int) -> None:
+    """Its upstream drops what it is asked: the other half was answered in time. Half of them decide."""
+    rows = [*several(glibc, 4), *healthy(10)]
+    lines = [
+        row
+        for i in range(failed)
+        for row in exchange(i * 60 + 0.0001, NAME, NO_REPLY, qtype="AAAA", dns_id=101 + 10 * i, port=40001, after=2)
+    ]
+    given = seen(rows) | {COREDNS_QUERIES: log(_answered(rows), lines)}
+    assert len(run(DETECTOR, given)) == found
+    if not found:
+        assert "of which 2 had reached CoreDNS and failed behind it" in remarks(DETECTOR, given)[0]
+
+
+def test_silent_on_halves_that_coredns_asked_its_upstream_for_in_vain() -> None:
+    """The capture holds both sides of CoreDNS. Each lookup has a name of its own."""
+    pod, upstream = "10.244.1.9", "10.0.12.2"
+    rows = [row | {"name": f"{int(row['time'] // 60)}.{NAME}"} for row in several(glibc)]
+    lost = [row for row in rows if not row["response"] and row["qtype"] == "AAAA" and row["time"] % 60 < 1]
+    handed_on = [
+        row
+        for one in lost
+        for row in exchange(one["time"] + 0.0005, one["name"], None, qtype="AAAA", client=pod, server=upstream)
+    ]
+    known = [row for i in range(20) for row in exchange(i, f"{i}.example.net", "NOERROR", client=pod, server=upstream)]
+    served = [row for i in range(20) for row in exchange(i - 0.0005, f"{i}.example.net", "NOERROR", after=0.003)]
+    assert run(DETECTOR, seen(rows, known, served)), "without what was handed on they were lost on the way"
+    given = seen(rows, handed_on, known, served)
+    assert not run(DETECTOR, given)
+    assert "its upstream does not answer" in " ".join(remarks(DETECTOR, given))
 
 
 def test_a_log_of_one_of_several_servers_tells_nothing() -> None:

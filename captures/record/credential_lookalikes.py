@@ -1,4 +1,4 @@
-"""The case credential-lookalikes: what looks like a late kubelet, refused credentials or lost session tokens, and is none.
+"""The case credential-lookalikes: what looks like a late kubelet, refused credentials or lost tokens, and is none.
 
 Three nodes. The metadata service is asked from 34, kube2iam answers on 35.
 """

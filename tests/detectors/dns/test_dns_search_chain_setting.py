@@ -104,7 +104,13 @@ def test_many_caches_are_told_in_few_words() -> None:
     assert told[-1].startswith("3 further addresses")
 
 
-HELD = {"resource": "pods", "kind": "pod", "namespace": "shop", "name": "web-7d9f8c5b6-x2lqz", "address": POD}
+HELD: dict[str, Any] = {
+    "resource": "pods",
+    "kind": "pod",
+    "namespace": "shop",
+    "name": "web-7d9f8c5b6-x2lqz",
+    "address": POD,
+}
 OWNED = {
     "resource": "pods",
     "namespace": "shop",

@@ -63,3 +63,17 @@ def test_a_recording_that_is_too_weak_by_itself_is_left_out() -> None:
     given = two(ERRORS, weak)
     assert found(given) == [("upstream-errors", 12)]
     assert not remarks(DETECTOR, given)
+
+
+def test_many_recordings_of_one_window_are_samples_of_one_trouble() -> None:
+    """The cost of telling them apart would grow with their number."""
+
+    def found_in(count: int) -> int:
+        parts = [
+            silence(60 * i) if i % 2 else [*outside(12, "SERVFAIL", start=60 * i), *inside(5, start=60 * i)]
+            for i in range(count)
+        ]
+        logs = pl.concat([log(part, source=f"{i}.log") for i, part in enumerate(parts)])
+        return len(run(DETECTOR, {COREDNS_QUERIES: logs}))
+
+    assert (found_in(20), found_in(21)) == (20, 1)

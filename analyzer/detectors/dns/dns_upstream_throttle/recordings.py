@@ -11,6 +11,10 @@ from analyzer.detectors.dns.dns_upstream_throttle.judge import judge
 from analyzer.detectors.dns.dns_upstream_throttle.seen import BIN_SECONDS, Seen
 from analyzer.detectors.dns.dns_upstream_throttle.windows import Limits, Window, windows
 
+MOST = 20
+"""Recordings of one window from which they are taken for samples of one trouble, so that the cost stays linear [an
+engineering default]."""
+
 
 def separated(seen: Seen, limits: Limits) -> Iterator[Window]:
     """Every upstream's windows, cut where one recording had ended, the next had not begun, and what each shows differs.
@@ -46,7 +50,7 @@ def _cut(window: Window, ends: list[int]) -> Iterator[Window]:
     """The parts of a window between those bins, neighbours of one variant together."""
     bins = sorted({at for frame in (window.failed, window.vain, window.seen.errors) for at in frame["bin"].to_list()})
     inside = [end for end in ends if bins and bins[0] <= end < bins[-1]]
-    if not inside:
+    if not 0 < len(inside) < MOST:
         yield window
         return
     edges = [bins[0], *(end + 1 for end in inside), bins[-1] + 1]

@@ -18,9 +18,14 @@ needed = pytest.mark.skipif(not RECORDED.is_dir(), reason="the recordings of rea
 
 def read(source: Source, *names: str) -> dict[Table, pl.LazyFrame]:
     """The tables of those recordings."""
+    return read_file(source, *(RECORDED / name for name in names))
+
+
+def read_file(source: Source, *paths: Path) -> dict[Table, pl.LazyFrame]:
+    """The tables of those files, wherever they lie."""
     parts: dict[Table, list[pl.DataFrame]] = {table: [] for table in source.tables}
-    for name in names:
-        item, ledger = Item(id=name, path=RECORDED / name), Ledger()
+    for path in paths:
+        item, ledger = Item(id=path.name, path=path), Ledger()
         with open_stream(item, ledger) as stream:
             for batch in source.read(stream, item, ReadOptions(), ledger):
                 for table, frame in batch.items():

@@ -106,7 +106,13 @@ def _of_audit(frames: Frames) -> pl.LazyFrame:
     addressed = addressed.filter(pl.col("told").is_not_null()).sort("time", "source", "number")
     # Of a pod that was bound before the log begins only what started last before the patch is sure to wait for it.
     sure = ["pod", "patch_source", "patch_number"]
-    last = addressed.filter(~pl.col("fresh")).unique(sure, keep="last", maintain_order=True)
+    # And it waits for nothing where the address was told before: a kubelet that starts anew tells all that runs.
+    known = patches.filter("addressed").group_by("pod", "patch_uid").agg(first_told=pl.col("told").min())
+    old = addressed.filter(~pl.col("fresh")).join(
+        known, on=["pod", "patch_uid"], how="left", maintain_order="left", nulls_equal=True
+    )
+    new = (pl.col("told") == pl.col("first_told")).fill_null(True)
+    last = old.filter(new).drop("first_told").unique(sure, keep="last", maintain_order=True)
     found = pl.concat([addressed.filter("first"), last]).with_columns(basis=pl.lit("address"))
     other = next_of(patches).filter("first", pl.col("told").is_not_null()).with_columns(basis=pl.lit("patch"))
     return (

@@ -13,7 +13,8 @@ from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES
 from analyzer.sources.capture import SOURCE as CAPTURE
 from analyzer.sources.coredns import SOURCE as COREDNS
 from tests.build import frames_for, rows
-from tests.recordings import needed
+from tests.cases import CAPTURES
+from tests.recordings import needed, read_file
 from tests.recordings import read as recorded
 
 POD, SERVER = "10.244.1.7", "10.96.0.10"
@@ -132,3 +133,21 @@ def test_real_resolvers_in_logs(run: str, behaviour: str) -> None:
     frame = frames_for([DNS_RESOLVERS], recorded(COREDNS, f"dns/{run}.coredns.cri.log"))[DNS_RESOLVERS].collect()
     pods = frame.filter(pl.col("client") == "10.244.1.17")
     assert pods["behaviour"].to_list() == [behaviour]
+
+
+RECORDED_HERE = {"10.244.33.18": "glibc", "10.244.33.20": "musl", "10.244.33.21": "go"}
+
+
+def test_names_each_resolver_of_the_recorded_case() -> None:
+    """Three real resolvers in captures/dns-search-resolvers, by the capture and by the log."""
+    folder = CAPTURES / "dns-search-resolvers"
+    for source, name, surely in ((CAPTURE, "node.pcap.gz", True), (COREDNS, "coredns.log", False)):
+        frame = frames_for([DNS_RESOLVERS], read_file(source, folder / name))[DNS_RESOLVERS].collect()
+        assert dict(frame.select("client", "behaviour").rows()) == RECORDED_HERE
+        assert not surely or set(frame["confidence"]) <= {"high", "medium"}
+
+
+def test_losses_hide_neither_musl_nor_go() -> None:
+    path = CAPTURES / "dns-client-timeout-resolvers" / "node.pcap.gz"
+    frame = frames_for([DNS_RESOLVERS], read_file(CAPTURE, path))[DNS_RESOLVERS].collect()
+    assert frame.select("behaviour", "resent_2_5s").rows() == [("musl", 4), ("go", 0)]

@@ -8,6 +8,7 @@ from math import comb, inf
 
 import polars as pl
 import pytest
+from msgspec.structs import replace
 
 from analyzer.detectors.dns.dns_backend_blackhole import DETECTOR
 from analyzer.detectors.dns.dns_backend_blackhole.ports import Ports, fisher
@@ -290,3 +291,35 @@ def test_silent_on_queries_that_reached_their_server_and_failed_behind_it() -> N
     assert not run(DETECTOR, given)
     assert "16 queries that clients were not answered had reached their server" in " ".join(remarks(DETECTOR, given))
     assert run(DETECTOR, seen(failed, known, served)), "without what was handed on they went into a hole"
+
+
+def test_the_evidence_carries_the_finding_and_unrelated_rows_change_nothing() -> None:
+    before, failed, fresh = INCIDENT
+    [finding] = run(DETECTOR, seen(*INCIDENT) | killed())
+    assert not run(DETECTOR, seen(before, fresh) | killed()), "without the failed lookups"
+    assert not run(DETECTOR, seen(failed, fresh)), "without the change and the use of the ports before it"
+    told = [
+        answer
+        for row in failed
+        for answer in exchange(row["time"], NAME, "NOERROR", port=row["src_port"], dns_id=row["dns_id"])
+    ]
+    assert not run(DETECTOR, seen(before, told, fresh) | killed()), "where the tries are answered"
+    noise = [
+        row
+        for i in range(500)
+        for row in exchange(
+            60 + i * 0.7,
+            f"{i}.example.net",
+            ("NOERROR", "NXDOMAIN", "SERVFAIL")[i % 3],
+            client=f"10.0.9.{i % 7}",
+            port=30000 + i,
+            server="10.96.0.11",
+        )
+    ]
+    [again] = run(DETECTOR, seen(*INCIDENT, noise) | killed())
+    assert _without_places(again) == _without_places(finding)
+
+
+def _without_places(finding: Finding) -> Finding:
+    """Frames have other numbers among others."""
+    return replace(finding, evidence=replace(finding.evidence, records=()))

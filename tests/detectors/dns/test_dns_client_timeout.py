@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import polars as pl
 import pytest
+from msgspec.structs import replace
 
 from analyzer.detectors.dns.dns_client_timeout import DETECTOR
-from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, Table, empty
+from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, NO_REPLY, Table, empty
 from analyzer.model import Confidence, Finding, Severity
 from tests.build import at, remarks, run
 from tests.lookups import POD, Row, capture, exchange, log
@@ -222,6 +224,39 @@ def test_a_log_that_answered_the_lost_half_shows_the_loss_on_the_way_back() -> N
     assert (figures(finding)["lost before CoreDNS"], figures(finding)["lost on the way back"]) == (0, 3)
 
 
+@pytest.mark.parametrize(("failed", "found"), [(1, 1), (2, 0)])
+def test_silent_on_halves_that_failed_behind_coredns_by_its_log(failed: int, found: int) -> None:
+    """Its upstream drops what it is asked: the other half was answered in time. Half of them decide."""
+    rows = [*several(glibc, 4), *healthy(10)]
+    lines = [
+        row
+        for i in range(failed)
+        for row in exchange(i * 60 + 0.0001, NAME, NO_REPLY, qtype="AAAA", dns_id=101 + 10 * i, port=40001, after=2)
+    ]
+    given = seen(rows) | {COREDNS_QUERIES: log(_answered(rows), lines)}
+    assert len(run(DETECTOR, given)) == found
+    if not found:
+        assert "of which 2 had reached CoreDNS and failed behind it" in remarks(DETECTOR, given)[0]
+
+
+def test_silent_on_halves_that_coredns_asked_its_upstream_for_in_vain() -> None:
+    """The capture holds both sides of CoreDNS. Each lookup has a name of its own."""
+    pod, upstream = "10.244.1.9", "10.0.12.2"
+    rows = [row | {"name": f"{int(row['time'] // 60)}.{NAME}"} for row in several(glibc)]
+    lost = [row for row in rows if not row["response"] and row["qtype"] == "AAAA" and row["time"] % 60 < 1]
+    handed_on = [
+        row
+        for one in lost
+        for row in exchange(one["time"] + 0.0005, one["name"], None, qtype="AAAA", client=pod, server=upstream)
+    ]
+    known = [row for i in range(20) for row in exchange(i, f"{i}.example.net", "NOERROR", client=pod, server=upstream)]
+    served = [row for i in range(20) for row in exchange(i - 0.0005, f"{i}.example.net", "NOERROR", after=0.003)]
+    assert run(DETECTOR, seen(rows, known, served)), "without what was handed on they were lost on the way"
+    given = seen(rows, handed_on, known, served)
+    assert not run(DETECTOR, given)
+    assert "its upstream does not answer" in " ".join(remarks(DETECTOR, given))
+
+
 def test_a_log_of_one_of_several_servers_tells_nothing() -> None:
     rows = [*several(glibc), *healthy(10)]
     [finding] = run(DETECTOR, seen(rows) | {COREDNS_QUERIES: log(_answered(rows)[0::4], _answered(rows)[1::4])})
@@ -260,3 +295,35 @@ def test_quotes_what_was_lost_and_what_was_asked_again() -> None:
         if row["qtype"] == "AAAA" and not row["response"]
     ]
     assert [record.number for record in finding.evidence.records] == lost_and_again
+
+
+@pytest.mark.parametrize("shape", [glibc, musl, go])
+def test_the_evidence_carries_the_finding_and_unrelated_rows_change_nothing(shape: object) -> None:
+    """Without the second try, without the lost query, and without the answered half nothing is found."""
+    rows = several(shape, 4)
+    [finding] = run(DETECTOR, seen(rows, healthy(20)))
+    first = [row for row in rows if row["time"] % 60 < 1]
+    assert not run(DETECTOR, seen(first, healthy(20)))
+    lost = [row for row in first if not row["response"] and row["qtype"] == "AAAA"]
+    assert not run(DETECTOR, seen([row for row in rows if row not in lost], healthy(20)))
+    assert not run(DETECTOR, seen([row for row in rows if row["time"] % 60 > 1 or row["qtype"] != "A"], healthy(20)))
+    again = run(DETECTOR, seen(rows, healthy(20), unrelated()))
+    assert [_without_places(one) for one in again] == [_without_places(finding)]
+
+
+def unrelated() -> list[Row]:
+    """500 lookups of others: answered, denied, asked of another server, lost with both halves."""
+    made: list[Row] = []
+    for i in range(500):
+        rcode = ("NOERROR", "NXDOMAIN", "NOERROR", None)[i % 4]
+        more: dict[str, Any] = {"client": f"10.0.9.{i % 7}", "port": 30000 + i, "dns_id": 9000 + i}
+        if i % 4 == 2:
+            more["server"] = "10.0.0.2"
+        for qtype in ("A", "AAAA"):
+            made += exchange(i * 0.7, f"{i}.example.net", rcode, qtype=qtype, **more)
+    return made
+
+
+def _without_places(finding: Finding) -> Finding:
+    """Frames have other numbers among others."""
+    return replace(finding, evidence=replace(finding.evidence, records=()))

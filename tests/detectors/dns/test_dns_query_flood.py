@@ -189,3 +189,32 @@ def test_quotes_queries_from_the_first_to_the_last() -> None:
     assert (numbers[0], numbers[-1]) == (1, 1199)
     assert finding.evidence.series[0].step_seconds == 1
     assert sum(finding.evidence.series[0].values) == 600
+
+
+def test_the_evidence_carries_the_finding_and_unrelated_rows_change_nothing() -> None:
+    flood = asks(600, 60, names=3)
+    [finding] = run(DETECTOR, seen(flood, others()), rate=10)
+    assert not run(DETECTOR, seen(others()), rate=10), "without the client's queries"
+    assert not run(DETECTOR, seen([row for row in flood if row["dns_id"] % 2], others()), rate=10), "half of them"
+    apart = [
+        row
+        | ({"dst": f"10.1.{row['dns_id'] % 200}.9"} if row["response"] else {"src": f"10.1.{row['dns_id'] % 200}.9"})
+        for row in flood
+    ]
+    assert not run(DETECTOR, seen(apart, others()), rate=10), "by many clients"
+    later = [
+        row
+        for i in range(500)
+        for row in exchange(600 + i, f"{i}.example.net", ("NOERROR", "NXDOMAIN")[i % 2], client=f"10.0.9.{i % 7}")
+    ]
+    [again] = run(DETECTOR, seen(flood, others(), later), rate=10)
+    assert (figures(again), again.severity, again.confidence) == (
+        figures(finding),
+        finding.severity,
+        finding.confidence,
+    )
+    assert (again.saving, again.summary, again.evidence.series) == (
+        finding.saving,
+        finding.summary,
+        finding.evidence.series,
+    )

@@ -8,7 +8,15 @@ import polars as pl
 import pytest
 
 from analyzer.detectors.dns.dns_search_chain import DETECTOR
-from analyzer.frames import AUDIT_OBJECTS, COREDNS_QUERIES, DNS_ANSWERS, DNS_MESSAGES
+from analyzer.frames import (
+    AUDIT_ADDRESSES,
+    AUDIT_EVENTS,
+    AUDIT_OBJECTS,
+    COREDNS_QUERIES,
+    DNS_ANSWERS,
+    DNS_MESSAGES,
+    empty,
+)
 from analyzer.model import Confidence, Finding
 from tests.build import remarks, rows, run
 from tests.lookups import LIST, POD, Row, capture, exchange, log, walk
@@ -96,7 +104,13 @@ def test_many_caches_are_told_in_few_words() -> None:
     assert told[-1].startswith("3 further addresses")
 
 
-HELD = {"resource": "pods", "namespace": "shop", "name": "web-7d9f8c5b6-x2lqz", "pod_ip": POD}
+HELD: dict[str, Any] = {
+    "resource": "pods",
+    "kind": "pod",
+    "namespace": "shop",
+    "name": "web-7d9f8c5b6-x2lqz",
+    "address": POD,
+}
 OWNED = {
     "resource": "pods",
     "namespace": "shop",
@@ -106,8 +120,15 @@ OWNED = {
 }
 
 
-def told(*objects: dict[str, Any]) -> Finding:
-    given = {DNS_MESSAGES: capture(lookups(10)), AUDIT_OBJECTS: rows(AUDIT_OBJECTS, *objects)}
+def told(*bodies: dict[str, Any]) -> Finding:
+    """With the bodies of an audit log: those with an address, and those with an owner."""
+    objects, addresses = ([body for body in bodies if ("address" in body) is told] for told in (False, True))
+    given = {
+        DNS_MESSAGES: capture(lookups(10)),
+        AUDIT_EVENTS: empty(AUDIT_EVENTS).lazy(),
+        AUDIT_OBJECTS: rows(AUDIT_OBJECTS, *objects),
+        AUDIT_ADDRESSES: rows(AUDIT_ADDRESSES, *addresses),
+    }
     [finding] = run(DETECTOR, given)
     return finding
 
@@ -133,8 +154,8 @@ def test_a_pod_without_a_known_owner_is_a_workload_of_its_namespace() -> None:
     [
         [HELD, HELD | {"name": "other"}],  # one after the other, or on the host's network
         [HELD | {"namespace": "web"}],  # not the namespace whose domains it walks
-        [HELD | {"pod_ip": "10.0.0.9"}],
-        [HELD | {"resource": "nodes"}],
+        [HELD | {"address": "10.0.0.9"}],
+        [HELD | {"kind": "node", "namespace": None}],
     ],
 )
 def test_no_owner_is_named_that_need_not_be_the_clients(objects: list[dict[str, Any]]) -> None:

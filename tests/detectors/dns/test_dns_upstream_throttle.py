@@ -16,6 +16,7 @@ from analyzer.frames import (
 from analyzer.model import Confidence, Severity
 from tests.build import at, rows, run
 from tests.detectors.dns.upstreams import (
+    COREDNS,
     DOMAINS,
     INSIDE,
     RISE,
@@ -217,3 +218,37 @@ def test_errors_beside_query_lines_are_not_counted_twice() -> None:
     other = errors([error(i / 2, f"{i}.{DOMAINS[i % 4]}") for i in range(12)], source="other.log")
     [finding] = run(DETECTOR, given | {COREDNS_ERRORS: pl.concat([given[COREDNS_ERRORS], other])})
     assert figures(finding)["failed queries"] == 20 + 12
+
+
+def test_one_refusal_among_timeouts_shows_a_process_that_is_gone() -> None:
+    """The kernel of the upstream says so of one query a second; nothing is answered from the first to the last."""
+    lost = failing(20, start=3, every=0.3)
+    given = logged(outside(10, "NOERROR", every=0.25), lost, inside(20))
+    told = [error(5, "0.example.com", "connection refused"), *errors_of(lost).collect().to_dicts()]
+    [finding] = run(DETECTOR, given | {COREDNS_ERRORS: errors(told)})
+    assert (finding.variant, figures(finding)["errors logged"]) == ("upstream-unhealthy", 21)
+    assert "refuses connections" in finding.summary
+    [finding] = run(DETECTOR, given)
+    assert (finding.variant, "answers nothing at all" in finding.summary) == ("upstream-unhealthy", True)
+    between = outside(1, "NOERROR", start=6)
+    [finding] = run(DETECTOR, logged(outside(10, "NOERROR", every=0.25), between, lost, inside(20)))
+    assert finding.variant == "timeouts"
+
+
+@pytest.mark.parametrize(("every", "variant"), [(5 / 19, "upstream-unhealthy"), (4.9 / 19, "timeouts")])
+def test_threshold_of_the_silence_that_shows_a_dead_upstream(every: float, variant: str) -> None:
+    given = logged(outside(10, "NOERROR", every=0.25), failing(20, start=3, every=every), inside(20))
+    assert [finding.variant for finding in run(DETECTOR, given)] == [variant]
+
+
+def test_probes_of_the_forward_plugin_are_no_queries_that_it_hands_on() -> None:
+    """It asks an upstream that failed for the name servers of the root, twice a second."""
+    both = forwarded(RISE, 25)
+    probes = [
+        row
+        for i in range(40)
+        for row in exchange(10 + i / 4, "", None, qtype="NS", client=COREDNS, server=UPSTREAM, port=52000 + i)
+    ]
+    [before] = run(DETECTOR, {DNS_MESSAGES: capture(both)})
+    [after] = run(DETECTOR, {DNS_MESSAGES: capture(both, probes)})
+    assert figures(after) == figures(before)

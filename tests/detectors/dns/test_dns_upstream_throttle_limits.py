@@ -34,7 +34,7 @@ from tests.detectors.dns.upstreams import (
     logged,
     outside,
 )
-from tests.lookups import capture, exchange, log
+from tests.lookups import Row, capture, exchange, log
 
 
 @pytest.mark.parametrize(("failed", "found"), [(10, 1), (9, 0)])
@@ -268,13 +268,30 @@ def test_log_and_capture_count_each_query_once_and_the_log_is_the_witness() -> N
     seen = [row for i in range(20) for row in exchange(i * 0.5, f"{i}.{DOMAINS[i % 4]}", None, dns_id=i)]
     known = [row for i in range(20) for row in exchange(i * 0.5, f"{i}.{DOMAINS[i % 4]}", NO_REPLY, after=2, dns_id=i)]
     fine = outside(40, "NOERROR", start=0.2)
+    back = [row for i in range(3) for row in exchange(i * 0.5, f"{i}.back.test", "NOERROR", dns_id=800 + i)]
     early = [row for i in range(6) for row in exchange(i * 0.5, f"{i}.lost.test", None, dns_id=900 + i)]
     around = inside(40)
-    given = {DNS_MESSAGES: capture(seen, fine, early, around), **logged(known, fine, around)}
-    [finding] = run(DETECTOR, given)
+    given = {DNS_MESSAGES: capture(seen, fine, early, _asked(back), around)}
+    [finding] = run(DETECTOR, given | logged(known, fine, back, around))
     told = figures(finding)
-    assert (told["failed queries"], told["lost before CoreDNS"], told["in CoreDNS's log"]) == (20, 6, 20)
-    assert "its log holds 20 of the queries that a capture shows unanswered, and lacks 6" in finding.confidence_reason
+    assert told["failed queries"] == 20
+    fates = ("lost before CoreDNS", "lost on the way back", "failed in CoreDNS")
+    assert tuple(told[fate] for fate in fates) == (6, 3, 20)
+    assert (
+        "6 of the lost queries never reached CoreDNS's log, 3 were answered there, 20 failed there"
+        in finding.confidence_reason
+    )
+
+
+def _asked(made: list[Row]) -> list[Row]:
+    return [row for row in made if not row["response"]]
+
+
+def test_a_log_of_another_time_is_no_witness() -> None:
+    seen = forwarded(RISE, 30)
+    later = outside(40, "NOERROR", start=9000)
+    [finding] = run(DETECTOR, {DNS_MESSAGES: capture(seen), COREDNS_QUERIES: log(later)})
+    assert "lost before CoreDNS" not in figures(finding)
 
 
 def test_what_clients_were_told_beside_a_log_is_not_counted_again() -> None:

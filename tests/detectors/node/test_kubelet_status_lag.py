@@ -293,6 +293,17 @@ def test_silent_on_a_kubelet_that_starts_anew_and_tells_all_that_runs() -> None:
     assert run(DETECTOR, with_events(base, *(bound(-7000, i) for i in range(20)))) == []
 
 
+def test_silent_on_a_kubelet_that_starts_anew_where_addresses_were_told_before() -> None:
+    """It was restarted after a quarter of an hour, and writes every status again half a minute later."""
+    pods = range(20)
+    lines = [line for at in (0, 900) for pod in pods for line in started(at + pod, pod)]
+    again = [patched(934 + pod, pod) for pod in pods]
+    events = [bound(pod - 2, pod) for pod in pods]
+    told = [*(patched(pod + 0.2, pod) for pod in pods), *again]
+    assert run(DETECTOR, with_events(given(lines, told), *events)) == []
+    assert run(DETECTOR, with_events(given(lines, again), *events)), "who never told them before tells them late"
+
+
 def test_silent_on_static_pods_and_on_patches_of_a_successor() -> None:
     static = late(*RISING)
     no_hyphens = pl.col("text").str.replace_all(r"([0-9a-f]{8})-(\w{4})-(\w{4})-(\w{4})-(\w{12})", "$1$2$3$4$5")

@@ -35,9 +35,9 @@ from analyzer.detectors.dns.dns_backend_blackhole.measure import Hole, holes
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.dns_hops import DNS_HOPS
-from analyzer.facts.dns_witness import Witness, ask
+from analyzer.facts.dns_witness import Witness, ask, failed_behind
 from analyzer.facts.resolver_changes import RESOLVER_CHANGES
-from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, NO_REPLY
+from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES
 from analyzer.frames.contract import empty
 from analyzer.model import Finding, Severity
 
@@ -70,11 +70,12 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         .select(_COLUMNS)
         .collect()
     )
-    queries, passed_on = _own(queries, frames)
-    if passed_on:
+    passed_on = failed_behind(queries, frames)
+    if passed_on.height:
+        queries = queries.join(passed_on, on=["source", "number"], how="anti", maintain_order="left")
         yield Remark(
-            f"{passed_on:,} queries that clients were not answered had reached their server: it was seen to ask others "
-            "for them, in vain. They count as no sign of a server that is gone."
+            f"{passed_on.height:,} queries that clients were not answered had reached their server: it was seen to ask "
+            "others for them, in vain. They count as no sign of a server that is gone."
         )
     told = frames.get(RESOLVER_CHANGES)
     changes = told.collect() if told is not None else empty(RESOLVER_CHANGES.table)
@@ -89,17 +90,6 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
             continue
         answered = queries.filter(pl.col("answered").is_not_null(), pl.col("server") == hole.server)
         yield _finding(hole, verdict, ask(hole.lost, answered, frames.get(COREDNS_QUERIES)), settings)
-
-
-def _own(queries: pl.DataFrame, frames: Frames) -> tuple[pl.DataFrame, int]:
-    """The queries without those that reached a server and failed behind it, and how many these were."""
-    if DNS_HOPS not in frames:
-        return queries, 0
-    behind = frames[DNS_HOPS].filter("forwarded", pl.col("rcode") == NO_REPLY).select("source", "number").collect()
-    left = (
-        queries.join(behind, on=["source", "number"], how="anti", maintain_order="left") if behind.height else queries
-    )
-    return left, queries.height - left.height
 
 
 def _finding(hole: Hole, verdict: Verdict, witness: Witness, settings: Settings) -> Finding:

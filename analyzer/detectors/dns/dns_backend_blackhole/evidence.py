@@ -48,10 +48,7 @@ def impact(hole: Hole, verdict: Verdict, witness: Witness) -> tuple[Figure, ...]
     ]
     told = {when: (verdict.change or {}).get(f"replicas_{when}") for when in ("before", "after")}
     figures += [(f"replicas {when}", count, "replicas") for when, count in told.items() if count is not None]
-    if witness.sentence:
-        figures.append(("lost before CoreDNS", witness.before, "queries"))
-        figures.append(("lost on the way back", witness.after, "queries"))
-    return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures)
+    return (*(Figure(name=name, value=value, unit=unit) for name, value, unit in figures), *witness.figures)
 
 
 def evidence(hole: Hole, verdict: Verdict) -> Evidence:

@@ -13,10 +13,11 @@ Two UDP packets of one socket race through the connection tracking of the node's
 The program sees a lookup of five seconds, a few times in ten thousand, and nothing in CoreDNS shows it.
 
 ## What does not count
-Both halves lost: that is a resolver that does not answer. A half that is lost again when it is asked alone: a server
-that does not answer that type. Packets that are lost alone as often as in pairs: a lossy network or capture; a remark
-says so. Answers that are late rather than lost, and waits of other lengths, such as the 2 s and 4 s of CoreDNS's own
-timeouts towards its upstream.
+Both halves lost: that is a resolver that does not answer. Halves that reached CoreDNS and failed behind it, by its log
+or by what it asked upstream (a remark). A half that is lost again when it is asked alone: a server that does not answer
+that type. Packets that are lost alone as often as in pairs: a lossy network or capture; a remark says so. Answers that
+are late rather than lost, and waits of other lengths, such as the 2 s and 4 s of CoreDNS's own timeouts towards its
+upstream.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from analyzer.detectors.dns.dns_client_timeout.evidence import REMEDIES, evidenc
 from analyzer.detectors.dns.dns_client_timeout.measure import Losses, losses
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
-from analyzer.facts.dns_witness import Witness, ask
+from analyzer.facts.dns_hops import DNS_HOPS
+from analyzer.facts.dns_witness import Witness, ask, failed_behind
 from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES
 from analyzer.model import Confidence, Finding, Severity
 
@@ -40,7 +42,7 @@ DEFAULT = "engineering default"
 ALONE_LEAST = 20
 """Queries that leave alone, below which their losses say nothing."""
 HALF = 0.5
-"""Losses of lone queries from this part of the losses of pairs on are the rule, not a race of two."""
+"""From this part on, halves that failed behind CoreDNS or losses of lone queries are the rule, not a race of two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +68,27 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         .collect()
         .with_row_index("row")
     )
+    answered = queries.filter(pl.col("answered").is_not_null())
+    behind = failed_behind(queries, frames)["row"]
     for lost in losses(queries):
         if lost.pairs.height < settings.pairs and lost.share < settings.share:
             continue
-        if (text := _look_alike(lost)) is not None:
+        witness = ask(lost.pairs, answered, frames.get(COREDNS_QUERIES))
+        reached = max(witness.failed, lost.pairs.filter(pl.col("row").is_in(behind.implode())).height)
+        if (text := _look_alike(lost, reached)) is not None:
             yield Remark(text)
         else:
-            answered = queries.filter(pl.col("answered").is_not_null())
-            yield _finding(lost, ask(lost.pairs, answered, frames.get(COREDNS_QUERIES)), settings)
+            yield _finding(lost, witness, settings)
 
 
-def _look_alike(lost: Losses) -> str | None:
-    """What it is instead of a race."""
+def _look_alike(lost: Losses, reached: int) -> str | None:
+    """What it is instead of a race; so many halves `reached` their server, which had no answer for them."""
     count = lost.pairs.height
+    if reached >= HALF * count:
+        return (
+            f"{lost.client} was not answered one half of {count} lookups, of which {reached} had reached CoreDNS and "
+            "failed behind it: no race of two queries, its upstream does not answer."
+        )
     if lost.both_lost >= count:
         return (
             f"{lost.client} lost one half of {count} lookups and both halves of {lost.both_lost}: no race of two "
@@ -128,7 +138,7 @@ DETECTOR = Detector(
     id="dns-client-timeout",
     title="One of two DNS queries that leave together is lost",
     needs_any=((DNS_TRANSACTIONS, DNS_MESSAGES),),
-    uses=(COREDNS_QUERIES,),
+    uses=(COREDNS_QUERIES, DNS_HOPS),
     settings=Settings(),
     detect=detect,
     remedies=REMEDIES,

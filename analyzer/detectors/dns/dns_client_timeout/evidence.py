@@ -45,12 +45,7 @@ def impact(losses: Losses, witness: Witness) -> tuple[Figure, ...]:
         ("lookups in all", losses.lookups, "lookups"),
         ("lookups without any answer", losses.both_lost, "lookups"),
     ]
-    if witness.sentence:
-        figures += [
-            ("lost before CoreDNS", witness.before, "queries"),
-            ("lost on the way back", witness.after, "queries"),
-        ]
-    return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures)
+    return (*(Figure(name=name, value=value, unit=unit) for name, value, unit in figures), *witness.figures)
 
 
 def evidence(losses: Losses) -> Evidence:

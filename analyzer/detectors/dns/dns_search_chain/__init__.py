@@ -38,15 +38,16 @@ from analyzer.detectors.dns.dns_search_chain.remarks import confidence, remarks
 from analyzer.detectors.dns.dns_search_chain.remedy import GENERAL, remedies, verify
 from analyzer.detectors.dns.dns_search_chain.saving import ways
 from analyzer.detectors.dns.dns_search_chain.walks import ALL, Walks
+from analyzer.facts.address_owners import ADDRESS_OWNERS
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
 from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
 from analyzer.facts.dns_resolvers import DNS_RESOLVERS
+from analyzer.facts.pod_owners import POD_OWNERS
 from analyzer.facts.search import SEARCH_CHAINS
 from analyzer.facts.search_autopath import DNS_AUTOPATH
 from analyzer.facts.search_list import SEARCH_SUFFIXES
-from analyzer.frames import AUDIT_OBJECTS
 from analyzer.model import Finding, Severity
 
 DEFAULT = "engineering default"
@@ -87,10 +88,8 @@ class Settings:
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     walks = measure(frames)
-    clients = walks.clients.filter(
-        (pl.col("complete") >= settings.min_chains)
-        | ((pl.col("complete") >= settings.min_chains_of_share) & (pl.col("share") >= settings.min_share))
-    )
+    wasteful = (pl.col("complete") >= settings.min_chains_of_share) & (pl.col("share") >= settings.min_share)
+    clients = walks.clients.filter((pl.col("complete") >= settings.min_chains) | wasteful)
     named = clients.head(settings.max_clients)["client"].to_list()
     others = clients.slice(settings.max_clients)["client"].to_list()
     names = relying(walks.of([*named, *others]))
@@ -142,7 +141,7 @@ DETECTOR = Detector(
     id="dns-search-chain",
     title="Search domains multiply DNS lookups",
     needs_any=((SEARCH_CHAINS, DNS_TRANSACTIONS, SEARCH_SUFFIXES),),
-    uses=(DNS_LOG_CLASSES, DNS_CLIENT_QUERIES, DNS_AUTOPATH, DNS_RESOLVERS, AUDIT_OBJECTS),
+    uses=(DNS_LOG_CLASSES, DNS_CLIENT_QUERIES, DNS_AUTOPATH, DNS_RESOLVERS, ADDRESS_OWNERS, POD_OWNERS),
     settings=Settings(),
     detect=detect,
     remedies=GENERAL,

@@ -22,7 +22,8 @@ CoreDNS in trouble itself: then names of the cluster fail too (a remark). Names 
 while others are answered: their authority is broken (a remark). Queries in a capture that nobody answered, unless
 CoreDNS is seen to ask for them in vain: they may be lost before they reach it. Names of addresses (in-addr.arpa). The
 probes of the loop plugin. Shares are left out where a log leaves its successes out; then ten failures in ten seconds
-are needed. A cache on the node logs the same failures: give one log of each query.
+are needed. A cache on the node logs the same failures: give one log of each query. Recordings that differ, with ten
+seconds between them in which nobody looked, have a window each.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ from analyzer.detector import Detector, Remark, setting
 from analyzer.detectors.dns.dns_upstream_throttle.evidence import evidence, impact, waited
 from analyzer.detectors.dns.dns_upstream_throttle.judge import Verdict, confidence, judge
 from analyzer.detectors.dns.dns_upstream_throttle.look_alikes import blamable, look_alike
+from analyzer.detectors.dns.dns_upstream_throttle.recordings import separated
 from analyzer.detectors.dns.dns_upstream_throttle.remedy import REMEDIES, verify
 from analyzer.detectors.dns.dns_upstream_throttle.saving import savings
 from analyzer.detectors.dns.dns_upstream_throttle.seen import READ_TIMEOUT, see
-from analyzer.detectors.dns.dns_upstream_throttle.windows import Limits, Window, windows
+from analyzer.detectors.dns.dns_upstream_throttle.windows import Limits, Window
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
@@ -75,7 +77,7 @@ class Settings:
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     limits = Limits(settings.share, settings.step, settings.failures)
-    for window in windows(see(frames), limits):
+    for window in separated(see(frames), limits):
         verdict = judge(window)
         restarts = _restarts(frames, window)
         spoken = look_alike(window, verdict, settings.share, settings.domains, restarts)
@@ -84,8 +86,8 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
 
 def _finding(frames: Frames, window: Window, verdict: Verdict, settings: Settings) -> Finding:
     seen, (start, end) = window.seen, window.span
-    lost, answered = seen.captured.filter(pl.col("rcode") == NO_REPLY), pl.col("answered").is_not_null()
-    witness = ask(lost, seen.captured.filter(answered), frames.get(COREDNS_QUERIES))
+    lost, served = seen.captured.filter(pl.col("rcode") == NO_REPLY), pl.col("answered").is_not_null()
+    witness = ask(lost, window.whole.captured.filter(served), frames.get(COREDNS_QUERIES))
     few = blamable(window, verdict, settings.domains)
     sure, reason = confidence(window, verdict, few, witness)
     known = window.failed.height > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.detectors.dns.dns_upstream_throttle.look_alikes import domains
+from analyzer.detectors.dns.dns_upstream_throttle.seen import READ_TIMEOUT
 from analyzer.detectors.dns.dns_upstream_throttle.windows import Window
 from analyzer.facts.audit_windows import RECORDS, records
 from analyzer.facts.dns_witness import Witness
@@ -29,7 +30,9 @@ def waited(window: Window, timeout: float) -> float:
 
 def impact(window: Window, timeout: float, witness: Witness, rate: float | None) -> tuple[Figure, ...]:
     seen, failed = window.seen, window.failed
-    silent = int(failed["silent"].sum())
+    # CoreDNS logs the same for what it refuses itself or cannot send, but sooner.
+    soon = (pl.col("duration_seconds") < READ_TIMEOUT).fill_null(False)
+    silent = failed.filter("silent", ~soon).height
     answered = seen.cluster.filter(~pl.col("failed"), ~pl.col("retry")).height
     figures: list[tuple[str, int | float, str]] = []
     if failed.height or window.alone:
@@ -53,12 +56,7 @@ def impact(window: Window, timeout: float, witness: Witness, rate: float | None)
             figures.append(("upstream queries per forwarded query", round(seen.upstream.height / asked, 6), "queries"))
     if rate is not None:
         figures.append(("upstream answers at most", round(rate, 3), "queries per second"))
-    if witness.sentence:
-        figures += [
-            ("lost before CoreDNS", witness.before, "queries"),
-            ("in CoreDNS's log", witness.after, "queries"),
-        ]
-    return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures)
+    return (*(Figure(name=name, value=value, unit=unit) for name, value, unit in figures), *witness.figures)
 
 
 def evidence(window: Window) -> Evidence:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 from msgspec import Struct
 
 from analyzer.detectors.dns.dns_upstream_throttle.errors import ANSWERED, OVERLOAD, UNHEALTHY
-from analyzer.detectors.dns.dns_upstream_throttle.plateau import plateau
+from analyzer.detectors.dns.dns_upstream_throttle.plateau import handed_on, plateau
 from analyzer.detectors.dns.dns_upstream_throttle.windows import Window
 from analyzer.facts.dns_witness import Witness
 from analyzer.model import Confidence
 
 HALF = 0.5
+
+LASTING = timedelta(seconds=5)
+"""Least time between two failures with no answer between them that shows a dead upstream [an engineering default]."""
 
 COMPLETED = 10
 """Queries that autopath completed from which it is part of the trouble [an engineering default]."""
@@ -40,7 +45,9 @@ def judge(window: Window) -> Verdict:
         return Verdict(
             "concurrency-limit", f"more queries wait for the upstream than max_concurrent allows{most}", None
         )
-    if sum(kinds.get(kind, 0) for kind in UNHEALTHY) >= half:
+    # The kernel of an upstream without a process tells it of one query a second (icmp_ratelimit); the others time out.
+    refused = sum(kinds.get(kind, 0) for kind in UNHEALTHY)
+    if refused >= half or (refused and _dead(window)):
         return Verdict("upstream-unhealthy", "the upstream refuses connections or cannot be reached", None)
     if seen.upstream.height and window.vain.height < HALF * int((window.failed["rcode"] == "REFUSED").sum()):
         return Verdict(
@@ -65,16 +72,25 @@ def _unlimited(window: Window, answered: bool) -> Verdict:
     silent = int(failed["silent"].sum())
     if answered or (failed.height and silent < HALF * failed.height):
         return Verdict("upstream-errors", "the upstream answers SERVFAIL or REFUSED", None)
-    if rows.height and failed.height == rows.height:
+    if _dead(window):
         return Verdict("upstream-unhealthy", "the upstream answers nothing at all", None)
     return Verdict("timeouts", "the upstream leaves queries unanswered", None)
 
 
+def _dead(window: Window) -> bool:
+    """Nothing at all was answered: while the bins of the window last, or from the first failure to the last."""
+    rows = window.seen.upstream if window.seen.upstream.height else window.seen.asked.filter(handed_on())
+    failed = rows.filter("failed")
+    if not failed.height or failed.height == rows.height:
+        return failed.height > 0
+    times = failed["time"].drop_nulls().to_physical()
+    between = rows.filter(pl.col("time").to_physical().is_between(times.min(), times.max()))
+    spent = timedelta(microseconds=int(times.max() or 0) - int(times.min() or 0))  # type: ignore[arg-type]
+    return spent >= LASTING and between["failed"].all()
+
+
 def confidence(window: Window, verdict: Verdict, few: str, witness: Witness) -> tuple[Confidence, str]:
     """How sure, and what it rests on; `few` are domains that may be to blame instead."""
-    arrived = (
-        f"its log holds {witness.after:,} of the queries that a capture shows unanswered, and lacks {witness.before:,}"
-    )
     seen = window.seen
     parts = [
         "CoreDNS's own queries failed" if window.vain.height else "",
@@ -82,7 +98,7 @@ def confidence(window: Window, verdict: Verdict, few: str, witness: Witness) -> 
         "its log names the limit" if verdict.variant == "concurrency-limit" else "",
         "its log has no answer for them" if (window.failed["origin"] == "log").any() else "",
         "names of the cluster were answered" if (seen.cluster["rcode"] == "NOERROR").any() else "",
-        arrived if witness.sentence else "",
+        witness.sentence,
     ]
     reasons = [part for part in parts if part]
     captured, told = bool(window.vain.height), bool(seen.errors.height or window.failed.height)

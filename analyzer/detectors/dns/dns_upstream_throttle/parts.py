@@ -27,8 +27,11 @@ def parted(seen: Seen) -> list[tuple[tuple[str, ...], Seen]]:
                 break
         else:
             groups.append(([address], names))
+    if not groups:
+        # Nothing names where it failed: what CoreDNS holds back was for those that it asks.
+        return [(tuple(seen.upstream["server"].drop_nulls().unique().sort().head(MOST_UPSTREAMS)), seen)]
     if len(groups) < 2:
-        return [(tuple(sorted(groups[0][0])) if groups else (), seen)]
+        return [(tuple(sorted(groups[0][0])), seen)]
     by_address = {address: place for place, (members, _) in enumerate(groups) for address in members}
     by_name = {name: place for place, (_, names) in reversed(list(enumerate(groups))) for name in names}
     return [

@@ -109,8 +109,10 @@ def _queries(frames: Frames) -> pl.DataFrame:
     if DNS_TRANSACTIONS not in frames:
         columns = [*_COLUMNS, "hop", "reverse"]
         return pl.DataFrame(schema={n: TRANSACTIONS.schema.get(n, pl.Boolean()) for n in columns})
+    # The forward plugin asks an upstream that failed for the name servers of the root (plugin/forward/health.go).
     # A log line counts though a capture covers it: it tells what became of the query behind CoreDNS.
     known = pl.col("rcode").is_not_null() & (~pl.col("covered") | (pl.col("origin") == "log"))
+    known &= ~((pl.col("qtype") == "NS") & (pl.col("name") == "")).fill_null(False)
     known &= ~((pl.col("qtype") == "HINFO") & pl.col("name").str.contains(LOOP_PROBE)).fill_null(False)
     reverse = pl.col("name").str.contains(r"\.(?:in-addr|ip6)\.arpa$").fill_null(False)
     return frames[DNS_TRANSACTIONS].filter(known).select(*_COLUMNS, "hop", reverse=reverse).collect()

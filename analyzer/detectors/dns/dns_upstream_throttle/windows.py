@@ -99,7 +99,7 @@ def _bins(burst: Window) -> set[int]:
 
 
 def _flagged(seen: Seen, limits: Limits) -> set[int]:
-    flagged = set[int]()
+    flagged, failing = set[int](), set[int]()
     for frame, complete in ((seen.asked, seen.complete), (seen.upstream, True)):
         bins = frame.group_by("bin").agg(pl.len().alias("asked"), pl.col("failed").sum())
         share = pl.col("failed") / pl.col("asked")
@@ -108,7 +108,10 @@ def _flagged(seen: Seen, limits: Limits) -> set[int]:
         if complete:
             unusual = (pl.col("failed") > 0) & (share >= min(limits.step * median, MOSTLY))
             enough = (share >= limits.share) & (enough | unusual)
+            failing |= set(bins.filter(pl.col("failed") > 0, share >= limits.share)["bin"])
         flagged |= set(bins.filter(enough)["bin"])
+    # A trouble does not begin or end with our bins.
+    flagged |= {at for at in failing if at - 1 in flagged or at + 1 in flagged}
     alone = seen.errors.filter("alone").group_by("bin").agg(pl.col("per_bin").sum())
     return flagged | set(alone.filter(pl.col("per_bin") >= limits.failures)["bin"])
 

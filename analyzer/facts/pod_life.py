@@ -66,12 +66,13 @@ def _from_audit(requests: pl.LazyFrame, objects: pl.LazyFrame) -> list[pl.LazyFr
     told = pods.filter(kubelet, ~deleted).with_columns(**common, what=pl.lit("told"))
     key, order = ["namespace", "name", "node"], ["time", "source", "number"]
     ends = [told.sort(order).unique(key, keep=keep, maintain_order=True) for keep in ("first", "last")]
-    bound = objects.filter(
-        pl.col("resource") == "pods",
-        pl.col("subresource") == "binding",
-        pl.col("code").fill_null(200) < _GOOD,
-        pl.col("node_name").is_not_null(),
-    ).with_columns(channel=pl.lit("audit"), what=pl.lit("placed"), pod="name", node="node_name")
+    told_node = objects.filter(pl.col("subresource") == "binding", pl.col("node_name").is_not_null())
+    nodes = told_node.group_by("source", "number").agg(on=pl.col("node_name").first())
+    bound = (
+        pods.filter(pl.col("verb") == "create", pl.col("subresource") == "binding")
+        .join(nodes, on=["source", "number"], how="left")
+        .with_columns(channel=pl.lit("audit"), what=pl.lit("placed"), pod="name", node="on")
+    )
     return [turns, pl.concat(ends).unique(["source", "number"], keep="first", maintain_order=True), bound]
 
 

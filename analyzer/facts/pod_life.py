@@ -48,7 +48,11 @@ _ASSIGNED = r"^Successfully assigned \S+ to ([a-z0-9.-]{1,253})$"
 
 
 def _from_audit(requests: pl.LazyFrame, objects: pl.LazyFrame) -> list[pl.LazyFrame]:
-    pods = requests.filter(pl.col("resource") == "pods", pl.col("code") < _GOOD, pl.col("name").is_not_null())
+    named = objects.filter(pl.col("resource") == "pods", pl.col("node_name").is_not_null())
+    nodes = named.group_by("source", "number").agg(on=pl.col("node_name").first())
+    pods = requests.filter(pl.col("resource") == "pods", pl.col("code") < _GOOD, pl.col("name").is_not_null()).join(
+        nodes, on=["source", "number"], how="left"
+    )
     kubelet, whole = pl.col("node").is_not_null(), pl.col("subresource").is_null()
     evicted = (pl.col("verb") == "create") & (pl.col("subresource") == "eviction").fill_null(False)
     deleted = (pl.col("verb") == "delete") & whole
@@ -61,17 +65,14 @@ def _from_audit(requests: pl.LazyFrame, objects: pl.LazyFrame) -> list[pl.LazyFr
         .then(pl.lit("deleted"))
     )
     common = {"channel": pl.lit("audit"), "pod": pl.col("name"), "actor": pl.col("user")}
-    turns = pods.with_columns(**common, what=what).filter(pl.col("what").is_not_null())
+    # A body says where the pod was, whoever speaks of it.
+    turns = pods.with_columns(**common, what=what, node=pl.coalesce("node", "on")).filter(pl.col("what").is_not_null())
     # A kubelet says the same of a pod again and again: its first and last word say how long it had it.
     told = pods.filter(kubelet, ~deleted).with_columns(**common, what=pl.lit("told"))
     key, order = ["namespace", "name", "node"], ["time", "source", "number"]
     ends = [told.sort(order).unique(key, keep=keep, maintain_order=True) for keep in ("first", "last")]
-    told_node = objects.filter(pl.col("subresource") == "binding", pl.col("node_name").is_not_null())
-    nodes = told_node.group_by("source", "number").agg(on=pl.col("node_name").first())
-    bound = (
-        pods.filter(pl.col("verb") == "create", pl.col("subresource") == "binding")
-        .join(nodes, on=["source", "number"], how="left")
-        .with_columns(channel=pl.lit("audit"), what=pl.lit("placed"), pod="name", node="on")
+    bound = pods.filter(pl.col("verb") == "create", pl.col("subresource") == "binding").with_columns(
+        **common, what=pl.lit("placed"), node="on"
     )
     return [turns, pl.concat(ends).unique(["source", "number"], keep="first", maintain_order=True), bound]
 

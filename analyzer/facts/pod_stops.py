@@ -34,7 +34,11 @@ TABLE = Table(
         *PLACE,
         *(col for col in LIFE.cols if col.name in ("namespace", "pod", "actor", "workload_kind", "workload")),
         Col("node", pl.String(), "Node that it was on, if any record tells it."),
-        Col("how", pl.String(), "deleted, evicted, killing, died or unready: what the first record says."),
+        Col(
+            "how",
+            pl.String(),
+            "deleted, evicted, killing, died or unready: what the first record says, and evicted if any.",
+        ),
         Col("channels", pl.String(), "Channels that tell of it, joined by commas."),
         Col("again", TIME, "When it was placed, or a container of it started, after the stop; null if not told."),
         Col("back", TIME, "When it was ready again; where the kubelet tells of no readiness, when it last started."),
@@ -75,13 +79,14 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     numbered = known.with_columns(stop=opens.cum_sum().over(POD)).filter(pl.col("stop") > 0)
     ready = (what == "ready").any().over(POD)
     later = numbered.with_columns(speaks=ready, last=time.filter(stop).max().over(*POD, "stop"))
-    first = ("time", "source", "number", "actor", "workload_kind", "workload")
+    first = ("time", "source", "number", "workload_kind", "workload")
     begun = (time >= pl.col("last")) & start
     return (
         later.group_by(*POD, "stop", maintain_order=True)
         .agg(
             *(pl.col(name).first() for name in first),
-            how=what.first(),
+            actor=pl.col("actor").filter(stop).drop_nulls().first(),
+            how=pl.when((what == "evicted").any()).then(pl.lit("evicted")).otherwise(what.first()),
             node=pl.coalesce(pl.col("on").first(), pl.col("node").filter(stop).drop_nulls().first()),
             channels=pl.col("channel").filter(stop).unique().sort().str.join(", "),
             again=time.filter(start).min(),

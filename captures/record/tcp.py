@@ -109,6 +109,12 @@ class Connection:
         self._packet(at + self.rtt + 11, first, ACK)
         return at + self.rtt + 11
 
+    def refused(self, at: int) -> int:
+        """Nobody listens: the SYN is answered with a reset."""
+        self._packet(at, True, SYN)
+        self._packet(at + self.rtt, False, RST | ACK)
+        return at + self.rtt
+
     def reset(self, at: int) -> int:
         self._packet(at, False, RST | ACK)
         return at

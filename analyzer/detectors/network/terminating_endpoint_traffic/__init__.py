@@ -81,11 +81,11 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
 
 
 def _errors(frames: Frames) -> pl.DataFrame | None:
-    """Answers of a gateway that could not reach whom it asked (RFC 9110, 502 to 504)."""
+    """Requests with `bad`: the answer of a gateway that could not reach whom it asked (RFC 9110, 502 to 504)."""
     if HTTP_REQUESTS not in frames:
         return None
-    failed = frames[HTTP_REQUESTS].filter(pl.col("status").is_between(502, 504), ~pl.col("covered"))
-    return failed.select("time", "server").collect()
+    asked = frames[HTTP_REQUESTS].filter(~pl.col("covered"), pl.col("status").is_not_null())
+    return asked.select("time", "server", bad=pl.col("status").is_between(502, 504)).collect()
 
 
 def _finding(rollout: Rollout, owners: pl.DataFrame, settings: Settings) -> Finding:

@@ -15,7 +15,7 @@ from analyzer.model import Column, Confidence, Evidence, EvidenceSeries, Evidenc
 ROWS = 15
 STEPS = 120
 OFTEN = 15
-"""Seconds of the sleep that many manifests have; what it would have saved is told beside the measured one."""
+"""Seconds of the sleep that many manifests have; where it saves more or less, that is told beside the measured one."""
 
 
 def impact(rollout: Rollout) -> tuple[Figure, ...]:
@@ -135,7 +135,7 @@ def _series(rollout: Rollout) -> tuple[EvidenceSeries, ...]:
 
 def savings(rollout: Rollout) -> tuple[Saving, tuple[Saving, ...]]:
     """What a sleep that covers 99 of 100 failures would have left over, and a customary one."""
-    lengths = (rollout.sleep, *((OFTEN,) if rollout.sleep != OFTEN else ()))
+    lengths = (rollout.sleep, *((OFTEN,) if rollout.left(OFTEN) != rollout.left(rollout.sleep) else ()))
     made = tuple(
         Saving(
             fix=f"a preStop sleep of {seconds} s",

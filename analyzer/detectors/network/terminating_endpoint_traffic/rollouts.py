@@ -75,7 +75,7 @@ def rollouts(
     ended: pl.DataFrame, tried: pl.DataFrame, seen: pl.DataFrame, owned: pl.DataFrame, errors: pl.DataFrame | None
 ) -> Iterator[Rollout]:
     """Every rollout after whose deletions a client's connection failed, in order of time. `seen` are the connections to
-    pods, `owned` the addresses of pods, `errors` answers 502 to 504 (time, server)."""
+    pods, `owned` the addresses of pods, `errors` answers of HTTP servers (time, server, bad)."""
     again = (pl.col("deleted") - pl.col("deleted").shift(1) >= APART).fill_null(True)
     turns = ended.sort("deleted", "pod").with_columns(turn=again.cum_sum().over(OWNER))
     lost = pl.col("outcome").is_in([REFUSED, UNANSWERED]) & (pl.col("who") == CLIENT)
@@ -95,9 +95,9 @@ def rollouts(
         ).height
         told = None
         if errors is not None:
-            told = errors.filter(
-                pl.col("server").is_in(failed["client"].unique().implode()), pl.col("time").is_between(start, end)
-            ).height
+            own_clients = pl.col("server").is_in(failed["client"].unique().implode())
+            answers = errors.filter(own_clients, pl.col("time").is_between(start, end))
+            told = int(answers["bad"].sum()) if answers.height else None
         found.append(
             Rollout(
                 namespace=namespace,

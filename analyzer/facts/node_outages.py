@@ -25,7 +25,8 @@ BUSY = timedelta(seconds=20)
 """Other kubelets must be heard so often while one is silent: twice the period of a lease."""
 
 STEADY = 5
-"""Requests of a kubelet from which its silence says something."""
+"""Heartbeats of a kubelet, or lines of its log, from which its silence says something; half of them must follow within
+BUSY. A policy that leaves leases out keeps only what a kubelet says now and then."""
 
 TABLE = Table(
     "node_outages",
@@ -44,7 +45,8 @@ TABLE = Table(
 )
 
 _SIGNS = ("time", "source", "number", "node", "sign", "until", "silent_seconds")
-CONTROLLER = r"^system:(?:serviceaccount:kube-system:node-controller|kube-controller-manager)$"
+CONTROLLER = "system:serviceaccount:kube-system:node-controller"
+"""Its account; where all controllers share one, what client-go adds to the user agent."""
 
 
 def short(name: pl.Expr) -> pl.Expr:
@@ -52,24 +54,30 @@ def short(name: pl.Expr) -> pl.Expr:
     return pl.when(name.str.contains(r"^[0-9.]+$")).then(name).otherwise(name.str.extract(r"^([^.]*)", 1))
 
 
+def _steady(words: pl.DataFrame) -> pl.DataFrame:
+    """The nodes that are heard of regularly (column node)."""
+    gaps = words.sort("node", "time").with_columns(gap=pl.col("time").diff().over("node"))
+    every = gaps.group_by("node").agg(pl.len().alias("words"), pl.col("gap").median())
+    return every.filter(pl.col("words") >= STEADY, pl.col("gap") <= BUSY).select("node")
+
+
 def _quiet(words: pl.DataFrame, end: pl.Series) -> pl.DataFrame:
-    """Gaps of a lease's life between the words of each node (time, source, number, node), and after the last up to the
-    end of all, in which other nodes were heard: a server or a log that stopped falls silent for all."""
+    """Gaps of a lease's life between the words of each node (time, source, number, node, beat), and after the last up
+    to the end of all, in which other nodes were heard: a server or a log that stopped falls silent for all."""
     ordered = words.sort("node", "time", "source", "number")
-    following = pl.col("time").shift(-1).over("node")
     gaps = (
-        ordered.with_columns(until=following, words=pl.len().over("node"))
+        ordered.with_columns(until=pl.col("time").shift(-1).over("node"))
+        .join(_steady(words.filter("beat")), on="node", how="semi", maintain_order="left")
         .with_columns(stop=pl.coalesce("until", pl.lit(end.max(), TIME)))
-        .filter(pl.col("stop") - pl.col("time") >= LEASE, pl.col("words") >= STEADY)
+        .filter(pl.col("stop") - pl.col("time") >= LEASE)
     )
     every = np.sort(ordered["time"].to_physical().to_numpy())
     left = np.searchsorted(every, gaps["time"].to_physical().to_numpy(), "right")
     right = np.searchsorted(every, gaps["stop"].to_physical().to_numpy(), "left")
     seconds = (pl.col("stop") - pl.col("time")).dt.total_microseconds().cast(pl.Float64) / 1e6
+    others = pl.Series(right - left, dtype=pl.Int64)
     return (
-        gaps.with_columns(
-            others=pl.Series(right - left, dtype=pl.Int64), silent_seconds=seconds, sign=pl.lit("silence")
-        )
+        gaps.with_columns(others=others, silent_seconds=seconds, sign=pl.lit("silence"))
         .filter(pl.col("others") * BUSY.total_seconds() >= pl.col("silent_seconds"))
         .select(_SIGNS)
     )
@@ -77,11 +85,17 @@ def _quiet(words: pl.DataFrame, end: pl.Series) -> pl.DataFrame:
 
 def _of_audit(requests: pl.LazyFrame) -> list[pl.DataFrame]:
     times = requests.filter(pl.col("time").is_not_null())
-    words = times.filter(pl.col("node").is_not_null()).select("time", "source", "number", node=short(pl.col("node")))
+    # Before leases the status was written every 10 s.
+    beat = (pl.col("namespace") == "kube-node-lease") | (
+        (pl.col("resource") == "nodes") & (pl.col("subresource") == "status")
+    )
+    words = times.filter(pl.col("node").is_not_null()).select(
+        "time", "source", "number", node=short(pl.col("node")), beat=beat.fill_null(False)
+    )
     end = times.select(pl.col("time").max()).collect()["time"]
     # Beside its lists the controller writes the status of a node only where its kubelet does not.
     marked = times.filter(
-        pl.col("user").str.contains(CONTROLLER).fill_null(False),
+        ((pl.col("user") == CONTROLLER) | (pl.col("controller") == CONTROLLER)).fill_null(False),
         pl.col("verb").is_in(["update", "patch"]),
         pl.col("resource") == "nodes",
         pl.col("subresource") == "status",
@@ -103,27 +117,26 @@ def _of_klog(lines: pl.LazyFrame) -> list[pl.DataFrame]:
         status=value("status"), named=value("node")
     )
     down = recorded.filter(pl.col("status") == "NodeNotReady")
-    own = lines.filter(pl.col("component") == "kubelet", pl.col("host").is_not_null(), pl.col("time").is_not_null())
-    before = pl.col("time").shift(1).over("host")
+    own = (
+        lines.filter(pl.col("component") == "kubelet", pl.col("host").is_not_null(), pl.col("time").is_not_null())
+        .select("time", "source", "number", "message", node=short(pl.col("host")))
+        .sort("node", "time", "number")
+        .collect()
+    )
+    place = ("time", "source", "number")
+    after = own.with_columns(pl.col(name).shift(1).over("node").alias(f"last_{name}") for name in place)
     started = (
-        own.select("time", "source", "number", "host", "message")
-        .sort("host", "time", "number")
-        .with_columns(
-            last=before, last_source=pl.col("source").shift(1).over("host"), at=pl.col("number").shift(1).over("host")
-        )
-        .filter(pl.col("message") == "Kubelet version", pl.col("time") - pl.col("last") >= LEASE)
-        .with_columns(silent=(pl.col("time") - pl.col("last")).dt.total_microseconds().cast(pl.Float64) / 1e6)
+        after.filter(pl.col("message") == "Kubelet version", pl.col("time") - pl.col("last_time") >= LEASE)
+        .join(_steady(own), on="node", how="semi")
         .select(
-            time="last",
-            source="last_source",
-            number="at",
-            node=short(pl.col("host")),
+            *(pl.col(f"last_{name}").alias(name) for name in place),
+            "node",
             sign=pl.lit("kubelet start"),
             until="time",
-            silent_seconds="silent",
+            silent_seconds=(pl.col("time") - pl.col("last_time")).dt.total_microseconds().cast(pl.Float64) / 1e6,
         )
     )
-    return [_signs(down, "named", "node controller"), started.collect()]
+    return [_signs(down, "named", "node controller"), started]
 
 
 def _signs(rows: pl.LazyFrame, node: str, sign: str) -> pl.DataFrame:

@@ -12,7 +12,8 @@ ROWS = 15
 MANY = 3
 """Nodes from which a cascade is critical: it goes on."""
 
-WEAK = "silence"
+WEAK = {"silence", "kubelet start"}
+"""Signs that a log that leaves something out, or a kubelet that starts anew, shows as well."""
 
 
 def impact(cascade: Cascade) -> tuple[Figure, ...]:
@@ -42,7 +43,7 @@ def severity(cascade: Cascade) -> Severity:
 
 def confidence(cascade: Cascade) -> tuple[Confidence, str]:
     """An Event, the node controller or a boot tells of an outage; silence alone may be the log's."""
-    silent = sum(outage["told_by"] == WEAK for outage in cascade.outages)
+    silent = sum(set(outage["told_by"].split(", ")) <= WEAK for outage in cascade.outages)
     count = len(cascade.outages)
     if not silent:
         return Confidence.HIGH, f"Events, the node controller or a boot tell of all {count} outages"

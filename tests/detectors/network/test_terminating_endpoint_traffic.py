@@ -240,7 +240,14 @@ def test_silent_on_resets_before_the_deletion() -> None:
 
 
 def test_silent_on_no_deletion() -> None:
-    assert not run(DETECTOR, seen(*FAILED) | told(request(1, verb="list"), addresses=PODS))
+    bound = deleted(1, "b", verb="create", subresource="binding")
+    assert not run(DETECTOR, seen(*FAILED) | told(bound, addresses=PODS))
+
+
+def test_not_observable_where_nothing_is_told_of_pods() -> None:
+    other = request(1, verb="list", resource="nodes", namespace=None, name=None)
+    with pytest.raises(NotObservable, match="anything of the life of a pod"):
+        run(DETECTOR, seen(*FAILED) | told(other, addresses=PODS))
 
 
 def test_not_observable_where_no_address_is_told() -> None:
@@ -273,7 +280,8 @@ def test_without_the_evidence_the_finding_goes_and_other_rows_change_nothing() -
     given = incident()
     [finding] = run(DETECTOR, given)
     assert not run(DETECTOR, seen(*BEFORE, *NEW) | told(*DELETED, addresses=PODS))
-    assert not run(DETECTOR, given | told(request(1, verb="list"), addresses=PODS))
+    bound = deleted(1, "b", verb="create", subresource="binding")
+    assert not run(DETECTOR, given | told(bound, addresses=PODS))
     noise = [row for i in range(250) for row in tried(300 + i, "m", "answered", f"10.9.{i}.1", "10.1.1.1")]
     packets = rows(PACKETS, *[row | {"number": 5000 + n} for n, row in enumerate(noise)], source="node.pcap")
     quiet = [request(300 + i, verb="list", name=None, audit_id=f"n{i}", number=1000 + i) for i in range(500)]

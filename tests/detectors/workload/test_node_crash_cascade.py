@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from analyzer.detector import NotObservable
 from analyzer.detectors.workload.node_crash_cascade import DETECTOR
 from analyzer.frames import AUDIT_EVENTS, AUDIT_OBJECTS, KUBE_EVENTS, Table
 from analyzer.model import Confidence, Finding, Severity
@@ -241,8 +242,14 @@ def test_bodies_of_deleted_pods_tell_where_they_were() -> None:
     assert figures(finding)["replicas of the owner on the first node"] == 3
 
 
-def test_silent_on_no_outage() -> None:
+def test_silent_on_no_outage_and_not_observable_without_signs_or_places() -> None:
     assert run(DETECTOR, told(BEFORE)) == []
+    assert run(DETECTOR, beats(until=100)) == []
+    pods = lease(1, "n1") | {"namespace": "shop", "resource": "pods", "verb": "patch", "audit_id": "x"}
+    with pytest.raises(NotObservable, match="no leases of nodes in an audit log"):
+        run(DETECTOR, {AUDIT_EVENTS: rows(AUDIT_EVENTS, pods)})
+    with pytest.raises(NotObservable, match="1 outage of nodes, and no input tells where any pod ran"):
+        run(DETECTOR, told(down(1000, "n1")))
 
 
 @pytest.mark.parametrize("name", ["a; rm -rf /", "$(id)"])

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from analyzer.detector import NotObservable
 from analyzer.detectors.workload.stateful_simultaneous_restart import DETECTOR
 from analyzer.frames import AUDIT_EVENTS, AUDIT_OBJECTS, KLOG_LINES, KUBE_EVENTS, Table
 from analyzer.model import Confidence, Finding, Severity
@@ -287,8 +288,10 @@ def test_silent_on_static_pods_of_nodes_with_numbers() -> None:
     assert run(DETECTOR, klog(*lines)) == []
 
 
-def test_silent_on_no_rows() -> None:
-    assert run(DETECTOR, log()) == []
+def test_silent_without_stops_and_not_observable_without_rows() -> None:
+    assert run(DETECTOR, log(bound(10, 0))) == []
+    with pytest.raises(NotObservable, match="anything of the life of a pod"):
+        run(DETECTOR, log())
 
 
 def test_cost_is_bounded_where_a_log_tells_of_thousands_of_stops_at_once() -> None:
@@ -307,7 +310,7 @@ def test_a_name_that_is_not_well_formed_is_not_written_into_a_command(name: str)
 def test_without_the_evidence_the_finding_goes_and_other_rows_change_nothing() -> None:
     [finding] = run(DETECTOR, log(*INCIDENT))
     assert run(DETECTOR, log(*(row for row in INCIDENT if row["resource"] == "pods"))) == []
-    assert run(DETECTOR, log(custom(298), WRITE)) == []
+    assert run(DETECTOR, log(custom(298), WRITE, bound(400, 0))) == []
     given = log(*INCIDENT)
     noise = [request(400 + i, verb="list", number=1000 + i, audit_id=f"n{i}") for i in range(500)]
     events = pl.concat([given[AUDIT_EVENTS], rows(AUDIT_EVENTS, *noise, source="audit.log")])

@@ -65,6 +65,8 @@ class Settings:
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     deleted = asked(frames)
     if not deleted.height:
+        if not frames[POD_LIFE].head(1).collect().height:
+            raise NotObservable("no input tells anything of the life of a pod: deletions would not be seen")
         return
     owned = addresses(frames)
     ended = with_removals(endings(deleted, owned, timedelta(seconds=settings.window)), frames)
@@ -74,9 +76,11 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     theirs = owned.join(ended.select("namespace", "workload").unique(), on=["namespace", "workload"], how="semi")
     seen = connections(frames, theirs["address"].unique())
     tried = attempts(seen, ended, ends(frames), frames)
+    clients = tried["client"].unique()
+    owners = frames[ADDRESS_OWNERS].filter(pl.col("address").is_in(clients.implode())).collect()
     for rollout in rollouts(ended, tried, seen, owned, _errors(frames)):
         if rollout.failed.height >= settings.connections or rollout.failed["ending"].n_unique() >= settings.pods:
-            yield _finding(rollout, frames[ADDRESS_OWNERS].collect(), settings)
+            yield _finding(rollout, owners, settings)
     yield from remarks(tried, kept_open(seen, ended))
 
 

@@ -81,6 +81,8 @@ def rollouts(
     lost = pl.col("outcome").is_in([REFUSED, UNANSWERED]) & (pl.col("who") == CLIENT)
     numbered = tried.join(turns.select("ending", *OWNER, "turn"), on="ending", maintain_order="left")
     after = numbered.partition_by(*OWNER, "turn", as_dict=True)
+    theirs = owned.select(*OWNER, server="address").unique()
+    answered = seen.filter("answered").join(theirs, on="server").partition_by(OWNER, as_dict=True)
     found = []
     for key, pods in turns.partition_by(*OWNER, "turn", as_dict=True).items():
         mine = after.get(key, numbered.clear())
@@ -89,10 +91,8 @@ def rollouts(
             continue
         namespace, kind, workload = (str(part or "") for part in key[:3])
         start, end = pods["deleted"].min(), failed["time"].max()
-        own = owned.filter(pl.col("namespace") == namespace, pl.col("workload") == workload)["address"].unique()
-        served = seen.filter(
-            "answered", pl.col("server").is_in(own.implode()), pl.col("time").is_between(start, end)
-        ).height
+        own = answered.get(key[:3], seen.clear())
+        served = own.filter(pl.col("time").is_between(start, end)).height
         told = None
         if errors is not None:
             own_clients = pl.col("server").is_in(failed["client"].unique().implode())

@@ -3,10 +3,10 @@
 ## What it finds
 An outage of a node on which at least two replicas of one owner ran, and half of all that it has, after which at least
 two of its replicas were placed on another node that failed as well within an hour of the first. Outages are told by
-Events (NodeNotReady, Rebooted), by the node controller that writes a node's status, by a boot, or by a kubelet that is
-not heard of for 40 s while others are. Steps that follow each other are one finding. Severity is critical where all
-replicas were on the first node, or three nodes failed, else high. Confidence is high where all outages are told, medium
-where some are known by silence, low where all are.
+Events (NodeNotReady, Rebooted), by the node controller that writes a node's status, by a boot, or by a kubelet whose
+heartbeats are in the audit log and that is not heard of for 40 s while others are. Steps that follow each other are one
+finding. Severity is critical where all replicas were on the first node, or three nodes failed, else high. Confidence is
+high where all outages are told, medium where some are known by silence, low where all are.
 
 ## Why it matters
 The scheduler fills nodes, it does not spread by itself where requests differ from use. The heaviest pods of a service
@@ -24,27 +24,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import polars as pl
-
 from analyzer.detector import Detector, Remark, setting
+from analyzer.detectors.workload.node_crash_cascade.around import deleted, evicted, must_be_observable, nodes_of
 from analyzer.detectors.workload.node_crash_cascade.cascade import Cascade, Limits, cascades, drained, steps
 from analyzer.detectors.workload.node_crash_cascade.evidence import confidence, evidence, impact, saving, severity
-from analyzer.detectors.workload.node_crash_cascade.places import POD, places
+from analyzer.detectors.workload.node_crash_cascade.places import places
 from analyzer.detectors.workload.node_crash_cascade.remedy import GENERAL, remedies, verify
 from analyzer.facts.audit_windows import counted, listed, short
 from analyzer.facts.change_ledger import CHANGE_LEDGER
 from analyzer.facts.contract import Frames
 from analyzer.facts.node_outages import NODE_OUTAGES
-from analyzer.facts.node_outages import short as host
 from analyzer.facts.pod_life import POD_LIFE
 from analyzer.facts.requests import AUDIT_REQUESTS
+from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.model import Finding
 
 DEFAULT = "engineering default"
 STORIES = (33,)
-
-AFTERWARDS = r":(?:node-controller|cloud-node-lifecycle-controller|cloud-controller-manager)$"
-"""Who deletes a node because its machine is gone (kubernetes cloud-provider, node lifecycle controller)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +52,12 @@ class Settings:
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     outages = frames[NODE_OUTAGES].collect()
-    if not outages.height:
-        return
     placed = places(frames)
-    orderly = drained(outages, _evicted(frames, placed), _deleted(frames))
+    must_be_observable(outages, placed, frames)
+    orderly = drained(outages, evicted(frames, placed), deleted(frames))
     wild = outages.join(orderly.select("node", "time"), on=["node", "time"], how="anti", maintain_order="left")
     limits = Limits(replicas=settings.replicas, share=settings.share, minutes=settings.minutes)
-    found = list(cascades(list(steps(wild, placed, limits)), _nodes(frames, placed, outages)))
+    found = list(cascades(list(steps(wild, placed, limits)), nodes_of(frames, placed, outages)))
     for cascade in found:
         yield _finding(cascade)
     if orderly.height:
@@ -72,34 +67,6 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     alone = wild.height - len({(one["node"], one["time"]) for cascade in found for one in cascade.outages})
     if alone:
         yield Remark(f"{counted(alone, 'outage')} of nodes after which no owner's replicas took another node along.")
-
-
-def _evicted(frames: Frames, placed: pl.DataFrame) -> pl.DataFrame:
-    """When pods of which node were evicted: node, time."""
-    asked = frames[POD_LIFE].filter(pl.col("what") == "evicted").select(*POD, at="time").collect()
-    met = asked.join(placed.select(*POD, "node", "time"), on=POD)
-    return met.filter(pl.col("time") <= pl.col("at")).select("node", time="at").unique()
-
-
-def _deleted(frames: Frames) -> pl.DataFrame:
-    """When somebody deleted which node: node, time."""
-    if CHANGE_LEDGER not in frames:
-        return frames[NODE_OUTAGES].select("node", "time").clear().collect()
-    gone = frames[CHANGE_LEDGER].filter(
-        pl.col("resource") == "nodes",
-        pl.col("verb") == "delete",
-        pl.col("time").is_not_null(),
-        ~pl.col("actor").str.contains(AFTERWARDS).fill_null(False),
-    )
-    return gone.select(node=host(pl.col("name")), time="time").collect()
-
-
-def _nodes(frames: Frames, placed: pl.DataFrame, outages: pl.DataFrame) -> int:
-    """How many nodes the evidence knows."""
-    known = [placed["node"], outages["node"]]
-    if AUDIT_REQUESTS in frames:
-        known.append(frames[AUDIT_REQUESTS].select(node=host(pl.col("node"))).unique().collect()["node"])
-    return pl.concat(known).drop_nulls().n_unique()
 
 
 def _finding(cascade: Cascade) -> Finding:
@@ -135,7 +102,7 @@ DETECTOR = Detector(
     id="node-crash-cascade",
     title="A node fails, its replicas come together on another node, and that fails too",
     needs_any=((NODE_OUTAGES, POD_LIFE),),
-    uses=(CHANGE_LEDGER, AUDIT_REQUESTS),
+    uses=(CHANGE_LEDGER, AUDIT_REQUESTS, TOLD_EVENTS),
     settings=Settings(),
     detect=detect,
     remedies=GENERAL,

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting
 from analyzer.detectors.workload.stateful_simultaneous_restart.causes import (
     Cause,
     cause_of,
@@ -48,6 +48,7 @@ from analyzer.detectors.workload.stateful_simultaneous_restart.remedy import GEN
 from analyzer.facts.audit_windows import counted, short
 from analyzer.facts.change_ledger import CHANGE_LEDGER
 from analyzer.facts.contract import Frames
+from analyzer.facts.pod_life import POD_LIFE
 from analyzer.facts.pod_stops import POD_STOPS
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.frames import AUDIT_OBJECTS
@@ -74,6 +75,8 @@ class Settings:
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     stops = frames[POD_STOPS].collect()
+    if not stops.height and not frames[POD_LIFE].head(1).collect().height:
+        raise NotObservable("no input tells anything of the life of a pod: restarts would not be seen")
     limits = Limits(replicas=settings.replicas, share=settings.share, seconds=settings.window)
     written, above = writes(frames), parents(frames)
     lookback = timedelta(seconds=settings.lookback)
@@ -138,7 +141,7 @@ def _finding(group: Group, cause: Cause | None, settings: Settings) -> Finding:
 DETECTOR = Detector(
     id="stateful-simultaneous-restart",
     title="Replicas of a stateful workload restart at the same time",
-    needs_any=((POD_STOPS,),),
+    needs_any=((POD_STOPS, POD_LIFE),),
     uses=(CHANGE_LEDGER, AUDIT_REQUESTS, AUDIT_OBJECTS),
     settings=Settings(),
     detect=detect,

@@ -83,7 +83,7 @@ def savings(group: Group) -> tuple[Saving, tuple[Saving, ...]]:
     if group.none_left is None:
         return first, ()
     second = Saving(
-        fix="the same, told in time",
+        fix="one replica after the other, by the time in which none served",
         observed=round(group.none_left, 6),
         modelled=0,
         unit="seconds without any replica",

@@ -68,7 +68,7 @@ class ControlPlane:
     def beat(self, start: int, end: int) -> None:
         """Everything that happens by itself."""
         for node in self.nodes:
-            self._kubelet(node, start, end)
+            self.kubelet(node, start, end)
         for actor, lease in ((self.manager, "kube-controller-manager"), (self.scheduler, "kube-scheduler")):
             self._renew(actor, "kube-system", lease, start, end, 2 * SECOND, "5s")
         self._renew(self.server, "kube-system", "apiserver-4qk7c2mwz5hxnbd3tj6pvgr8fy", start, end, 10 * SECOND, "")
@@ -88,7 +88,7 @@ class ControlPlane:
             self.put(at, Call(actor=actor, verb="update", target=target, query=query, took=took))
             at += period + self.rng.randrange(period // 25)
 
-    def _kubelet(self, node: Node, start: int, end: int) -> None:
+    def kubelet(self, node: Node, start: int, end: int) -> None:
         kubelet = self.kubelets[node.name]
         self._renew(kubelet, "kube-node-lease", node.name, start, end, 10 * SECOND, "10s")
         target = ref("nodes", "", node.name, sub="status")

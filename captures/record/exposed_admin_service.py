@@ -101,7 +101,7 @@ def main() -> None:
     # Somebody knocks at a port where nobody is; the owner's own people use a console inside.
     for at in spread(rng, START, END - SECOND, 6):
         knock = Connection(capture, Ends(SCANNER, ports.next(SCANNER), here.subnet + "40", 2375), rtt=41_000)
-        knock.knock(at)
+        knock.refused(at)
     inside = Opened(
         namespace="monitoring",
         name="prometheus",

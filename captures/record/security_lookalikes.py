@@ -125,7 +125,7 @@ def main() -> None:
     anybody(plane, rng)
     for at in spread(rng, START, END - SECOND, 12):
         knock = Connection(capture, Ends("203.0.113.66", ports.next("203.0.113.66"), calm[0].ip, 4040), rtt=38_000)
-        knock.knock(at)
+        knock.refused(at)
     people = Innocent(capture, dns, ports, rng)
     people.pods(calm, START, END, 5)
     people.probes(calm, START, END, 60)

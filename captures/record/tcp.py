@@ -109,10 +109,11 @@ class Connection:
         self._packet(at + self.rtt + 11, first, ACK)
         return at + self.rtt + 11
 
-    def knock(self, at: int) -> int:
-        """A SYN to a port where nobody listens."""
+    def refused(self, at: int) -> int:
+        """Nobody listens: the SYN is answered with a reset."""
         self._packet(at, True, SYN)
-        return self.reset(at + self.rtt)
+        self._packet(at + self.rtt, False, RST | ACK)
+        return at + self.rtt
 
     def reset(self, at: int) -> int:
         self._packet(at, False, RST | ACK)

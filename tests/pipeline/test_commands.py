@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_a_record_of_every_input_of_every_case_is_printed(case: str, tmp_path: P
 
 LOG = (CAPTURES / "dns-search-chain" / "coredns.log").read_bytes()
 PCAP = gzip.decompress((CAPTURES / "imds-hop-limit" / "node.pcap.gz").read_bytes())
-PACKERS = {
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "": lambda data: data,
     ".gz": gzip.compress,
     ".bz2": bz2.compress,

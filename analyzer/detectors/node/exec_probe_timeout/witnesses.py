@@ -84,6 +84,26 @@ def shaped(rows: pl.LazyFrame, channel: str) -> pl.LazyFrame:
     )
 
 
+def _probe_lines(lines: pl.LazyFrame) -> list[pl.LazyFrame]:
+    """What the prober says of failed probes, structured and as text: pod, container, probe, how, what it was told."""
+    message = pl.col("message")
+    new = lines.filter(message.is_in(["Probe failed", "Probe errored"])).with_columns(
+        container=value("containerName"),
+        probe=value("probeType"),
+        how=message.str.strip_prefix("Probe "),
+        told=pl.coalesce(value("output"), pl.col("error")),
+    )
+    parts = message.str.extract_groups(_OLD_PROBE).struct
+    old = lines.filter(message.str.contains(_OLD_PROBE)).with_columns(
+        pod=parts.field("3") + "/" + parts.field("2"),
+        container=parts.field("4"),
+        probe=parts.field("1"),
+        how=parts.field("5"),
+        told=parts.field("6"),
+    )
+    return [new, old]
+
+
 def of_kubelet(lines: pl.LazyFrame) -> list[pl.LazyFrame]:
     message, text = pl.col("message"), pl.col("text")
     calls = lines.drop("pod").filter(
@@ -91,22 +111,6 @@ def of_kubelet(lines: pl.LazyFrame) -> list[pl.LazyFrame]:
     )
     old = message.str.extract_groups(_OLD_EXEC).struct
     old_calls = lines.drop("pod").filter(message.str.starts_with("ExecSync "), old.field("3").str.contains(LATE))
-    told = pl.coalesce(value("output"), pl.col("error"))
-    new_probes = lines.filter(message.is_in(["Probe failed", "Probe errored"])).with_columns(
-        how=message.str.strip_prefix("Probe "), told=told
-    )
-    parts = message.str.extract_groups(_OLD_PROBE).struct
-    old_probes = lines.filter(message.str.contains(_OLD_PROBE)).with_columns(
-        pod=parts.field("3") + "/" + parts.field("2"),
-        container=parts.field("4"),
-        probe=parts.field("1"),
-        how=parts.field("5"),
-        told=parts.field("6"),
-    )
-    probes = [
-        new_probes.with_columns(container=value("containerName"), probe=value("probeType")),
-        old_probes,
-    ]
     still = lines.drop("pod").filter(message.str.starts_with("Exec session"), text.str.contains("still running"))
     return [
         shaped(
@@ -130,7 +134,7 @@ def of_kubelet(lines: pl.LazyFrame) -> list[pl.LazyFrame]:
                 ),
                 PROBE,
             )
-            for part in probes
+            for part in _probe_lines(lines)
         ),
         shaped(
             still.with_columns(container_id=pl.coalesce(value("containerID"), message.str.extract(_OLD_SESSION, 2))),

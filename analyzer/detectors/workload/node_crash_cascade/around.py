@@ -1,0 +1,62 @@
+"""What surrounds outages: evictions, deleted nodes, how many nodes there are, and whether one could have been seen."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from analyzer.detector import NotObservable
+from analyzer.detectors.workload.node_crash_cascade.places import POD
+from analyzer.facts.audit_windows import counted
+from analyzer.facts.change_ledger import CHANGE_LEDGER
+from analyzer.facts.contract import Frames
+from analyzer.facts.node_outages import NODE_OUTAGES
+from analyzer.facts.node_outages import short as host
+from analyzer.facts.pod_life import POD_LIFE
+from analyzer.facts.requests import AUDIT_REQUESTS
+from analyzer.facts.told_events import TOLD_EVENTS
+
+AFTERWARDS = r":(?:node-controller|cloud-node-lifecycle-controller|cloud-controller-manager)$"
+"""Who deletes a node because its machine is gone (kubernetes cloud-provider, node lifecycle controller)."""
+
+
+def must_be_observable(outages: pl.DataFrame, placed: pl.DataFrame, frames: Frames) -> None:
+    """Raise NotObservable where neither Events nor heartbeats could tell of an outage, or no pod's node is told."""
+    if outages.height:
+        if not placed.height:
+            raise NotObservable(f"{counted(outages.height, 'outage')} of nodes, and no input tells where any pod ran")
+        return
+    if TOLD_EVENTS in frames and frames[TOLD_EVENTS].filter(pl.col("channel") == "event").head(1).collect().height:
+        return
+    if AUDIT_REQUESTS in frames:
+        beats = frames[AUDIT_REQUESTS].filter(pl.col("namespace") == "kube-node-lease")
+        if beats.head(1).collect().height:
+            return
+    raise NotObservable("no Events are here, and no leases of nodes in an audit log (policies often leave them out)")
+
+
+def evicted(frames: Frames, placed: pl.DataFrame) -> pl.DataFrame:
+    """When pods of which node were evicted: node, time."""
+    asked = frames[POD_LIFE].filter(pl.col("what") == "evicted").select(*POD, at="time").collect()
+    met = asked.join(placed.select(*POD, "node", "time"), on=POD)
+    return met.filter(pl.col("time") <= pl.col("at")).select("node", time="at").unique()
+
+
+def deleted(frames: Frames) -> pl.DataFrame:
+    """When somebody deleted which node: node, time."""
+    if CHANGE_LEDGER not in frames:
+        return frames[NODE_OUTAGES].select("node", "time").clear().collect()
+    gone = frames[CHANGE_LEDGER].filter(
+        pl.col("resource") == "nodes",
+        pl.col("verb") == "delete",
+        pl.col("time").is_not_null(),
+        ~pl.col("actor").str.contains(AFTERWARDS).fill_null(False),
+    )
+    return gone.select(node=host(pl.col("name")), time="time").collect()
+
+
+def nodes_of(frames: Frames, placed: pl.DataFrame, outages: pl.DataFrame) -> int:
+    """How many nodes the evidence knows."""
+    known = [placed["node"], outages["node"]]
+    if AUDIT_REQUESTS in frames:
+        known.append(frames[AUDIT_REQUESTS].select(node=host(pl.col("node"))).unique().collect()["node"])
+    return pl.concat(known).drop_nulls().n_unique()

@@ -17,8 +17,8 @@ same moment race in the kernel's connection tracking, and one packet is dropped 
 ## What does not count
 One lossy peer: without it the loss is gone. Large segments that never arrive while small ones do: the path has a
 smaller MTU; a remark says `mtu-blackhole`. Packets that were captured twice, which look as if they were sent again.
-Servers that answer nobody. Clients outside, whose own lines lose packets. Loss within that is as high: the node or the
-capture. Each of the first three has a remark.
+Each has a remark. Servers that never answer, or not for a while: three attempts in a row. Clients outside, whose own
+lines lose packets. Loss within that is as high: the node or the capture.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def impact(one: Traffic, verdict: Verdict) -> tuple[Figure, ...]:
     if clash.same_port_retried:
         figures.append(("of them from the same source port", clash.same_port_retried, "connections"))
     if one.unanswered:
-        figures.append(("attempts to servers that answer nobody, left out", one.unanswered, "connections"))
+        figures.append(("attempts in a row without answer, left out", one.unanswered, "connections"))
     return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures)
 
 

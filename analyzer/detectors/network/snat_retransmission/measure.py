@@ -20,6 +20,10 @@ from analyzer.facts.tcp_sequence import SPURIOUS
 ROTATED = timedelta(seconds=60)
 """A capture that begins so soon after another ends, of clients that both tell of, is its next piece."""
 
+OUTAGE = 3
+"""Attempts in a row that one endpoint did not answer: it was away, or the way to it, and nothing was lost by chance
+[an engineering default]."""
+
 CONNECTION = ["source", "connection"]
 ENDPOINT = ["server", "server_port"]
 
@@ -55,7 +59,7 @@ class Traffic(Struct, frozen=True, kw_only=True):
     lost: pl.DataFrame
     copies: int
     unanswered: int
-    """Attempts to servers that never answered anybody: these lose nothing, they are not there."""
+    """Attempts to endpoints that never answered, or not for a while: they lose nothing, they are not there."""
     holes: pl.DataFrame
     """Connections to the outside in an MTU black hole."""
 
@@ -83,9 +87,8 @@ def traffic(frames: Frames) -> list[Traffic]:
     counted = _counted(connections, real, copies)
     outside = counted.filter(pl.col("client_within"), ~pl.col("server_within"))
     inside = counted.filter(pl.col("client_within"), pl.col("server_within"))
-    there = pl.col("answers").any().over(ENDPOINT)
-    unanswered = outside.filter(~there)
-    inside, outside = inside.filter(there), outside.filter(there)
+    unanswered = outside.filter(_away())
+    inside, outside = inside.filter(~_away()), outside.filter(~_away())
     lost = real.join(outside.select(CONNECTION), on=CONNECTION, how="semi", maintain_order="left")
     holes = black_holes(lost, frames)
     found = []
@@ -143,6 +146,14 @@ def _counted(connections: pl.DataFrame, real: pl.DataFrame, copies: pl.DataFrame
         failed=(pl.col("outcome") == SILENT).fill_null(False),
     )
     return met.with_columns(segments=pl.col("sent") - pl.col("copies"))
+
+
+def _away() -> pl.Expr:
+    """Connections to endpoints that never answer, and attempts in a row that nobody answered; rows by time."""
+    silent = pl.col("failed")
+    turn = (silent != silent.shift(1)).fill_null(True).cum_sum().over(ENDPOINT)
+    row = pl.len().over(*ENDPOINT, turn)
+    return ~pl.col("answers").any().over(ENDPOINT) | (silent & (row >= OUTAGE))
 
 
 def _captures(connections: pl.DataFrame) -> list[list[str]]:

@@ -11,16 +11,21 @@ from analyzer.facts.audit_windows import counted, listed
 HOLES = 3
 """Connections in an MTU black hole that deserve a word by themselves [an engineering default]."""
 
+COPIES = 10
+"""Packets that were captured twice that deserve a word [an engineering default]."""
+
 
 def remarks(one: Traffic, verdict: Verdict, limits: Limits) -> Iterator[str]:
     out, within = verdict.outside, verdict.inside
-    if out.segments and one.copies > out.again and one.copies >= limits.share * out.segments:
+    if one.copies >= COPIES and one.copies > out.again and one.copies >= limits.share * out.segments:
         yield (
             f"{one.source} holds {counted(one.copies, 'TCP packet')} to or from the outside twice: the same packet at "
             "the same place, not sent again. They are not counted."
         )
     stuck = int(one.holes["again"].sum())
-    if one.holes.height >= HOLES or (stuck and stuck >= limits.share * (out.segments + stuck)):
+    if one.holes.height >= HOLES or (
+        out.segments >= limits.segments and stuck and stuck >= limits.share * (out.segments + stuck)
+    ):
         servers = one.holes["server"].unique().sort().to_list()
         yield (
             f"mtu-blackhole: {counted(one.holes.height, 'connection')} in {one.source} to {listed(servers)} sent large "

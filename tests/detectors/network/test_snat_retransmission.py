@@ -162,8 +162,8 @@ def syn_loss(tries: tuple[float, ...], bad: range, **more: Any) -> list[Row]:
 )
 def test_fires_where_only_syns_are_lost_by_the_schedule_of_either_kernel(tries: tuple[float, ...], said: str) -> None:
     inner = within(100)
-    [finding] = run(DETECTOR, given(inner, syn_loss(tries, range(15))))
-    assert figures(finding)["external share"] < 0.01
+    [finding] = run(DETECTOR, given(inner, syn_loss(tries, range(15))), min_share=0.1)
+    assert figures(finding)["external share"] < 0.1
     assert figures(finding)["external connections with SYN retries"] == 15
     assert figures(finding)["SYN retries"] == 15 * len(tries)
     assert figures(finding)["seconds added"] == pytest.approx(15 * tries[-1])
@@ -173,7 +173,8 @@ def test_fires_where_only_syns_are_lost_by_the_schedule_of_either_kernel(tries: 
 
 
 def test_a_hundred_connections_are_the_threshold_of_lost_syns() -> None:
-    assert run(DETECTOR, given(within(99), syn_loss((1.0,), range(15)))) == []
+    assert run(DETECTOR, given(within(99), syn_loss((1.0,), range(15))), min_share=0.1) == []
+    assert len(run(DETECTOR, given(within(100), syn_loss((1.0,), range(15))), min_share=0.1)) == 1
 
 
 def test_a_syn_lost_beside_another_pods_syn_to_the_same_server_is_a_clash_of_ports() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from analyzer.frames import PACKETS
-from tests.build import rows
+from analyzer.frames import PACKETS, TIME
+from tests.build import T0
 
 ACK, RST, SYN = 0x10, 0x04, 0x02
 POD, OTHER, THIRD, PEER = "10.244.1.7", "10.244.1.8", "10.244.1.9", "10.244.2.3"
@@ -59,13 +59,18 @@ def connection(
         seq, sent = isn + 1 + number * size, at + number * step
         turns = range(1 + (times if number < lost else 0))
         out += [packet(sent + turn * step * 0.6 / max(times, 1), near, far, seq, 901, size=size) for turn in turns]
-        out.append(packet(sent + step * 0.9, far, near, 901, seq + size))
+    out.append(packet(at + data * step, far, near, 901, isn + 1 + data * size))
     return out
 
 
 def capture(*parts: Iterable[Row], source: str = "node.pcap") -> pl.LazyFrame:
-    """The packets in the order of their time."""
-    return rows(PACKETS, *sorted((row for part in parts for row in part), key=lambda row: row["time"]), source=source)
+    """The packets in the order of their time, numbered from 1; made at once, for they are many."""
+    made = sorted((row for part in parts for row in part), key=lambda row: row["time"])
+    named = {name: [row.get(name) for row in made] for name in PACKETS.schema if name not in {"time", "source"}}
+    named |= {"number": list(range(1, len(made) + 1))}
+    since = pl.Series([round(row["time"] * 1e6) for row in made], dtype=pl.Int64).cast(pl.Duration("us"))
+    frame = pl.DataFrame(named, schema={name: PACKETS.schema[name] for name in named})
+    return PACKETS.check(frame.lazy().with_columns(time=pl.lit(T0).cast(TIME) + since, source=pl.lit(source)))
 
 
 def within(connections: int = 50, **more: Any) -> list[Row]:

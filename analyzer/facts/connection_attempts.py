@@ -98,8 +98,8 @@ def _alerted(frames: Frames, rows: pl.DataFrame) -> pl.Series:
 def _derive(frames: Frames) -> pl.LazyFrame:
     rows = (
         frames[TCP_CONNECTIONS]
-        .filter(~pl.col("covered"), pl.col("client_isn").is_not_null())
         .with_columns(last=pl.col("end").max().over("source"))
+        .filter(~pl.col("covered"), pl.col("client_isn").is_not_null())
         .collect()
         .with_row_index("row")
     )

@@ -99,7 +99,7 @@ def _first_sent(s: Streams, again: I64) -> tuple[I64, I64]:
     before = np.maximum(np.searchsorted(top, top[np.maximum(reached - 1, 0)], "left"), 0)
     longer = sides.at[before]
     inside = (reached > 0) & (at[longer] < at[again]) & (at[longer] + s.length[longer] > at[again])
-    inside &= (at[exact] != at[again]) & (longer < again)
+    inside &= ((at[exact] != at[again]) | (exact >= again)) & (longer < again)
     origin = np.where(inside, longer, exact)
     known = (s.start[origin] == s.start[again]) & (s.ahead[origin] == s.ahead[again]) & (origin < again)
     return np.where(known, origin, -1), known & (inside | (at[exact] == at[again]))

@@ -103,6 +103,10 @@ def test_fires_where_one_peer_answers_nobody_from_a_moment_on_and_others_go_on()
     clients, beside = finding.evidence.tables
     assert clients.rows == ((POD, 10, 4, 0), (OTHER, 10, 3, 0), (THIRD, 10, 3, 0))
     assert beside.rows == ((BESIDE, 5432, 10, 0),)
+    failed, answered = finding.evidence.series
+    assert (failed.start, failed.step_seconds, len(failed.values)) == (at(0), 5, 80)
+    assert (sum(failed.values[:60]), sum(failed.values[60:])) == (0, 10)
+    assert (sum(answered.values[:60]), sum(answered.values[60:])) == (30, 0)
     assert len(finding.evidence.records) == 11
 
 
@@ -166,7 +170,7 @@ def test_older_connections_that_go_on_tell_that_the_peer_is_alive() -> None:
     assert figures(finding)["older connections that it still served"] == 1
     assert (finding.confidence, finding.confidence_reason) == (
         Confidence.HIGH,
-        "the peer still serves 1 connection that were open before",
+        "the peer still serves connections that were open before: 1",
     )
 
 

@@ -127,7 +127,7 @@ def _sure(seen: Around) -> tuple[Confidence, str]:
     if prohibited.height:
         return Confidence.HIGH, f"{prohibited['src'][0]} says that the traffic is prohibited"
     if seen.older:
-        return Confidence.HIGH, f"the peer still serves {counted(seen.older, 'connection')} that were open before"
+        return Confidence.HIGH, f"the peer still serves connections that were open before: {seen.older:,}"
     if seen.together:
         return Confidence.HIGH, f"{listed(seen.together)} turned within the same minute: what they share is here"
     if seen.others.is_empty():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import polars as pl
 
 from analyzer.detectors.network.egress_identity_change.around import Around
 from analyzer.detectors.network.egress_identity_change.flips import Flip
 from analyzer.facts.audit_windows import records, short
 from analyzer.facts.connection_attempts import ALERT, REFUSED, RESET, SILENT
-from analyzer.model import Column, Evidence, EvidenceTable, Figure, Record
+from analyzer.facts.time_steps import per_step
+from analyzer.model import Column, Evidence, EvidenceSeries, EvidenceTable, Figure, Record
 
 ROWS = 10
 
@@ -52,7 +55,19 @@ def evidence(flip: Flip, seen: Around) -> Evidence:
         for row in seen.changes.head(2).iter_rows(named=True)
     ]
     tables = [_clients(flip), *_others(seen), *_errors(seen), *_changes(flip, seen)]
-    return Evidence(records=(*quoted, *changes), tables=tuple(tables))
+    return Evidence(records=(*quoted, *changes), tables=tuple(tables), series=_series(flip))
+
+
+def _series(flip: Flip) -> tuple[EvidenceSeries, ...]:
+    """Attempts that failed and that were answered, from the first one on."""
+    rows = pl.concat([flip.before, flip.during])
+    start: datetime = rows["time"].item(0)
+    found = []
+    for what, mine in (("failed", pl.col("failed")), ("were answered", ~pl.col("failed"))):
+        step, values = per_step(rows.filter(mine)["time"], start, flip.end)
+        caption = f"Attempts to {flip.endpoint} that {what}"
+        found.append(EvidenceSeries(caption=caption, unit="attempts", start=start, step_seconds=step, values=values))
+    return tuple(found)
 
 
 def _clients(flip: Flip) -> EvidenceTable:

@@ -114,8 +114,8 @@ def _finding(one: Traffic, verdict: Verdict, settings: Settings) -> Finding:
             "Two pods that connect to one server at the same moment are given the same port of the node, and one "
             "packet is dropped."
             if clash.told
-            else "Packets to several servers are lost on the way out, and none on the way within: address translation "
-            "on the node or the gateway, or the line out."
+            else "Packets to several servers are lost on the way out, and far fewer within: address translation on the "
+            "node or the gateway, or the line out."
         ),
         refuted_by=(
             "A count of insert_failed that does not grow while SYNs are lost, or the same loss at a capture behind the "

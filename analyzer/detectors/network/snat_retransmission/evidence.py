@@ -10,12 +10,10 @@ from analyzer.detectors.network.snat_retransmission.judge import Verdict
 from analyzer.detectors.network.snat_retransmission.measure import Count, Traffic
 from analyzer.facts.audit_windows import records
 from analyzer.facts.proportions import wilson
+from analyzer.facts.time_steps import per_step
 from analyzer.model import Column, Evidence, EvidenceSeries, EvidenceTable, Figure
 
 PEERS = 10
-STEPS = (1, 5, 10, 60, 300, 600, 3600, 21600, 86400)
-BARS = 120
-"""Steps in seconds of the chart, and the most that it has."""
 
 
 def impact(one: Traffic, verdict: Verdict) -> tuple[Figure, ...]:
@@ -148,18 +146,10 @@ def _series(one: Traffic) -> tuple[EvidenceSeries, ...]:
     if times.is_empty():
         return ()
     start: datetime = times.min()  # type: ignore[assignment]
-    at = times.to_physical().cast(pl.Int64)
-    first, last = int(at.min() or 0), int(at.max() or 0)  # type: ignore[arg-type]
-    span = (last - first) / 1e6
-    step = next((one for one in STEPS if span < one * BARS), STEPS[-1])
-    place = ((at - first) // (step * 1_000_000)).to_numpy()
-    counts = pl.Series(place).value_counts(sort=False)
-    values = [0.0] * min(int(place.max()) + 1, 10 * BARS)
-    for where, count in counts.iter_rows():
-        if where < len(values):
-            values[where] = float(count)
+    end: datetime = times.max()  # type: ignore[assignment]
+    step, values = per_step(times, start, end)
     return (
         EvidenceSeries(
-            caption="Sent again to the outside", unit="segments", start=start, step_seconds=step, values=tuple(values)
+            caption="Sent again to the outside", unit="segments", start=start, step_seconds=step, values=values
         ),
     )

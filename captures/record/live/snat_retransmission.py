@@ -215,7 +215,7 @@ def _finish(folder: Path, raw: Path, told: list[dict[str, int]], began: datetime
         "servers affected": len(OUTSIDE),
     }
     document = {
-        "findings": {"snat-retransmission:node.pcap.gz": figures},
+        "findings": {"snat-retransmission:10.244.33.0/24": figures},
         "window": {"start": f"{began:%Y-%m-%dT%H:%M:%SZ}", "end": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"},
         "counts": {"segments sent again by pods": sum(one["RetransSegs"] for one in told)},
     }

@@ -43,7 +43,7 @@ LOSS = range(0, 50, 4)
 
 def test_fires_where_segments_are_lost_to_several_servers_outside_and_none_within() -> None:
     [finding] = run(DETECTOR, given(within(), outward(lost=LOSS)))
-    assert (finding.detector, finding.subject, finding.variant) == ("snat-retransmission", "node.pcap", "")
+    assert (finding.detector, finding.subject, finding.variant) == ("snat-retransmission", POD, "")
     assert finding.summary == (
         "13 of 1,013 segments to the outside in node.pcap were sent again (1.28%; within 0.00%), and 0 of 50 "
         "connections needed another SYN."
@@ -319,12 +319,18 @@ def test_two_nodes_have_a_finding_each_and_a_rotated_capture_has_one() -> None:
         source=pl.lit("other.pcap"),
     )
     found = run(DETECTOR, {PACKETS: pl.concat([packets, moved])})
-    assert [finding.subject for finding in found] == ["node.pcap", "other.pcap"]
+    assert [finding.subject for finding in found] == [POD, "10.244.9.7"]
     later = packets.with_columns(
         pl.col("time") + pl.duration(seconds=505), pl.col("seq", "ack") + 5, source=pl.lit("node.pcap1")
     )
     [finding] = run(DETECTOR, {PACKETS: pl.concat([packets, later])})
-    assert (finding.subject, figures(finding)["external retransmissions"]) == ("node.pcap", 26)
+    assert (finding.subject, figures(finding)["external retransmissions"]) == (POD, 26)
+
+
+def test_a_capture_of_several_pods_is_named_after_their_network() -> None:
+    second = [row for i in range(9) for row in connection(i * 9 + 1, OTHER, OUTSIDE[0], port=39000 + i)]
+    [finding] = run(DETECTOR, given(within(), outward(lost=range(0, 50, 2)), second))
+    assert finding.subject == "10.244.1.0/24"
 
 
 def test_unrelated_rows_change_nothing_and_without_the_evidence_there_is_no_finding() -> None:

@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detectors.network.snat_retransmission.captures import whose
 from analyzer.detectors.network.snat_retransmission.evidence import evidence, impact
 from analyzer.detectors.network.snat_retransmission.judge import Limits, Verdict, judge
 from analyzer.detectors.network.snat_retransmission.measure import Traffic, traffic
@@ -96,7 +97,7 @@ def _finding(one: Traffic, verdict: Verdict, settings: Settings) -> Finding:
     start, end = one.lost["time"].min(), one.lost["time"].max()
     return Finding(
         detector="snat-retransmission",
-        subject=one.source,
+        subject=whose(one.outside),
         summary=(
             f"{out.again:,} of {out.segments:,} segments to the outside in {one.source} were sent again "
             f"({out.share:.2%}; within {within.share:.2%}), and {out.retried:,} of {out.syns:,} connections needed "

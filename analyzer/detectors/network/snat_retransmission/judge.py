@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 from msgspec import Struct
 
+from analyzer.detectors.network.snat_retransmission.captures import network
 from analyzer.detectors.network.snat_retransmission.measure import Count, Traffic, count, exceeds
 from analyzer.facts.proportions import wilson
 
@@ -84,21 +85,13 @@ def _more(outside: Count, inside: Count, limits: Limits, *, syn: bool) -> bool:
 
 
 def by_peer(traffic: Traffic) -> pl.DataFrame:
-    address = pl.col("server")
-    parts = address.str.splitn(":", 4).struct
-    # The /24, or the /48: what one peer mostly has.
-    network = (
-        pl.when(address.str.contains(":", literal=True))
-        .then(pl.concat_str(parts[0], parts[1], parts[2].fill_null(""), separator=":") + "::/48")
-        .otherwise(address.str.replace(r"[0-9]+$", "0/24"))
-    )
     return (
         traffic.outside.group_by("server")
         .agg(
             *(pl.col(name).sum() for name in ("segments", "again", "attempt", "retried", "failed")),
             pl.col("source").first(),
         )
-        .with_columns(network=network)
+        .with_columns(network=network(pl.col("server")))
         .sort(["again", "retried", "server"], descending=[True, True, False])
     )
 

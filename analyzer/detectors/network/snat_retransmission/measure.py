@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any
-
 import polars as pl
 from msgspec import Struct
 
+from analyzer.detectors.network.snat_retransmission.captures import captures
 from analyzer.detectors.network.snat_retransmission.mtu import black_holes
 from analyzer.facts.address_space import with_sides
 from analyzer.facts.connection_attempts import CONNECTION_ATTEMPTS, SILENT
@@ -16,9 +14,6 @@ from analyzer.facts.proportions import wilson
 from analyzer.facts.tcp_connections import TCP_CONNECTIONS
 from analyzer.facts.tcp_retransmissions import TCP_RETRANSMISSIONS
 from analyzer.facts.tcp_sequence import SPURIOUS
-
-ROTATED = timedelta(seconds=60)
-"""A capture that begins so soon after another ends, of clients that both tell of, is its next piece."""
 
 OUTAGE = 3
 """Attempts in a row that one endpoint did not answer: it was away, or the way to it, and nothing was lost by chance
@@ -92,7 +87,7 @@ def traffic(frames: Frames) -> list[Traffic]:
     lost = real.join(outside.select(CONNECTION), on=CONNECTION, how="semi", maintain_order="left")
     holes = black_holes(lost, frames)
     found = []
-    for pieces in _captures(counted):
+    for pieces in captures(counted):
         mine = pl.col("source").is_in(pieces)
         sound, sent = (
             part.filter(mine).join(holes, on=CONNECTION, how="anti", maintain_order="left") for part in (outside, lost)
@@ -137,10 +132,9 @@ def _counted(connections: pl.DataFrame, real: pl.DataFrame, copies: pl.DataFrame
     met = connections.join(sums, on=CONNECTION, how="left", maintain_order="left").join(
         twice, on=CONNECTION, how="left", maintain_order="left"
     )
-    nothing = pl.lit(0, pl.UInt32)
     met = met.with_columns(
-        pl.col("again").fill_null(nothing),
-        pl.col("copies").fill_null(nothing),
+        pl.col("again").fill_null(0),
+        pl.col("copies").fill_null(0),
         pl.col("retried").fill_null(False),
         attempt=pl.col("outcome").is_not_null(),
         failed=(pl.col("outcome") == SILENT).fill_null(False),
@@ -154,28 +148,3 @@ def _away() -> pl.Expr:
     turn = (silent != silent.shift(1)).fill_null(True).cum_sum().over(ENDPOINT)
     row = pl.len().over(*ENDPOINT, turn)
     return ~pl.col("answers").any().over(ENDPOINT) | (silent & (row >= OUTAGE))
-
-
-def _captures(connections: pl.DataFrame) -> list[list[str]]:
-    """The captures in the order of their beginning, the pieces of a rotated one together."""
-    spans = (
-        connections.group_by("source")
-        .agg(pl.col("time").min().alias("first"), pl.col("end").max().alias("last"), pl.col("client").unique())
-        .sort("first", "source", nulls_last=True)
-    )
-    groups: list[tuple[list[str], datetime | None, set[str]]] = []
-    for source, first, last, clients in spans.iter_rows():
-        before = next((at for at, group in enumerate(groups) if _follows(group, first, set(clients))), None)
-        if before is None:
-            groups.append(([source], last, set(clients)))
-        else:
-            groups[before] = ([*groups[before][0], source], last, set(clients))
-    return [group[0] for group in groups]
-
-
-def _follows(group: tuple[list[str], datetime | None, set[str]], first: datetime | None, clients: set[Any]) -> bool:
-    _, last, theirs = group
-    if first is None or last is None:
-        return False
-    # The last packets of a piece may come a moment after the first of the next one.
-    return -timedelta(seconds=1) <= first - last <= ROTATED and not theirs.isdisjoint(clients)

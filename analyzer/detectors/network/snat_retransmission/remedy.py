@@ -57,9 +57,10 @@ def saving(verdict: Verdict) -> Saving:
 def verify(one: Traffic, verdict: Verdict) -> tuple[str, ...]:
     """Commands that print the retransmissions, and what the node's kernel counted and was told."""
     bad = verdict.peers.filter(verdict.peers["again"] > 0)
+    again = "tcp.analysis.retransmission && !tcp.analysis.spurious_retransmission"
     shown = [
         f"tshark -t a -r {shlex.quote(source)} -Y "
-        + shlex.quote(f"tcp.analysis.retransmission && {'ipv6.addr' if ':' in server else 'ip.addr'} == {server}")
+        + shlex.quote(f"{again} && {'ipv6.addr' if ':' in server else 'ip.addr'} == {server}")
         for server, source in bad.select("server", "source").head(SHOWN).iter_rows()
     ]
     syns = "tcp.flags.syn == 1 && tcp.flags.ack == 0 && tcp.analysis.retransmission"

@@ -65,6 +65,7 @@ SEEN = Table(
         Col("closed", pl.Boolean(), "True where both sides sent a FIN."),
         Col("reset_by", pl.String(), "client or server: who sent the first reset; null if none."),
         *_both("packets", "packets"),
+        *_both("segments", "packets that may be sent again: with payload, SYN or FIN"),
         *_both("bytes", "octets of payload, each counted once"),
         *_both("repeated_bytes", "octets of payload that were sent before"),
         *(col for name, (_, doc) in COUNTED.items() for col in _both(name, doc)),
@@ -135,7 +136,12 @@ def _summed(s: Streams) -> pl.DataFrame:
     }
     columns |= {name: pl.Series(values) for name, values in (_beginning(s, client) | _ending(s, client)).items()}
     for side, mine in zip(SIDES, (client, ~client), strict=True):
-        sums = {"packets": mine, "bytes": (s.payload - repeated) * mine, "repeated_bytes": repeated * mine}
+        sums = {
+            "packets": mine,
+            "segments": mine & (s.length > 0),
+            "bytes": (s.payload - repeated) * mine,
+            "repeated_bytes": repeated * mine,
+        }
         sums |= {name: _any(found, kinds) & mine for name, (kinds, _) in COUNTED.items()}
         for name, values in sums.items():
             columns[f"{side}_{name}"] = pl.Series(np.add.reduceat(values, begins, dtype=np.int64))

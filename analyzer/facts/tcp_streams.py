@@ -99,8 +99,8 @@ class Streams(Struct, frozen=True):
         return taken
 
 
-def segments(packets: pl.LazyFrame) -> pl.DataFrame:
-    """The packets that TCP facts are about, in order. Those whose header was cut are left out."""
+def segments(packets: pl.LazyFrame, *more: str) -> pl.DataFrame:
+    """The packets that TCP facts are about, in order, with `more` columns. Those whose header was cut are left out."""
     return (
         packets.filter(
             pl.col("protocol") == "TCP",
@@ -109,7 +109,7 @@ def segments(packets: pl.LazyFrame) -> pl.DataFrame:
         )
         .select(
             *("time", "source", "number", "src", "src_port", "dst", "dst_port"),
-            *("tcp_flags", "seq", "ack", "window", "payload_bytes"),
+            *("tcp_flags", "seq", "ack", "window", "payload_bytes", *more),
         )
         .collect()
     )

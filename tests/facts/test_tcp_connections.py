@@ -155,6 +155,7 @@ def test_each_octet_counts_once() -> None:
     assert (row["client_bytes"], row["client_repeated_bytes"]) == (40, 0)
     assert (row["server_bytes"], row["server_repeated_bytes"]) == (350, 150)
     assert (row["client_packets"], row["server_packets"]) == (3, 6)
+    assert (row["client_segments"], row["server_segments"]) == (2, 6)
 
 
 def test_octets_on_both_sides_of_a_wrap_count_once() -> None:

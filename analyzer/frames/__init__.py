@@ -4,7 +4,7 @@ Every table has `time`, `source` and `number`, so that each row can be quoted. R
 lower case without the final dot, codes are text, addresses are canonical text. Nobody normalises again.
 """
 
-from analyzer.frames.audit import AUDIT_ADDRESSES, AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS
+from analyzer.frames.audit import AUDIT_ADDRESSES, AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_FIELDS, AUDIT_OBJECTS
 from analyzer.frames.capture import (
     DNS_ANSWERS,
     DNS_MESSAGES,
@@ -41,6 +41,7 @@ TABLES: tuple[Table, ...] = (
     AUDIT_EVENTS,
     AUDIT_ANNOTATIONS,
     AUDIT_OBJECTS,
+    AUDIT_FIELDS,
     AUDIT_ADDRESSES,
     KLOG_LINES,
     LOG_SUPPRESSIONS,
@@ -56,6 +57,7 @@ __all__ = [
     "AUDIT_ADDRESSES",
     "AUDIT_ANNOTATIONS",
     "AUDIT_EVENTS",
+    "AUDIT_FIELDS",
     "AUDIT_OBJECTS",
     "CGROUP_CPU",
     "COREDNS_ERRORS",

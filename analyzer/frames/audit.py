@@ -115,7 +115,7 @@ AUDIT_FIELDS = Table(
         Col("code", pl.Int32(), "responseStatus.code; null before the answer."),
         Col("resource", pl.String(), "objectRef.resource."),
         Col("namespace", pl.String(), "objectRef.namespace; null if cluster-wide."),
-        Col("name", pl.String(), "objectRef.name; null where the server made the name."),
+        Col("name", pl.String(), "objectRef.name, or metadata.name where the server made the name; null if none."),
         Col(
             "field",
             pl.String(),

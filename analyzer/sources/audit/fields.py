@@ -119,6 +119,10 @@ class _Webhook(Struct):
     namespaces: _Selector | None = field(default=None, name="namespaceSelector")
 
 
+class _Metadata(Struct):
+    name: str | None = None
+
+
 class _Role(Struct):
     kind: str | None = None
     name: str | None = None
@@ -127,6 +131,7 @@ class _Role(Struct):
 class _Object(Struct):
     """Parts stay bytes until the resource says which shape they have."""
 
+    metadata: Raw = Raw()
     spec: Raw = Raw()
     data: Raw = Raw()
     binary: Raw = field(default=Raw(), name="binaryData")
@@ -146,6 +151,7 @@ _POD, _NODE, _SERVICE = (msgspec.json.Decoder(kind | None) for kind in (_Pod, _N
 _WORKLOAD, _CRON = (msgspec.json.Decoder(kind | None) for kind in (_Workload, _Cron))
 _HOOKS, _ROLE_REF = msgspec.json.Decoder(list[_Webhook] | None), msgspec.json.Decoder(_Role | None)
 _KEYS = msgspec.json.Decoder(dict[str, Raw] | None)
+_METADATA = msgspec.json.Decoder(_Metadata | None)
 
 
 def _pod(found: _Pod | None, whole: bool) -> Told:
@@ -314,13 +320,24 @@ def field_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl.
         bodies = cut.bodies(place) if cut is not None else (b"", b"")
         for body, text in object_bodies(events[place], bodies, row["verb"], row["code"]):
             whole = body == "response" or row["verb"] != "patch"
+            told = read_fields(row["resource"], text, whole=whole)
+            # the server may have made the name
+            named = {"name": row["name"] or _name(text)} if told else {}
             rows += [
-                row | {"body": body, "whole": whole, "field": name, "value": value}
-                for name, value in read_fields(row["resource"], text, whole=whole)
+                row | named | {"body": body, "whole": whole, "field": field_name, "value": value}
+                for field_name, value in told
             ]
     if not rows:
         return empty
     return AUDIT_FIELDS.check(pl.DataFrame(rows, schema=AUDIT_FIELDS.schema).lazy()).collect()
+
+
+def _name(text: bytes) -> str | None:
+    try:
+        found = _part(_DECODER.decode(text).metadata, _METADATA)
+    except _ERRORS:
+        return None
+    return sound_name(found.name) if found else None
 
 
 def read_fields(resource: str, text: bytes, *, whole: bool) -> list[tuple[str, str]]:

@@ -141,6 +141,12 @@ def _before(objects: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+def _named(fields: pl.LazyFrame) -> pl.LazyFrame:
+    """The names that bodies of creations tell, where the request had none."""
+    told = fields.filter(pl.col("verb") == "create", pl.col("name").is_not_null())
+    return told.group_by("source", "number").agg(pl.col("name").first().alias("field_name"))
+
+
 def _compared(fields: pl.LazyFrame) -> pl.LazyFrame:
     """One row per event and field: its `value`, what it `was` in the object's last body, whether a patch `asked`."""
     keys = ["resource", "namespace", "object", "field"]
@@ -234,10 +240,12 @@ def _what() -> pl.Expr:
 
 def _derive(frames: Frames) -> pl.LazyFrame:
     objects = frames.get(AUDIT_OBJECTS, empty(AUDIT_OBJECTS).lazy()).filter(pl.col("verb").is_in(WRITES))
+    fields = frames.get(AUDIT_FIELDS, empty(AUDIT_FIELDS).lazy())
     written = (
         _writes(frames[AUDIT_REQUESTS])
         .join(_told(objects), on=["source", "number"], how="left")
-        .with_columns(pl.coalesce("named", "body_name").alias("name"))
+        .join(_named(fields), on=["source", "number"], how="left")
+        .with_columns(pl.coalesce("named", "body_name", "field_name").alias("name"))
     )
     keys = ["resource", "namespace", "object"]
     timed = (
@@ -251,7 +259,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     ).select("source", "number", pl.col("was").alias("replicas_before"))
     return (
         written.join(joined, on=["source", "number"], how="left")
-        .join(_details(frames.get(AUDIT_FIELDS, empty(AUDIT_FIELDS).lazy())), on=["source", "number"], how="left")
+        .join(_details(fields), on=["source", "number"], how="left")
         .with_columns(pl.concat_str(_what(), "details", separator=": ", ignore_nulls=True).alias("what"))
         .with_columns(
             pl.len()

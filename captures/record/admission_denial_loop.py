@@ -64,7 +64,7 @@ SECURITY = (
 """pod-security-admission `admission/admission.go` and `policy/check_*.go`."""
 POLICY = "ValidatingAdmissionPolicy 'require-owner' with binding 'require-owner-everywhere' denied request: "
 POLICY += "the label owner is missing"
-"""apiserver `pkg/admission/plugin/policy/validating/dispatcher.go`: the reason is Invalid unless the policy names one."""
+"""apiserver `pkg/admission/plugin/policy/validating/dispatcher.go`: the reason is Invalid unless a policy names one."""
 
 REFUSALS = (
     Refusal("search", "index", 3, QUOTA),

@@ -11,7 +11,7 @@ from analyzer.detectors.apiserver.apiserver_throttle_storm import DETECTOR
 from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, KLOG_LINES, Table
 from analyzer.model import EvidenceTable, Finding, Severity
 from tests.build import remarks, rows, run
-from tests.detectors.apiserver.test_apiserver_throttle_storm import (
+from tests.detectors.apiserver.storms import (
     AGENT,
     KUBELET,
     OPERATOR,

@@ -46,8 +46,8 @@ def saving(model: Replay, agent: str) -> Saving:
         modelled=model.modelled,
         unit="rejected requests",
         assumption=(
-            f"Without {agent} {model.verdict}; {source} ({model.limit:.3g}){_shared(model)}. Others would have sent the "
-            "same requests, and those of theirs that were rejected would have taken the mean latency of their kind."
+            f"Without {agent} {model.verdict}; {source} ({model.limit:.3g}){_shared(model)}. Others would have sent "
+            "the same requests, and those of theirs that were rejected would have taken the mean latency of their kind."
         ),
         formula="in flight = time that served requests spent in each second (Little's law); rejected "
         "requests of others count in those seconds only in which they alone would have filled the server as it was",

@@ -104,8 +104,8 @@ AUDIT_OBJECTS = Table(
 
 AUDIT_FIELDS = Table(
     "audit_fields",
-    "One row per named field that a body of a create, update or patch tells: images, requests, a cordon, a webhook's "
-    "policy ... What a request asked for need not have happened: see `code`.",
+    "One row per named field that a body of a create, update or patch tells which was not refused: images, requests, a "
+    "cordon, a webhook's policy ...",
     (
         *PLACE,
         Col("audit_id", pl.String(), "auditID of the event."),

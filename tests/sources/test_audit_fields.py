@@ -163,18 +163,35 @@ def test_what_may_hold_a_secret_what_is_read_and_what_tells_of_a_state_is_not_op
     assert fields(resource, verb, subresource, requestObject=body, responseObject=body) == {}
 
 
-def test_a_refusal_is_told_by_its_code_and_its_answer_is_not_read() -> None:
-    ref = {"resource": "nodes", "name": "a"}
-    event = line(
-        level="RequestResponse",
-        verb="patch",
-        objectRef=ref,
-        responseStatus={"code": 403},
-        requestObject={"spec": {"unschedulable": True}},
-        responseObject={"spec": {}},
-    )
-    [row] = rows_of(AUDIT_FIELDS, event + b"\n")
-    assert (row["body"], row["whole"], row["code"], row["value"]) == ("request", False, 403, "true")
+def test_what_was_refused_is_no_change() -> None:
+    cordon = {"spec": {"unschedulable": True}}
+    refused = {"code": 403, "message": "no"}
+    assert fields("nodes", "patch", responseStatus=refused, requestObject=cordon, responseObject=cordon) == {}
+
+
+def test_a_patch_is_told_from_what_is_whole() -> None:
+    event: dict[str, Any] = {
+        "level": "RequestResponse",
+        "verb": "patch",
+        "objectRef": {"resource": "nodes", "name": "a"},
+    }
+    cordon = {"spec": {"unschedulable": True}}
+    rows = rows_of(AUDIT_FIELDS, line(**event, requestObject=cordon, responseObject=cordon) + b"\n")
+    assert [(row["body"], row["whole"], row["name"], row["code"]) for row in rows] == [
+        ("request", False, "a", 200),
+        ("response", True, "a", 200),
+    ]
+
+
+def test_a_name_that_the_server_made_comes_from_the_answer() -> None:
+    event: dict[str, Any] = {
+        "level": "RequestResponse",
+        "verb": "create",
+        "objectRef": {"resource": "pods", "namespace": "shop"},
+    }
+    body = {"metadata": {"name": "web-x2k8m"}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
+    rows = rows_of(AUDIT_FIELDS, line(**event, responseObject=body) + b"\n")
+    assert {row["name"] for row in rows} == {"web-x2k8m"}
 
 
 @pytest.mark.parametrize(

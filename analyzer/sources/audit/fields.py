@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 from analyzer.frames import AUDIT_FIELDS
 from analyzer.sources.audit.body import Cut
 from analyzer.sources.audit.event import Event
-from analyzer.sources.audit.objects import object_bodies, sound_name
+from analyzer.sources.audit.objects import REMEMBERED, object_bodies, sound_name
 from analyzer.sources.audit.quantities import amount
 from analyzer.sources.secrets import scrub
 
@@ -298,6 +299,11 @@ _DECODER = msgspec.json.Decoder(_Object)
 _STEPS = msgspec.json.Decoder(list[dict[str, Any]])
 _ERRORS = (msgspec.DecodeError, UnicodeError, RecursionError)
 
+_MADE = {
+    "place": pl.UInt32(),
+    **{name: AUDIT_FIELDS.schema[name] for name in ("body", "whole", "name", "field", "value")},
+}
+
 
 def field_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl.DataFrame:
     """AUDIT_FIELDS of these events, whose rows are `table`; Python runs for the bodies of writes to these resources."""
@@ -311,25 +317,24 @@ def field_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl.
         & pl.col("resource").is_in(list(_READ))
         & pl.col("subresource").is_null()
         & ~later
+        & (pl.col("code").fill_null(200) < 300)
         & (pl.col("request_body_bytes") + pl.col("response_body_bytes") > 0)
     )
-    columns = ("time", "source", "number", "audit_id", "verb", "code", "resource", "namespace", "name")
-    rows = []
-    for row in table.with_row_index("place").filter(wanted).select("place", *columns).rows(named=True):
-        place = row.pop("place")
+    chosen = table.with_row_index("place").filter(wanted).select("place", "verb", "code", "resource", "name")
+    rows: list[tuple[int, str, bool, str | None, str, str]] = []
+    for place, verb, code, resource, name in chosen.iter_rows():
         bodies = cut.bodies(place) if cut is not None else (b"", b"")
-        for body, text in object_bodies(events[place], bodies, row["verb"], row["code"]):
-            whole = body == "response" or row["verb"] != "patch"
-            told = read_fields(row["resource"], text, whole=whole)
-            # the server may have made the name
-            named = {"name": row["name"] or _name(text)} if told else {}
-            rows += [
-                row | named | {"body": body, "whole": whole, "field": field_name, "value": value}
-                for field_name, value in told
-            ]
+        for body, text in object_bodies(events[place], bodies, verb, code):
+            whole = body == "response" or verb != "patch"
+            if told := read_fields(resource, text, whole=whole):
+                # the server may have made the name
+                named = name or _name(text)
+                rows += [(place, body, whole, named, *one) for one in told]
     if not rows:
         return empty
-    return AUDIT_FIELDS.check(pl.DataFrame(rows, schema=AUDIT_FIELDS.schema).lazy()).collect()
+    made = pl.DataFrame(rows, schema=_MADE, orient="row")
+    kept = table[made["place"]].select("time", "source", "number", "audit_id", "verb", "code", "resource", "namespace")
+    return AUDIT_FIELDS.check(pl.concat([kept, made.drop("place")], how="horizontal").lazy()).collect()
 
 
 def _name(text: bytes) -> str | None:
@@ -351,7 +356,12 @@ def read_fields(resource: str, text: bytes, *, whole: bool) -> list[tuple[str, s
         told = list(_READ[resource](found, whole))
     except _ERRORS:
         return []
-    return [(name, scrub(value)[:LONGEST]) for name, value in told]
+    return [(name, _clean(value)) for name, value in told]
+
+
+@lru_cache(REMEMBERED)
+def _clean(value: str) -> str:
+    return scrub(value)[:LONGEST]
 
 
 def _patched(text: bytes) -> dict[str, Any]:

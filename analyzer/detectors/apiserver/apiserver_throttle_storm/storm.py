@@ -49,13 +49,8 @@ def findings(requests: pl.LazyFrame, window: Window, agents: pl.DataFrame, log: 
     settings = log.settings
     accused = offenders(agents, settings.offender_share)
     heavy = agents["agent"].head(ROWS).to_list()
-    models = replays(
-        requests,
-        window,
-        list(dict.fromkeys([*heavy, *(one["agent"] for one in accused)])),
-        settings.inflight_limit,
-        log.levels,
-    )
+    both = list(dict.fromkeys([*heavy, *(one["agent"] for one in accused)]))
+    models = replays(requests, window, both, settings.inflight_limit, log.levels)
     again = retries.retries(requests, window, settings.retry_within_seconds, settings.retry_after_seconds)
     names = {agent: short(agent) for agent in agents["agent"].to_list()}
     replayed = without_each({agent: models[agent] for agent in heavy}, names)

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detectors.apiserver.audit_log_flood.around import around
 from analyzer.detectors.apiserver.audit_log_flood.evidence import evidence, impact, per_day
 from analyzer.detectors.apiserver.audit_log_flood.measure import (
     WRITER,
@@ -46,12 +47,11 @@ from analyzer.detectors.apiserver.audit_log_flood.remedy import (
     reads,
     remedies,
     saving,
-    steady,
     verify,
 )
 from analyzer.facts.audit_windows import BIN_SECONDS, once, short
 from analyzer.facts.contract import Frames
-from analyzer.facts.observable_requests import blind_to, without
+from analyzer.facts.observable_requests import without
 from analyzer.frames import AUDIT_EVENTS
 from analyzer.model import Confidence, Finding, Severity
 
@@ -98,13 +98,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     for flood in found:
         rows = events.filter(flood.rows)
         yield _judged(once(rows) if several else rows, minutes, flood, settings)
-    partly = blind_to(events.filter(pl.col("verb").is_not_null()))
-    if found and partly:
-        yield Remark(f"Seen in part only, by writes: {partly}. What reads add to the whole log is not told.")
-    if not found and partly:
-        raise NotObservable(f"{partly}, and what floods a log is mostly reads; writes alone do not")
-    if not found:
-        yield from steady(events)
+    yield from around(events, found=bool(found))
 
 
 def _judged(rows: pl.LazyFrame, minutes: pl.DataFrame, flood: Flood, settings: Settings) -> Finding | Remark:

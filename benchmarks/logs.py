@@ -15,6 +15,12 @@ def _clock(i: int, count: int, digits: int = 9) -> str:
     return f"2026-03-14T{9 + second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}.{rest:09d}"[: 20 + digits]
 
 
+def clock(microseconds: int) -> str:
+    """The moment so many microseconds after nine o'clock."""
+    second, rest = divmod(microseconds, 10**6)
+    return f"2026-03-14T{9 + second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}.{rest:06d}"
+
+
 def coredns(count: int, chance: random.Random) -> Iterator[bytes]:
     for i in range(count):
         suffix = SUFFIXES[i % 4]

@@ -70,6 +70,8 @@ HELP, TINY = AtMost(1.3), AtMost(3.0)
 CORES = AtLeast(1.6, "wall")
 RE_COREDNS, RE_KLOG, SHELL = AtLeast(3), AtLeast(2), AtLeast(1)
 JQ, DUCKDB = AtLeast(4), AtMost(1.5)
+FAMILY = AtMost(3.0)
+"""Reading is part of it, so facts and detectors cost twice the reading at most."""
 FASTER, SOONER, COST = AtLeast(0), AtLeast(0, "wall"), AtMost(0)
 """Measured to be known, without a goal."""
 
@@ -171,8 +173,15 @@ def logs(setting: Setting) -> Iterator[Row]:
         yield Row(f"memory, {name} against a fifth", _drain(file(name)), _drain(plain, "a fifth of it"), FLAT)
 
 
+def families(setting: Setting) -> Iterator[Row]:
+    """Reading a million audit events and judging them by the families of API server and workloads, against reading."""
+    file = setting.file("incident")
+    judged = Command("read and judged", (sys.executable, "-m", "benchmarks.judge", str(file)))
+    yield Row("API server family over 1 M events", judged, _drain(file, "reading them"), FAMILY)
+
+
 GROUPS: dict[str, Callable[[Setting], Iterator[Row]]] = {
-    group.__name__: group for group in (capture, postmortem, formats, memory, start, cores, logs)
+    group.__name__: group for group in (capture, postmortem, formats, memory, start, cores, logs, families)
 }
 
 

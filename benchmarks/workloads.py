@@ -16,6 +16,7 @@ from random import Random
 import zstandard
 
 from benchmarks import logs
+from benchmarks.incident import incident
 from benchmarks.traffic import MANY_NAMES, packets
 from benchmarks.wrappings import COOKED2, cooked, pcap, pcapng, vxlan
 
@@ -103,6 +104,7 @@ WORKLOADS = {
         Workload("audit", ".log", 400_000, "audit events, level Metadata", _log(logs.audit)),
         Workload("audit-gz", ".log.gz", 400_000, "the same, gzip, level 6", lambda n: _gzip(_log(logs.audit)(n))),
         Workload("audit-large", ".log", 2_000_000, "five times as many", _log(logs.audit)),
+        Workload("incident", ".log", 1_000_000, "audit events of a bad hour, some with bodies", _log(incident)),
         Workload("klog", ".log", 2_000_000, "lines of a kubelet", _log(logs.klog)),
     )
 }

@@ -13,9 +13,10 @@ import polars as pl
 import pytest
 
 from analyzer import sources
-from analyzer.frames import DNS_MESSAGES
+from analyzer.frames import AUDIT_EVENTS, AUDIT_FIELDS, AUDIT_OBJECTS, DNS_MESSAGES
 from analyzer.sources.contract import Item, Ledger, ReadOptions
 from analyzer.sources.stream import open_stream
+from benchmarks.judge import tables
 from benchmarks.measure import ROOT, Command, Cost, Pair
 from benchmarks.rows import AtLeast, AtMost, Goal, Row, Within
 from benchmarks.table import table
@@ -123,3 +124,12 @@ def test_the_table_says_what_was_met(goal: Goal, ratio: str, met: str) -> None:
     *_, line = table({row: [pair]})
     cells = [cell.strip() for cell in line.split("|")[1:-1]]
     assert (cells[5], cells[7]) == (ratio, met)
+
+
+def test_every_event_of_the_bad_hour_is_read_and_some_have_bodies(tmp_path: Path) -> None:
+    read_ = tables(make("incident", tmp_path, 0.002))
+    assert read_[AUDIT_EVENTS].height == WORKLOADS["incident"].size(0.002)
+    assert {"replicas", "owner_name"} <= set(read_[AUDIT_OBJECTS].columns)
+    assert read_[AUDIT_FIELDS].height
+    codes = set(read_[AUDIT_EVENTS]["code"])
+    assert {200, 403, 429} <= codes

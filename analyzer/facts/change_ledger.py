@@ -7,7 +7,7 @@ import polars as pl
 from analyzer.facts.callers import writes_all_day
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.requests import AUDIT_REQUESTS
-from analyzer.frames import AUDIT_OBJECTS, Col, Table
+from analyzer.frames import AUDIT_FIELDS, AUDIT_OBJECTS, Col, Table
 from analyzer.frames.contract import PLACE, empty
 
 WRITES = ("create", "update", "patch", "delete", "deletecollection")
@@ -40,6 +40,11 @@ KEPT_PARTS = ("scale", "eviction", "ephemeralcontainers", "resize")
 LEADER_ELECTION = "leader-election"
 """What client-go adds to the user agent of a component that renews its lock, which may be a ConfigMap."""
 
+DETAILS = 6
+"""Most fields of one change that are told."""
+DETAIL = 120
+"""Most characters of a value that are told."""
+
 _TABLE = Table(
     "change_ledger",
     "One row per request that created, changed or deleted an object of a workload, configuration, node, webhook, RBAC "
@@ -68,7 +73,17 @@ _TABLE = Table(
         Col("replicas_asked", pl.Int64(), "spec.replicas that the request asked for; null if not, or not logged."),
         Col("replicas_after", pl.Int64(), "spec.replicas in the answer; null if not logged."),
         Col("selector", pl.String(), "Label selector in the answer, else in the request; null if not logged."),
-        Col("what", pl.String(), "The change in words, as far as the level tells: `scaled 3 to 1`, `evicted` ..."),
+        Col(
+            "details",
+            pl.String(),
+            "Fields that changed, as far as bodies tell: `image of web from nginx:1 to nginx:2`, `spec.unschedulable "
+            "to true`; of a ConfigMap the names of its keys. Null if nothing is known.",
+        ),
+        Col(
+            "what",
+            pl.String(),
+            "The change in words, as far as the level tells: `scaled 3 to 1`, `evicted`, `changed: image of web to b`.",
+        ),
         Col("writes", pl.Int64(), "Writes of this actor to this object in the whole log: a loop has many."),
     ),
 )
@@ -126,6 +141,74 @@ def _before(objects: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+def _named(fields: pl.LazyFrame) -> pl.LazyFrame:
+    """The names that bodies of creations tell, where the request had none."""
+    told = fields.filter(pl.col("verb") == "create", pl.col("name").is_not_null())
+    return told.group_by("source", "number").agg(pl.col("name").first().alias("field_name"))
+
+
+def _compared(fields: pl.LazyFrame) -> pl.LazyFrame:
+    """One row per event and field: its `value`, what it `was` in the object's last body, whether a patch `asked`."""
+    keys = ["resource", "namespace", "object", "field"]
+    good = fields.filter(pl.col("time").is_not_null(), pl.col("code").fill_null(200) < 300).with_columns(
+        pl.col("name").fill_null("").alias("object"), pl.col("namespace").fill_null("")
+    )
+    answered = pl.col("body") == "response"
+    now = (
+        good.sort("time", "source", "number", answered)
+        .group_by("source", "number", *keys, maintain_order=True)
+        .agg(
+            pl.col("time").first(),
+            pl.col("verb").first(),
+            pl.col("value").last(),
+            (~pl.col("whole")).any().alias("asked"),
+        )
+        .sort("time", "source", "number", "field")
+    )
+    known = good.sort("time", "source", "number", answered).select("time", *keys, pl.col("value").alias("was"))
+    return now.join_asof(
+        known, on="time", by=keys, strategy="backward", allow_exact_matches=False, check_sortedness=False
+    )
+
+
+def _details(fields: pl.LazyFrame) -> pl.LazyFrame:
+    """One row per event whose bodies tell what changed: `source`, `number`, `details`.
+
+    A field is compared with what the object's last body told of it. Where none did, what a patch names is what it
+    changes, what is created is all new, and of an update nobody knows, but that nodes are not cordoned by themselves.
+    """
+    name, value, was = pl.col("field"), pl.col("value").str.slice(0, DETAIL), pl.col("was").str.slice(0, DETAIL)
+    created = pl.col("verb") == "create"
+    cordoned = (name == "spec.unschedulable") & (pl.col("value") == "true")
+    nothing = ((name == "spec.unschedulable") & (value == "false")) | (
+        name.str.starts_with("requests.") & (value == "0")
+    )
+    told = (
+        pl.when(was.is_not_null() & (pl.col("was") != pl.col("value")))
+        .then(pl.format("{} from {} to {}", name, was, value))
+        .when((name == "keys") | (was.is_null() & created & ~nothing))
+        .then(pl.format("{} {}", name, value))
+        .when(was.is_null() & ~created & (pl.col("asked") | cordoned))
+        .then(pl.format("{} to {}", name, value))
+    )
+    return (
+        _compared(fields)
+        .with_columns(told.alias("told"))
+        .filter(pl.col("told").is_not_null())
+        .sort("source", "number", "field")
+        .group_by("source", "number", maintain_order=True)
+        .agg(pl.col("told").head(DETAILS).str.join("; ").alias("details"), pl.len().alias("count"))
+        .select(
+            "source",
+            "number",
+            pl.when(pl.col("count") > DETAILS)
+            .then(pl.format("{} and {} more", "details", pl.col("count") - DETAILS))
+            .otherwise("details")
+            .alias("details"),
+        )
+    )
+
+
 def _what() -> pl.Expr:
     """The change in words. What is null is not known, and then the verb alone is told."""
     before = pl.col("replicas_before")
@@ -157,10 +240,12 @@ def _what() -> pl.Expr:
 
 def _derive(frames: Frames) -> pl.LazyFrame:
     objects = frames.get(AUDIT_OBJECTS, empty(AUDIT_OBJECTS).lazy()).filter(pl.col("verb").is_in(WRITES))
+    fields = frames.get(AUDIT_FIELDS, empty(AUDIT_FIELDS).lazy())
     written = (
         _writes(frames[AUDIT_REQUESTS])
         .join(_told(objects), on=["source", "number"], how="left")
-        .with_columns(pl.coalesce("named", "body_name").alias("name"))
+        .join(_named(fields), on=["source", "number"], how="left")
+        .with_columns(pl.coalesce("named", "body_name", "field_name").alias("name"))
     )
     keys = ["resource", "namespace", "object"]
     timed = (
@@ -174,7 +259,8 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     ).select("source", "number", pl.col("was").alias("replicas_before"))
     return (
         written.join(joined, on=["source", "number"], how="left")
-        .with_columns(_what().alias("what"))
+        .join(_details(fields), on=["source", "number"], how="left")
+        .with_columns(pl.concat_str(_what(), "details", separator=": ", ignore_nulls=True).alias("what"))
         .with_columns(
             pl.len()
             .over("actor", "verb", "resource", "subresource", "namespace", "name")
@@ -186,4 +272,4 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     )
 
 
-CHANGE_LEDGER = Fact(table=_TABLE, needs_any=((AUDIT_REQUESTS,),), uses=(AUDIT_OBJECTS,), derive=_derive)
+CHANGE_LEDGER = Fact(table=_TABLE, needs_any=((AUDIT_REQUESTS,),), uses=(AUDIT_OBJECTS, AUDIT_FIELDS), derive=_derive)

@@ -23,6 +23,7 @@ _TABLE = Table(
         Col("resource", pl.String(), "Plural resource, with its subresource after a slash."),
         Col("namespace", pl.String(), "Namespace; null if cluster-wide."),
         Col("name", pl.String(), "Object name; null where the server generated it."),
+        Col("details", pl.String(), "What changed, as far as bodies tell; null if nothing is known."),
     ),
 )
 

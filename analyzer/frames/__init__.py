@@ -8,6 +8,7 @@ from analyzer.frames.audit import (
     AUDIT_ADDRESSES,
     AUDIT_ANNOTATIONS,
     AUDIT_EVENTS,
+    AUDIT_FIELDS,
     AUDIT_OBJECTS,
     AUDIT_SERVICE_PORTS,
 )
@@ -47,6 +48,7 @@ TABLES: tuple[Table, ...] = (
     AUDIT_EVENTS,
     AUDIT_ANNOTATIONS,
     AUDIT_OBJECTS,
+    AUDIT_FIELDS,
     AUDIT_ADDRESSES,
     AUDIT_SERVICE_PORTS,
     KLOG_LINES,
@@ -63,6 +65,7 @@ __all__ = [
     "AUDIT_ADDRESSES",
     "AUDIT_ANNOTATIONS",
     "AUDIT_EVENTS",
+    "AUDIT_FIELDS",
     "AUDIT_OBJECTS",
     "AUDIT_SERVICE_PORTS",
     "CGROUP_CPU",

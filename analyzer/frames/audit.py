@@ -102,6 +102,31 @@ AUDIT_OBJECTS = Table(
     ),
 )
 
+AUDIT_FIELDS = Table(
+    "audit_fields",
+    "One row per named field that a body of a create, update or patch tells which was not refused: images, requests, a "
+    "cordon, a webhook's policy ...",
+    (
+        *PLACE,
+        Col("audit_id", pl.String(), "auditID of the event."),
+        Col("body", pl.String(), "request (requestObject) or response (responseObject)."),
+        Col("whole", pl.Boolean(), "Whether the body is the object itself, and no patch of it."),
+        Col("verb", pl.String(), "create, update or patch."),
+        Col("code", pl.Int32(), "responseStatus.code; null before the answer."),
+        Col("resource", pl.String(), "objectRef.resource."),
+        Col("namespace", pl.String(), "objectRef.namespace; null if cluster-wide."),
+        Col("name", pl.String(), "objectRef.name, or metadata.name where the server made the name; null if none."),
+        Col(
+            "field",
+            pl.String(),
+            "`image of CONTAINER`, `requests.cpu` (cores of a pod), `requests.memory` (bytes), `requests.RESOURCE`, "
+            "`priorityClassName`, `spec.unschedulable`, `failurePolicy`, `rules` or `namespaceSelector of WEBHOOK`, "
+            "`roleRef`, `type`, `ports`, `keys` (names of a ConfigMap's keys).",
+        ),
+        Col("value", pl.String(), "Its value, at most 400 characters."),
+    ),
+)
+
 AUDIT_ADDRESSES = Table(
     "audit_addresses",
     "One row per address that a body of a successful audit event tells to be somebody's: of the answer, or of the "

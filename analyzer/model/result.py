@@ -143,6 +143,8 @@ class Change(Struct, frozen=True, kw_only=True):
     name: str
     source: str
     number: int
+    details: str = ""
+    """What changed, as far as bodies tell."""
 
 
 class Entity(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from analyzer.facts.changes import CHANGES
 from analyzer.model import Change, Coverage, Finding, Moment, Offset, Run, Series, Status, Story, Talker
-from analyzer.story.causes import causes, describe
+from analyzer.story.causes import MOST_CHANGES as NAMED
+from analyzer.story.causes import causes, describe, preceding
 from analyzer.story.observations import Observation, observations
 from analyzer.story.series import Get, charts
 from analyzer.story.talkers import talkers
@@ -44,7 +45,8 @@ def tell(get: Get, runs: Sequence[Run], coverage: tuple[Coverage, ...]) -> Told:
     changes, unsaid = _changes(get, findings)
     seen = observations(get)
     links = causes(findings, changes, seen)
-    linked = {link.from_.id for link in links if link.from_.kind == "change"}
+    before = [change for finding in findings for _, found in preceding(finding, changes) for change in found[:NAMED]]
+    linked = {f"{change.source}:{change.number}" for change in before}
     return Told(
         story=Story(
             verdict=verdict(runs, coverage),
@@ -86,7 +88,7 @@ def _changes(get: Get, findings: Sequence[Finding]) -> tuple[list[Change], int]:
     once = ["actor", "verb", "resource", "namespace", "name"]
     rows = (
         frame.filter(pl.col("time").is_not_null(), pl.len().over(once) <= ROUTINE_WRITES)
-        .unique(once, keep="first", maintain_order=True)
+        .unique([*once, "details"], keep="first", maintain_order=True)
         .collect()
     )
     every = [
@@ -99,6 +101,7 @@ def _changes(get: Get, findings: Sequence[Finding]) -> tuple[list[Change], int]:
             name=row["name"] or "",
             source=row["source"],
             number=row["number"],
+            details=row["details"] or "",
         )
         for row in rows.iter_rows(named=True)
     ]

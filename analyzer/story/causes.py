@@ -19,7 +19,7 @@ SLACK = timedelta(seconds=60)
 """One bin: how far an observation may lie outside a finding's window and still belong to it."""
 
 MOST_CHANGES = 3
-"""Changes named per finding, the related ones first."""
+"""Changes of one account that a link names, the nearest first, and links per finding, the related ones first."""
 
 HOSTS_NAMED = 5
 
@@ -32,28 +32,65 @@ def causes(findings: Sequence[Finding], changes: Sequence[Change], seen: Sequenc
 
 def describe(change: Change) -> str:
     """A change in words: who did what to which object, and in which kind of source it was read."""
+    return f"{change.actor} {_did(change)} (audit log)"
+
+
+def _did(change: Change) -> str:
     name = change.name or "(name not logged)"
     place = f"{change.namespace}/{name}" if change.namespace else name
-    return f"{change.actor} {_past(change.verb)} {change.resource} {place} (audit log)"
+    details = f": {change.details}" if change.details else ""
+    return f"{_past(change.verb)} {change.resource} {place}{details}"
+
+
+def preceding(finding: Finding, changes: Sequence[Change]) -> list[tuple[bool, list[Change]]]:
+    """The changes before an onset, one group per account and relation: whether they share a name with the finding.
+
+    The nearest change stands first, in its group and among groups; related groups go before others.
+    """
+    start = finding.start
+    if start is None:
+        return []
+    groups: dict[tuple[bool, str], list[Change]] = {}
+    for change in reversed(changes):
+        if change.actor == finding.subject or not timedelta(0) <= start - change.time <= BEFORE:
+            continue
+        shared = related(finding, change)
+        if shared or start - change.time <= NEAR:
+            groups.setdefault((shared, change.actor), []).append(change)
+    ordered = sorted(groups.items(), key=lambda group: not group[0][0])
+    return [(shared, found) for (shared, _), found in ordered[:MOST_CHANGES]]
 
 
 def _preceded(findings: Sequence[Finding], changes: Sequence[Change]) -> Iterator[Cause]:
     for finding in findings:
-        if finding.start is None:
-            continue
-        before = [c for c in changes if timedelta(0) <= finding.start - c.time <= BEFORE and c.actor != finding.subject]
-        named = [c for c in before if related(finding, c)]
-        others = [c for c in before if c not in named and finding.start - c.time <= NEAR]
-        for change in [*reversed(named), *reversed(others)][:MOST_CHANGES]:
-            lag = (finding.start - change.time).total_seconds()
-            shared = " and shares a name with it" if change in named else ""
+        for shared, found in preceding(finding, changes):
+            lags = [(finding.start - change.time).total_seconds() for change in found if finding.start]
             yield Cause(
                 rule="c9",
-                from_=CauseEnd(kind="change", id=f"{change.source}:{change.number}", text=describe(change)),
+                from_=CauseEnd(kind="change", id=f"{found[0].source}:{found[0].number}", text=_together(found)),
                 to=CauseEnd(kind="finding", id=finding.key, text=finding.summary),
-                lag_seconds=round(lag, 3),
-                verdict=f"The change preceded the onset by {_minutes(lag)}{shared}; that does not prove it led to it.",
+                lag_seconds=round(lags[0], 3),
+                verdict=_verdict(lags, shared=shared),
             )
+
+
+def _together(found: Sequence[Change]) -> str:
+    """The changes of one account in one sentence: all are counted, the nearest are named."""
+    if len(found) == 1:
+        return describe(found[0])
+    more = len(found) - MOST_CHANGES
+    told = [*map(_did, found[:MOST_CHANGES]), *([f"and {more:,} more"] if more > 0 else [])]
+    return f"{found[0].actor} made {len(found):,} changes: {' | '.join(told)} (audit log)"
+
+
+def _verdict(lags: Sequence[float], *, shared: bool) -> str:
+    if len(lags) == 1:
+        names = " and shares a name with it" if shared else ""
+        return f"The change preceded the onset by {_minutes(lags[0])}{names}; that does not prove it led to it."
+    first, last = _minutes(lags[0]), _minutes(lags[-1])
+    span = first if first == last else f"{first} to {last}"
+    names = " and share a name with it" if shared else ""
+    return f"The {len(lags):,} changes preceded the onset by {span}{names}; that does not prove that they led to it."
 
 
 def related(finding: Finding, change: Change) -> bool:

@@ -18,6 +18,8 @@ MINUTE = 60 * SECOND
 END = START + 75 * MINUTE
 PERIOD = 10 * MINUTE
 DELETED = START + 31 * MINUTE + 10 * SECOND
+LAST = END - 5 * SECOND
+ASKED = {"cpu": "1200m", "memory": "512Mi"}
 AGENT = START + 40 * MINUTE + 20 * SECOND
 AFTER = ". preemption: 0/6 nodes are available: 6 Preemption is not helpful for scheduling."
 TAINT = "0/6 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, "
@@ -67,6 +69,75 @@ class Scheduler:
         self.plane.log.add(at, Call(actor=self.plane.scheduler, verb="delete", target=target, took=4000))
 
 
+def daily_report(seen: Scheduler, rng: random.Random) -> int:
+    """A CronJob whose pods do not tolerate the taint of the nodes that they select, once in ten minutes. How many."""
+    dues = range(START + 2 * MINUTE, END - MINUTE, PERIOD)
+    for due in dues:
+        pod = f"daily-report-{due // MINUTE}-{suffix(rng, 5)}"
+        seen.waits(due + 150_000, LAST, "batch", pod, TAINT, "report")
+    return len(dues)
+
+
+def dead_node(seen: Scheduler) -> None:
+    """A node is deleted; the claim of db-1 is bound to a volume on it."""
+    target = ref("nodes", "", "ip-10-0-12-34.ec2.internal")
+    seen.plane.log.add(DELETED, Call(actor=seen.plane.deployer, verb="delete", target=target, took=6000))
+    seen.waits(DELETED + 48 * SECOND, LAST, "data", "db-1", VOLUME, "db")
+
+
+def squeeze(seen: Scheduler, cluster: Cluster, rng: random.Random) -> int:
+    """An agent with requests and a priority comes to every node: two pods are sent away; they and eight others wait."""
+    agent = {"name": "agent", "image": "registry.example.com/trace-agent:3.1", "resources": {"requests": ASKED}}
+    template = {"spec": {"containers": [agent], "priorityClassName": "agents"}}
+    seen.plane.apply(AGENT, "daemonsets", "monitoring", "trace-agent", {"spec": {"template": template}}, verb="create")
+    agents = [f"trace-agent-{suffix(rng, 5)}" for _ in range(2)]
+    hashes = {owner: cluster.template_hash(owner) for owner in ("cart", "index")}
+    for number, name in enumerate(agents):
+        victim, where = f"cart-{hashes['cart']}-{suffix(rng, 5)}", seen.plane.nodes[number].name
+        seen.preempts(AGENT + (4 + number) * SECOND, "checkout", victim, f"monitoring/{name}", where)
+        seen.binds(AGENT + (36 + number) * SECOND, "monitoring", name, where)
+    waiting = [("checkout", f"cart-{hashes['cart']}-{suffix(rng, 5)}") for _ in agents]
+    waiting += [("search", f"index-{hashes['index']}-{suffix(rng, 5)}") for _ in range(8)]
+    for number, (namespace, pod) in enumerate(waiting):
+        seen.waits(AGENT + 38 * SECOND + number * 700_000, LAST, namespace, pod, CPU, "squeeze")
+    return len(waiting)
+
+
+def ordered(seen: Scheduler, cluster: Cluster, rng: random.Random) -> None:
+    """Four pods wait for a node that the autoscaler orders, and it comes: nothing is wrong with that."""
+    for number in range(4):
+        pod = f"storefront-{cluster.template_hash('storefront')}-{suffix(rng, 5)}"
+        at = START + 12 * MINUTE + number * 90_000
+        seen.waits(at, at + 3 * MINUTE, "shop", pod, CPU, "ordered")
+        text = "pod triggered scale-up: [{workers 5->6 (max: 12)}]"
+        seen.events.tell(at + 11 * SECOND, "Pod", "shop", pod, "TriggeredScaleUp", text, "cluster-autoscaler")
+        seen.binds(at + 3 * MINUTE + 250_000, "shop", pod, seen.plane.nodes[2].name)
+
+
+def truth_of(seen: Scheduler, pods: dict[str, int]) -> Truth:
+    """What must be found; `pods` says how many wait for each reason."""
+    written = max(at for at, _, _ in seen.plane.log.lines)
+    truth = Truth(START, END)
+    for key, subject in (("report", "batch/daily-report"), ("db", "data/db"), ("squeeze", "resources (2 workloads)")):
+        truth.findings[f"{NAME}:{subject}"] = {
+            "pods pending": pods[key],
+            "pods pending at the end": pods[key],
+            "scheduling attempts": seen.attempts[key],
+            "pod-seconds pending": sum(written - at for at in seen.begun[key]) / SECOND,
+        }
+    truth.findings[f"{NAME}:batch/daily-report"]["pods added per period"] = 1
+    truth.findings[f"{NAME}:resources (2 workloads)"] |= {
+        "CPU that DaemonSets took on every node": 1.2,
+        "memory that DaemonSets took on every node": 512 << 20,
+    }
+    truth.counts = {
+        "audit records": len(seen.plane.log.lines),
+        "log lines": len(seen.log.lines),
+        "events": len(seen.events.items),
+    }
+    return truth
+
+
 def main() -> None:
     rng = random.Random(NAME)
     nodes = [node(number) for number in (31, 32, 33)]
@@ -74,61 +145,12 @@ def main() -> None:
     plane = ControlPlane(AuditLog(rng, omit_received=True), nodes, rng)
     plane.beat(START, END)
     seen = Scheduler(plane, ComponentLog(1), Events(rng))
-    last = END - 5 * SECOND
-
-    # A CronJob whose pods do not tolerate the taint of the nodes that they select, once in ten minutes.
-    dues = range(START + 2 * MINUTE, END - MINUTE, PERIOD)
-    for due in dues:
-        pod = f"daily-report-{due // MINUTE}-{suffix(rng, 5)}"
-        seen.waits(due + 150_000, last, "batch", pod, TAINT, "report")
-
-    # A node is deleted; the claim of db-1 is bound to a volume on it.
-    gone = Call(actor=plane.deployer, verb="delete", target=ref("nodes", "", "ip-10-0-12-34.ec2.internal"), took=6000)
-    plane.log.add(DELETED, gone)
-    seen.waits(DELETED + 48 * SECOND, last, "data", "db-1", VOLUME, "db")
-
-    # An agent with requests and a priority comes to every node: two pods are sent away; they and eight others wait.
-    plane.apply(AGENT, "daemonsets", "monitoring", "trace-agent", {"spec": {"template": {"spec": {}}}}, verb="create")
-    agents = [f"trace-agent-{suffix(rng, 5)}" for _ in range(2)]
-    hashes = {owner: cluster.template_hash(owner) for owner in ("cart", "index")}
-    for number, agent in enumerate(agents):
-        victim = f"cart-{hashes['cart']}-{suffix(rng, 5)}"
-        seen.preempts(AGENT + (4 + number) * SECOND, "checkout", victim, f"monitoring/{agent}", nodes[number].name)
-        seen.binds(AGENT + (36 + number) * SECOND, "monitoring", agent, nodes[number].name)
-    waiting = [("checkout", f"cart-{hashes['cart']}-{suffix(rng, 5)}") for _ in agents]
-    waiting += [("search", f"index-{hashes['index']}-{suffix(rng, 5)}") for _ in range(8)]
-    for number, (namespace, pod) in enumerate(waiting):
-        seen.waits(AGENT + 38 * SECOND + number * 700_000, last, namespace, pod, CPU, "squeeze")
-
-    # Four pods wait for a node that the autoscaler orders, and it comes: nothing is wrong with that.
-    for number in range(4):
-        pod = f"storefront-{cluster.template_hash('storefront')}-{suffix(rng, 5)}"
-        at = START + 12 * MINUTE + number * 90_000
-        seen.waits(at, at + 3 * MINUTE, "shop", pod, CPU, "ordered")
-        text = "pod triggered scale-up: [{workers 5->6 (max: 12)}]"
-        seen.events.tell(at + 11 * SECOND, "Pod", "shop", pod, "TriggeredScaleUp", text, "cluster-autoscaler")
-        seen.binds(at + 3 * MINUTE + 250_000, "shop", pod, nodes[2].name)
-    seen.events.tell(last, "Node", "", nodes[0].name, "NodeHasSufficientMemory", "status is now: x", "kubelet")
-
-    written = max(at for at, _, _ in plane.log.lines)
-    truth = Truth(START, END)
-    for key, subject, pods in (
-        ("report", "batch/daily-report", len(dues)),
-        ("db", "data/db", 1),
-        ("squeeze", "resources (2 workloads)", len(waiting)),
-    ):
-        truth.findings[f"{NAME}:{subject}"] = {
-            "pods pending": pods,
-            "pods pending at the end": pods,
-            "scheduling attempts": seen.attempts[key],
-            "pod-seconds pending": sum(written - at for at in seen.begun[key]) / SECOND,
-        }
-    truth.findings[f"{NAME}:batch/daily-report"]["pods added per period"] = 1
-    truth.counts = {
-        "audit records": len(plane.log.lines),
-        "log lines": len(seen.log.lines),
-        "events": len(seen.events.items),
-    }
+    reports = daily_report(seen, rng)
+    dead_node(seen)
+    waiting = squeeze(seen, cluster, rng)
+    ordered(seen, cluster, rng)
+    seen.events.tell(LAST, "Node", "", nodes[0].name, "NodeHasSufficientMemory", "status is now: x", "kubelet")
+    truth = truth_of(seen, {"report": reports, "db": 1, "squeeze": waiting})
     folder = HOME / NAME
     plane.log.save(folder, (END - 9 * MINUTE,))
     write(folder / "kube-scheduler.log", seen.log.text())

@@ -6,7 +6,7 @@ import pytest
 
 from analyzer.facts.change_ledger import AREAS, CHANGE_LEDGER
 from analyzer.facts.changes import CHANGES
-from analyzer.frames import AUDIT_EVENTS, AUDIT_OBJECTS
+from analyzer.frames import AUDIT_EVENTS, AUDIT_FIELDS, AUDIT_OBJECTS
 from tests.build import frames_for, rows
 
 PATCH: dict[str, Any] = {
@@ -164,3 +164,72 @@ def test_changes_are_those_of_the_ledger_that_nobody_makes_all_day() -> None:
 
 def test_no_rows_give_none() -> None:
     assert ledger() == []
+
+
+def detailed(*events: dict[str, Any], fields: tuple[dict[str, Any], ...]) -> list[str | None]:
+    """The details of each event's change; `fields` name the number of their event."""
+    same = {key: PATCH[key] for key in ("verb", "code", "resource", "namespace", "name")}
+    told = [same | {"time": one["number"] - 1, "body": "request", "whole": False} | one for one in fields]
+    given = {AUDIT_EVENTS: rows(AUDIT_EVENTS, *numbered(*events)), AUDIT_FIELDS: rows(AUDIT_FIELDS, *told)}
+    found = frames_for([CHANGE_LEDGER, CHANGES], given)
+    changes = found[CHANGES].collect()["details"].to_list()
+    assert changes == found[CHANGE_LEDGER].collect()["details"].to_list()
+    return changes
+
+
+IMAGE = {"field": "image of web", "whole": True, "body": "response"}
+
+
+def test_a_field_is_told_from_what_it_was_to_what_it_is() -> None:
+    first, second = IMAGE | {"number": 1, "value": "web:1"}, IMAGE | {"number": 2, "value": "web:2"}
+    assert detailed(PATCH, PATCH, fields=(first, second)) == [None, "image of web from web:1 to web:2"]
+    assert detailed(PATCH, PATCH, fields=(first, second | {"value": "web:1"})) == [None, None]
+    refused = second | {"code": 409, "value": "web:9"}
+    assert detailed(PATCH, PATCH | {"code": 409}, PATCH, fields=(first, refused, second | {"number": 3})) == [
+        None,
+        "image of web from web:1 to web:2",
+    ]
+    elsewhere = first | {"namespace": "pay"}
+    assert detailed(PATCH | {"namespace": "pay"}, PATCH, fields=(elsewhere, second)) == [None, None]
+
+
+def test_where_nothing_was_known_a_patch_and_a_creation_tell_what_they_name_and_an_update_does_not() -> None:
+    one = {"number": 1, "field": "image of web", "value": "web:2"}
+    assert detailed(PATCH, fields=(one,)) == ["image of web to web:2"]
+    new = one | {"verb": "create", "whole": True}
+    zero = new | {"field": "requests.cpu", "value": "0"}
+    assert detailed(PATCH | {"verb": "create"}, fields=(new, zero)) == ["image of web web:2"]
+    assert detailed(PATCH | {"verb": "update"}, fields=(one | {"verb": "update", "whole": True},)) == [None]
+
+
+def test_a_cordon_is_told_and_a_node_that_is_written_without_one_is_not() -> None:
+    node = {"resource": "nodes", "namespace": None, "name": "a"}
+    cordon = {"number": 1, "field": "spec.unschedulable", "value": "true", **node}
+    assert detailed(PATCH | node, fields=(cordon,)) == ["spec.unschedulable to true"]
+    undone = cordon | {"number": 2, "value": "false"}
+    assert detailed(PATCH | node, PATCH | node, fields=(cordon, undone)) == [
+        "spec.unschedulable to true",
+        "spec.unschedulable from true to false",
+    ]
+    whole = cordon | {"verb": "update", "whole": True}
+    assert detailed(PATCH | node | {"verb": "update"}, fields=(whole,)) == ["spec.unschedulable to true"]
+    assert detailed(PATCH | node | {"verb": "update"}, fields=(whole | {"value": "false"},)) == [None]
+
+
+def test_keys_of_a_config_map_are_named_whenever_it_is_written() -> None:
+    config = {"resource": "configmaps", "name": "coredns"}
+    keys = {"number": 1, "field": "keys", "value": "Corefile", "verb": "update", "whole": True, **config}
+    added = keys | {"number": 2, "value": "Corefile, NodeHosts"}
+    update = PATCH | config | {"verb": "update"}
+    assert detailed(update, update, fields=(keys, added)) == [
+        "keys Corefile",
+        "keys from Corefile to Corefile, NodeHosts",
+    ]
+
+
+def test_many_fields_are_counted() -> None:
+    many = [{"number": 1, "field": f"image of c{i}", "value": f"i:{i}"} for i in range(8)]
+    [text] = detailed(PATCH, fields=tuple(many))
+    assert text is not None
+    assert text.startswith("image of c0 to i:0; image of c1 to i:1; ")
+    assert text.endswith("; image of c5 to i:5 and 2 more")

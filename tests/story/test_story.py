@@ -81,6 +81,25 @@ def test_a_change_that_shares_no_name_is_linked_only_when_it_is_near() -> None:
     assert "shares a name" not in cause.verdict
 
 
+def test_like_changes_of_one_account_are_one_link_with_their_count() -> None:
+    kinds = ("daemonsets", "configmaps", "services", "roles", "rolebindings")
+    out = [{**WRITE, "time": 200 + 60 * i, "resource": kind} for i, kind in enumerate(kinds)]
+    other = {**WRITE, "time": 590, "user": "bob", "namespace": "shop", "name": "web"}
+    found = told(STORM, tables=audit(*out, other))
+    alone, group = sorted(found.story.causes, key=lambda link: link.from_.text)
+    assert group.from_.text == (
+        "ci-deployer made 5 changes: created rolebindings monitoring/node-agent | created roles "
+        "monitoring/node-agent | created services monitoring/node-agent | and 2 more (audit log)"
+    )
+    assert group.verdict == (
+        "The 5 changes preceded the onset by 3 min to 7 min and share a name with it; that does not prove that they "
+        "led to it."
+    )
+    assert alone.from_.text == "bob created daemonsets shop/web (audit log)"
+    named = [moment.text for moment in found.story.timeline if moment.kind == "change"]
+    assert len(named) == 4  # the timeline tells those that the links name
+
+
 def test_the_offenders_own_writes_do_not_precede_it() -> None:
     own = replace(STORM, subject="system:serviceaccount:operators:widget-operator")
     assert told(own, tables=audit({**WRITE, "user": own.subject})).story.causes == ()

@@ -3,71 +3,20 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+from analyzer.detector import NotObservable
 from analyzer.detectors.apiserver.apiserver_throttle_storm import DETECTOR
 from analyzer.detectors.apiserver.apiserver_throttle_storm.flight import occupancy
 from analyzer.detectors.apiserver.apiserver_throttle_storm.priority import level
-from analyzer.frames import AUDIT_EVENTS, KLOG_LINES, Table
+from analyzer.frames import AUDIT_EVENTS, KLOG_LINES
 from analyzer.model import Confidence, Severity
 from tests.build import at, remarks, rows, run
-
-AGENT: dict[str, Any] = {
-    "agent": "datadog-agent",
-    "user": "system:serviceaccount:datadog:datadog-agent",
-    "verb": "list",
-    "api_group": "",
-    "resource": "pods",
-    "source_ip": "192.0.2.7",
-}
-KUBELET: dict[str, Any] = {
-    "agent": "kubelet",
-    "user": "system:node:node-1",
-    "verb": "update",
-    "api_group": "coordination.k8s.io",
-    "resource": "leases",
-    "source_ip": "192.0.2.1",
-}
-OPERATOR: dict[str, Any] = {
-    "agent": "operator",
-    "user": "system:serviceaccount:shop:operator",
-    "verb": "get",
-    "resource": "services",
-}
-
-
-def asked(
-    who: dict[str, Any], seconds: Iterable[float], *, code: int = 200, cost: float = 0.01
-) -> list[dict[str, Any]]:
-    """Requests of one client: rejected ones carry no decision, as the server's limits act before authorization."""
-    decision = None if code == 429 else "allow"
-    return [
-        who | {"time": s, "stage_time": s + cost, "code": code, "decision": decision, "stage": "ResponseComplete"}
-        for s in seconds
-    ]
-
-
-def every(step: float, start: float, end: float) -> list[float]:
-    return [start + i * step for i in range(round((end - start) / step))]
-
-
-def log(*parts: list[dict[str, Any]]) -> dict[Table, pl.LazyFrame]:
-    """An audit log of these requests, in order of time, numbered by line."""
-    events = sorted((event for part in parts for event in part), key=lambda event: event["time"])
-    return {AUDIT_EVENTS: rows(AUDIT_EVENTS, *[{"audit_id": f"id-{i}"} | event for i, event in enumerate(events)])}
-
-
-QUIET = asked(KUBELET, every(10, 0, 600)) + asked(OPERATOR, every(5, 0, 600))
-STORM = (
-    asked(AGENT, every(0.5, 300, 330), cost=0.4)
-    + asked(AGENT, every(0.25, 300.1, 330.1), code=429, cost=0)
-    + asked(KUBELET, [305.05, 315.05], code=429, cost=0)
-)
+from tests.detectors.apiserver.storms import AGENT, KUBELET, OPERATOR, QUIET, STORM, asked, every, log
 
 
 def test_fires_on_an_agent_that_fills_the_server_while_nodes_are_rejected() -> None:
@@ -254,9 +203,11 @@ def test_silent_without_rows() -> None:
 
 def test_rejections_without_a_time_are_told() -> None:
     untimed = [AGENT | {"time": None, "code": 429, "stage": "ResponseComplete", "audit_id": f"u{i}"} for i in range(30)]
-    given = {AUDIT_EVENTS: rows(AUDIT_EVENTS, *untimed)}
+    given = {AUDIT_EVENTS: rows(AUDIT_EVENTS, *QUIET, *untimed)}
     assert run(DETECTOR, given) == []
-    assert "have no time" in remarks(DETECTOR, given)[0]
+    assert "30 requests rejected with 429 have no time" in remarks(DETECTOR, given)[0]
+    with pytest.raises(NotObservable, match="has a time"):
+        run(DETECTOR, {AUDIT_EVENTS: rows(AUDIT_EVENTS, *untimed)})
 
 
 def test_two_events_of_a_request_count_once() -> None:

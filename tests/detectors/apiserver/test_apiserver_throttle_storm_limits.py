@@ -13,7 +13,7 @@ from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.frames import AUDIT_EVENTS
 from analyzer.model import Confidence, Severity
 from tests.build import frames_for, remarks, rows, run
-from tests.detectors.apiserver.test_apiserver_throttle_storm import (
+from tests.detectors.apiserver.storms import (
     AGENT,
     KUBELET,
     OPERATOR,

@@ -11,7 +11,7 @@ from analyzer.detectors.apiserver.apiserver_throttle_storm import DETECTOR
 from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, KLOG_LINES, Table
 from analyzer.model import EvidenceTable, Finding, Severity
 from tests.build import remarks, rows, run
-from tests.detectors.apiserver.test_apiserver_throttle_storm import (
+from tests.detectors.apiserver.storms import (
     AGENT,
     KUBELET,
     OPERATOR,
@@ -235,3 +235,45 @@ def test_evictions_beside_a_storm_are_not_counted_in_it() -> None:
     [finding] = run(DETECTOR, log(QUIET, STORM, refused))
     assert finding.figure("rejected requests") == 122
     assert "30 evictions" in remarks(DETECTOR, log(QUIET, STORM, refused))[0]
+
+
+def leveled(given: dict[Table, pl.LazyFrame], but: str = "") -> dict[Table, pl.LazyFrame]:
+    """The log with the priority level of every request but those of one agent: kubelets have seats of their own."""
+    told = given[AUDIT_EVENTS].filter(pl.col("agent") != but).select("audit_id", "agent").collect()
+    notes = [
+        {"audit_id": one, "annotation": "apf_pl", "value": "node-high" if agent == "kubelet" else "workload-low"}
+        for one, agent in told.rows()
+    ]
+    return given | {AUDIT_ANNOTATIONS: rows(AUDIT_ANNOTATIONS, *notes)}
+
+
+def test_where_levels_are_known_each_is_replayed_with_its_own_limit() -> None:
+    """A kubelet that was rejected in a level that others do not share is rejected without them too."""
+    busy = asked(KUBELET, every(0.5, 300, 330), cost=0.4)
+    given = log(QUIET, STORM, busy)
+    one, each = (
+        next(found for found in run(DETECTOR, log_) if found.subject == "datadog-agent")
+        for log_ in (given, leveled(given))
+    )
+    assert one.saving is not None
+    assert each.saving is not None
+    assert (one.saving.observed, one.saving.modelled) == (122, 0)
+    assert (each.saving.observed, each.saving.modelled) == (122, 2)
+    assert "one for the whole server: the priority levels of these requests are not in the log" in one.saving.assumption
+    assert "level by level: these are of workload-low, which rejected most" in each.saving.assumption
+
+
+def test_levels_are_not_replayed_where_those_of_some_rejected_requests_are_not_known() -> None:
+    given = log(QUIET, STORM)
+    [found] = run(DETECTOR, leveled(given, but="kubelet"))
+    [plain] = run(DETECTOR, given)
+    assert found.saving == plain.saving
+
+
+def test_a_limit_that_is_set_holds_for_the_whole_server() -> None:
+    given = log(QUIET, STORM)
+    [found] = run(DETECTOR, leveled(given), inflight_limit=1.2)
+    [plain] = run(DETECTOR, given, inflight_limit=1.2)
+    assert found.saving == plain.saving
+    assert found.saving is not None
+    assert "(1.2), one for the whole server." in found.saving.assumption

@@ -4,58 +4,16 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 
+from analyzer.detector import NotObservable
 from analyzer.detectors.apiserver.audit_log_flood import DETECTOR
-from analyzer.frames import AUDIT_EVENTS, Table
+from analyzer.frames import AUDIT_EVENTS
 from analyzer.model import Confidence, Severity
 from tests.build import T0, at, remarks, rows, run
-
-WIDGET = "system:serviceaccount:operators:widget-operator"
-LOOP: dict[str, Any] = {
-    "user": WIDGET,
-    "verb": "update",
-    "api_group": "",
-    "resource": "configmaps",
-    "level": "RequestResponse",
-    "stage": "ResponseComplete",
-    "event_bytes": 5000,
-    "request_body_bytes": 2000,
-    "response_body_bytes": 2200,
-    "decision": "allow",
-    "code": 200,
-    "truncated": False,
-}
-NODE: dict[str, Any] = LOOP | {
-    "user": "system:node:node-1",
-    "resource": "nodes",
-    "event_bytes": 900,
-    "level": "Metadata",
-    "request_body_bytes": 0,
-    "response_body_bytes": 0,
-}
-
-
-def written(what: dict[str, Any], per_second: float, start: float, end: float, **same: Any) -> list[dict[str, Any]]:
-    """Records of one kind, evenly spread."""
-    count = round((end - start) * per_second)
-    return [what | same | {"time": start + i / per_second, "stage_time": start + i / per_second} for i in range(count)]
-
-
-def log(*parts: list[dict[str, Any]]) -> dict[Table, pl.LazyFrame]:
-    events = sorted((event for part in parts for event in part), key=lambda event: (event["time"], event["user"]))
-    return {AUDIT_EVENTS: rows(AUDIT_EVENTS, *events)}
-
-
-QUIET = [
-    *written(NODE, 0.5, 0, 900),
-    *written(NODE | {"user": "system:kube-scheduler"}, 0.5, 0.1, 900.1),
-    *written(LOOP, 0.1, 0.2, 600.2),
-]
-FLOOD = written(LOOP, 15, 600, 720)
+from tests.detectors.apiserver.floods import FLOOD, LOOP, NODE, QUIET, WIDGET, log, written
 
 
 def test_a_record_that_two_overlapping_files_hold_counts_once() -> None:
@@ -202,7 +160,7 @@ def test_threshold_of_the_rate(least_rate: float, findings: int) -> None:
 
 @pytest.mark.parametrize(("per_second", "findings"), [(99, 0), (100, 1)])
 def test_threshold_without_a_baseline(per_second: float, findings: int) -> None:
-    assert len(run(DETECTOR, log(written(LOOP, per_second, 0, 60)))) == findings
+    assert len(run(DETECTOR, log(written(LOOP | {"verb": "list"}, per_second, 0, 60)))) == findings
 
 
 def test_severity_follows_the_volume() -> None:
@@ -256,7 +214,39 @@ def test_silent_without_rows() -> None:
 
 def test_records_without_a_time_are_left_out() -> None:
     untimed = [LOOP | {"time": None, "stage_time": None}] * 9
-    assert run(DETECTOR, {AUDIT_EVENTS: rows(AUDIT_EVENTS, *untimed)}) == []
+    assert run(DETECTOR, {AUDIT_EVENTS: rows(AUDIT_EVENTS, *QUIET, *untimed)}) == []
+    with pytest.raises(NotObservable, match="no record of the audit log has a time"):
+        run(DETECTOR, {AUDIT_EVENTS: rows(AUDIT_EVENTS, *untimed)})
+
+
+def test_a_log_of_writes_only_or_without_users_cannot_show_that_nothing_floods() -> None:
+    """The tables of administrators of AKS and Google hold no reads, and it is mostly reads that flood a log."""
+    writes = [record for record in QUIET if record["verb"] == "update"]
+    with pytest.raises(NotObservable, match="no get, list or watch at all"):
+        run(DETECTOR, log(writes))
+    with pytest.raises(NotObservable, match="names the user"):
+        run(DETECTOR, {AUDIT_EVENTS: log(QUIET, FLOOD)[AUDIT_EVENTS].with_columns(user=pl.lit(None, pl.String))})
+
+
+def test_a_flood_of_writes_in_a_log_of_writes_only_says_what_is_not_seen() -> None:
+    writes = [record | {"verb": "update"} for record in QUIET]
+    [finding] = run(DETECTOR, log(writes, FLOOD))
+    assert finding.figure("records of the writer") == 1800
+    assert remarks(DETECTOR, log(writes, FLOOD))[-1].startswith("Seen in part only, by writes: the audit log holds no")
+
+
+def test_without_the_flood_the_finding_goes_and_other_rows_change_nothing() -> None:
+    [whole] = run(DETECTOR, log(QUIET, FLOOD))
+    other = log(QUIET, FLOOD)[AUDIT_EVENTS].filter(pl.col("user") != WIDGET)
+    assert run(DETECTOR, {AUDIT_EVENTS: other}) == []
+    # five other users in one of the quiet minutes: the median of them all stays what it is
+    noise = written(NODE | {"event_bytes": 1}, 10, 65, 115)
+    noise = [record | {"user": f"system:node:other-{i % 5}"} for i, record in enumerate(noise)]
+    assert len(noise) == 500
+    [found] = run(DETECTOR, log(QUIET, FLOOD, noise))
+    assert (found.subject, found.start, found.end) == (whole.subject, whole.start, whole.end)
+    assert (found.severity, found.impact) == (whole.severity, whole.impact)
+    assert found.saving == whole.saving
 
 
 def test_truncated_records_are_told() -> None:

@@ -13,7 +13,7 @@ from analyzer.sources import audit as audit_source
 from tests.audit_policy import Policy
 from tests.build import remarks, run
 from tests.cases import CAPTURES
-from tests.detectors.apiserver.test_audit_log_flood import FLOOD, LOOP, NODE, QUIET, WIDGET, log, written
+from tests.detectors.apiserver.floods import FLOOD, LOOP, NODE, QUIET, WIDGET, log, written
 from tests.recordings import needed, read
 
 

@@ -265,8 +265,8 @@ def test_fires_on_a_daemon_set_that_takes_the_room_of_others() -> None:
     [finding] = run(DETECTOR, given | audit(daemonset(0)))
     assert finding.subject == "resources (2 workloads)"
     assert finding.variant == "DaemonSet squeeze"
-    assert "written before: monitoring/agent" in finding.summary
-    assert finding.confidence is Confidence.MEDIUM
+    assert "written before: monitoring/agent)" in finding.summary
+    assert finding.confidence is Confidence.LOW  # no body tells whether it asks for anything
     assert finding.saving is not None
     assert (finding.saving.observed, finding.saving.modelled) == (4785, 0)
 

@@ -42,7 +42,7 @@ from analyzer.detectors.apiserver.apiserver_overload.signs import (
 )
 from analyzer.detectors.apiserver.apiserver_overload.thresholds import Settings
 from analyzer.facts.contract import Frames
-from analyzer.facts.observable_requests import blind_to, unanswered
+from analyzer.facts.observable_requests import blind_to, unanswered, without
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.server_starts import SERVER_STARTS
 from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, KLOG_LINES
@@ -50,22 +50,23 @@ from analyzer.model import Finding
 
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
-    if reason := unanswered(frames[AUDIT_REQUESTS], frames.get(AUDIT_EVENTS)):
+    requests = frames[AUDIT_REQUESTS]
+    if reason := unanswered(requests, frames.get(AUDIT_EVENTS)) or without(requests, "time"):
         raise NotObservable(reason)
     every = judged(frames, settings)
     down = aggregated_down(every)
-    requests = every.with_columns(pl.col("failed") & ~pl.col("api_group").is_in(down).fill_null(False))
+    served = every.with_columns(pl.col("failed") & ~pl.col("api_group").is_in(down).fill_null(False))
     starts = frames[SERVER_STARTS].collect() if SERVER_STARTS in frames else pl.DataFrame()
-    found = windows(requests, settings)
+    found = windows(served, settings)
     told: set[object] = set()
     for window in found:
         began = near(starts, window) if starts.height else []
         told.update(start["time"] for start in began)
-        yield _finding(frames, requests, found, window, began, settings)
+        yield _finding(frames, served, found, window, began, settings)
     alone = starts.filter(~pl.col("time").is_in(list(told))) if starts.height else starts
-    yield from restarts(requests, alone, settings.silent_seconds)
+    yield from restarts(served, alone, settings.silent_seconds)
     yield from remarks(every, down, alone, settings)
-    if partly := blind_to(frames[AUDIT_REQUESTS]):
+    if partly := blind_to(requests):
         yield Remark(f"Seen in part only, by writes: {partly}.")
     if every.height and not every["latency_seconds"].count():
         yield Remark("No request has both times, of receipt and of its answer: latency is not observable.")

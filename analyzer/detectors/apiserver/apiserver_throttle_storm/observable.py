@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from analyzer.detector import NotObservable
 from analyzer.facts.contract import Frames
+from analyzer.facts.observable_requests import without
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.frames import AUDIT_EVENTS
 from analyzer.model import Confidence
@@ -59,6 +60,8 @@ def sight(frames: Frames) -> Sight:
             "no event of the audit log has the code of an answer: a policy without the stage ResponseComplete, or an "
             "export without responseStatus"
         )
+    if reason := without(frames[AUDIT_REQUESTS], "time"):
+        raise NotObservable(reason)
     if seen.requests and not seen.reads and not seen.throttled:
         raise NotObservable(
             "the audit log holds no get, list or watch at all: its policy, or a table of writes only such as "

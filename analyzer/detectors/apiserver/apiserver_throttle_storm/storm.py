@@ -14,7 +14,8 @@ from analyzer.detectors.apiserver.apiserver_throttle_storm.judge import confiden
 from analyzer.detectors.apiserver.apiserver_throttle_storm.load import Window, offenders
 from analyzer.detectors.apiserver.apiserver_throttle_storm.observable import Sight
 from analyzer.detectors.apiserver.apiserver_throttle_storm.remedy import remedies, verify
-from analyzer.detectors.apiserver.apiserver_throttle_storm.saving import replays, saving, without_each
+from analyzer.detectors.apiserver.apiserver_throttle_storm.replay import replays
+from analyzer.detectors.apiserver.apiserver_throttle_storm.saving import saving, without_each
 from analyzer.detectors.apiserver.apiserver_throttle_storm.thresholds import Settings
 from analyzer.facts.audit_windows import short
 from analyzer.facts.contract import Frames
@@ -48,12 +49,8 @@ def findings(requests: pl.LazyFrame, window: Window, agents: pl.DataFrame, log: 
     settings = log.settings
     accused = offenders(agents, settings.offender_share)
     heavy = agents["agent"].head(ROWS).to_list()
-    models = replays(
-        requests,
-        window,
-        list(dict.fromkeys([*heavy, *(one["agent"] for one in accused)])),
-        settings.inflight_limit,
-    )
+    both = list(dict.fromkeys([*heavy, *(one["agent"] for one in accused)]))
+    models = replays(requests, window, both, settings.inflight_limit, log.levels)
     again = retries.retries(requests, window, settings.retry_within_seconds, settings.retry_after_seconds)
     names = {agent: short(agent) for agent in agents["agent"].to_list()}
     replayed = without_each({agent: models[agent] for agent in heavy}, names)

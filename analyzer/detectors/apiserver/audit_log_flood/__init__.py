@@ -28,7 +28,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detectors.apiserver.audit_log_flood.around import around
 from analyzer.detectors.apiserver.audit_log_flood.evidence import evidence, impact, per_day
 from analyzer.detectors.apiserver.audit_log_flood.measure import (
     WRITER,
@@ -46,11 +47,11 @@ from analyzer.detectors.apiserver.audit_log_flood.remedy import (
     reads,
     remedies,
     saving,
-    steady,
     verify,
 )
 from analyzer.facts.audit_windows import BIN_SECONDS, once, short
 from analyzer.facts.contract import Frames
+from analyzer.facts.observable_requests import without
 from analyzer.frames import AUDIT_EVENTS
 from analyzer.model import Confidence, Finding, Severity
 
@@ -79,7 +80,10 @@ class Settings:
 
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
-    events = frames[AUDIT_EVENTS].with_columns(WRITTEN, WRITER).filter(pl.col("written").is_not_null())
+    every = frames[AUDIT_EVENTS].with_columns(WRITTEN)
+    if reason := without(every, "written", "user"):
+        raise NotObservable(reason)
+    events = every.with_columns(WRITER).filter(pl.col("written").is_not_null())
     minutes = by_minute(events)
     limits = Limits(
         step=settings.step,
@@ -94,8 +98,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     for flood in found:
         rows = events.filter(flood.rows)
         yield _judged(once(rows) if several else rows, minutes, flood, settings)
-    if not found:
-        yield from steady(events)
+    yield from around(events, found=bool(found))
 
 
 def _judged(rows: pl.LazyFrame, minutes: pl.DataFrame, flood: Flood, settings: Settings) -> Finding | Remark:

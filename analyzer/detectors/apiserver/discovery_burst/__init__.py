@@ -30,7 +30,7 @@ from analyzer.detectors.apiserver.discovery_burst.evidence import GENERAL, evide
 from analyzer.detectors.apiserver.discovery_burst.runs import Burst, bursts
 from analyzer.facts.audit_windows import short
 from analyzer.facts.contract import Frames
-from analyzer.facts.observable_requests import blind_to
+from analyzer.facts.observable_requests import blind_to, without
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.frames import KLOG_LINES
 from analyzer.model import Confidence, Finding, Severity
@@ -74,6 +74,8 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
             "the audit log holds no request to a path that is no resource: its policy leaves discovery out, as "
             "a table of resources does"
         )
+    if reason := without(requests, "time", "user", "agent", "source_ip"):
+        raise NotObservable(reason)
     for burst in bursts(frames, settings.gap_seconds, settings.paths, settings.runs):
         yield _finding(frames, burst, settings)
 

@@ -41,11 +41,11 @@ from analyzer.detectors.apiserver.watch_list_amplification.remedy import GENERAL
 from analyzer.facts.audit_windows import short
 from analyzer.facts.contract import Frames
 from analyzer.facts.list_watch import LIST_WATCH
-from analyzer.facts.observable_requests import blind_to
+from analyzer.facts.observable_requests import blind_to, unfinished, without
 from analyzer.facts.request_parameters import REQUEST_PARAMETERS
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.server_starts import SERVER_STARTS
-from analyzer.frames import AUDIT_OBJECTS, KERNEL_MESSAGES, KLOG_LINES
+from analyzer.frames import AUDIT_EVENTS, AUDIT_OBJECTS, KERNEL_MESSAGES, KLOG_LINES
 from analyzer.model import Finding
 
 DEFAULT = "engineering default"
@@ -72,7 +72,9 @@ class Settings:
 
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
-    if reason := blind_to(frames[AUDIT_REQUESTS], ("list", "watch")):
+    requests = frames[AUDIT_REQUESTS]
+    told = without(requests, "time", "resource") or unfinished(frames.get(AUDIT_EVENTS))
+    if reason := blind_to(requests, ("list", "watch")) or told:
         raise NotObservable(reason)
     found = lists(frames, settings.relist_seconds)
     limits = Limits(clients=settings.clients, per_minute=settings.per_minute, variation=settings.variation)
@@ -132,7 +134,7 @@ DETECTOR = Detector(
     id="watch-list-amplification",
     title="Lists multiply: polled, or asked for by every node",
     needs_any=((AUDIT_REQUESTS, LIST_WATCH),),
-    uses=(REQUEST_PARAMETERS, SERVER_STARTS, AUDIT_OBJECTS, KERNEL_MESSAGES, KLOG_LINES),
+    uses=(REQUEST_PARAMETERS, SERVER_STARTS, AUDIT_EVENTS, AUDIT_OBJECTS, KERNEL_MESSAGES, KLOG_LINES),
     settings=Settings(),
     detect=detect,
     remedies=GENERAL,

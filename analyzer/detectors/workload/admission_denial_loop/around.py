@@ -8,8 +8,9 @@ from datetime import datetime
 import polars as pl
 
 from analyzer.detector import NotObservable, Remark
-from analyzer.facts.audit_windows import short
+from analyzer.facts.audit_windows import counted, short
 from analyzer.facts.contract import Frames
+from analyzer.facts.observable_requests import without
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.facts.workload_writes import WORKLOAD_WRITES
@@ -40,11 +41,27 @@ def must_be_observable(frames: Frames) -> None:
         sources.append(frames[TOLD_EVENTS].filter(pl.col("channel") == "event"))
     if KLOG_LINES in frames:
         sources.append(frames[KLOG_LINES].filter(pl.col("component") == MANAGER))
+    others = any(source.head(1).collect().height for source in sources[1:])
+    if not others and (reason := _unexplained(frames, asked)):
+        raise NotObservable(f"{reason}, and neither Events nor the log of {MANAGER} are here")
     if not any(source.head(1).collect().height for source in sources):
         raise NotObservable(
             "no creation of a pod stands in the audit log (policy level None for pods, or nothing but reads), and "
             f"neither Events nor the log of {MANAGER} are here"
         )
+
+
+def _unexplained(frames: Frames, asked: pl.LazyFrame) -> str:
+    """Why the audit log alone cannot tell whom an admission check denied; '' if it can."""
+    if AUDIT_REQUESTS in frames and (reason := without(frames[AUDIT_REQUESTS], "user")):
+        return f"{reason}, so controllers and people cannot be told apart"
+    failed = asked.filter(pl.col("what") == "failed", pl.col("controller"))
+    count, told = failed.select(pl.len(), pl.col("message").count().alias("told")).collect().row(0)
+    return (
+        f"{counted(count, 'creation')} of pods failed, and no answer in the audit log says why"
+        if count > told == 0
+        else ""
+    )
 
 
 def remarks(people: list[tuple[str, str, int]], frames: Frames) -> Iterator[Remark]:

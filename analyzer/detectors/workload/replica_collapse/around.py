@@ -11,9 +11,12 @@ from analyzer.detector import NotObservable, Remark
 from analyzer.detectors.workload.replica_collapse.falls import DEFAULTED, Limits, known
 from analyzer.facts.audit_windows import counted
 from analyzer.facts.contract import Frames
+from analyzer.facts.observable_requests import without
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.facts.workload_writes import CONTROLLERS
+
+WRITES = ("create", "update", "patch")
 
 
 def end_of(frames: Frames) -> datetime | None:
@@ -35,9 +38,14 @@ def must_be_observable(counts: pl.DataFrame, frames: Frames) -> None:
                 f"{counted(bare, 'write')} of Deployments without the object that was stored (policy level Metadata or "
                 "Request), and no Events: what became of the replicas is not told"
             )
-        seen = frames[AUDIT_REQUESTS].filter(pl.col("resource") == "deployments").head(1).collect().height
-        if seen:
+        asked = frames[AUDIT_REQUESTS].filter(pl.col("resource") == "deployments")
+        answered = not asked.filter(pl.col("verb").is_in(WRITES), pl.col("code").is_null()).head(1).collect().height
+        if asked.head(1).collect().height and answered:
+            if reason := without(asked, "time"):
+                raise NotObservable(f"{reason}, and no Events are here")
             return
+        if not answered:
+            raise NotObservable("writes of Deployments have no code of an answer, and no Events are here")
         told = "no request for a Deployment stands in the audit log, and no Events are here"
     else:
         told = "neither an audit log nor Events are here"

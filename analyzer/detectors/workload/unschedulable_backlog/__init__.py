@@ -5,11 +5,12 @@ Pods that the scheduler could not place (`FailedScheduling`, or its log), for te
 waited for more than one), or fifty at once, or more with every run of a CronJob over five runs. One finding for each
 workload and reason; what waits for resources waits for the same nodes and is one. Sub-causes: a volume on a node that
 was deleted (one pod is enough, for it waits for ever), a CronJob whose runs pile up, a DaemonSet written in the half
-hour before that takes the room of others, pods preempted by a higher priority; else the reason itself (taint, node
-selector, ports, volume ...), read in the words of every version since 1.6. Severity is critical from 500 pods that
-still wait, or where pods of kube-system do; high from 50, or where a volume's node is gone; medium where any still
-waits or 50 did at once; low where all were placed. Confidence is high where two sources agree, or
-another record tells of the cause.
+hour before whose pods ask for what the nodes lack, pods preempted by a higher priority; else the reason itself (taint,
+node selector, ports, volume ...), read in the words of every version since 1.6. A DaemonSet that asks for nothing, or
+for no more than before, is left out. Severity is critical from 500 pods that still wait, or where pods of kube-system
+do; high from 50, or where a volume's node is gone; medium where any still waits or 50 did at once; low where all were
+placed. Confidence is high where two sources agree, or another record tells of the cause; low where a DaemonSet came
+before and no body in the audit log tells what it asks for.
 
 ## Why it matters
 A pod that waits fails nothing and restarts nothing: no alert rings. Each attempt costs the scheduler, so that a long
@@ -32,6 +33,7 @@ from analyzer.detectors.workload.unschedulable_backlog.backlog import ON_A_NODE,
 from analyzer.detectors.workload.unschedulable_backlog.causes import Cause, cause_of
 from analyzer.detectors.workload.unschedulable_backlog.evidence import confidence, impact, severity
 from analyzer.detectors.workload.unschedulable_backlog.remedy import GENERAL, remedies, verify
+from analyzer.detectors.workload.unschedulable_backlog.requested import words
 from analyzer.detectors.workload.unschedulable_backlog.saving import savings, total
 from analyzer.detectors.workload.unschedulable_backlog.tables import evidence
 from analyzer.detectors.workload.unschedulable_backlog.waits import waits
@@ -41,7 +43,7 @@ from analyzer.facts.contract import Frames
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.scheduling import SCHEDULING
 from analyzer.facts.told_events import TOLD_EVENTS
-from analyzer.frames import KLOG_LINES
+from analyzer.frames import AUDIT_FIELDS, KLOG_LINES
 from analyzer.model import Finding
 
 DEFAULT = "engineering default"
@@ -102,7 +104,7 @@ def _finding(backlog: Backlog, cause: Cause) -> Finding:
         confidence_reason=reason,
         start=backlog.start,
         end=backlog.end,
-        impact=impact(backlog),
+        impact=impact(backlog, cause),
         evidence=evidence(backlog, cause),
         saving=saved[0] if saved else None,
         alternatives=saved[1:],
@@ -121,7 +123,10 @@ def _before(cause: Cause) -> str:
     if cause.nodes.height:
         texts.append(f"deleted before: {listed(cause.nodes['name'].to_list())}")
     if cause.daemonsets.height:
-        texts.append(f"written before: {listed(cause.daemonsets['name'].to_list())}")
+        asks = f", which asks for {words(cause.added)} on every node" if cause.told else ""
+        texts.append(f"written before: {listed(cause.daemonsets['name'].to_list())}{asks}")
+    if cause.critical and not cause.preempted.height:
+        texts.append(f"its priority {cause.critical[0].priority} preempts other pods")
     if cause.preempted.height:
         texts.append(f"{counted(cause.preempted.height, 'pod')} preempted")
     return f" ({'; '.join(texts)})" if texts else ""
@@ -131,7 +136,7 @@ DETECTOR = Detector(
     id="unschedulable-backlog",
     title="Pods wait for a node that does not come",
     needs_any=((SCHEDULING,),),
-    uses=(TOLD_EVENTS, KLOG_LINES, AUDIT_REQUESTS, CHANGES),
+    uses=(TOLD_EVENTS, KLOG_LINES, AUDIT_REQUESTS, CHANGES, AUDIT_FIELDS),
     settings=Settings(),
     detect=detect,
     remedies=GENERAL,

@@ -8,6 +8,7 @@ import polars as pl
 from msgspec import Struct
 
 from analyzer.detectors.workload.unschedulable_backlog.backlog import ON_A_NODE, RESOURCES, Backlog
+from analyzer.detectors.workload.unschedulable_backlog.requested import Amounts, Asked, asked, lacking, of_pods
 from analyzer.facts.changes import CHANGES
 from analyzer.facts.contract import Frames
 from analyzer.facts.requests import AUDIT_REQUESTS, FAILED
@@ -22,17 +23,41 @@ _GONE = ("RemovingNode", "DeletingNode")
 
 
 class Cause(Struct, frozen=True, kw_only=True):
-    """`variant` names the sub-cause; the frames hold what was seen of it, with time, source, number and a name."""
+    """`variant` names the sub-cause; the frames hold what was seen of it, with time, source, number and a name.
+
+    `asked` says what each of the DaemonSets asks for, `pods` what pods that wait do; `lacking` is what the nodes lack.
+    """
 
     variant: str
     nodes: pl.DataFrame
     daemonsets: pl.DataFrame
     preempted: pl.DataFrame
+    asked: dict[str, Asked] = {}
+    pods: dict[str, Amounts] = {}
+    lacking: frozenset[str] = frozenset()
 
     @property
     def seen(self) -> bool:
         """Whether another record than the scheduler's tells of the cause."""
         return bool(self.nodes.height or self.daemonsets.height or self.preempted.height)
+
+    @property
+    def told(self) -> list[Asked]:
+        """The DaemonSets whose requests a body tells."""
+        return [one for one in self.asked.values() if one.requests is not None]
+
+    @property
+    def added(self) -> Amounts:
+        """What they took on every node, together."""
+        sums: Amounts = {}
+        for one in self.told:
+            for name, value in one.added.items():
+                sums[name] = sums.get(name, 0.0) + max(value, 0.0)
+        return sums
+
+    @property
+    def critical(self) -> list[Asked]:
+        return [one for one in self.asked.values() if one.critical]
 
 
 def cause_of(backlog: Backlog, frames: Frames) -> Cause:
@@ -40,6 +65,9 @@ def cause_of(backlog: Backlog, frames: Frames) -> Cause:
     nodes = _deleted(frames, backlog) if backlog.reason == ON_A_NODE else _none()
     resources = backlog.reason == RESOURCES
     daemonsets = _written(frames, backlog) if resources else _none()
+    wants, short = asked(frames, daemonsets, backlog.onset), lacking(backlog)
+    idle = [name for name, one in wants.items() if one.takes(short) is False]
+    daemonsets = daemonsets.filter(~pl.col("name").is_in(idle))
     preempted = _preempted(frames, backlog) if resources else _none()
     if nodes.height:
         variant = "dead-node volume"
@@ -51,7 +79,15 @@ def cause_of(backlog: Backlog, frames: Frames) -> Cause:
         variant = "priority preemption"
     else:
         variant = backlog.reason
-    return Cause(variant=variant, nodes=nodes, daemonsets=daemonsets, preempted=preempted)
+    return Cause(
+        variant=variant,
+        nodes=nodes,
+        daemonsets=daemonsets,
+        preempted=preempted,
+        asked={name: one for name, one in wants.items() if name not in idle},
+        pods=of_pods(frames, backlog) if daemonsets.height else {},
+        lacking=frozenset(short),
+    )
 
 
 def _none() -> pl.DataFrame:

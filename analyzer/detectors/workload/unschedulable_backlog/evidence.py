@@ -6,6 +6,7 @@ import polars as pl
 
 from analyzer.detectors.workload.unschedulable_backlog.backlog import Backlog
 from analyzer.detectors.workload.unschedulable_backlog.causes import Cause
+from analyzer.detectors.workload.unschedulable_backlog.requested import words
 from analyzer.detectors.workload.unschedulable_backlog.saving import total
 from analyzer.model import Confidence, Figure, Severity
 
@@ -16,7 +17,7 @@ MOST = 500
 SYSTEM = "kube-system"
 
 
-def impact(backlog: Backlog) -> tuple[Figure, ...]:
+def impact(backlog: Backlog, cause: Cause) -> tuple[Figure, ...]:
     """The figures of a backlog; each wait of each pod once."""
     waits = backlog.waits
     runs = waits["due"].drop_nulls().n_unique()
@@ -28,6 +29,8 @@ def impact(backlog: Backlog) -> tuple[Figure, ...]:
         ("pods added per period", per_period, "pods"),
         ("scheduling attempts", int(waits["attempts"].sum()), "attempts"),
         ("pod-seconds pending", total(backlog) if backlog.start else None, "seconds"),
+        ("CPU that DaemonSets took on every node", cause.added.get("cpu"), "cores"),
+        ("memory that DaemonSets took on every node", cause.added.get("memory"), "bytes"),
     ]
     return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures if value is not None)
 
@@ -48,10 +51,13 @@ def confidence(backlog: Backlog, cause: Cause) -> tuple[Confidence, str]:
     channels = sorted({channel for found in backlog.waits["channels"] for channel in found})
     if backlog.start is None:
         return Confidence.LOW, "the records have no time, so nobody can say how long the pods waited"
+    if cause.daemonsets.height and not cause.preempted.height and cause.told:
+        text = f"a DaemonSet that asks for {words(cause.added)} was written before the first wait"
+        return Confidence.MEDIUM, f"{text}; what is free on the nodes is not in the evidence"
     if cause.daemonsets.height and not cause.preempted.height:
         return (
-            Confidence.MEDIUM,
-            "a DaemonSet was written before the first wait, which does not prove that it took the room",
+            Confidence.LOW,
+            "a DaemonSet was written before the first wait, and no body tells whether it asks for anything",
         )
     if cause.seen:
         return Confidence.HIGH, "the scheduler's reasons, and records of what came before"

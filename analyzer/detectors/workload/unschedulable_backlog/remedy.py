@@ -96,7 +96,7 @@ def remedies(backlog: Backlog, cause: Cause) -> tuple[Remedy, ...]:
         now.append(
             Remedy(
                 text="Lower what the DaemonSet asks for to what it uses, and let it wait instead of preempting: every "
-                "node loses its requests, whether it has room or not.",
+                f"node loses its requests, whether it has room or not.{_critical(cause)}",
                 snippet=_PRIORITY,
             )
         )
@@ -109,6 +109,13 @@ def remedies(backlog: Backlog, cause: Cause) -> tuple[Remedy, ...]:
     if backlog.reason == "node selector":
         now.append(Remedy(text="Select labels that nodes have: kubectl get nodes --show-labels."))
     return (*now, *GENERAL)
+
+
+def _critical(cause: Cause) -> str:
+    if not cause.critical:
+        return ""
+    named = ", ".join(f"{one.name} ({one.priority})" for one in cause.critical)
+    return f" What has a system priority sends every other pod away that stands in its way: {named}."
 
 
 def _toleration(backlog: Backlog) -> str:

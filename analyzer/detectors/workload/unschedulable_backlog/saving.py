@@ -8,7 +8,9 @@ import polars as pl
 
 from analyzer.detectors.workload.unschedulable_backlog.backlog import ON_A_NODE, Backlog
 from analyzer.detectors.workload.unschedulable_backlog.causes import Cause
+from analyzer.detectors.workload.unschedulable_backlog.requested import PODS, words
 from analyzer.facts import scheduling_reasons
+from analyzer.facts.audit_windows import counted
 from analyzer.model import Saving
 
 UNIT = "pod-seconds"
@@ -81,9 +83,22 @@ def _squeeze(backlog: Backlog, cause: Cause) -> Saving:
         modelled=round(float(before["seconds"].sum()), 6),
         unit=UNIT,
         assumption="What waited before the DaemonSet was written would have waited anyway, and the rest would have had "
-        "room. How much it asks for is not in the tables: compare its requests with what the nodes can allocate.",
+        f"room. {_requested(cause)}",
         formula="sum of the waits for resources that began before the DaemonSet was written",
     )
+
+
+def _requested(cause: Cause) -> str:
+    """How much room the DaemonSet took, and for how many of the pods that alone would do."""
+    if not cause.told:
+        return "How much it asks for is not in the evidence: compare its requests with what the nodes can allocate."
+    took = f"It took {words(cause.added)} on every node"
+    names = cause.lacking or {"cpu", "memory"}
+    known = [pod for pod in cause.pods.values() if any(pod.get(name, 0.0) > 0 for name in names)]
+    if not known:
+        return f"{took}; what the pods ask for is not in the evidence."
+    fit = sum(all(pod.get(name, 0.0) <= cause.added.get(name, 0.0) for name in names if name != PODS) for pod in known)
+    return f"{took}; of {counted(len(known), 'pod')} whose requests are known, {fit:,} ask for no more than that."
 
 
 def _preemption(backlog: Backlog, cause: Cause) -> Saving:

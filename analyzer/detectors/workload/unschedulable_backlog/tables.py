@@ -9,6 +9,7 @@ import polars as pl
 
 from analyzer.detectors.workload.unschedulable_backlog.backlog import Backlog
 from analyzer.detectors.workload.unschedulable_backlog.causes import Cause
+from analyzer.detectors.workload.unschedulable_backlog.requested import words
 from analyzer.facts import scheduling_reasons
 from analyzer.facts.audit_windows import records, short
 from analyzer.model import Column, Evidence, EvidenceSeries, EvidenceTable
@@ -33,6 +34,7 @@ def evidence(backlog: Backlog, cause: Cause) -> Evidence:
             _workloads(backlog),
             _reasons(backlog),
             *(_before(text, rows, backlog) for text, rows in before if rows.height),
+            *([_asked(cause)] if cause.told else []),
         ),
         series=_series(backlog),
     )
@@ -102,6 +104,18 @@ def _before(caption: str, rows: pl.DataFrame, backlog: Backlog) -> EvidenceTable
                 rows["name"], seconds.to_list(), rows["source"], rows["number"], strict=True
             )
         )[:ROWS],
+    )
+
+
+def _asked(cause: Cause) -> EvidenceTable:
+    """DaemonSets whose requests bodies tell."""
+    return EvidenceTable(
+        caption="What each pod of these DaemonSets asks for, and what that was before",
+        columns=tuple(Column(name=name) for name in ("DaemonSet", "requests", "before", "priority class")),
+        rows=tuple(
+            (short(one.name), words(one.requests or {}), words(one.before) if one.before else None, one.priority)
+            for one in cause.told[:ROWS]
+        ),
     )
 
 

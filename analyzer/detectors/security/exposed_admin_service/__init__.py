@@ -92,7 +92,9 @@ def _finding(one: Exposed) -> Finding:
 def _summary(one: Exposed) -> str:
     execs = f" {one.execs:,} of them ran commands in containers." if one.execs else ""
     if one.variant == "anonymous":
-        return f"The API server allowed {one.anonymous.height:,} requests without any credential.{execs}"
+        count = one.anonymous.height
+        asked = "1 request" if count == 1 else f"{count:,} requests"
+        return f"The API server allowed {asked} without any credential.{execs}"
     if one.variant == "exec":
         return f"{one.subject}, the account of {one.product}, ran {one.account.height:,} commands in containers."
     if one.variant == "connections":

@@ -209,6 +209,6 @@ def completion(shell: Annotated[o.Shell, typer.Argument(metavar="SHELL", help="b
     def work() -> int:
         from analyzer.cli.completion import printed
 
-        return printed(shell)
+        return printed(shell, app)
 
     guarded(work)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import typer
 from msgspec import Struct
 
 from analyzer import detectors
@@ -38,23 +39,19 @@ class Command(Struct, frozen=True):
     words: tuple[str, ...]
 
 
-def printed(shell: Shell) -> int:
+def printed(shell: Shell, app: typer.Typer) -> int:
     """The script of that shell on standard output."""
-    to_stdout(script(shell).encode())
+    to_stdout(script(shell, app).encode())
     return 0
 
 
-def script(shell: Shell) -> str:
-    """The script of that shell, from the commands as they are."""
-    return {Shell.bash: _bash, Shell.zsh: _zsh, Shell.fish: _fish}[shell](commands())
+def script(shell: Shell, app: typer.Typer) -> str:
+    """The script of that shell, from the commands of the app as they are."""
+    return {Shell.bash: _bash, Shell.zsh: _zsh, Shell.fish: _fish}[shell](commands(app))
 
 
-def commands() -> tuple[Command, ...]:
+def commands(app: typer.Typer) -> tuple[Command, ...]:
     """Every command with its options, in the order of the help."""
-    import typer
-
-    from analyzer.cli.commands import app
-
     ids = tuple(detector.id for detector in detectors.load())
     tree: Mapping[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     return tuple(_command(name, one, ids) for name, one in tree.items())

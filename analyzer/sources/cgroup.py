@@ -15,7 +15,8 @@ import polars as pl
 from analyzer.frames import CGROUP_CPU, TIME
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.kernelkinds import container_id, pod_uid
-from analyzer.sources.lines import Window, line_frame, quote_lines, text_head, windows
+from analyzer.sources.lines import line_frame, quote_lines, text_head, windows
+from analyzer.sources.textwindow import Window
 from analyzer.sources.times import parse_rfc3339
 
 _KEYS = (

@@ -60,7 +60,7 @@ class CloudYaml:
     def _lines(self, data: bytes, ledger: Ledger, *, ends: bool = False) -> bytes:
         """The documents as JSON lines. `ends` says that the last of them is whole."""
         from analyzer.sources.audit.yamldocs import documents
-        from analyzer.sources.lines import Window
+        from analyzer.sources.textwindow import Window
 
         found = documents([Window(self._line, data + (b"---\n" if ends else b""))], ledger, self._line)
         return b"".join(text + b"\n" for part in found for _, text in part)

@@ -20,7 +20,8 @@ from analyzer.sources.audit.shape import Ahead, Kind, Shape, shape_of
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.eventsrows import event_in, events_of
 from analyzer.sources.eventstable import is_table, read_table
-from analyzer.sources.lines import QUOTE_LIMIT, Window, quote_lines, text_head, windows
+from analyzer.sources.lines import QUOTE_LIMIT, quote_lines, text_head, windows
+from analyzer.sources.textwindow import Window
 from analyzer.sources.wrappers import Wrapper, detect_wrapper, unwrap
 
 LOOKED_AT = 20

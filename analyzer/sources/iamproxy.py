@@ -25,9 +25,10 @@ from analyzer.frames import IAM_PROXY_MESSAGES
 from analyzer.sources.audit.shape import Ahead
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.kernellines import bounded
-from analyzer.sources.lines import Window, line_frame, quote_lines, text_head, windows
+from analyzer.sources.lines import line_frame, quote_lines, text_head, windows
 from analyzer.sources.logfmt import HEAD, fields
 from analyzer.sources.secrets import scrub_column
+from analyzer.sources.textwindow import Window
 from analyzer.sources.times import parse_rfc3339
 from analyzer.sources.wrappers import Kind, Wrapper, detect_wrapper, unwrap
 

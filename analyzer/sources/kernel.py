@@ -19,7 +19,8 @@ from analyzer.sources.kernelkinds import KINDS, OTHER, kinds
 from analyzer.sources.kernellines import AUDITD, COMMA_ISO, KMSG, STAMPED, rows
 from analyzer.sources.klogentries import JSON_HEADER
 from analyzer.sources.klogheads import HEADER
-from analyzer.sources.lines import Window, quote_lines, text_head, windows
+from analyzer.sources.lines import quote_lines, text_head, windows
+from analyzer.sources.textwindow import Window
 from analyzer.sources.wrappers import Kind, Wrapper, head_lines, unwrap
 
 LOOKED_AT = 200

@@ -17,10 +17,10 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from msgspec import Struct
 
 from analyzer.sources.contract import ByteStream, Ledger
 from analyzer.sources.exports import export_of
+from analyzer.sources.textwindow import LINE_LIMIT, Window
 from analyzer.sources.views import views
 
 Numbers = npt.NDArray[np.int64]
@@ -28,9 +28,6 @@ Bytes = npt.NDArray[np.uint8]
 
 WINDOW = 8 << 20
 """Bytes per window; 8 to 16 MiB keeps columns in cache and memory flat."""
-
-LINE_LIMIT = 64 << 20
-"""Longest line that is kept. An honest audit line of 2 MB was recorded; beyond this a line is damage."""
 
 QUOTE_LIMIT = 2048
 """Bytes of one quoted line."""
@@ -44,13 +41,6 @@ _VIEW_INLINE = 12
 """Strings up to this length lie inside their Arrow view itself (Arrow columnar format, variable-size binary view)."""
 
 _MARKS = {codecs.BOM_UTF8: None, codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-
-
-class Window(Struct, frozen=True):
-    """Whole physical lines. `data` ends with a newline except at the very end of an input that has none."""
-
-    first_number: int
-    data: bytes
 
 
 def windows(stream: ByteStream, ledger: Ledger, size: int = WINDOW, limit: int = LINE_LIMIT) -> Iterator[Window]:

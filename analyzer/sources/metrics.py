@@ -16,8 +16,9 @@ import polars as pl
 from analyzer.frames import METRIC_SAMPLES, TIME
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.discover import STDIN
-from analyzer.sources.lines import Window, line_frame, quote_lines, text_head, windows
+from analyzer.sources.lines import line_frame, quote_lines, text_head, windows
 from analyzer.sources.secrets import scrub_column
+from analyzer.sources.textwindow import Window
 
 SAMPLES_LIMIT = 500_000
 """Samples that are kept of one input. A scrape of a large API server has a tenth of them."""

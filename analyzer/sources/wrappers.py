@@ -22,9 +22,10 @@ from analyzer.sources.contract import ByteStream, Ledger
 from analyzer.sources.joiner import Joiner
 from analyzer.sources.journalmarks import Marks
 from analyzer.sources.jsonlines import decode_json_lines
-from analyzer.sources.lines import Window, ends_open, line_frame, text_head, windows
+from analyzer.sources.lines import ends_open, line_frame, text_head, windows
 from analyzer.sources.shapes import COLOUR, INNER, PREFIX, SHAPES
 from analyzer.sources.shapes import Kind as Kind
+from analyzer.sources.textwindow import Window
 
 UNWRAPPED = pl.Schema(
     {

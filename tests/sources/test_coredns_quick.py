@@ -11,7 +11,7 @@ from analyzer.frames import COREDNS_QUERIES
 from analyzer.sources.coredns import SOURCE
 from analyzer.sources.coredns import lines as dispatch
 from analyzer.sources.coredns.quick import Quick, quick_rows
-from analyzer.sources.lines import Window
+from analyzer.sources.textwindow import Window
 from tests.sources.texts import read_text
 
 BODY = (

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.sources.contract import Ledger
-from analyzer.sources.lines import Window, line_frame, line_places, quote_lines, text_head, windows
+from analyzer.sources.lines import line_frame, line_places, quote_lines, text_head, windows
+from analyzer.sources.textwindow import Window
 
 LINES = st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")), max_size=12)
 

@@ -28,7 +28,8 @@ from analyzer.sources.audit.quote import shown, shown_line
 from analyzer.sources.audit.records import records
 from analyzer.sources.audit.shape import Ahead, Kind, Shape, shape_of, without_hosts
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
-from analyzer.sources.lines import Window, ends_open, physical_lines, text_head, windows
+from analyzer.sources.lines import ends_open, physical_lines, text_head, windows
+from analyzer.sources.textwindow import Window
 from analyzer.sources.wrappers import Kind as Wrapping
 from analyzer.sources.wrappers import Wrapper, detect_wrapper, unwrap
 

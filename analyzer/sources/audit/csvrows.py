@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from analyzer.sources.contract import Ledger
-from analyzer.sources.lines import Window
+from analyzer.sources.textwindow import Window
 
 TEXTS = ("@message", "log_s", "message", "Message", "log", "Line", "line")
 """Columns that hold an event as text."""

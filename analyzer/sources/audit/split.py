@@ -16,7 +16,7 @@ import numpy.typing as npt
 from msgspec import Struct, field
 
 from analyzer.sources.contract import Ledger
-from analyzer.sources.lines import LINE_LIMIT
+from analyzer.sources.textwindow import LINE_LIMIT
 
 DAMAGES = 100
 """Times that reading goes on behind damage; each costs a pass over the rest of the window."""

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from analyzer.sources.contract import Ledger
-from analyzer.sources.lines import Window
+from analyzer.sources.textwindow import Window
 
 DOCUMENT_LIMIT = 4 << 20
 """Bytes of one document; an audit event of 2 MB was recorded."""

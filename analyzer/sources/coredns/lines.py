@@ -15,7 +15,8 @@ from analyzer.sources.coredns.events import Events
 from analyzer.sources.coredns.found import custom, json_lines, older
 from analyzer.sources.coredns.quick import quick_rows
 from analyzer.sources.coredns.values import none_of
-from analyzer.sources.lines import Window, line_places
+from analyzer.sources.lines import line_places
+from analyzer.sources.textwindow import Window
 from analyzer.sources.times import localise, parse_rfc3339
 from analyzer.sources.wrappers import UNWRAPPED, Kind, Unwrapper
 

@@ -22,7 +22,7 @@ from analyzer.sources.coredns.values import (
     fits,
     modern,
 )
-from analyzer.sources.lines import Window
+from analyzer.sources.textwindow import Window
 from analyzer.sources.views import views
 
 ENOUGH = 0.9

@@ -81,7 +81,10 @@ def test_quiet_keeps_its_remarks() -> None:
 def test_skipped_names_every_alternative_that_was_missing() -> None:
     run = run_one(detector(needs_any=((KLOG_LINES,), (AUDIT_EVENTS, COREDNS_QUERIES))), NOTHING, ())
     assert run.status is Status.SKIPPED
-    assert run.reason == "no input gave klog_lines or audit_events and coredns_queries"
+    assert run.reason == (
+        "no input gave klog_lines or audit_events and coredns_queries; "
+        "what is missing comes from inputs of kind audit, coredns, kubelet"
+    )
 
 
 def test_skipped_as_not_observable_where_the_evidence_cannot_be_held() -> None:

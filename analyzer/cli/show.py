@@ -82,7 +82,7 @@ def _names(needs: Needs) -> str:
 
 
 def _kinds(needs: Needs) -> str:
-    return ", ".join(pipeline.kinds_behind(needs))
+    return ", ".join(sorted(pipeline.kinds_behind(needs)))
 
 
 def _settings(detector: Detector[Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -57,8 +57,8 @@ def _run(detector: Detector[Any], store: Store, coverage: Sequence[Coverage]) ->
     seen = store.select(_declared(detector))
     met = [needs for needs in detector.needs_any if all(need in seen for need in needs)]
     if not met:
-        missing = [need for needs in detector.needs_any for need in needs if need not in seen]
-        kinds = ", ".join(kinds_behind(missing))
+        missing = [tuple(need for need in needs if need not in seen) for needs in detector.needs_any]
+        kinds = ", ".join(sorted({kind for needs in missing for kind in kinds_behind(needs)}))
         reason = f"no input gave {_alternatives(detector.needs_any)}"
         return replace(made, reason=f"{reason}; what is missing comes from inputs of kind {kinds}" if kinds else reason)
     try:
@@ -88,17 +88,17 @@ def with_keys(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(keyed)
 
 
-def kinds_behind(needs: Iterable[Table | Fact]) -> list[str]:
-    """The kinds of inputs that give tables which these needs rest on, sorted: what somebody may still collect."""
-    tables: set[Table] = set()
-    left = list(needs)
-    while left:
-        need = left.pop()
-        if isinstance(need, Table):
-            tables.add(need)
-        else:
-            left += need.inputs
-    return sorted({source.name for source in sources.load() if tables & set(source.tables)})
+def kinds_behind(needs: Needs) -> set[str]:
+    """The kinds of inputs that somebody may still collect for these needs: those that give all, if any does."""
+    each = [_kinds(need) for need in needs]
+    return set.intersection(*each) or set.union(*each) if each else set()
+
+
+def _kinds(need: Table | Fact) -> set[str]:
+    """The kinds of inputs of which any gives a table that this one rests on."""
+    if isinstance(need, Table):
+        return {source.name for source in sources.load() if need in source.tables}
+    return {kind for part in need.inputs for kind in _kinds(part)}
 
 
 def _alternatives(needs_any: Sequence[Needs]) -> str:

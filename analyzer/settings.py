@@ -54,7 +54,7 @@ def apply(detectors: Sequence[Detector[Any]], *layers: Overrides) -> tuple[Detec
     for layer in layers:
         for name in layer:
             if name not in known:
-                raise UsageError(f"settings: there is no detector {name}{_suggest(name, known)}")
+                raise UsageError(f"settings: there is no detector {name}{suggest(name, known)}")
     changed = []
     for detector in detectors:
         raw: dict[str, Any] = {}
@@ -69,7 +69,7 @@ def override(detector: str, settings: Any, raw: Mapping[str, Any]) -> Any:
     known = {field.name: field for field in fields(settings)}
     for name, value in raw.items():
         if name not in known:
-            raise UsageError(f"settings: {detector} has no setting {name}{_suggest(name, list(known))}")
+            raise UsageError(f"settings: {detector} has no setting {name}{suggest(name, list(known))}")
         kind = type(getattr(settings, name))
         if kind is float and type(value) is int:
             value = float(value)
@@ -96,6 +96,7 @@ def effective(detectors: Sequence[Detector[Any]]) -> tuple[SettingValue, ...]:
     )
 
 
-def _suggest(name: str, known: Sequence[str]) -> str:
+def suggest(name: str, known: Sequence[str]) -> str:
+    """The end of a sentence about an unknown name: the known name next to it, else all of them."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"

@@ -91,7 +91,10 @@ could not be read is counted, and told on stderr and in the report. The document
 """
 
 _investigation(
-    "postmortem", None, "report.html", f"Read everything, find failure patterns, write the postmortem page.{READS}"
+    "postmortem",
+    None,
+    "report.html",
+    f"Read everything, write the postmortem page. Finds failure patterns on the way.{READS}",
 )
 _investigation("pcap", "pcap", "-", f"Read captures only (pcap, pcapng); print a summary.{READS}")
 _investigation("coredns-logs", "coredns", "-", f"Read CoreDNS logs only; print a summary.{READS}")
@@ -101,7 +104,7 @@ _investigation("kubelet-logs", "kubelet", "-", f"Read kubelet and other klog log
 
 @app.command(epilog=EXAMPLES["identify"])
 def identify(inputs: o.Inputs, coredns_format: o.CorednsFormat = None, verbose: o.Verbose = 0) -> None:
-    """Say what each input would be read as, and why; reads heads only."""
+    """Say what each input is taken for. Reads heads only, and tells why."""
 
     def work() -> int:
         from analyzer.cli.show import identified
@@ -117,7 +120,7 @@ def quote(
     numbers: Annotated[list[int], typer.Argument(metavar="NUMBER", min=1, help="Frames or lines, from 1.")],
     verbose: o.Verbose = 0,
 ) -> None:
-    """Print single records of an input as reports quote them, without credentials."""
+    """Print single records of an input. As reports quote them, without credentials."""
 
     def work() -> int:
         from analyzer.cli.show import quoted
@@ -142,7 +145,7 @@ def ingest(
     verbose: o.Verbose = 0,
     color: o.Color = o.When.auto,
 ) -> None:
-    """Keep the tables only, as Parquet; the folder can then be given as an INPUT."""
+    """Keep the tables only, as Parquet. The folder can then be given as an INPUT."""
 
     def work() -> int:
         with importing():
@@ -155,7 +158,7 @@ def ingest(
 
 @app.command(epilog=EXAMPLES["detectors"])
 def detectors(name: Annotated[str | None, typer.Argument(metavar="[ID]", help="One detector.")] = None) -> None:
-    """List the detectors, or explain one: what it finds, what it needs, its settings."""
+    """List the detectors, or explain one. What it finds, what it needs, its settings."""
 
     def work() -> int:
         from analyzer.cli.show import explained, listed
@@ -204,7 +207,7 @@ def unredact(
 
 @app.command(epilog=EXAMPLES["completion"])
 def completion(shell: Annotated[o.Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]) -> None:
-    """Print a completion script for a shell; it needs no Python when Tab is pressed."""
+    """Print a completion script for a shell. It needs no Python when Tab is pressed."""
 
     def work() -> int:
         from analyzer.cli.completion import printed

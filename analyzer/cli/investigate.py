@@ -239,7 +239,7 @@ def _warn(inputs: Sequence[InputReport], verbose: int) -> None:
     if strangers:
         names = ", ".join(strangers if verbose else strangers[:STRANGERS_SHOWN])
         rest = "" if verbose or len(strangers) <= STRANGERS_SHOWN else " ..."
-        say(f"{plural(len(strangers), 'file')} neither capture nor known log: {names}{rest}")
+        say(f"{plural(len(strangers), 'file')} left out, neither a capture nor a known log: {names}{rest}")
 
 
 def _lost(report: InputReport) -> int:
@@ -252,7 +252,9 @@ def _sum_up(result: Result, request: Request) -> None:
     by = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     tell(f"{plural(len(findings), 'finding')}{': ' + by if by else ''}")
     for number, finding in enumerate(findings[:WARNINGS_SHOWN], 1):
-        tell(f"  F{number} {finding.severity.value:<8} {finding.summary}")
+        tell(f"  {f'F{number}':<3} {finding.severity.value:<8} {finding.summary}")
+    if len(findings) > WARNINGS_SHOWN:
+        tell(f"  and {len(findings) - WARNINGS_SHOWN} more, which the report has")
     if result.comparison is not None:
         tell(result.comparison.verdict)
     read = [report for report in result.inputs if report.used]

@@ -67,7 +67,9 @@ Tz = Annotated[str, typer.Option("--tz", metavar="ZONE", help="Zone of times tha
 Year = Annotated[int | None, typer.Option("--year", min=1970, max=2200, help="Year of klog times.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="ID.SETTING=VALUE", help="Change one threshold; repeatable."),
+    typer.Option(
+        "--set", metavar="ID.SETTING=VALUE", help="Change one threshold (analyze detectors ID lists them); repeatable."
+    ),
 ]
 Config = Annotated[
     Path | None,

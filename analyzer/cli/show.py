@@ -14,6 +14,7 @@ from analyzer.cli.output import check_inputs, sound_format, to_stdout
 from analyzer.cli.wording import safe
 from analyzer.detector import Detector, Needs
 from analyzer.errors import UsageError
+from analyzer.settings import suggest
 from analyzer.sources.contract import ReadOptions
 
 NO_INPUT = 3
@@ -51,7 +52,9 @@ def quoted(name: str, numbers: Sequence[int]) -> int:
 
 def listed() -> int:
     """One line per detector."""
-    _print([f"{detector.id:<28} {detector.title}" for detector in detectors.load()])
+    every = detectors.load()
+    width = max(len(detector.id) for detector in every)
+    _print([f"{detector.id:<{width}}  {detector.title}" for detector in every])
     return 0
 
 
@@ -59,11 +62,11 @@ def explained(name: str) -> int:
     """All that a detector says of itself."""
     known = {detector.id: detector for detector in detectors.load()}
     if name not in known:
-        raise UsageError(f"there is no detector {name}; there are {', '.join(known)}")
+        raise UsageError(f"there is no detector {name}{suggest(name, list(known))}")
     detector = known[name]
     doc = inspect.getdoc(sys.modules[detector.detect.__module__]) or ""
     lines = [f"{detector.id}: {detector.title}", "", *doc.splitlines()[1:], "", "## Needs", ""]
-    lines += [f"- {_names(needs)}" for needs in detector.needs_any]
+    lines += [f"- {_names(needs)}; from inputs of kind {_kinds(needs)}" for needs in detector.needs_any]
     lines += [f"- uses, where given: {_names(detector.uses)}"] if detector.uses else []
     lines += ["", "## Settings", "", *_settings(detector), "", "## What to do", ""]
     for remedy in detector.remedies:
@@ -76,6 +79,10 @@ def explained(name: str) -> int:
 
 def _names(needs: Needs) -> str:
     return " and ".join(need.name for need in needs)
+
+
+def _kinds(needs: Needs) -> str:
+    return ", ".join(sorted(pipeline.kinds_behind(needs)))
 
 
 def _settings(detector: Detector[Any]) -> list[str]:

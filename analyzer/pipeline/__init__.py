@@ -16,7 +16,7 @@ from analyzer.detector import Detector
 from analyzer.errors import UsageError
 from analyzer.model import Result, Tool
 from analyzer.pipeline.coverage import coverage_of
-from analyzer.pipeline.detect import run_all
+from analyzer.pipeline.detect import kinds_behind, run_all
 from analyzer.pipeline.identities import identities
 from analyzer.pipeline.options import Progress, RunOptions
 from analyzer.pipeline.owners import name_owners
@@ -35,6 +35,7 @@ __all__ = [
     "chosen",
     "ingest",
     "investigate",
+    "kinds_behind",
     "quoted",
     "recognise",
     "tool",
@@ -103,7 +104,7 @@ def chosen(options: RunOptions) -> Sequence[Detector[Any]]:
     known = [detector.id for detector in every]
     for name in [*options.only, *options.skip]:
         if name not in known:
-            raise UsageError(f"there is no detector {name}; there are {', '.join(known)}")
+            raise UsageError(f"there is no detector {name}{settings.suggest(name, known)}")
     left = [d for d in every if (not options.only or d.id in options.only) and d.id not in options.skip]
     changed = settings.apply(every, *options.overrides)
     return [d for d in changed if d.id in {one.id for one in left}]

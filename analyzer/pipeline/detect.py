@@ -11,7 +11,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from analyzer import sources
 from analyzer.detector import Detector, Needs, NotObservable, Remark
+from analyzer.facts.contract import Fact
+from analyzer.frames import Table
 from analyzer.model import Coverage, Finding, Run, Status
 from analyzer.pipeline.store import Store
 
@@ -54,7 +57,10 @@ def _run(detector: Detector[Any], store: Store, coverage: Sequence[Coverage]) ->
     seen = store.select(_declared(detector))
     met = [needs for needs in detector.needs_any if all(need in seen for need in needs)]
     if not met:
-        return replace(made, reason=f"no input gave {_alternatives(detector.needs_any)}")
+        missing = [tuple(need for need in needs if need not in seen) for needs in detector.needs_any]
+        kinds = ", ".join(sorted({kind for needs in missing for kind in kinds_behind(needs)}))
+        reason = f"no input gave {_alternatives(detector.needs_any)}"
+        return replace(made, reason=f"{reason}; what is missing comes from inputs of kind {kinds}" if kinds else reason)
     try:
         outcome = list(detector.detect(seen, detector.settings))
     except NotObservable as error:
@@ -82,12 +88,29 @@ def with_keys(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(keyed)
 
 
+def kinds_behind(needs: Needs) -> set[str]:
+    """The kinds of inputs that somebody may still collect for these needs: those that give all, if any does."""
+    each = [_kinds(need) for need in needs]
+    return set.intersection(*each) or set.union(*each) if each else set()
+
+
+def _kinds(need: Table | Fact) -> set[str]:
+    """The kinds of inputs of which any gives a table that this one rests on."""
+    if isinstance(need, Table):
+        return {source.name for source in sources.load() if need in source.tables}
+    return {kind for part in need.inputs for kind in _kinds(part)}
+
+
 def _alternatives(needs_any: Sequence[Needs]) -> str:
     return " or ".join(" and ".join(need.name for need in needs) for needs in needs_any)
 
 
 def _covered(tables: set[str], coverage: Sequence[Coverage]) -> str:
-    parts = [f"{c.rows:,} rows of {c.table}{_span(c.first_time, c.last_time)}" for c in coverage if c.table in tables]
+    parts = [
+        f"{c.rows:,} rows of {c.table}{_span(c.first_time, c.last_time)}"
+        for c in coverage
+        if c.table in tables and c.rows
+    ]
     return "nothing of the kind in " + "; ".join(parts) if parts else "nothing of the kind"
 
 

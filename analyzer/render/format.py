@@ -70,7 +70,7 @@ def amount(value: int | float, unit: str) -> tuple[str, str]:
         return number(value), f"seconds ({duration(value)})" if abs(value) >= 60 else "seconds"
     if unit == "bytes":
         return number(value), f"bytes ({size(value)})" if abs(value) >= 1000 else "bytes"
-    return number(value), unit
+    return number(value), one_of(unit) if value == 1 else unit
 
 
 def quantity(value: int | float, unit: str) -> str:
@@ -83,7 +83,16 @@ def quantity(value: int | float, unit: str) -> str:
         return duration(value)
     if unit == "bytes":
         return size(value)
-    return f"{number(value)} {unit}".rstrip()
+    return f"{number(value)} {one_of(unit) if value == 1 else unit}".rstrip()
+
+
+def one_of(unit: str) -> str:
+    """The singular of a unit, which is written in the plural: `queries` as `query`, `refreshes` as `refresh`."""
+    if " of " in unit or unit.endswith(("ss", "us")):
+        return unit
+    if unit.endswith("ies"):
+        return unit[:-3] + "y"
+    return unit.removesuffix("es" if unit.endswith(("sses", "shes", "ches", "xes")) else "s")
 
 
 def seconds_of(time: datetime) -> float:

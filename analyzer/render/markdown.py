@@ -198,7 +198,8 @@ def _precedence(view: Page) -> Iterator[str]:
 
 
 def _cause(cause: Cause) -> str:
-    ends = f"{inline(cause.from_.text, 300)} → {duration(cause.lag_seconds)} → {inline(cause.to.text, 300)}"
+    onset = inline(cause.to.text.removesuffix("."), 300)
+    ends = f"{inline(cause.from_.text, 300)} → {duration(cause.lag_seconds)} → {onset}"
     return f"- {ends}: {inline(cause.verdict, 400)}"
 
 

@@ -135,7 +135,8 @@ def _causes(result: Result) -> Iterator[str]:
         yield ""
         yield "What preceded what"
     for cause in causes[:MOST_LINES]:
-        ends = f"{shown(cause.from_.text, 300)} -> {duration(cause.lag_seconds)} -> {shown(cause.to.text, 300)}"
+        onset = shown(cause.to.text.removesuffix("."), 300)
+        ends = f"{shown(cause.from_.text, 300)} -> {duration(cause.lag_seconds)} -> {onset}"
         yield from _wrapped(f"{ends}: {shown(cause.verdict, 400)}", "    ", "  - ")
     yield from _more(causes, "links")
 

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from analyzer.detector import Detector, NotObservable, Remark
 from analyzer.facts.contract import Fact, Frames
-from analyzer.frames import AUDIT_EVENTS, COREDNS_QUERIES, KLOG_LINES
+from analyzer.facts.dns import DNS_TRANSACTIONS
+from analyzer.frames import AUDIT_EVENTS, COREDNS_QUERIES, DNS_MESSAGES, KLOG_LINES
 from analyzer.model import Confidence, Evidence, Finding, Record, Severity, Status
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import run_all, run_one
@@ -81,7 +82,15 @@ def test_quiet_keeps_its_remarks() -> None:
 def test_skipped_names_every_alternative_that_was_missing() -> None:
     run = run_one(detector(needs_any=((KLOG_LINES,), (AUDIT_EVENTS, COREDNS_QUERIES))), NOTHING, ())
     assert run.status is Status.SKIPPED
-    assert run.reason == "no input gave klog_lines or audit_events and coredns_queries"
+    assert run.reason == (
+        "no input gave klog_lines or audit_events and coredns_queries; "
+        "what is missing comes from inputs of kind audit, coredns, kubelet"
+    )
+
+
+def test_skipped_asks_for_the_inputs_that_give_all_of_what_is_missing() -> None:
+    run = run_one(detector(needs_any=((DNS_TRANSACTIONS, DNS_MESSAGES),)), NOTHING, ())
+    assert run.reason.endswith("what is missing comes from inputs of kind pcap")  # a CoreDNS log has no messages
 
 
 def test_skipped_as_not_observable_where_the_evidence_cannot_be_held() -> None:

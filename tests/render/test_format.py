@@ -85,3 +85,22 @@ def test_a_moment_beyond_the_calendar_is_held_at_its_end() -> None:
     assert moment(1e30).year == 9999
     assert moment(-1e30).year == 1
     assert moment(seconds_of(NINE)) == NINE
+
+
+@pytest.mark.parametrize(
+    ("unit", "one"),
+    [
+        ("requests", "request"),
+        ("queries", "query"),
+        ("refreshes", "refresh"),
+        ("client addresses", "client address"),
+        ("suffixes", "suffix"),
+        ("leases", "lease"),
+        ("share of periods", "share of periods"),
+        ("class", "class"),
+    ],
+)
+def test_one_of_a_thing_is_told_in_the_singular(unit: str, one: str) -> None:
+    assert quantity(1, unit) == f"1 {one}"
+    assert amount(1, unit) == ("1", one)
+    assert quantity(2, unit) == f"2 {unit}"

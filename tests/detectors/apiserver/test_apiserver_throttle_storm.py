@@ -78,7 +78,9 @@ def test_the_limit_is_the_most_that_was_in_flight_while_requests_were_rejected()
     slow = asked(AGENT, every(0.5, 300, 330), cost=2.0)
     [finding] = run(DETECTOR, log(QUIET, slow, asked(AGENT, every(0.25, 300.1, 330.1), code=429, cost=0)))
     assert finding.saving is not None
-    assert "under 4.02: no storm" in finding.saving.assumption  # two a second for two seconds, and the quiet ones
+    assert (
+        "of the 4.02 that are possible: no storm" in finding.saving.assumption
+    )  # two a second for two seconds, and the quiet ones
 
 
 def test_tables_name_who_was_rejected_vital_ones_first() -> None:

@@ -48,7 +48,8 @@ def test_fires_on_a_client_that_refreshes_on_every_call() -> None:
     [finding] = run(DETECTOR, INCIDENT)
     assert finding.subject == POD
     assert finding.summary == (
-        "100 refreshes in 300 metadata requests by 10.0.0.7 took 1.0 s where 1 would do, for 99 application requests."
+        "100 refreshes in 300 metadata requests by 10.0.0.7 took 1.0 s for 99 application requests, where 1 refresh "
+        "would do."
     )
     assert figures(finding) == {
         "refreshes": 100,

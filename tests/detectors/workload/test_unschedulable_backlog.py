@@ -41,7 +41,7 @@ def test_fires_on_pods_that_wait_for_resources() -> None:
     [finding] = run(DETECTOR, given)
     assert finding.subject == "shop/web"
     assert finding.summary == (
-        "3 pods of shop/web waited 41.5 pod-minutes for a node, 3 at once, 2 to the end: resources."
+        "3 pods of shop/web waited 41.5 pod-minutes for a node, 3 at once, 2 to the end of the evidence: resources."
     )
     assert (finding.start, finding.end) == (at(0), at(900))
     assert figures(finding) == {
@@ -218,6 +218,7 @@ def test_fires_on_a_single_pod_whose_volume_lies_on_a_deleted_node() -> None:
     assert finding.subject == "shop/db"
     assert finding.variant == "dead-node volume"
     assert "deleted before: node-2" in finding.summary
+    assert "the volume is on a node that is gone" in finding.summary
     assert finding.severity is Severity.HIGH
     assert finding.confidence is Confidence.HIGH
     assert finding.saving is not None

@@ -39,7 +39,10 @@ class Replay(Struct, frozen=True):
     def verdict(self) -> str:
         where = f" of priority level {short(self.level, 60)}" if self.level else ""
         if self.modelled == 0:
-            return f"in flight{where} would have stayed at {self.peak:.3g} or below, under {self.limit:.3g}: no storm"
+            return (
+                f"at most {self.peak:.3g} requests{where} would have been in flight at a time, of the {self.limit:.3g} "
+                "that are possible: no storm"
+            )
         return (
             f"up to {self.peak:.3g} of {self.limit:.3g}{where} would have been wanted: part of the storm would remain"
         )

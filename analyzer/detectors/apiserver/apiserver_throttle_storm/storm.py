@@ -70,8 +70,8 @@ def findings(requests: pl.LazyFrame, window: Window, agents: pl.DataFrame, log: 
             subject=short(agent),
             summary=(
                 f"{rejected:,} of {sent:,} requests were rejected with 429 in {window.seconds:.0f} s, "
-                f"{offender['rejected']:,} of them from {short(agent)}, which asked for {offender['load']:.0%} of the "
-                "load."
+                f"{'all' if offender['rejected'] == rejected else format(offender['rejected'], ',')} of them from "
+                f"{short(agent)}, which asked for {offender['load']:.0%} of the load."
             ),
             severity=severity(window, agent, sent, settings.critical_share, hit.over),
             confidence=sure,

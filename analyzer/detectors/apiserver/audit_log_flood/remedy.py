@@ -136,6 +136,7 @@ def _advice(events: pl.LazyFrame, size: int, seconds: float) -> Iterator[Remark]
     rate = f", {per_day(kept, seconds):.3g} of {per_day(observed, seconds):.3g} GiB a day" if seconds >= 1 else ""
     each = "; ".join(f"{name} {saved:,}" for name, saved in sorted(parts, key=lambda part: -part[1]))
     yield Remark(
-        f"No flood, but the general policy would leave {kept:,} of {observed:,} bytes{rate}. Saved bytes, replayed on "
-        f"these records: {each}. Where your policy has level Metadata, keep that."
+        f"No flood, but the general policy would leave {kept:,} of {observed:,} bytes{rate}. Bytes that each rule (its "
+        f"level: what it is about) saves, replayed on these records: {each}. Where your policy has level Metadata, "
+        "keep that."
     )

@@ -90,8 +90,8 @@ def saving(pattern: Pattern) -> Saving:
         observed=lists.height,
         modelled=max(needed, 1),
         unit="lists",
-        assumption="Same clients and the same starts of the server; a rejected list would have been served, for it is "
-        "the polls that filled the server.",
+        assumption="Same clients and the same starts of the server; a rejected list would have been served, for the "
+        "polls were what filled the server.",
         formula="lists wanted, less those for which the same client had the same answer within the time of a watch",
     )
 

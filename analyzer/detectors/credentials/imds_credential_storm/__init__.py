@@ -98,13 +98,14 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
 
 
 def _finding(storm: Storm, lives: Lives | None, settings: Settings) -> Finding:
+    needed = f"{storm.needed:,} refresh{'es' if storm.needed != 1 else ''}"
     main, *others = savings(storm, settings.session_seconds)
     return Finding(
         detector="imds-credential-storm",
         subject=storm.client,
         summary=(
             f"{storm.refreshes:,} refreshes in {storm.requests:,} metadata requests by {storm.client} took "
-            f"{storm.seconds:.1f} s where {storm.needed:,} would do, for {storm.application:,} application requests."
+            f"{storm.seconds:.1f} s for {storm.application:,} application requests, where {needed} would do."
         ),
         severity=_severity(storm.refreshes / storm.needed, settings),
         confidence=Confidence.HIGH if storm.certain and storm.known_sdk and storm.processes == 1 else Confidence.MEDIUM,

@@ -34,6 +34,7 @@ from analyzer.detectors.workload.admission_denial_loop.measure import Loop, deni
 from analyzer.detectors.workload.admission_denial_loop.owners import Limits
 from analyzer.detectors.workload.admission_denial_loop.remedy import GENERAL, remedies, verify
 from analyzer.detectors.workload.admission_denial_loop.saving import quotas, savings
+from analyzer.facts.admission_texts import DENIED, FAILING
 from analyzer.facts.audit_windows import counted, listed, short
 from analyzer.facts.contract import Frames
 from analyzer.facts.requests import AUDIT_REQUESTS
@@ -76,6 +77,14 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     yield from remarks(people, frames)
 
 
+def _denied(loop: Loop) -> str:
+    """How many requests which check denied, for the summary."""
+    name = short(loop.subject)
+    if loop.check == FAILING:
+        return f"{counted(loop.denials, 'denial')} for want of webhook {name}"
+    return f"{counted(loop.denials, 'denial')} by {'webhook' if loop.check == DENIED else loop.check} {name}"
+
+
 def _finding(loop: Loop, people: int) -> Finding:
     sure, reason = confidence(loop)
     needs = quotas(loop)
@@ -87,10 +96,7 @@ def _finding(loop: Loop, people: int) -> Finding:
     return Finding(
         detector="admission-denial-loop",
         subject=short(loop.subject),
-        summary=(
-            f"{counted(loop.denials, 'denial')} by {loop.check} {short(loop.subject)}{lasting} kept {owners} from "
-            f"making pods ({names}), {state}."
-        ),
+        summary=(f"{_denied(loop)}{lasting} kept {owners} from making pods ({names}), {state}."),
         severity=severity(loop),
         confidence=sure,
         confidence_reason=reason,

@@ -34,9 +34,10 @@ from analyzer.detectors.workload.unschedulable_backlog.causes import Cause, caus
 from analyzer.detectors.workload.unschedulable_backlog.evidence import confidence, impact, severity
 from analyzer.detectors.workload.unschedulable_backlog.remedy import GENERAL, remedies, verify
 from analyzer.detectors.workload.unschedulable_backlog.requested import words
-from analyzer.detectors.workload.unschedulable_backlog.saving import savings, total
+from analyzer.detectors.workload.unschedulable_backlog.saving import savings
 from analyzer.detectors.workload.unschedulable_backlog.tables import evidence
 from analyzer.detectors.workload.unschedulable_backlog.waits import waits
+from analyzer.detectors.workload.unschedulable_backlog.wording import in_words, waited
 from analyzer.facts.audit_windows import counted, listed, short
 from analyzer.facts.changes import CHANGES
 from analyzer.facts.contract import Frames
@@ -90,15 +91,10 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
 def _finding(backlog: Backlog, cause: Cause) -> Finding:
     sure, reason = confidence(backlog, cause)
     saved = savings(backlog, cause)
-    pods = counted(backlog.waits.height, "pod")
-    spent = f" {total(backlog) / 60:,.1f} pod-minutes" if backlog.start else ""
     return Finding(
         detector="unschedulable-backlog",
         subject=short(backlog.subject),
-        summary=(
-            f"{pods} of {backlog.names} waited{spent} for a node, {backlog.peak:,} at once, {backlog.waiting:,} to the "
-            f"end: {cause.variant}{_before(cause)}."
-        ),
+        summary=f"{waited(backlog)}: {in_words(cause.variant)}{_before(cause)}.",
         severity=severity(backlog, cause),
         confidence=sure,
         confidence_reason=reason,

@@ -53,7 +53,15 @@ def targets(outputs: Sequence[str], kind: Kind | None, default: str) -> tuple[Ta
     if not outputs:
         place = default if kind in {Kind.html, None} else STDOUT
         return (Target(place, kind or (Kind.text if place == STDOUT else Kind.html)),)
-    return tuple(Target(place, kind or _by_suffix(place)) for place in outputs)
+    return tuple(Target(place, _agreed(place, kind) if kind else _by_suffix(place)) for place in outputs)
+
+
+def _agreed(place: str, kind: Kind) -> Kind:
+    """The format that -f names; a file that would then be called what it is not is refused."""
+    told = SUFFIXES.get(Path(place).suffix.lower(), kind)
+    if told is not kind:
+        raise UsageError(f"-o {place} -f {kind}: the suffix says {told}; leave out -f, or name the file otherwise")
+    return kind
 
 
 def _by_suffix(place: str) -> Kind:

@@ -91,6 +91,7 @@ def test_exit_1_when_a_finding_is_as_severe_as_asked_and_the_report_is_written(e
         (["postmortem", "evidence", "--set", "dns-search-chain.nope=1"], b"has no setting nope"),
         (["postmortem", "evidence", "--as", "netflow"], b"there is no kind"),
         (["postmortem", "evidence", "-o", "report.pdf"], b"names no format"),
+        (["postmortem", "evidence", "-o", "report.html", "-f", "text"], b"the suffix says html"),
         (["postmortem", "evidence", "-o", "evidence/coredns.log", "-f", "html"], b"not written by this tool"),
         (["pcap", "evidence/coredns.log", "-o", "evidence/coredns.log", "-f", "json", "--force"], b"of the inputs"),
         (["render", "evidence/coredns.log"], b"not a result"),

@@ -23,9 +23,9 @@ _FIVE = ("protocol", "src", "src_port", "dst", "dst_port")
 
 def around(
     rows: Rows, source: str, quoted: Mapping[int, frozenset[int]], frames: int, size: int
-) -> dict[int, list[int]]:
-    """For each finding the frames of the conversations that it quotes, the nearest first: at most so many frames, and
-    so many bytes as far as the table tells. `quoted`: numbers by finding."""
+) -> dict[int, dict[int, int]]:
+    """For each finding the frames of the conversations that it quotes, the nearest first, each with the bytes that it
+    takes as far as the table tells: at most so many frames and bytes in all. `quoted`: numbers by finding."""
     every = frozenset().union(*quoted.values())
     parts = rows.buckets or (rows.frame,)
     told = pl.concat([_told(part, source, every) for part in parts])
@@ -73,14 +73,14 @@ def _near(rows: pl.LazyFrame, source: str, talks: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _nearest(near: pl.DataFrame, numbers: frozenset[int], frames: int, size: int) -> list[int]:
+def _nearest(near: pl.DataFrame, numbers: frozenset[int], frames: int, size: int) -> dict[int, int]:
     anchors = near.filter(pl.col("number").is_in(sorted(numbers))).select("conversation", "time", anchor="time")
     others = near.filter(
         ~pl.col("number").is_in(sorted(numbers)),
         pl.col("conversation").is_in(anchors["conversation"].unique().to_list()),
     )
     if not others.height or not anchors.height:
-        return []
+        return {}
     found = (
         others.join_asof(anchors, on="time", by="conversation", strategy="nearest", check_sortedness=False)
         .select("number", "cost", distance=(pl.col("time") - pl.col("anchor")).abs())
@@ -88,4 +88,4 @@ def _nearest(near: pl.DataFrame, numbers: frozenset[int], frames: int, size: int
         .head(frames)
         .filter(pl.col("cost").cum_sum() <= size)
     )
-    return found["number"].to_list()
+    return dict(found.select("number", "cost").iter_rows())

@@ -76,22 +76,23 @@ def _wanted(
 ) -> dict[str, dict[int, dict[int, int]]]:
     """By input and finding: the frames to take, with their ranks. The bounds are shared by the inputs of a finding."""
     shares = {at: len({record.source for record in records}) for at, records in kept.items()}
-    spent = 0
+    rooms = {at: (FRAMES_MOST - len(records)) // shares[at] for at, records in kept.items()}
+    rows, spent = case.tables.get(PACKETS), 0
     out: dict[str, dict[int, dict[int, int]]] = {}
-    rows = case.tables.get(PACKETS)
     for one in inputs:
         quoted: dict[int, frozenset[int]] = {}
         for record in one.cited:
             quoted[record.finding] = quoted.get(record.finding, frozenset()) | {record.number}
-        room = max((FRAMES_MOST - len(kept[at])) // shares[at] for at in quoted)
         size = BYTES_MOST // max(shares[at] for at in quoted)
-        found = around(rows, one.item.id, quoted, room, size) if rows is not None and spent < TOTAL_MOST else {}
+        found = {} if rows is None else around(rows, one.item.id, quoted, max(rooms[at] for at in quoted), size)
         out[one.item.id] = {}
         for at, numbers in quoted.items():
-            near = found.get(at, [])[: (FRAMES_MOST - len(kept[at])) // shares[at]] if spent < TOTAL_MOST else []
-            spent += (len(near) + len(numbers)) * BESIDE
-            ranks = dict.fromkeys(sorted(numbers), 0) | {number: rank for rank, number in enumerate(near, 1)}
-            out[one.item.id][at] = ranks
+            near = list(found.get(at, {}).items())[: rooms[at]]
+            cost = sum(bytes_ for _, bytes_ in near)
+            near = near if spent + cost <= TOTAL_MOST else []
+            spent += cost if near else 0
+            ranks = {number: rank for rank, (number, _) in enumerate(near, 1)}
+            out[one.item.id][at] = dict.fromkeys(sorted(numbers), 0) | ranks
     return out
 
 

@@ -97,7 +97,8 @@ def kept_end(window: Window, known: Known) -> I64:
     head, _ = headers(window, link)
     readable = link.reason == FINE
     stop = np.where(readable, link.network, window.start)
-    stop += np.where(readable & (link.ethertype == ARP), ARP_BYTES, 0)
+    typed = readable & np.isin(window.link, (links.ETHERNET, links.COOKED))
+    stop[typed & (half_at(window.data, np.maximum(link.network - 2, 0)) == ARP)] += ARP_BYTES
     ip = (head.version > 0) & ((head.reason == FINE) | (head.payload > link.network))
     stop = np.where(ip, head.payload, stop)
     ports = (head.src_port, head.dst_port)
@@ -119,16 +120,22 @@ def kept_end(window: Window, known: Known) -> I64:
     return np.clip(stop, window.start, window.end)
 
 
+def _answers(head: Headers, rows: I64, inner: Headers) -> Flags:
+    """Whether the error went to the sender of what it quotes: text behind the header may look like a packet."""
+    same: Flags = (head.dst_high[rows] == inner.src_high) & (head.dst_low[rows] == inner.src_low)
+    return same
+
+
 def _icmp_end(window: Window, head: Headers, rows: I64) -> I64:
     """Behind the headers that an error quotes; behind its own header where it quotes nothing."""
     at, four = head.payload[rows], head.protocol[rows] == ICMP
-    kind = gather(window.data, at, 1)[:, 0]
+    kind = gather(window.data, at - ICMP_HEADER, 1)[:, 0]
     end = np.minimum(window.end[rows], head.payload_end[rows])
     error: Flags = np.where(four, np.isin(kind, (3, 4, 5, 11, 12)), kind < 128)
     types = np.where(error, np.where(four, IPV4, IPV6), 0)
-    inner = network(window.data, at + ICMP_HEADER, end, at + PACKET_MOST, types, np.ones(len(rows), bool))
+    inner = network(window.data, at, end, at + PACKET_MOST, types, np.ones(len(rows), bool))
     segment = np.isin(inner.protocol, (TCP, UDP)) & (inner.payload_bytes >= 0)
     quoted = np.where(segment, inner.payload, inner.payload + QUOTED_LEAST)
-    stop = np.where(error & (inner.version > 0), quoted, at + ICMP_HEADER)
+    stop = np.where(error & (inner.version > 0) & _answers(head, rows, inner), quoted, at)
     neighbour = ~four & (kind >= NEIGHBOURS[0]) & (kind <= NEIGHBOURS[1])
     return np.where(neighbour, end, np.minimum(stop, end))

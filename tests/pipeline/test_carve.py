@@ -1,4 +1,4 @@
-"""Slices of evidence: the quoted packets and lines of each finding, with what stands around them, and nothing secret."""
+"""Slices of evidence: the quoted packets and lines of each finding, what stands around them, and nothing secret."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from analyzer.pipeline.carve import carve, packets
+from analyzer.pipeline.carve.conversations import BESIDE
 from analyzer.pipeline.carve.lines import LINE_MOST
 from tests.carving import carved, finding, index, read, result
 from tests.cases import CAPTURES
@@ -95,7 +96,7 @@ def test_a_slice_has_bounds_and_the_quoted_frames_come_first(tmp_path: Path, mon
     found = numbers(carved([tmp_path / "a.pcap"], [("a.pcap", 600), ("a.pcap", 1200)]))
     assert len(found) == packets.FRAMES_MOST
     assert {600, 1200} < set(found)
-    monkeypatch.setattr(packets, "BYTES_MOST", 10 * (54 + packets.BESIDE))
+    monkeypatch.setattr(packets, "BYTES_MOST", 10 * (54 + BESIDE))
     files = carved([tmp_path / "a.pcap"], [("a.pcap", number) for number in range(1, 13)])
     assert numbers(files) == list(range(1, 11))
     assert index(files)["left_out"] == [{"source": "a.pcap", "numbers": [11, 12], "reason": packets.FULL}]

@@ -44,8 +44,8 @@ def kept(frame: bytes, *, link: int = 1, known: Known | None = None) -> int:
     return len(one.data)
 
 
-def of4(payload: bytes, protocol: int, **more: int) -> bytes:
-    return ethernet(ipv4(payload, protocol, "10.0.0.7", "192.0.2.1", **more))
+def of4(payload: bytes, protocol: int, frag: int = 0) -> bytes:
+    return ethernet(ipv4(payload, protocol, "10.0.0.7", "192.0.2.1", frag=frag))
 
 
 MESSAGE = query("a.example.com")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from analyzer.pipeline import RunOptions, Slices, investigate
 from analyzer.pipeline.carve import carve, packets
 from analyzer.pipeline.carve.conversations import BESIDE
 from analyzer.pipeline.carve.lines import LINE_MOST
@@ -251,29 +253,27 @@ def test_dns_stays_whole(tmp_path: Path) -> None:
     assert shown(files["F1.pcapng"], tmp_path, "dns.qry.name", where="dns.flags.response == 0") == [["api.example.com"]]
 
 
-def test_a_case_of_a_recording_is_what_tshark_and_sed_read_in_it(tmp_path: Path) -> None:
-    from analyzer.pipeline import RunOptions, Slices, investigate
-
-    folder, slices = CAPTURES / "dns-client-timeout", Slices()
+@pytest.mark.parametrize("case", ["dns-upstream-unhealthy", "imds-hop-limit"])
+def test_slices_of_a_case_are_what_tshark_and_sed_read_in_it(case: str, tmp_path: Path) -> None:
+    folder, slices = CAPTURES / case, Slices()
     told = investigate(RunOptions(inputs=(folder,), slices=slices))
-    assert slices.files["findings.json"]
-    original = gzip.decompress((folder / "node.pcap.gz").read_bytes())
     fields = ("frame.number", "frame.time_epoch", "frame.len")
+    original = gzip.decompress((folder / "node.pcap.gz").read_bytes())
     whole = {row[0]: row[1:] for row in shown(original, tmp_path, *fields)}
-    log = (folder / "coredns.log").read_text().splitlines()
-    for at, one in enumerate(told.findings):
-        entry = index(slices.files, at)
-        assert entry["left_out"] == []
-        quoted = {(record.source, record.number) for record in one.evidence.records}
-        found = set()
+    assert told.findings
+    for at, wanted in enumerate(told.findings):
+        entry, found = index(slices.files, at), set()
         for made in entry["slices"]:
+            data = slices.files[made["file"]]
             if made["kind"] == "pcap":
-                carved_ = shown(slices.files[made["file"]], tmp_path, *fields)
-                for packet, row in zip(made["packets"], carved_, strict=True):
-                    assert row[1:] == whole[str(packet["number"])]
-                found |= {(packet["source"], packet["number"]) for packet in made["packets"] if packet["quoted"]}
-            else:
-                lines = slices.files[made["file"]].decode().splitlines()
-                assert lines == [log[line["number"] - 1] for line in made["lines"]]
-                found |= {(line["source"], line["number"]) for line in made["lines"]}
-        assert found == quoted
+                rows = [row[1:] for row in shown(data, tmp_path, *fields)]
+                assert rows == [whole[str(packet["number"])] for packet in made["packets"]]
+                found |= {(one["source"], one["number"]) for one in made["packets"] if one["quoted"]}
+                continue
+            for line, text in zip(made["lines"], data.decode().splitlines(), strict=True):
+                assert text == (folder / line["source"]).read_text().splitlines()[line["number"] - 1]
+                found.add((line["source"], line["number"]))
+        assert entry["left_out"] == []
+        assert found == {(record.source, record.number) for record in wanted.evidence.records}
+        for where in re.findall(r"tshark -r node.pcap.gz -Y '([^']+)'", "\n".join(wanted.verify)):
+            assert shown(slices.files[f"F{at + 1}.pcapng"], tmp_path, "frame.number", where=where), where

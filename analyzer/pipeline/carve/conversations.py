@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
+import numpy as np
 import polars as pl
 
 from analyzer.case import Rows
@@ -37,10 +38,10 @@ def around(
         .group_by("conversation")
         .agg(first=pl.col("time").min() - NEAR, last=pl.col("time").max() + NEAR)
     )
-    near = pl.concat([_near(part, source, talks.join(spans, on="conversation")) for part in parts]).sort(
-        "time", "number"
-    )
-    return {finding: _nearest(near, numbers, frames, size) for finding, numbers in sorted(quoted.items())}
+    spanned = talks.join(spans, on="conversation")
+    near = pl.concat([_near(part, source, spanned) for part in parts]).sort("conversation", "time", "number")
+    anchors = near.with_row_index("place").filter(pl.col("number").is_in(sorted(every)))
+    return {at: _nearest(near, anchors, numbers, frames, size) for at, numbers in sorted(quoted.items())}
 
 
 def _told(rows: pl.LazyFrame, source: str, numbers: frozenset[int]) -> pl.DataFrame:
@@ -73,16 +74,22 @@ def _near(rows: pl.LazyFrame, source: str, talks: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _nearest(near: pl.DataFrame, numbers: frozenset[int], frames: int, size: int) -> dict[int, int]:
-    anchors = near.filter(pl.col("number").is_in(sorted(numbers))).select("conversation", "time", anchor="time")
-    others = near.filter(
-        ~pl.col("number").is_in(sorted(numbers)),
-        pl.col("conversation").is_in(anchors["conversation"].unique().to_list()),
-    )
-    if not others.height or not anchors.height:
+def _nearest(
+    near: pl.DataFrame, anchors: pl.DataFrame, numbers: frozenset[int], frames: int, size: int
+) -> dict[int, int]:
+    """Looks only at as many rows around each quoted one as may be taken: a conversation may have millions."""
+    mine = anchors.filter(pl.col("number").is_in(sorted(numbers)))
+    reach = np.arange(-frames - len(numbers), frames + len(numbers) + 1)
+    around_each = mine["place"].to_numpy().astype(np.int64)[:, None] + reach
+    places = np.unique(around_each[(around_each >= 0) & (around_each < near.height)])
+    talks = mine["conversation"].unique().to_list()
+    others = near[places].filter(~pl.col("number").is_in(sorted(numbers)), pl.col("conversation").is_in(talks))
+    if not others.height:
         return {}
+    times = mine.select("conversation", "time", anchor="time").sort("time")
     found = (
-        others.join_asof(anchors, on="time", by="conversation", strategy="nearest", check_sortedness=False)
+        others.sort("time", "number")
+        .join_asof(times, on="time", by="conversation", strategy="nearest", check_sortedness=False)
         .select("number", "cost", distance=(pl.col("time") - pl.col("anchor")).abs())
         .sort("distance", "number")
         .head(frames)

@@ -116,3 +116,20 @@ def test_redacted_slices_bear_the_names_of_the_redacted_report(evidence: Path, t
     quoted = json.loads((tmp_path / "r.json").read_text())
     texts = [r["text"] for run in quoted["runs"] for f in run["findings"] for r in f["evidence"]["records"]]
     assert slice_.splitlines() == [text for text in texts if text in slice_.splitlines()]
+
+
+def test_a_case_is_sliced_while_its_inputs_are_there_and_says_when_they_are_gone(
+    evidence: Path, tmp_path: Path
+) -> None:
+    analyze("ingest", "evidence", "--case", "kept", cwd=tmp_path)
+    analyze("postmortem", "evidence", "--evidence-dir", "fresh", cwd=tmp_path)
+    analyze("postmortem", "kept", "--evidence-dir", "again", cwd=tmp_path)
+    slices = [(tmp_path / name / "F1.coredns.log").read_bytes() for name in ("fresh", "again")]
+    assert slices[0] == slices[1]
+    (evidence / "coredns.log").unlink()
+    done = analyze("postmortem", "kept", "--evidence-dir", "again", "-o", "again.html", cwd=tmp_path)
+    assert done.returncode == 0
+    assert names(tmp_path / "again") == ["findings.json", "index.json"]
+    [left] = json.loads((tmp_path / "again" / "index.json").read_text())["findings"][0]["left_out"]
+    assert (left["source"], left["reason"][:34]) == ("coredns.log", "the input cannot be opened again, ")
+    assert 'href="again/' not in (tmp_path / "again.html").read_text()

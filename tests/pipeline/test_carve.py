@@ -277,3 +277,24 @@ def test_slices_of_a_case_are_what_tshark_and_sed_read_in_it(case: str, tmp_path
         assert found == {(record.source, record.number) for record in wanted.evidence.records}
         for where in re.findall(r"tshark -r node.pcap.gz -Y '([^']+)'", "\n".join(wanted.verify)):
             assert shown(slices.files[f"F{at + 1}.pcapng"], tmp_path, "frame.number", where=where), where
+
+
+def lines_in(name: str) -> bytes:
+    text = "".join(f"{line}\n" for line in LINES * 50).encode()
+    return {
+        "kubelet.log.gz": lambda: gzip.compress(text),
+        "cut.log.gz": lambda: gzip.compress(text)[:-20],
+        "torn.log": lambda: text[:5000] + b"\xff\x00\xfe" + text[5000:],
+        "utf16.log": lambda: text.decode().encode("utf-16"),
+        "logs.tar.gz": lambda: gzip.compress(tar_of([("node/kubelet.log", text)])),
+    }[name]()
+
+
+@pytest.mark.parametrize("name", ["kubelet.log.gz", "cut.log.gz", "torn.log", "utf16.log", "logs.tar.gz"])
+def test_packed_and_damaged_logs_are_sliced_as_far_as_they_go(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(lines_in(name))
+    source = f"{name}!node/kubelet.log" if name == "logs.tar.gz" else name
+    files = carved([tmp_path / name], [(source, 2), (source, 43), (source, 9999)])
+    assert sliced(files, "kubelet")[0] == [LINES[1], LINES[2]]
+    [left] = index(files)["left_out"]
+    assert (left["source"], left["numbers"]) == (source, [9999])

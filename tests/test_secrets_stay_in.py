@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 
 from analyzer.model.codec import encode
-from analyzer.pipeline import RunOptions, ingest, investigate
+from analyzer.pipeline import RunOptions, Slices, ingest, investigate
 from analyzer.render.html import render_html
 from analyzer.render.text import render_text
-from tests.sources.capture.make import ethernet, ipv4, pcap, tcp
+from tests.carving import carved
+from tests.sources.capture.make import dns_frame, ethernet, icmp, ipv4, pcap, query, tcp, udp, vxlan
 
 SECRETS = [f"CANARY{i:02d}x9Zq7Lm2Wv8" for i in range(52)]
 
@@ -139,19 +140,58 @@ def held(text: str) -> list[str]:
 
 
 def test_no_output_holds_a_part_of_a_planted_secret(evidence: Path, tmp_path: Path) -> None:
-    result = investigate(RunOptions(inputs=(evidence,)))
+    slices = Slices()
+    result = investigate(RunOptions(inputs=(evidence,), slices=slices))
     assert {report.kind for report in result.inputs if report.used} == {
         *("audit", "coredns", "iam-proxy", "kubelet", "pcap")
     }
-    storm, refusal = result.findings
+    findings = {finding.detector: finding for finding in result.findings}
+    storm, refusal = findings["apiserver-throttle-storm"], findings["imds-credential-refusal"]
     assert {record.source for record in refusal.evidence.records} == {"kube2iam.log"}
     assert {record.number for record in storm.evidence.records} >= set(range(1, 11)), "the planted events are quoted"
     assert held(encode(result).decode()) == []
     assert held(render_html(result)) == []
     assert held(render_text(result)) == []
+    assert {"audit.jsonl", "iam-proxy.log"} <= {name.partition(".")[2] for name in slices.files}
+    assert [name for name, data in slices.files.items() if held(data.decode("latin-1"))] == []
     ingest(RunOptions(inputs=(evidence,)), tmp_path / "case")
     tables = {path.parent.parent.name for path in (tmp_path / "case").rglob("*.parquet")}
     wanted = {"http_messages", "mining_messages", "audit_annotations", "audit_objects", "iam_proxy_messages"}
     assert wanted <= tables, "what carried secrets was read"
     for path in sorted((tmp_path / "case").rglob("*.parquet")):
         assert held("\n".join(map(str, pl.read_parquet(path).rows()))) == [], path.parent.parent.name
+
+
+def carried() -> list[bytes]:
+    """Frames with a secret wherever a protocol carries what is not its own."""
+    secret = SECRETS[0].encode()
+    text = b"GET / HTTP/1.1\r\nAuthorization: Bearer " + secret + b"\r\n\r\n"
+    quoted = ipv4(tcp(text, 80, 40000), 6, "10.0.0.9", "10.0.0.7")
+    inner = ethernet(ipv4(tcp(text, 40000, 80), 6, "10.0.0.7", "10.0.0.9"))
+    bodies = [
+        (udp(text, 40000, 514), 17),
+        (udp(vxlan(inner), 40000, 4789), 17),
+        (udp(vxlan(text), 40000, 4789), 17),
+        (icmp(3, 4, quoted), 1),
+        (icmp(3, 1, text), 1),
+        (icmp(8, 0, text), 1),
+        (tcp(b"\x16\x03\x01\x00\x80\x01" + text, 40000, 443), 6),
+        (tcp(text, 40000, 53), 6),
+        (text, 47),
+        (text, 6),
+    ]
+    frames = [ethernet(ipv4(body, protocol, "10.0.0.7", "10.0.0.9")) for body, protocol in bodies]
+    return [*frames, ethernet(text, 0x88CC), ethernet(text, 0x0806), ethernet(text), dns_frame(query("a.b")) + secret]
+
+
+def test_slices_of_every_record_hold_no_part_of_one(evidence: Path) -> None:
+    (evidence / "other.pcap").write_bytes(pcap(carried()))
+    quoted = [(path.name, number) for path in sorted(evidence.iterdir()) for number in range(1, 20)]
+    files = carved([evidence], quoted)
+    assert {name.partition(".")[2] for name in files} == {
+        *("json", "pcapng", "audit.jsonl", "coredns.log", "iam-proxy.log", "kubelet.log")
+    }
+    index = json.loads(files["index.json"])
+    assert sum(len(one.get("packets", ())) for one in index["findings"][0]["slices"]) == len(carried()) + 5
+    for name, data in files.items():
+        assert held(data.decode("latin-1")) == [], name

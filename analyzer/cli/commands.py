@@ -61,6 +61,7 @@ def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:
         baseline: o.Baseline = None,
         redact: o.Redact = False,
         map: o.MapFile = None,
+        evidence_dir: o.EvidenceDir = None,
         fail_on: o.FailOn = o.Threshold.never,
         strict: o.Strict = False,
         max_memory: o.MaxMemory = None,

@@ -16,6 +16,8 @@ Examples:
       Markdown for others, without names; names.json undoes it
   analyze postmortem tuesday/ --baseline monday.json --fail-on high
       what is new, worse, better or gone; exit 1 if a finding is high or critical
+  analyze postmortem /evidence --evidence-dir report.evidence
+      beside the page, for each finding F1.pcapng, F1.coredns.log ...: its packets and lines, without credentials
   journalctl -u kubelet -o short-precise | analyze postmortem - --as kubelet --year 2026
 
 \b

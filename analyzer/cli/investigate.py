@@ -19,10 +19,11 @@ from msgspec.structs import fields, replace
 
 from analyzer import pipeline, settings
 from analyzer.cli.baseline import earlier, early
+from analyzer.cli.evidence import check_evidence, links, write_evidence
 from analyzer.cli.options import Kind
-from analyzer.cli.output import STDOUT, check, check_inputs, sound_format, targets, write
+from analyzer.cli.output import STDOUT, Target, check, check_inputs, sound_format, targets, write
 from analyzer.cli.progress import shown
-from analyzer.cli.redaction import names_for
+from analyzer.cli.redaction import NamesFile, names_for
 from analyzer.cli.wording import plural, say, size, storable, tell
 from analyzer.errors import UsageError
 from analyzer.model import InputReport, Result, Severity
@@ -62,6 +63,7 @@ class Request(Struct, frozen=True, kw_only=True):
     baseline: Path | None = None
     redact: bool = False
     map: Path | None = None
+    evidence_dir: Path | None = None
     fail_on: str = "never"
     strict: bool = False
     max_memory: str | None = None
@@ -87,21 +89,36 @@ def investigate(request: Request) -> int:
     _prepare(request)
     wanted = targets(request.outputs, request.format, request.default_output)
     names = names_for(request.redact, request.map, wanted)
-    check(wanted, (*request.inputs, *([request.baseline] if request.baseline else [])), request.force)
+    given = (*request.inputs, *([request.baseline] if request.baseline else []))
+    check(wanted, given, request.force)
+    slices, folder = _slices(request, given, wanted, names)
     with shown(request.quiet, request.color) as progress:
         places = tuple(Path(target.place) for target in wanted if target.place != STDOUT)
         with _engine(request) as engine:
-            options = replace(_options(request, places), engine=engine)
-            options = replace(options, baseline=earlier(request.baseline, options, progress), names=names.map)
+            options = replace(_options(request, (*places, *([folder] if folder else []))), engine=engine)
+            baseline = earlier(request.baseline, options, progress)
+            options = replace(options, baseline=baseline, names=names.map, slices=slices)
             result = pipeline.investigate(options, progress)
     if not request.quiet:
         _warn(result.inputs, request.verbose)
-    written = [*names.write(), *write(result, wanted)]
+    written = [*names.write(), *write_evidence(folder, slices)]
+    written += write(result, wanted, lambda target: links(target, folder, slices))
     if not request.quiet:
         _sum_up(result, request)
         for line in written:
             tell(line)
     return _code(result, request)
+
+
+def _slices(
+    request: Request, given: Sequence[Path], wanted: Sequence[Target], names: NamesFile
+) -> tuple[pipeline.Slices | None, Path | None]:
+    """What --evidence-dir asks for."""
+    if (folder := request.evidence_dir) is None:
+        return None, None
+    outputs = [Path(target.place) for target in wanted if target.place != STDOUT]
+    check_evidence(folder, given, [*outputs, *([names.path] if names.path else [])], request.force)
+    return pipeline.Slices(), folder
 
 
 def ingested(request: Request, folder: Path) -> int:

@@ -86,6 +86,14 @@ MapFile = Annotated[
     Path | None,
     typer.Option("--map", metavar="MAP", help="The private map of --redact; one that is there is used again."),
 ]
+EvidenceDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--evidence-dir",
+        metavar="DIR",
+        help="Write the quoted packets and lines of each finding there, without credentials.",
+    ),
+]
 FailOn = Annotated[Threshold, typer.Option("--fail-on", help="Exit 1 when a finding is this severe.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 4 when evidence was lost.")]
 MaxMemory = Annotated[

@@ -7,7 +7,7 @@ import signal
 import stat
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -89,7 +89,7 @@ def check(wanted: Sequence[Target], inputs: Sequence[Path], force: bool) -> None
                 raise OutputError(f"{path} was not written by this tool; give --force to overwrite it")
             if any(one.is_dir() and path.resolve().is_relative_to(one.resolve()) for one in inputs):
                 raise OutputError(f"{path} lies in a directory of inputs; choose another name")
-        _check_folder(path)
+        check_folder(path)
 
 
 def sound_format(given: str | None) -> str | None:
@@ -112,7 +112,7 @@ def check_inputs(inputs: Sequence[Path]) -> None:
             raise UsageError(f"{path}: {why}; name what the outage left behind") from error
 
 
-def _check_folder(path: Path) -> None:
+def check_folder(path: Path) -> None:
     """Refuse now what could not be written after an hour of reading."""
     folder = next((one for one in path.parents if _mode(one)), path.parent)
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -148,8 +148,12 @@ def _ours(path: Path) -> bool:
     return not head or any(mark in head for mark in MARKS)
 
 
-def rendered(result: Result, kind: Kind) -> bytes:
-    """The result in one format."""
+Links = Mapping[str, Sequence[tuple[str, str]]]
+"""By number of finding (F1): names of slices of evidence, and relative addresses."""
+
+
+def rendered(result: Result, kind: Kind, slices: Links | None = None) -> bytes:
+    """The result in one format; pages and Markdown lead to slices of evidence."""
     if kind is Kind.json:
         from analyzer.model.codec import encode
 
@@ -161,21 +165,21 @@ def rendered(result: Result, kind: Kind) -> bytes:
     if kind is Kind.md:
         from analyzer.render.markdown import render_markdown
 
-        return render_markdown(result).encode()
+        return render_markdown(result, slices).encode()
     if kind is Kind.sarif:
         from analyzer.render.sarif import render_sarif
 
         return render_sarif(result).encode()
     from analyzer.render.html import render_html
 
-    return render_html(result).encode()
+    return render_html(result, slices).encode()
 
 
-def write(result: Result, wanted: Sequence[Target]) -> list[str]:
+def write(result: Result, wanted: Sequence[Target], slices: Callable[[Target], Links] = lambda _: {}) -> list[str]:
     """Every output; files appear whole under their name or not at all. Answers with one sentence per file."""
     told = []
     for target in sorted(wanted, key=lambda target: target.place == STDOUT):  # its reader may end this process
-        data = rendered(result, target.kind)
+        data = rendered(result, target.kind, slices(target))
         if target.place == STDOUT:
             to_stdout(data)
         else:
@@ -221,13 +225,14 @@ def _replace(path: Path, data: bytes, mode: int) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(mode & ~_umask())
+        part.chmod(mode & ~umask())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The mode bits that new files of this process do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -15,6 +15,7 @@ from analyzer.case import Case
 from analyzer.detector import Detector
 from analyzer.errors import UsageError
 from analyzer.model import Result, Tool
+from analyzer.pipeline.carve import Hide, carve
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import kinds_behind, run_all
 from analyzer.pipeline.identities import identities
@@ -24,17 +25,20 @@ from analyzer.pipeline.quote import fill, quoted
 from analyzer.pipeline.read import read_all, usable
 from analyzer.pipeline.recognise import Known, recognise
 from analyzer.pipeline.sink import Sink
+from analyzer.pipeline.slices import Slices, is_slices
 from analyzer.pipeline.store import Store
-from analyzer.redact import atoms_of, redacted
+from analyzer.redact import Map, atoms_of, redacted, redacted_texts
 from analyzer.story.compare import compare
 
 __all__ = [
     "Known",
     "Progress",
     "RunOptions",
+    "Slices",
     "chosen",
     "ingest",
     "investigate",
+    "is_slices",
     "kinds_behind",
     "quoted",
     "recognise",
@@ -80,9 +84,19 @@ def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, pr
     )
     if options.baseline is not None:
         result = replace(result, comparison=compare(options.baseline, result))
+    given = result
     if options.names is not None:
-        result = redacted(result, options.names, identities(store, atoms_of(result)))
-    return result
+        given = redacted(result, options.names, identities(store, atoms_of(result)))
+    if options.slices is not None:
+        progress.phase("carving the evidence")
+        options.slices.files = carve(result, given, case, _hide(options.names, store))
+    return given
+
+
+def _hide(names: Map | None, store: Store) -> Hide | None:
+    if names is None:
+        return None
+    return lambda texts: redacted_texts(texts, names, identities(store, atoms_of(tuple(texts))))
 
 
 def ingest(options: RunOptions, folder: Path, progress: Progress | None = None) -> Case:

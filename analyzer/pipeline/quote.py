@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from analyzer import sources
 from analyzer.case import Case, Place
 from analyzer.errors import InputError
-from analyzer.model import Finding, Record, Run
+from analyzer.model import Finding, InputReport, Record, Run
 from analyzer.pipeline.commands import HEAD, command
 from analyzer.pipeline.recognise import Known
 from analyzer.sources.contract import Item, Ledger, Source
@@ -58,20 +58,31 @@ def _order(name: str, case: Case) -> tuple[str, int, str]:
 
 
 def _from_input(name: str, numbers: set[int], case: Case, opener: Opener) -> tuple[dict[int, str], dict[int, str]]:
-    place = case.places.get(name)
-    source = next((one for one in sources.each() if place is not None and one.name == place.kind), None)
-    if place is None or source is None:
+    there = reached(name, case)
+    if there is None:
         return {}, {}
-    report = next((one for one in case.reports if one.path == name), None)
+    source, place, item, report = there
     try:
-        item = Item(id=name, path=place.path, member=place.member)
-        size = place.member.archive_bytes if place.member is not None else report.bytes if report is not None else -1
-        if report is None or (place.path.exists() and place.path.stat().st_size != size):
-            return {}, {}
         found, head = _quoted(source, place, item, frozenset(numbers), opener)
         return found, {number: command(report, place, number, head) for number in found}
     except (InputError, OSError):
         return {}, {}
+
+
+def reached(name: str, case: Case) -> tuple[Source, Place, Item, InputReport] | None:
+    """What an input is opened again by; None where it is not known any more, or is not the one that was read."""
+    place = case.places.get(name)
+    source = next((one for one in sources.each() if place is not None and one.name == place.kind), None)
+    report = next((one for one in case.reports if one.path == name), None)
+    if place is None or source is None or report is None:
+        return None
+    size = place.member.archive_bytes if place.member is not None else report.bytes
+    try:
+        if place.path.exists() and place.path.stat().st_size != size:
+            return None
+    except OSError:
+        return None
+    return source, place, Item(id=name, path=place.path, member=place.member), report
 
 
 def _quoted(

@@ -12,6 +12,7 @@ from analyzer import sources
 from analyzer.case import is_case
 from analyzer.errors import InputError, UsageError
 from analyzer.model import InputReport
+from analyzer.pipeline.slices import is_slices
 from analyzer.sources.archives import NESTED, Listing, is_archive
 from analyzer.sources.contract import Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.discover import discover
@@ -20,6 +21,7 @@ from analyzer.sources.stream import Opener
 UNKNOWN = "unknown"
 REFUSED = "refused"
 KEPT = "a case that was kept is not read with the directory around it: name it as an input of its own"
+COPIED = "slices of evidence that this tool wrote are not read with the directory around them"
 
 ARCHIVE = "archive"
 """Kind of the report on an archive in which something was lost; its members have reports of their own."""
@@ -47,6 +49,8 @@ def recognise(
     def left_out(folder: Path) -> str | None:
         if _file(folder) in replaced:
             return ""
+        if is_slices(folder):
+            return COPIED
         return KEPT if is_case(folder) else None
 
     items, refused = discover([path for path in paths if not is_case(path)], left_out)

@@ -6,7 +6,7 @@ report.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -16,7 +16,7 @@ from analyzer.model import Result
 from analyzer.redact.names import TOKEN, Map, Names, new_map, read_map, shown_again, write_map
 from analyzer.redact.words import ATOM
 
-__all__ = ["Map", "atoms_of", "new_map", "read_map", "redacted", "shown_again", "write_map"]
+__all__ = ["Map", "atoms_of", "new_map", "read_map", "redacted", "redacted_texts", "shown_again", "write_map"]
 
 OURS = {
     *("Tool", "SettingValue", "Figure", "Column", "SkippedReason.reason", "Result.schema"),
@@ -40,8 +40,15 @@ def redacted(result: Result, kept: Map, known: Mapping[str, str]) -> Result:
     return hidden
 
 
-def atoms_of(result: Result) -> frozenset[str]:
-    """Every name that a result may hold, whole and by its labels, among other words."""
+def redacted_texts(texts: Sequence[str], kept: Map, known: Mapping[str, str]) -> list[str]:
+    """Texts that go with a redacted result, without names: the same tokens for the same names, others for others."""
+    taken = frozenset(token for text in texts for token in TOKEN.findall(text))
+    names = Names(kept, known, taken)
+    return [names.hide(text) for text in texts]
+
+
+def atoms_of(result: Result | tuple[str, ...]) -> frozenset[str]:
+    """Every name that a result, or texts beside it, may hold, whole and by its labels, among other words."""
     atoms = {atom for text in _texts(result) for atom in ATOM.findall(text)}
     return frozenset(atoms | {label for atom in atoms if "." in atom for label in atom.split(".")})
 

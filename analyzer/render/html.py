@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -26,19 +27,25 @@ HARD_BYTES = 3_000_000
 _HERE = Path(__file__).parent
 
 
-def render_html(result: Result) -> str:
-    """The page of a result. The same result gives the same text; what does not fit is cut, and said to be."""
+Links = Mapping[str, Sequence[tuple[str, str]]]
+
+
+def render_html(result: Result, slices: Links | None = None) -> str:
+    """The page of a result. The same result gives the same text; what does not fit is cut, and said to be.
+
+    `slices`: by number of finding (F1) the names of files with its evidence, and their relative addresses.
+    """
     limits = Limits()
-    made = _render(page(result, limits))
+    made = _render(page(result, limits), slices or {})
     for _ in range(6):
         if len(made.encode()) <= TARGET_BYTES:
             break
         limits = limits.tighter()
-        made = _render(page(result, limits))
+        made = _render(page(result, limits), slices or {})
     return made
 
 
-def _render(view: Page) -> str:
+def _render(view: Page, slices: Links) -> str:
     css, script = _asset("page.css"), _asset("page.js")
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(css)}; "
@@ -53,6 +60,7 @@ def _render(view: Page) -> str:
         island=Markup(view.charts.island),
         policy=policy,
         title=_title(view),
+        slices=slices,
     )
 
 

@@ -5,7 +5,7 @@ GitHub Flavored Markdown. Nothing of the evidence becomes markup; what is cut is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -31,21 +31,27 @@ _ROWS = 100_000
 _LISTED = 60
 
 
-def render_markdown(result: Result) -> str:
-    """The document of a result, ending in a newline. The same result gives the same text; every finding is in it."""
+def render_markdown(result: Result, slices: Mapping[str, Sequence[tuple[str, str]]] | None = None) -> str:
+    """The document of a result, ending in a newline. The same result gives the same text; every finding is in it.
+
+    `slices`: by number of finding (F1) the names of files with its evidence, and their relative addresses.
+    """
     limits = Limits(rows=_ROWS, full=100, records=8, moments=200)
-    made = _document(page(result, limits))
+    made = _document(page(result, limits), slices or {})
     for _ in range(8):
         if len(made.encode()) <= MOST_BYTES:
             break
         limits = replace(limits.tighter(), rows=_ROWS)
-        made = _document(page(result, limits))
+        made = _document(page(result, limits), slices or {})
     return made
 
 
-def _document(view: Page) -> str:
+def _document(view: Page, slices: Mapping[str, Sequence[tuple[str, str]]]) -> str:
     parts = (_head, _summary, _timeline, _findings, _precedence, _whatif, _actions, _people, _checks, _coverage)
     lines = [line for part in parts for line in part(view)]
+    if slices:
+        lines += ["", "## Slices of the evidence", ""]
+        lines += [f"- {at}: {', '.join(f'[{name}]({href})' for name, href in files)}" for at, files in slices.items()]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

@@ -103,20 +103,20 @@ def _texts(ahead: Ahead, ledger: Ledger) -> Iterator[tuple[int, bytes | object, 
             yield number, data, False
 
 
-def quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
-    """The text of those objects, each cut at 2 KiB."""
+def quote(stream: ByteStream, numbers: frozenset[int], most: int = QUOTE_LIMIT) -> dict[int, str]:
+    """The text of those objects, each cut at `most` bytes."""
     ahead, found = Ahead(stream), dict[int, str]()
     if (shape := _document(ahead.head)) is not None:
         for batch in records(ahead, Ledger(), shape):
             for number, data in batch:
                 if number in numbers:
-                    found[number] = data[:QUOTE_LIMIT].decode("utf-8", "replace")
+                    found[number] = data[:most].decode("utf-8", "replace")
         return found
     if not eventsyaml.begins_like_yaml(text_head(ahead.head)):
-        return quote_lines(ahead, numbers)
+        return quote_lines(ahead, numbers, most)
     for element in eventsyaml.elements(ahead, Ledger()):
         if element.line in numbers:
-            found[element.line] = element.data[:QUOTE_LIMIT].decode("utf-8", "replace")
+            found[element.line] = element.data[:most].decode("utf-8", "replace")
     return found
 
 

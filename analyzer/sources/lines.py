@@ -113,8 +113,8 @@ class _Holes:
             )
 
 
-def quote_lines(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
-    """The text of the physical lines of those numbers, each cut at 2 KiB; invalid UTF-8 becomes U+FFFD."""
+def quote_lines(stream: ByteStream, numbers: frozenset[int], most: int = QUOTE_LIMIT) -> dict[int, str]:
+    """The text of the physical lines of those numbers, each cut at `most` bytes; invalid UTF-8 becomes U+FFFD."""
     wanted = sorted(numbers)
     found: dict[int, str] = {}
     for window in windows(stream, Ledger()):
@@ -126,7 +126,7 @@ def quote_lines(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
             if at >= len(starts):
                 break
             line = window.data[starts[at] : ends[at]]
-            found[number] = line[:QUOTE_LIMIT].decode("utf-8", "replace").rstrip("\r")
+            found[number] = line[:most].decode("utf-8", "replace").rstrip("\r")
     return found
 
 

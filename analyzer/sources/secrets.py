@@ -21,8 +21,11 @@ _PATTERNS = (
         ["']? \s? [:=] \s? \[? \s? ["']? (?: (?:bearer|basic|digest) \s )? ) (?P<hide> [^\s"'&,;}{\\]{6,} )"""
     ),
     re.compile(r"(?i)(?P<keep>\b(?:bearer|basic)\s)(?P<hide>[A-Za-z0-9._~+/=-]{8,})"),
-    # a JWT, also where its signature was cut off
-    re.compile(r"(?P<keep>)(?P<hide>\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?)"),
+    # a JWT, also where its signature was cut off; tried once for each run of its letters, so that the work is linear
+    re.compile(
+        r"(?P<keep>(?<![A-Za-z0-9_-])(?:(?!\beyJ)[A-Za-z0-9_-])*)"
+        r"(?P<hide>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?)"
+    ),
     # AWS key ids (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html)
     re.compile(r"(?P<keep>)(?P<hide>\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,20}\b)"),
     re.compile(r"(?s)(?P<keep>-----BEGIN [A-Z ]*PRIVATE KEY-----)(?P<hide>.*?)(?=-----END|$)"),

@@ -28,7 +28,7 @@ from analyzer.sources.audit.quote import shown, shown_line
 from analyzer.sources.audit.records import records
 from analyzer.sources.audit.shape import Ahead, Kind, Shape, shape_of, without_hosts
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
-from analyzer.sources.lines import ends_open, physical_lines, text_head, windows
+from analyzer.sources.lines import QUOTE_LIMIT, ends_open, physical_lines, text_head, windows
 from analyzer.sources.textwindow import Window
 from analyzer.sources.wrappers import Kind as Wrapping
 from analyzer.sources.wrappers import Wrapper, detect_wrapper, unwrap
@@ -185,15 +185,15 @@ def _hint(head: bytes) -> str:
     return "; check that it is an audit log, or force another kind with --as"
 
 
-def quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
+def quote(stream: ByteStream, numbers: frozenset[int], most: int = QUOTE_LIMIT) -> dict[int, str]:
     """The text of the events of those numbers without bodies and secrets; what cannot be shown safely is left out."""
     if not numbers:
         return {}
     ahead = Ahead(stream)
-    told = ((number, shown(data)) for number, data in _wanted(ahead, shape_of(ahead.head), numbers))
+    told = ((number, shown(data, most=most)) for number, data in _wanted(ahead, shape_of(ahead.head), numbers))
     if shape_of(ahead.head).kind is Kind.LEGACY:
         texts = (line for lines, _ in _texts(ahead, Ledger()) for line in lines if line[0] in numbers)
-        told = ((number, shown_line(line)) for number, line in texts)
+        told = ((number, shown_line(line, most)) for number, line in texts)
     return {number: text for number, text in told if text}
 
 

@@ -20,8 +20,8 @@ _BODIES = ("requestObject", "responseObject")
 _PATCHES = ("patch.webhook.", "mutation.webhook.")
 
 
-def shown(text: bytes, depth: int = DEPTH) -> str:
-    """At most 2 KiB of what a record says; '' where it cannot be shown without the risk of showing a secret."""
+def shown(text: bytes, depth: int = DEPTH, *, most: int = QUOTE_LIMIT) -> str:
+    """At most `most` bytes of what a record says; '' where it cannot be shown without the risk of showing a secret."""
     text = text.strip(b" \t\r\n,\x00")
     fields = _fields(text)
     if fields is not None and ("auditID" in fields or "requestURI" in fields or "verb" in fields):
@@ -36,14 +36,14 @@ def shown(text: bytes, depth: int = DEPTH) -> str:
         if inside.translated and fields is not None and google.payload(fields) is not None:
             told = _entry(fields)
         else:
-            told = " ".join(part for raw in parts[:3] if (part := shown(raw, depth - 1)))
-    return told.encode("utf-8", "replace")[:QUOTE_LIMIT].decode("utf-8", "ignore")
+            told = " ".join(part for raw in parts[:3] if (part := shown(raw, depth - 1, most=most)))
+    return told.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
-def shown_line(line: bytes) -> str:
-    """At most 2 KiB of a line of the legacy text format, without tokens in its URI."""
+def shown_line(line: bytes, most: int = QUOTE_LIMIT) -> str:
+    """At most `most` bytes of a line of the legacy text format, without tokens in its URI."""
     text = line[:LINE_LOOKED_AT].decode("utf-8", "replace")
-    return scrub(without_secrets(text)).encode()[:QUOTE_LIMIT].decode("utf-8", "ignore")
+    return scrub(without_secrets(text)).encode()[:most].decode("utf-8", "ignore")
 
 
 def _entry(fields: dict[str, Raw]) -> str:

@@ -31,6 +31,9 @@ from analyzer.sources.contract import (
     Source,
 )
 
+QUOTE_LIMIT = 2048
+"""Characters of one quoted frame."""
+
 
 def identify(head: bytes) -> Match | None:
     """Captures begin with a magic number; a pcapng file also states its byte order at offset 8."""
@@ -47,10 +50,10 @@ def _read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) 
     return read(stream, item, options, ledger)
 
 
-def _quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
+def _quote(stream: ByteStream, numbers: frozenset[int], most: int = QUOTE_LIMIT) -> dict[int, str]:
     from analyzer.sources.capture.quote import quote
 
-    return quote(stream, numbers)
+    return {number: text[:most] for number, text in quote(stream, numbers).items()}
 
 
 def _quote_by(stream: SkippingStream, numbers: frozenset[int], marks: Marks) -> dict[int, str]:

@@ -34,9 +34,10 @@ class FileReader(Protocol):
         """The file ends at this offset of the input."""
 
 
-def windows(stream: ByteStream, ledger: Ledger, size: int = SIZE) -> Iterator[Window]:
-    """All frames of an input; raises InputError where nothing can be read. The frames do not depend on `size`."""
-    tally = Tally(ledger)
+def windows(stream: ByteStream, ledger: Ledger, size: int = SIZE, *, fine: bool = False) -> Iterator[Window]:
+    """All frames of an input; raises InputError where nothing can be read. The frames do not depend on `size`. With
+    `fine` their times go to the nanosecond."""
+    tally = Tally(ledger, fine=fine)
     files = _Files(tally)
     offset, carry = 0, np.empty(0, np.uint8)
     final = False

@@ -179,7 +179,13 @@ class PcapReader(Struct):
             np.full(count, self.form.link),
             np.full(count, NO_INTERFACE),
             tally.numbers(count),
+            self._fine(fields[:, 1]) if tally.fine else None,
         )
+
+    def _fine(self, fraction: I64) -> I64:
+        """Nanoseconds beyond the whole microsecond."""
+        per_micro = self.form.fraction // 1_000_000
+        return fraction % per_micro * (1000 // per_micro)
 
     def close(self, offset: int) -> None:
         """Nothing stays open between records."""

@@ -263,9 +263,10 @@ class PcapngReader:
             keep = np.s_[:]
         ticks = (body[:, 1].astype(np.uint64) << np.uint64(32)) | body[:, 2].astype(np.uint64)
         time = self.interfaces.times(which[keep], ticks[keep], simple[keep])
+        fine = self.interfaces.fine(which[keep], ticks[keep]) if self.tally.fine else None
         link = self.interfaces.links(which[keep])
         start = start[keep]
-        return Window(data, start, start + captured[keep], wire[keep], time, link, interface[keep], number[keep])
+        return Window(data, start, start + captured[keep], wire[keep], time, link, interface[keep], number[keep], fine)
 
     def close(self, offset: int) -> None:
         """Its last section ends at this offset of the input."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from msgspec import Struct, field
 
-from analyzer.sources.capture.arrays import I64, U64, Flags
+from analyzer.sources.capture.arrays import I64, U64, Flags, distinct
 from analyzer.sources.capture.http_head import printable
 from analyzer.sources.capture.window import LATEST, NO_TIME
 from analyzer.sources.contract import Ledger
@@ -196,6 +196,15 @@ class Interfaces(Struct):
             time[here[fits]] = micros[fits]
         return time
 
+    def fine(self, interface: I64, ticks: U64) -> I64:
+        """Nanoseconds beyond the whole microsecond."""
+        resolution = np.array([one.resolution for one in self._list] or [6])[interface]
+        out = np.zeros(len(interface), np.int64)
+        for code in distinct(resolution).tolist():
+            here = resolution == code
+            out[here] = fine_of(ticks[here], code)
+        return out
+
     def close(self, *, whole: bool) -> None:
         """Tell what was lost; blocks of unknown types only where not all is `whole`, as they may be damage."""
         self._settle()
@@ -252,3 +261,21 @@ def micros_of(ticks: U64, resolution: int) -> tuple[I64, Flags]:
     factor = np.uint64(10 ** (6 - power))
     fits = ticks <= np.uint64(LATEST) // factor
     return np.where(fits, ticks * factor, 0).astype(np.int64), fits
+
+
+def fine_of(ticks: U64, resolution: int) -> I64:
+    """The nanoseconds of ticks of an if_tsresol that `micros_of` leaves; what is finer still is left out, as Wireshark
+    leaves it out."""
+    power = resolution & 0x7F
+    if resolution & 0x80:
+        # Of more than 33 fraction bits the upper 33 tell a nanosecond, and their product with 10^9 fits.
+        shift = np.uint64(min(power, 63))
+        rest = ticks & ((np.uint64(1) << shift) - np.uint64(1))
+        spare = np.uint64(max(int(shift) - 33, 0))
+        return ((((rest >> spare) * np.uint64(1_000_000_000)) >> (shift - spare)) % np.uint64(1000)).astype(np.int64)
+    if power <= 6:
+        return np.zeros(len(ticks), np.int64)
+    rest = ticks % np.uint64(10 ** min(power - 6, 19))
+    if power <= 9:
+        return (rest * np.uint64(10 ** (9 - power))).astype(np.int64)
+    return (rest // np.uint64(10 ** min(power - 9, 19))).astype(np.int64)

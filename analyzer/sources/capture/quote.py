@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from analyzer.sources.capture import dns, dns_codes, links
 from analyzer.sources.capture.arrays import I64, padded
 from analyzer.sources.capture.dns_names import Names
+from analyzer.sources.capture.framing import windows
 from analyzer.sources.capture.http_head import printable, reduced_path
 from analyzer.sources.capture.layers import ABSENT, headers
 from analyzer.sources.capture.marks import Excerpt
@@ -35,7 +36,7 @@ FRAME_MOST = 4096
 
 HELD_MOST = 8 << 20
 """Bytes of frames that are held to be decoded together."""
-_COLUMNS = tuple(column.name for column in fields(Window) if column.name not in ("data", "start", "end"))
+_COLUMNS = ("wire", "time", "link", "interface", "number")
 
 _HTTP_SHOWN = (b"host", b"user-agent", b"content-type", b"content-length", b"date", b"server")
 _REQUESTS = (b"GET ", b"PUT ", b"POST ", b"HEAD ", b"DELETE ", b"PATCH ", b"OPTIONS ", b"CONNECT ", b"TRACE ")
@@ -69,50 +70,62 @@ _OUTER = ("Ether", "CookedLinux", "CookedLinuxV2", "Loopback", "Dot1Q", "Dot1AD"
 
 def quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
     """The text of the frames of those numbers, as far as they exist."""
-    return _quoted(frames_of(stream, Ledger()), numbers)
+    return _quoted(picked(frames_of(stream, Ledger()), numbers))
 
 
 def quote_by(stream: SkippingStream, numbers: frozenset[int], marks: Marks) -> dict[int, str]:
     """The same without walking to them: only the runs between marks that hold them are read."""
+    return _quoted(picked(marked(stream, numbers, marks), numbers))
+
+
+def marked(stream: SkippingStream, numbers: frozenset[int], marks: Marks, *, fine: bool = False) -> Iterator[Window]:
+    """The windows of the runs between marks that hold those frames. Raises InputError for marks that cannot be."""
     excerpt = Excerpt(stream, marks, np.array(sorted(numbers), np.int64))
-    windows = frames_of(excerpt, Ledger())
-    return _quoted((replace(window, number=excerpt.numbers(window.number)) for window in windows), numbers)
+    for window in windows(excerpt, Ledger(), fine=fine):
+        yield replace(window, number=excerpt.numbers(window.number))
 
 
-def _quoted(windows: Iterator[Window], numbers: frozenset[int]) -> dict[int, str]:
+def picked(parts: Iterator[Window], numbers: frozenset[int]) -> Iterator[Window]:
+    """The frames of those numbers alone, in file order, so that all others can be let go."""
     wanted = np.array(sorted(numbers), np.int64)
-    found: dict[int, str] = {}
-    if not len(wanted):
-        return found
-    held: list[Window] = []
-    for window in windows:
+    for window in parts if len(wanted) else ():
         if not len(window):
             continue
         here = wanted[(wanted >= window.number[0]) & (wanted <= window.number[-1])]
         places = np.searchsorted(window.number, here)
         places = places[window.number[places] == here]
         if len(places):
-            held.append(_only(window, places))
+            yield _only(window, places)
+        if window.number[-1] >= wanted[-1]:
+            break
+
+
+def _quoted(parts: Iterator[Window]) -> dict[int, str]:
+    found: dict[int, str] = {}
+    held: list[Window] = []
+    for window in parts:
+        held.append(window)
         if sum(len(one.data) for one in held) > HELD_MOST:
             found |= _texts(_together(held))
             held = []
-        if window.number[-1] >= wanted[-1]:
-            break
     return found | _texts(_together(held)) if held else found
 
 
 def _only(window: Window, places: I64) -> Window:
-    """These frames alone, so that the others can be let go."""
     start, end = window.start[places], window.end[places]
     data = padded(*(window.data[first:last] for first, last in zip(start.tolist(), end.tolist(), strict=True)))
     ends = np.cumsum(end - start)
-    return Window(data, ends - (end - start), ends, *(getattr(window, name)[places] for name in _COLUMNS))
+    fine = None if window.fine is None else window.fine[places]
+    columns = {name: getattr(window, name)[places] for name in _COLUMNS}
+    return Window(data, ends - (end - start), ends, **columns, fine=fine)
 
 
 def _together(held: list[Window]) -> Window:
     """One window of all: decoding takes as long for one frame as for a hundred."""
     shift = np.repeat(np.cumsum([0, *(len(one.data) for one in held[:-1])]), [len(one) for one in held])
-    joined = {column.name: np.concatenate([getattr(one, column.name) for one in held]) for column in fields(Window)}
+    joined = {
+        name: np.concatenate([getattr(one, name) for one in held]) for name in ("data", "start", "end", *_COLUMNS)
+    }
     return Window(**joined | {"start": joined["start"] + shift, "end": joined["end"] + shift})
 
 

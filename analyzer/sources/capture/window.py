@@ -45,7 +45,8 @@ class Window:
 
     `start` and `end` bound the captured bytes of each frame in `data`; `wire` is its length on the wire; `time` counts
     microseconds since 1970 (NO_TIME where there is none); `link` is the link type; `interface` the interface's id
-    (NO_INTERFACE if unknown); `number` counts frames from 1.
+    (NO_INTERFACE if unknown); `number` counts frames from 1. `fine` are the nanoseconds beyond `time`, only where they
+    were asked for.
     """
 
     data: U8
@@ -56,6 +57,7 @@ class Window:
     link: I64
     interface: I64
     number: I64
+    fine: I64 | None = None
 
     def __len__(self) -> int:
         return len(self.start)
@@ -128,7 +130,7 @@ class Tally:
     """What is counted through all files of one input.
 
     `corrupt` is where the first damage of a pcapng file begins, `stops` counts the places of this window at which a
-    walk had to be begun anew.
+    walk had to be begun anew. With `fine` the windows tell nanoseconds.
     """
 
     ledger: Ledger
@@ -137,6 +139,7 @@ class Tally:
     carried: int = 0
     corrupt: int = -1
     stops: int = 0
+    fine: bool = False
     marker: Marker = field(default_factory=Marker)
     losses: Losses = field(init=False)
 
@@ -200,5 +203,6 @@ def joined(parts: list[Window], data: U8) -> Iterator[Window]:
     if len(filled) == 1:
         yield filled[0]
     elif filled:
-        fields = ("start", "end", "wire", "time", "link", "interface", "number")
-        yield Window(data, *(np.concatenate([getattr(part, name) for part in filled]) for name in fields))
+        names = ["start", "end", "wire", "time", "link", "interface", "number"]
+        names += ["fine"] if all(part.fine is not None for part in filled) else []
+        yield Window(data, *(np.concatenate([getattr(part, name) for part in filled]) for name in names))

@@ -81,7 +81,7 @@ def check(wanted: Sequence[Target], inputs: Sequence[Path], force: bool) -> None
                 raise OutputError(f"{path} was not written by this tool; give --force to overwrite it")
             if any(one.is_dir() and path.resolve().is_relative_to(one.resolve()) for one in inputs):
                 raise OutputError(f"{path} lies in a directory of inputs; choose another name")
-        _check_folder(path)
+        check_folder(path)
 
 
 def sound_format(given: str | None) -> str | None:
@@ -104,7 +104,7 @@ def check_inputs(inputs: Sequence[Path]) -> None:
             raise UsageError(f"{path}: {why}; name what the outage left behind") from error
 
 
-def _check_folder(path: Path) -> None:
+def check_folder(path: Path) -> None:
     """Refuse now what could not be written after an hour of reading."""
     folder = next((one for one in path.parents if _mode(one)), path.parent)
     if not os.access(folder, os.W_OK | os.X_OK):

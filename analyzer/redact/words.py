@@ -73,7 +73,7 @@ def vocabulary() -> frozenset[str]:
 
 _QUANTITY = re.compile(
     r"""
-    \d{1,11}(?:\.\d+|\.\d{1,11}\.\d{1,11})?(?:[smhd]|ms|us|ns|min|kB|MB|GB|[KMGT]i?B?|k|x|th|st|nd|rd)?   # a number, a version, with a unit
+    \d{1,11}(?:\.\d+|\.\d{1,11}\.\d{1,11})?(?:[smhd]|ms|us|ns|min|kB|MB|GB|[KMGT]i?B?|k|x|th|st|nd|rd)?  # a number
     | \d{4}-\d\d-\d\d(?:[T-]\d\d-?\d\d-?\d\d(?:\.\d+)?Z?)?                  # a date, a time as in names of rotated logs
     | audit-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d                                # a rotated audit log up to its fraction
     | \d{4}-\d\d-\d\dT\d\d | \d\d(?:\.\d+)?Z | [IWEF]\d{4}                  # parts of times; klog's day

@@ -348,3 +348,15 @@ def test_an_application_that_only_has_to_do_with_a_console_is_none(more: Row) ->
 def test_a_port_alone_does_not_say_that_it_is_weave_scope() -> None:
     [finding] = run(DETECTOR, audit(service(name="spark-ui", namespace="shop")))
     assert finding.summary.startswith("Weave Scope or another console was opened")
+
+
+def test_what_was_only_tried_opens_and_closes_nothing() -> None:
+    """`kubectl diff` and `--dry-run=server` are answered as if they had been done."""
+    tried = audit(service(verb="patch"))
+    dry = pl.col("uri").fill_null("/api/v1/x") + "?dryRun=All&fieldManager=diff"
+    tried[AUDIT_EVENTS] = tried[AUDIT_EVENTS].with_columns(uri=dry)
+    assert run(DETECTOR, tried) == []
+    gone = call(600, verb="delete", resource="services", api_group="", namespace="weave", name="weave-scope-app")
+    closed = run(DETECTOR, audit(service(), calls=[gone]))
+    left = run(DETECTOR, audit(service(), calls=[gone | {"uri": "/api/v1/namespaces/weave/services/w?dryRun=All"}]))
+    assert [figures(one).get("seconds open") for one in (*closed, *left)] == [600, None]

@@ -360,3 +360,8 @@ def test_what_was_only_tried_opens_and_closes_nothing() -> None:
     closed = run(DETECTOR, audit(service(), calls=[gone]))
     left = run(DETECTOR, audit(service(), calls=[gone | {"uri": "/api/v1/namespaces/weave/services/w?dryRun=All"}]))
     assert [figures(one).get("seconds open") for one in (*closed, *left)] == [600, None]
+
+
+def test_two_results_are_compared_by_requests_never_by_the_port() -> None:
+    [finding] = run(DETECTOR, audit(service()))
+    assert finding.impact[0].name == "anonymous requests allowed"

@@ -38,6 +38,8 @@ def impact(one: Traffic, verdict: Verdict) -> tuple[Figure, ...]:
         figures.append(("SYN retries beside another pod's SYN", clash.beside_retried, "connections"))
     if clash.same_port_retried:
         figures.append(("of them from the same source port", clash.same_port_retried, "connections"))
+    main = "external share" if verdict.segments else "external connections with SYN retries"
+    figures.sort(key=lambda figure: figure[0] != main)  # by the first two results are compared: more traffic is no loss
     if one.unanswered:
         figures.append(("attempts in a row without answer, left out", one.unanswered, "connections"))
     return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures)

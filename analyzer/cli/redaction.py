@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from analyzer.cli.options import Kind
-from analyzer.cli.output import STDOUT, Target, check, to_file, to_stdout
+from analyzer.cli.output import STDOUT, Target, check, check_folder, to_file, to_stdout
 from analyzer.cli.wording import tell
 from analyzer.errors import InputError, UsageError
 from analyzer.redact import Map, new_map, read_map, shown_again, write_map
@@ -40,6 +40,9 @@ def names_for(redact: bool, given: Path | None, wanted: Sequence[Target]) -> Nam
     path = given or (Path(f"{files[0]}.names.json") if files else None)
     if path is None:
         raise UsageError("--redact: say with --map where the private map shall be kept")
+    if path.resolve() in {Path(file).resolve() for file in files}:
+        raise UsageError(f"--map {path} is the report itself; choose another name")
+    check_folder(path)
     return NamesFile(_read(path) if path.exists() else new_map(), path)
 
 

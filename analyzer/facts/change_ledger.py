@@ -6,7 +6,7 @@ import polars as pl
 
 from analyzer.facts.callers import writes_all_day
 from analyzer.facts.contract import Fact, Frames
-from analyzer.facts.requests import AUDIT_REQUESTS
+from analyzer.facts.requests import AUDIT_REQUESTS, meant
 from analyzer.frames import AUDIT_FIELDS, AUDIT_OBJECTS, Col, Table
 from analyzer.frames.contract import PLACE, empty
 
@@ -89,19 +89,18 @@ _TABLE = Table(
 )
 
 _FIELD_MANAGER = r"[?&]fieldManager=([A-Za-z0-9._%-]{1,128})"
-_DRY_RUN = r"[?&]dryRun=All(?:[&#]|$)"
 
 
 def _writes(requests: pl.LazyFrame) -> pl.LazyFrame:
     area = {resource: name for name, resources in AREAS.items() for resource in resources}
     part = pl.col("subresource")
     return (
-        requests.filter(
+        meant(requests)
+        .filter(
             pl.col("verb").is_in(WRITES),
             pl.col("resource").is_in(list(area)),
             part.is_null() | part.is_in(KEPT_PARTS),
             pl.col("code").is_between(200, 299),
-            ~pl.col("uri").str.contains(_DRY_RUN).fill_null(False),
             (pl.col("controller") != LEADER_ELECTION).fill_null(True),
         )
         .with_columns(

@@ -11,7 +11,7 @@ from analyzer.facts import workload_names
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.klog_values import names, value
 from analyzer.facts.pod_owners import POD_OWNERS
-from analyzer.facts.requests import AUDIT_REQUESTS
+from analyzer.facts.requests import AUDIT_REQUESTS, meant
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import AUDIT_OBJECTS, KLOG_LINES, Col, Table, empty
 from analyzer.frames.contract import PLACE
@@ -159,7 +159,7 @@ def _owned(rows: pl.LazyFrame, owners: pl.LazyFrame) -> pl.LazyFrame:
 def _derive(frames: Frames) -> pl.LazyFrame:
     parts: list[pl.LazyFrame] = [empty(TABLE).lazy()]
     if AUDIT_REQUESTS in frames:
-        parts += _from_audit(frames[AUDIT_REQUESTS], frames.get(AUDIT_OBJECTS, empty(AUDIT_OBJECTS).lazy()))
+        parts += _from_audit(meant(frames[AUDIT_REQUESTS]), frames.get(AUDIT_OBJECTS, empty(AUDIT_OBJECTS).lazy()))
     if TOLD_EVENTS in frames:
         parts.append(_from_events(frames[TOLD_EVENTS]))
     if KLOG_LINES in frames:

@@ -6,7 +6,7 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.klog_values import names
-from analyzer.facts.requests import AUDIT_REQUESTS
+from analyzer.facts.requests import AUDIT_REQUESTS, meant
 from analyzer.frames import AUDIT_OBJECTS, IAM_PROXY_MESSAGES, KLOG_LINES, Col, Table
 from analyzer.frames.contract import PLACE
 
@@ -59,7 +59,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     if KLOG_LINES in frames:
         parts += [part.with_columns(address=pl.lit(None, pl.String)) for part in _of_kubelet(frames[KLOG_LINES])]
     if AUDIT_REQUESTS in frames:
-        parts.append(_of_api(frames[AUDIT_REQUESTS]))
+        parts.append(_of_api(meant(frames[AUDIT_REQUESTS])))
     if AUDIT_OBJECTS in frames:
         told = frames[AUDIT_OBJECTS].filter(
             pl.col("resource") == "pods", pl.col("pod_ip").is_not_null(), (pl.col("code") < _GOOD).fill_null(True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
-from analyzer.facts.requests import AUDIT_REQUESTS, FAILED
+from analyzer.facts.requests import AUDIT_REQUESTS, FAILED, meant
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import AUDIT_OBJECTS, Col, Table
 from analyzer.frames.contract import PLACE, empty
@@ -128,7 +128,7 @@ def _from_events(events: pl.LazyFrame) -> pl.LazyFrame:
 def _derive(frames: Frames) -> pl.LazyFrame:
     parts = [empty(_TABLE).lazy()]
     if AUDIT_REQUESTS in frames:
-        parts.append(_from_audit(frames[AUDIT_REQUESTS], frames.get(AUDIT_OBJECTS, empty(AUDIT_OBJECTS).lazy())))
+        parts.append(_from_audit(meant(frames[AUDIT_REQUESTS]), frames.get(AUDIT_OBJECTS, empty(AUDIT_OBJECTS).lazy())))
     if TOLD_EVENTS in frames:
         parts.append(_from_events(frames[TOLD_EVENTS]))
     return pl.concat(parts).sort("time", "source", "number", nulls_last=True)

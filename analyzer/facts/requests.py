@@ -160,4 +160,14 @@ def _long_running() -> pl.Expr:
     )
 
 
+def meant(requests: pl.LazyFrame) -> pl.LazyFrame:
+    """Requests without dry runs, which are answered as if they had been done: `kubectl diff`, `--dry-run=server`."""
+    return requests.filter(~dry_run().fill_null(value=False))
+
+
+def dry_run() -> pl.Expr:
+    """Whether the URI asks for one (apimachinery pkg/apis/meta/v1, DryRunAll)."""
+    return pl.col("uri").str.contains(r"[?&]dryRun=All(?:[&#]|$)")
+
+
 AUDIT_REQUESTS = Fact(table=_TABLE, needs_any=((AUDIT_EVENTS,),), derive=_derive)

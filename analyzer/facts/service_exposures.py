@@ -16,7 +16,7 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.public_addresses import is_public
-from analyzer.facts.requests import AUDIT_REQUESTS
+from analyzer.facts.requests import AUDIT_REQUESTS, dry_run, meant
 from analyzer.frames import AUDIT_SERVICE_PORTS, TIME, Col, Table
 from analyzer.frames.contract import PLACE
 
@@ -60,8 +60,9 @@ Row = dict[str, Any]
 
 
 def _derive(frames: Frames) -> pl.LazyFrame:
-    told = frames[AUDIT_SERVICE_PORTS].collect()
-    requests = frames[AUDIT_REQUESTS].filter(pl.col("resource") == "services", pl.col("subresource").is_null())
+    tried = frames[AUDIT_REQUESTS].filter(dry_run()).select("audit_id")
+    told = frames[AUDIT_SERVICE_PORTS].join(tried, on="audit_id", how="anti", maintain_order="left").collect()
+    requests = meant(frames[AUDIT_REQUESTS]).filter(pl.col("resource") == "services", pl.col("subresource").is_null())
     actors = requests.select("audit_id", "user", "agent").unique("audit_id", keep="first").collect()
     gone = (
         requests.filter(pl.col("verb").is_in(["delete", "deletecollection"]), pl.col("code").is_between(200, 299))

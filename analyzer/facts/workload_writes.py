@@ -7,7 +7,7 @@ import polars as pl
 from analyzer.facts import admission_texts, workload_names
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.klog_values import value
-from analyzer.facts.requests import AUDIT_REQUESTS, FAILED
+from analyzer.facts.requests import AUDIT_REQUESTS, FAILED, meant
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import AUDIT_OBJECTS, KLOG_LINES, Col, Table
 from analyzer.frames.contract import PLACE, TIME, empty
@@ -249,7 +249,7 @@ def _from_klog(lines: pl.LazyFrame) -> pl.LazyFrame:
 def _derive(frames: Frames) -> pl.LazyFrame:
     parts = [empty(_TABLE).lazy()]
     if AUDIT_REQUESTS in frames:
-        parts.append(_from_audit(frames[AUDIT_REQUESTS], frames.get(AUDIT_OBJECTS, empty(AUDIT_OBJECTS).lazy())))
+        parts.append(_from_audit(meant(frames[AUDIT_REQUESTS]), frames.get(AUDIT_OBJECTS, empty(AUDIT_OBJECTS).lazy())))
     if TOLD_EVENTS in frames:
         parts.append(_from_events(frames[TOLD_EVENTS]))
     if KLOG_LINES in frames:

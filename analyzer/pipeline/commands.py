@@ -14,6 +14,7 @@ from analyzer.case import Place
 from analyzer.model import InputReport
 from analyzer.sources.audit.shape import Kind, shape_of
 from analyzer.sources.containers import compression_of
+from analyzer.sources.contract import Member
 from analyzer.sources.exports import export_of
 from analyzer.sources.lines import text_head
 
@@ -39,6 +40,8 @@ def command(report: InputReport, place: Place, number: int, head: bytes) -> str:
     if not name.isprintable() or name == "-" or "\\" in name:
         return ""
     packed = _packed(place, name)
+    if place.member is not None and not _found_by_name(name, place.member):
+        return f"analyze quote {_file(name)} {number}"
     if place.kind == "pcap" and _counted_as_tshark(report):
         show = f"-Y 'frame.number == {number}' -V"
         if place.member is None and packed in READ_BY_TSHARK:
@@ -64,16 +67,46 @@ def _bytes(name: str, place: Place, packed: str | None) -> str:
     """What writes the decompressed input to standard output."""
     if place.member is None:
         return f"{EXPAND[packed]} < {_file(name)}" if packed else f"cat {_file(name)}"
-    archive, _, member = name.partition("!")
-    out = f"tar -xOf {_file(archive)} {_file(member)}"
+    member = place.member.name
+    archive = _file(name.removesuffix(f"!{_stripped(member)}"))
     if place.member.kind == "zip":
-        out = f"unzip -p {_file(archive)} {_file(_literal(member))}"
-    return f"{out} | {EXPAND[packed]}" if packed else out
+        return f"unzip -p {archive} {shlex.quote(_literal(member))}{_expanded(packed)}"
+    return f"tar -xOf {archive} -- {shlex.quote(member)}{_expanded(packed)}"
+
+
+def _expanded(packed: str | None) -> str:
+    return f" | {EXPAND[packed]}" if packed else ""
+
+
+def _found_by_name(name: str, member: Member) -> bool:
+    """Whether a tool finds this one member, and no other, by the name that the archive has for it.
+
+    Not where two have one name, where a tool would take the name for a pattern or another place (bsdtar knows
+    patterns too), and not where a zip's name hangs on its code page.
+    """
+    written = member.name
+    if not written or not name.endswith(f"!{_stripped(written)}") or not written.isprintable():
+        return False
+    if member.kind == "zip":
+        return written.isascii() and not re.search(r"[*?\[]", name.removesuffix(f"!{_stripped(written)}"))
+    return not (written.startswith("/") or ".." in written.split("/") or re.search(r"[*?\[]", written))
+
+
+def _stripped(written: str) -> str:
+    """A member's name as ids have it: without `./` in front."""
+    while written.startswith("./"):
+        written = written[2:].lstrip("/")
+    return written
 
 
 def _literal(member: str) -> str:
-    """A name that unzip takes as it is: its own marks for patterns stand in brackets."""
-    return "".join(f"[{char}]" if char in "*?[" else char for char in member)
+    """A name that unzip takes as it is: its own marks for patterns, and of options, stand in brackets."""
+    head = "[-]" if member.startswith("-") else member[:1] and _bracketed(member[0])
+    return head + "".join(map(_bracketed, member[1:]))
+
+
+def _bracketed(char: str) -> str:
+    return f"[{char}]" if char in "*?[" else char
 
 
 def _is_lines(kind: str, head: bytes) -> bool:
@@ -92,5 +125,5 @@ def _counted_as_tshark(report: InputReport) -> bool:
 
 
 def _file(name: str) -> str:
-    """Quoted for a shell; never taken for an option."""
-    return shlex.quote(f"./{name}" if name.startswith("-") else name)
+    """Quoted for a shell; never taken for an option, and by tar never for a file on another machine (`host:file`)."""
+    return shlex.quote(f"./{name}" if name.startswith("-") or ":" in name.partition("/")[0] else name)

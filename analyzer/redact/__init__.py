@@ -19,7 +19,15 @@ from analyzer.redact.words import ATOM
 __all__ = ["Map", "atoms_of", "new_map", "read_map", "redacted", "redacted_texts", "shown_again", "write_map"]
 
 OURS = {
-    *("Tool", "SettingValue", "Figure", "Column", "SkippedReason.reason", "Result.schema"),
+    *(
+        "Tool",
+        "SettingValue.detector",
+        "SettingValue.name",
+        "Figure",
+        "Column",
+        "SkippedReason.reason",
+        "Result.schema",
+    ),
     *("Run.detector", "Run.title", "Finding.detector", "Finding.variant", "Compared.detector", "Saving.unit"),
     *("InputReport.kind", "Moment.kind", "Cause.rule", "CauseEnd.kind", "Talker.kind", "Talker.unit", "Entity.kind"),
     *("Coverage.table", "Series.id", "Series.unit", "EvidenceSeries.unit", "FigureChange"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import secrets
+from bisect import bisect_right
 from collections.abc import Mapping
 
 import msgspec
@@ -18,19 +19,25 @@ from analyzer.redact.addresses import Address, AddressCipher
 from analyzer.redact.words import ATOM, PUBLIC, is_plain, is_quantity
 
 SCHEMA = "analyzer-names/1"
+CUT = "…"
+"""What stands where a form leaves out the rest of a text."""
 KEY_BYTES = 32
 
-_V4 = r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)"
+_V4 = r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d|\.(?i:in-addr))"  # there it is the other way round
 _GROUPS = r"(?:[0-9A-Fa-f]{1,4}:(?=[0-9A-Fa-f.]*:)|::)[0-9A-Fa-f:.]*[0-9A-Fa-f:](?!\w|:\w|\.\d)"
 _V6 = rf"(?<![\w.-]){_GROUPS}"
 _MAC = r"(?<![\w:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])"
 _PIECE = re.compile(f"(?P<mac>{_MAC})|(?P<address>{_V4}|{_V6})|{ATOM.pattern}")
+_LABELS = re.compile(r"([^.]+)")
 _ATOMS = re.compile(f"({ATOM.pattern})")
 _DASHED = re.compile(r"(?P<head>ip-|)(?P<bytes>\d{1,3}(?:-\d{1,3}){3})")
+_NUMBERS = re.compile(r"\d+(?:\.\d+){3,}|(?<![^.])[0-9a-f](?:\.[0-9a-f]){7,}(?![^.])", re.IGNORECASE)
+"""An address inside a name, in whatever spelling, and the nibbles of one in ip6.arpa (RFC 3596)."""
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 KINDS = "ns", "pod", "container", "node", "user", "object", "agent", "uid", "hex", "mac", "address", "name"
-TOKEN = re.compile(rf"(?:{'|'.join(KINDS)})-x\d+")
-"""What stands for a name. It has none of the characters that a form escapes, so it is found again in each of them."""
+TOKEN = re.compile(rf"(?:{'|'.join(KINDS)})-x+\d+")
+"""What stands for a name: an x for each digit, so that none is the beginning of another where a form cuts a text. It
+has none of the characters that a form escapes, so it is found again in each of them."""
 
 _BACK = re.compile(
     rf"(?P<token>{TOKEN.pattern}|(?:ip-)?(?<!\d)\d{{1,3}}(?:-\d{{1,3}}){{3}}(?!\d))"
@@ -38,6 +45,9 @@ _BACK = re.compile(
     rf"|(?<![0-9A-Fa-f.])(?<!::){_GROUPS})"
 )
 """An escaped line break, `\\n`, may stand right before a token or an address, so letters may."""
+
+_BARE = re.compile(r"(?<![\d.-])(?:\d{1,3}\.){3}\d{1,3}(?![\d-]|\.\d)")
+"""In `change:10.0.0.7:53` what looks like IPv6 begins with the e."""
 
 _HEX = re.compile(r"[0-9a-f]{12,}", re.IGNORECASE)
 
@@ -85,7 +95,18 @@ class Names:
             return self._label(atom, within_name=False)
         if atom not in self._known and is_plain(atom):
             return atom
-        return ".".join(self._label(label, within_name=True) if label else label for label in atom.split("."))
+        labels, at = [], 0
+        for found in _NUMBERS.finditer(atom):
+            start = max(at, atom.rfind(".", 0, found.start()) + 1)
+            dot = atom.find(".", found.end())
+            end = dot if dot >= 0 else len(atom)
+            if start < end:
+                labels += [*self._labels(atom[at:start]), self._named(atom[start:end], "address")]
+                at = end
+        return "".join([*labels, *self._labels(atom[at:])])
+
+    def _labels(self, name: str) -> list[str]:
+        return [self._label(part, within_name=True) if i % 2 else part for i, part in enumerate(_LABELS.split(name))]
 
     def _label(self, label: str, *, within_name: bool) -> str:
         if label in PUBLIC:
@@ -104,7 +125,7 @@ class Names:
     def _named(self, atom: str, kind: str) -> str:
         if atom not in self._token:
             number = self._next.get(kind, 1)
-            while (token := f"{kind}-x{number}") in self._taken or token in self.map.tokens:
+            while (token := f"{kind}-{'x' * len(str(number))}{number}") in self._taken or token in self.map.tokens:
                 number += 1
             self._next[kind] = number + 1
             self._token[atom] = token
@@ -113,11 +134,25 @@ class Names:
 
 
 def shown_again(text: str, kept: Map) -> str:
-    """The text, in whatever form, with the names that the map knows; one pass."""
+    """The text, in whatever form, with the names that the map knows; one pass.
+
+    Where a form has cut a text, an address that may be the beginning of another one is left.
+    """
+    every = sorted([*kept.tokens, *kept.addresses])
+
+    def cut(whole: str, end: int) -> bool:
+        after = every[(at := bisect_right(every, whole)) : at + 1]
+        return text.startswith(CUT, end) and bool(after) and after[0].startswith(whole)
 
     def back(found: re.Match[str]) -> str:
         whole = found[0]
-        return kept.tokens.get(whole, whole) if found["token"] else kept.addresses.get(whole, whole)
+        if cut(whole, found.end()):
+            return whole
+        if found["token"]:
+            return kept.tokens.get(whole, whole)
+        if whole in kept.addresses:
+            return kept.addresses[whole]
+        return _BARE.sub(lambda bare: kept.addresses.get(bare[0], bare[0]), whole)
 
     return _BACK.sub(back, text)
 

@@ -7,7 +7,14 @@ import re
 from functools import cache
 from pathlib import Path
 
-ATOM = re.compile(r"\w(?:[\w.-]*\w)?")
+_LETTER = (
+    r"\w\u02b0-\u061b\u061d-\u1fff\u2070-\u218f\u2300-\u24ff\u25a0-\ud7ff\uf900-\ufefe\uff01-\uffef"
+    r"\U00010000-\U000dffff"
+)
+"""What names are made of, with marks on letters, emoji and other symbols; without general punctuation, arrows, signs of
+arithmetic and blocks, which this program's texts have, and what does not print, which a form escapes."""
+
+ATOM = re.compile(rf"[{_LETTER}](?:[{_LETTER}.-]*[{_LETTER}])?")
 """What is replaced as one: a name with its dots and hyphens. Everything between atoms stays."""
 
 PUBLIC = frozenset(
@@ -66,13 +73,14 @@ def vocabulary() -> frozenset[str]:
 
 _QUANTITY = re.compile(
     r"""
-    \d[\d.]*(?:[smhd]|ms|us|ns|min|kB|MB|GB|[KMGT]i?B?|k|x|th|st|nd|rd)?   # a number, with a unit
+    \d{1,11}(?:\.\d+|\.\d{1,11}\.\d{1,11})?(?:[smhd]|ms|us|ns|min|kB|MB|GB|[KMGT]i?B?|k|x|th|st|nd|rd)?  # a number
     | \d{4}-\d\d-\d\d(?:[T-]\d\d-?\d\d-?\d\d(?:\.\d+)?Z?)?                  # a date, a time as in names of rotated logs
     | audit-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d                                # a rotated audit log up to its fraction
     | \d{4}-\d\d-\d\dT\d\d | \d\d(?:\.\d+)?Z | [IWEF]\d{4}                  # parts of times; klog's day
     """,
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,
 )
+"""Not the numbers that name somebody: accounts of clouds have 12 digits, cards 16; four numbers may be an address."""
 
 
 def is_quantity(atom: str) -> bool:
@@ -86,4 +94,4 @@ def is_plain(atom: str) -> bool:
         return True
     word = atom.lower()
     known = vocabulary()
-    return word in known or (word.isalpha() and word.endswith("s") and word[:-1] in known)
+    return (word in known and not word.isdecimal()) or (word.isalpha() and word.endswith("s") and word[:-1] in known)

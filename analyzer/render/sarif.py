@@ -43,6 +43,7 @@ def _run(result: Result) -> _Json:
     at = {run.detector: index for index, run in enumerate(result.runs)}
     places = {report.path: index for index, report in enumerate(result.inputs)}
     kinds = {report.path: report.kind for report in result.inputs}
+    since = _since(result.comparison)
     return {
         "tool": {
             "driver": {
@@ -54,7 +55,7 @@ def _run(result: Result) -> _Json:
         "invocations": [_invocation(result)],
         "artifacts": [_artifact(report) for report in result.inputs],
         "results": [
-            _result(finding, at[finding.detector], places, kinds) | _since(result.comparison, finding.key)
+            _result(finding, at[finding.detector], places, kinds) | since.get(finding.key, {})
             for finding in result.findings
         ],
         "columnKind": "unicodeCodePoints",
@@ -115,10 +116,10 @@ def _result(finding: Finding, rule: int, places: dict[str, int], kinds: dict[str
     }
 
 
-def _since(comparison: Comparison | None, key: str) -> _Json:
-    """How a finding stands to the baseline (section 3.27.24); nothing where that could not be seen."""
-    states = {one.key: BASELINE_STATES.get(one.state) for one in comparison.findings} if comparison else {}
-    return {"baselineState": states[key]} if states.get(key) else {}
+def _since(comparison: Comparison | None) -> dict[str, _Json]:
+    """How findings stand to the baseline, by key (section 3.27.24); none where that could not be seen."""
+    every = comparison.findings if comparison else ()
+    return {one.key: {"baselineState": BASELINE_STATES[one.state]} for one in every if one.state in BASELINE_STATES}
 
 
 def _location(record: Record, places: dict[str, int], kinds: dict[str, str]) -> _Json:

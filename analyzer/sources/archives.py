@@ -181,7 +181,8 @@ class Listing:
                 notes = (f"{times} members of the archive have this name so far; they are told apart by #",) * (
                     times > 1
                 )
-                member = replace(entry.member, archive_bytes=self._archive.file.size, notes=notes)
+                written = entry.name if len(entry.name) <= NAME_SHOWN else ""
+                member = replace(entry.member, archive_bytes=self._archive.file.size, notes=notes, name=written)
                 yield Item(id=name, path=self._item.path, member=member)
         except InputError as error:
             self._ledger.note(str(error))

@@ -25,7 +25,8 @@ class Member(Struct, frozen=True, kw_only=True):
     `start` and `stored`: its bytes in the archive, which for a tar is the decompressed one. `size`: how many they are
     once unpacked, by the archive's own word for a zip. `missing`: bytes that the archive ends too soon for. `method`
     and `check` are those of a zip. `modified`: seconds since 1970, as the archive says. `archive_bytes`: size of the
-    archive itself, by which a changed one is told. `notes`: what is known of it beside its bytes.
+    archive itself, by which a changed one is told. `notes`: what is known of it beside its bytes. `name`: as the
+    archive has it; empty where it is too long.
     """
 
     kind: str  # tar or zip
@@ -38,6 +39,7 @@ class Member(Struct, frozen=True, kw_only=True):
     modified: float | None = None
     archive_bytes: int = 0
     notes: tuple[str, ...] = ()
+    name: str = ""
 
 
 class Item(Struct, frozen=True, kw_only=True):

@@ -49,6 +49,7 @@ def test_requests_tell_of_deletions_placements_and_whom_a_kubelet_has() -> None:
         request(6),
         request(7, user=NODE, node="n1"),
         request(8, code=404),
+        request(8.5, uri="/api/v1/namespaces/data/pods/db-0?dryRun=All"),
         request(9, verb="list", name=None),
     ]
     body = {"time": 1, "number": 1, "resource": "pods", "subresource": "binding", "node_name": "n1", "body": "request"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import re
@@ -149,3 +150,60 @@ def test_input_that_is_gone_has_no_command(folder: Path, tmp_path: Path) -> None
     ingest(RunOptions(inputs=(folder,)), tmp_path / "kept")
     (folder / "coredns.log").unlink()
     assert {record.command for record in records_of(investigate(RunOptions(inputs=(tmp_path / "kept",))))} == {""}
+
+
+@pytest.mark.parametrize("name", ["./node/coredns.log", "-rf.log", "--checkpoint-action=exec=touch pwned", "!a!b.log"])
+def test_a_member_of_a_tar_is_found_by_the_name_that_the_archive_has_for_it(
+    name: str, folder: Path, tmp_path: Path
+) -> None:
+    tar_of(folder / "bundle.tar", name)
+    check(folder, tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == ["bundle.tar"]
+
+
+def tar_of(archive: Path, *names: str) -> None:
+    with tarfile.open(archive, "w") as tar:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(LOG)
+            tar.addfile(member, io.BytesIO(LOG))
+
+
+def test_an_archive_that_tar_would_look_for_on_another_machine(folder: Path, tmp_path: Path) -> None:
+    tar_of(folder / "nobody@host.invalid:bundle.tar", "coredns.log")
+    check(folder, tmp_path)
+
+
+@pytest.mark.parametrize("names", [("/coredns.log",), ("../coredns.log",), ("a[1].log",), ("*.log",)])
+def test_what_tar_would_not_find_by_its_name_is_printed_by_this_one(
+    names: tuple[str, ...], folder: Path, tmp_path: Path
+) -> None:
+    tar_of(folder / "bundle.tar", *names)
+    records = records_of(investigate(RunOptions(inputs=(folder,))))
+    assert {record.command.split()[0] for record in records} <= {"analyze"}
+    if records:
+        check(folder, tmp_path)
+
+
+def test_of_two_members_with_one_name_each_prints_its_own(folder: Path, tmp_path: Path) -> None:
+    other = b"".join(LOG.splitlines(keepends=True)[-3:])
+    with tarfile.open(folder / "bundle.tar", "w") as tar:
+        for data in (other, LOG):
+            member = tarfile.TarInfo("coredns.log")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    check(folder, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["-x.log", "größe.log", "!a!b.log"])
+def test_a_member_of_a_zip_with_an_odd_name(name: str, folder: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(folder / "bundle.zip", "w") as archive:
+        archive.writestr(name, LOG)
+    check(folder, tmp_path)
+
+
+def test_a_zip_whose_own_name_is_a_pattern(folder: Path, tmp_path: Path) -> None:
+    for name in ("a1.zip", "a[1].zip"):
+        with zipfile.ZipFile(folder / name, "w") as archive:
+            archive.writestr("coredns.log", LOG)
+    check(folder, tmp_path)

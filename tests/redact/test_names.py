@@ -50,6 +50,18 @@ def test_numbers_times_words_of_the_program_and_names_of_every_cluster_stay(text
         ("[2001:db8::7]:53", r"\[[0-9a-f:]+\]:53"),
         ("ip-10-0-12-33.acmezone.internal", r"ip-10-\d+-\d+-\d+\.name-x1\.internal"),
         ("kunde-größe-7", "name-x1"),
+        ("123456789012.dkr.ecr.eu-acme-1.amazonaws.com", r"hex-x1\.name-x1\.name-x2\.name-x3\.name-x4\.com"),
+        ("arn:aws:iam::123456789012:role", r"arn:aws:iam::hex-x1:role"),
+        ("010.001.002.003", "address-x1"),
+        ("10.1.2.3-8080", "address-x1"),
+        ("src=v10.1.2.3", "src=address-x1"),
+        ("acmeip.10.1.2.3.acme.io", r"name-x1\.address-x1\.name-x2\.io"),
+        ("127.2.1.10.in-addr.arpa", r"address-x1\.in-addr\.arpa"),
+        ("b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.0.0.0.0.1.2.3.4.ip6.arpa", r"address-x1\.ip6\.arpa"),
+        ("１０.１.２.３", "address-x1"),
+        ("acme🔥payments", "name-x1"),
+        ("kunde-gro\u0308\u00dfe", "name-x1"),
+        ("मुंबई", "name-x1"),
     ],
 )
 def test_everything_else_is_hidden(text: str, pattern: str) -> None:
@@ -82,6 +94,21 @@ def test_two_spellings_of_an_address_come_back_as_they_were() -> None:
     text = "2001:DB8::7 and 2001:db8::7"
     made, kept = hidden(text)
     assert shown_again(made, kept) == text
+
+
+def test_a_token_or_an_address_that_a_form_has_cut_is_not_taken_for_another() -> None:
+    kept = Map(key=KEY)
+    names = Names(kept, {})
+    made = names.hide(" ".join(f"acme{n}" for n in range(1, 13)))
+    assert shown_again(made[:-1] + "…", kept) == " ".join(f"acme{n}" for n in range(1, 12)) + " name-xx1…"
+    of_eleven = "10.1.2.3"
+    kept.addresses |= {"10.9.9.1": of_eleven, "10.9.9.11": "10.1.2.4"}
+    assert shown_again("10.9.9.1… 10.9.9.1 10.9.9.11…", kept) == "10.9.9.1… 10.1.2.3 10.1.2.4…"
+
+
+def test_an_address_and_port_after_a_colon_come_back() -> None:
+    made, kept = hidden("egress-identity-change:203.0.113.140:5432")
+    assert shown_again(made, kept) == "egress-identity-change:203.0.113.140:5432"
 
 
 def test_escaped_line_breaks_before_a_name_or_an_address_do_no_harm() -> None:

@@ -78,6 +78,26 @@ def test_the_map_is_private_and_undoes_the_page(tmp_path: Path) -> None:
     assert b"10.244.33.18" in again
 
 
+def test_a_setting_that_names_somebody_is_hidden() -> None:
+    kept = Map(key=KEY)
+    settings = {"cryptominer-traffic": {"own_pools": "pool.acmepay.example"}}
+    options = RunOptions(inputs=(CAPTURES / "imds-hop-limit",), overrides=(settings,), names=kept)
+    hidden = investigate(options)
+    assert b"acmepay" not in encode(hidden)
+    assert b"acmepay" in shown_again(encode(hidden).decode(), kept).encode()
+
+
+def test_a_map_is_never_written_over_by_a_report_or_where_nothing_can_be_written(tmp_path: Path) -> None:
+    case = CAPTURES / "imds-hop-limit"
+    for place in ("r.json", "./r.json"):
+        done = analyze("postmortem", case, "--redact", "-o", "r.json", "--map", place, cwd=tmp_path)
+        assert done.returncode == 2
+        assert b"another name" in done.stderr
+    (tmp_path / "folder").mkdir()
+    assert analyze("postmortem", case, "--redact", "-o", "r.json", "--map", "folder", cwd=tmp_path).returncode == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
 def test_a_second_report_with_the_same_map_has_the_same_names(tmp_path: Path) -> None:
     words = ("postmortem", CAPTURES / "imds-hop-limit", "--redact", "--map", "m.json")
     first = analyze(*words, "-f", "json", cwd=tmp_path).stdout

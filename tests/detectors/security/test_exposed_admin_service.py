@@ -85,7 +85,7 @@ def test_fires_on_a_console_behind_a_public_load_balancer() -> None:
     assert (finding.severity, finding.confidence) == (Severity.HIGH, Confidence.MEDIUM)
     assert (finding.start, finding.stories) == (at(0), (34,))
     assert finding.verify == (
-        "cat audit.log | sed -n '1p'",
+        "zcat -f < audit.log | sed -n '1p'",
         "kubectl -n weave get service weave-scope-app -o yaml",
     )
     assert "loadBalancerSourceRanges" in finding.remedies[0].snippet
@@ -244,7 +244,7 @@ def test_commands_run_by_the_account_of_a_console() -> None:
     assert (finding.severity, finding.confidence) == (Severity.HIGH, Confidence.MEDIUM)
     [joined] = run(DETECTOR, audit(service(), calls=[exec_by("weave:weave-scope")]))
     assert figures(joined)["commands run by its account"] == 1
-    assert joined.summary.endswith("Its account ran 1 commands.")
+    assert joined.summary.endswith("Its account ran 1 command.")
 
 
 def test_silent_on_commands_of_other_accounts() -> None:
@@ -315,4 +315,53 @@ def test_the_worst_comes_first() -> None:
 def test_a_hostile_name_is_never_pasted_into_a_shell() -> None:
     [finding] = run(DETECTOR, audit(service(namespace="a b;reboot", name="weave-scope")))
     assert all("reboot" not in remedy.snippet for remedy in finding.remedies)
-    assert "kubectl -n 'a b;reboot' get service weave-scope -o yaml" in finding.verify
+    assert "kubectl -n NAMESPACE get service weave-scope -o yaml" in finding.verify
+
+
+def test_a_name_that_kubectl_would_take_for_an_option_is_left_out() -> None:
+    """A kubeconfig can name programs that kubectl runs (client.authentication.k8s.io, exec)."""
+    [finding] = run(DETECTOR, audit(service(name="--kubeconfig=weave-scope", namespace="--kubeconfig=x")))
+    assert "kubectl -n NAMESPACE get service NAME -o yaml" in finding.verify
+    assert [remedy for remedy in finding.remedies if "kubeconfig" in remedy.snippet] == []
+
+
+def test_one_is_one() -> None:
+    [seen] = run(DETECTOR, audit(service()) | capture(visit(0), http=asked(1, "/api/topology")))
+    assert seen.summary.endswith(" 1 connection from 1 public address was answered. 1 request was allowed.")
+    [anonymous] = run(DETECTOR, audit(calls=[nobody(0)]))
+    assert anonymous.summary == "The API server allowed 1 request without any credential."
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"name": "grafana", "selector": "app.kubernetes.io/instance=prometheus,app.kubernetes.io/name=grafana"},
+        {"name": "storefront", "port_name": "prometheus"},
+        {"name": "storefront", "namespace": "jenkins"},
+        {"name": "storefront", "selector": "prometheus=scraped"},
+    ],
+)
+def test_an_application_that_only_has_to_do_with_a_console_is_none(more: Row) -> None:
+    assert run(DETECTOR, audit(service(0, **({"namespace": "shop", "target_port": "3000"} | more)))) == []
+
+
+def test_a_port_alone_does_not_say_that_it_is_weave_scope() -> None:
+    [finding] = run(DETECTOR, audit(service(name="spark-ui", namespace="shop")))
+    assert finding.summary.startswith("Weave Scope or another console was opened")
+
+
+def test_what_was_only_tried_opens_and_closes_nothing() -> None:
+    """`kubectl diff` and `--dry-run=server` are answered as if they had been done."""
+    tried = audit(service(verb="patch"))
+    dry = pl.col("uri").fill_null("/api/v1/x") + "?dryRun=All&fieldManager=diff"
+    tried[AUDIT_EVENTS] = tried[AUDIT_EVENTS].with_columns(uri=dry)
+    assert run(DETECTOR, tried) == []
+    gone = call(600, verb="delete", resource="services", api_group="", namespace="weave", name="weave-scope-app")
+    closed = run(DETECTOR, audit(service(), calls=[gone]))
+    left = run(DETECTOR, audit(service(), calls=[gone | {"uri": "/api/v1/namespaces/weave/services/w?dryRun=All"}]))
+    assert [figures(one).get("seconds open") for one in (*closed, *left)] == [600, None]
+
+
+def test_two_results_are_compared_by_requests_never_by_the_port() -> None:
+    [finding] = run(DETECTOR, audit(service()))
+    assert finding.impact[0].name == "anonymous requests allowed"

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 from analyzer.detector import Detector, NotObservable, Remark, setting
 from analyzer.detectors.network.snat_retransmission.captures import whose
-from analyzer.detectors.network.snat_retransmission.evidence import evidence, impact
+from analyzer.detectors.network.snat_retransmission.evidence import evidence, impact, retried
 from analyzer.detectors.network.snat_retransmission.judge import Limits, Verdict, judge
 from analyzer.detectors.network.snat_retransmission.measure import Traffic, traffic
 from analyzer.detectors.network.snat_retransmission.remarks import remarks
@@ -100,8 +100,7 @@ def _finding(one: Traffic, verdict: Verdict, settings: Settings) -> Finding:
         subject=whose(one.outside),
         summary=(
             f"{out.again:,} of {out.segments:,} segments to the outside in {one.source} were sent again "
-            f"({out.share:.2%}; within {within.share:.2%}), and {out.retried:,} of {out.syns:,} connections needed "
-            "another SYN."
+            f"({out.share:.2%}; within {within.share:.2%}){retried(out)}."
         ),
         severity=Severity.HIGH if worst >= settings.high_share else Severity.MEDIUM,
         confidence=confidence,

@@ -7,9 +7,9 @@ from datetime import datetime
 import polars as pl
 
 from analyzer.detectors.network.snat_retransmission.judge import Verdict
-from analyzer.detectors.network.snat_retransmission.measure import Traffic
+from analyzer.detectors.network.snat_retransmission.measure import Count, Traffic
 from analyzer.detectors.network.snat_retransmission.tables import clashes, kinds, schedules, servers
-from analyzer.facts.audit_windows import records
+from analyzer.facts.audit_windows import counted, records
 from analyzer.facts.time_steps import per_step
 from analyzer.model import Evidence, EvidenceSeries, Figure
 
@@ -38,9 +38,18 @@ def impact(one: Traffic, verdict: Verdict) -> tuple[Figure, ...]:
         figures.append(("SYN retries beside another pod's SYN", clash.beside_retried, "connections"))
     if clash.same_port_retried:
         figures.append(("of them from the same source port", clash.same_port_retried, "connections"))
+    main = "external share" if verdict.segments else "external connections with SYN retries"
+    figures.sort(key=lambda figure: figure[0] != main)  # by the first two results are compared: more traffic is no loss
     if one.unanswered:
         figures.append(("attempts in a row without answer, left out", one.unanswered, "connections"))
     return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures)
+
+
+def retried(out: Count) -> str:
+    """Nothing of SYNs where the capture holds the beginning of no connection."""
+    if not out.syns:
+        return ""
+    return f", and {out.retried:,} of {counted(out.syns, 'connection')} needed another SYN"
 
 
 def added(lost: pl.DataFrame) -> float:

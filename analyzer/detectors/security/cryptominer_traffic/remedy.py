@@ -7,6 +7,7 @@ import shlex
 import polars as pl
 
 from analyzer.detectors.security.cryptominer_traffic.operations import Operation
+from analyzer.facts.audit_windows import piped
 from analyzer.model import Remedy
 
 _POLICY = """apiVersion: networking.k8s.io/v1
@@ -77,7 +78,7 @@ def verify(one: Operation) -> tuple[str, ...]:
             wanted = shlex.quote(f'dns.qry.name == "{name}"')
             commands.append(f"tshark -r {file} -Y {wanted}")
         else:
-            commands.append(f"{'zgrep' if source.endswith('.gz') else 'grep'} -nF ' {name}. ' {file}")
+            commands.append(f"{piped(source)} | grep -nF ' {name}. '")
     return (*commands, _POD % one.subject)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analyzer.detectors.security.cryptominer_traffic.operations import Operation
+from analyzer.facts.audit_windows import counted
 from analyzer.model import Confidence
 
 
@@ -11,9 +12,10 @@ def summary(one: Operation) -> str:
     where = ", ".join(one.pools[:2]) + (f" and {len(one.pools) - 2} more" if len(one.pools) > 2 else "")
     if not one.spoken.height:
         if not one.connected:
-            return f"{one.subject}{others} asked for the name of the mining pool {where}, {one.asked:,} queries in all."
+            times = "once" if one.asked == 1 else f"{one.asked:,} queries in all"
+            return f"{one.subject}{others} asked for the name of the mining pool {where}, {times}."
         return f"{one.subject}{others} held {_held(one)} to the mining pool {where}, known by its name."
-    work = f"submitted {one.shares:,} shares to" if one.shares else "spoke the miners' protocol with"
+    work = f"submitted {counted(one.shares, 'share')} to" if one.shares else "spoke the miners' protocol with"
     return f"{one.subject}{others} {work} the mining pool {where} over {_held(one)}."
 
 
@@ -32,7 +34,9 @@ def confidence(one: Operation) -> Confidence:
 
 def reason(one: Operation) -> str:
     if one.answered:
-        return f"both sides were heard: {one.asks:,} messages of miners and {one.tells:,} of pools"
+        if not one.asks:
+            return f"a pool was heard, {counted(one.tells, 'message')}; what it was asked was not"
+        return f"both sides were heard: {counted(one.asks, 'message')} of miners and {one.tells:,} of pools"
     if one.spoken.height:
         return "a miner's messages were heard, the pool's answers were not"
     if one.connected:

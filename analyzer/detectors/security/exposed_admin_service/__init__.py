@@ -30,6 +30,7 @@ from analyzer.detectors.security.exposed_admin_service.exposed import Exposed, c
 from analyzer.detectors.security.exposed_admin_service.remedy import REMEDIES, remedies, verify
 from analyzer.detectors.security.exposed_admin_service.services import services
 from analyzer.detectors.security.exposed_admin_service.wire import wire
+from analyzer.facts.audit_windows import counted
 from analyzer.facts.contract import Frames
 from analyzer.facts.http_requests import HTTP_REQUESTS
 from analyzer.facts.requests import AUDIT_REQUESTS
@@ -92,22 +93,26 @@ def _finding(one: Exposed) -> Finding:
 def _summary(one: Exposed) -> str:
     execs = f" {one.execs:,} of them ran commands in containers." if one.execs else ""
     if one.variant == "anonymous":
-        count = one.anonymous.height
-        asked = "1 request" if count == 1 else f"{count:,} requests"
-        return f"The API server allowed {asked} without any credential.{execs}"
+        return f"The API server allowed {counted(one.anonymous.height, 'request')} without any credential.{execs}"
+    commands = counted(one.account.height, "command")
     if one.variant == "exec":
-        return f"{one.subject}, the account of {one.product}, ran {one.account.height:,} commands in containers."
+        return f"{one.subject}, the account of {one.product}, ran {commands} in containers."
+    met = f"{counted(one.connections.height, 'connection')} from {_addresses(one.strangers)}"
     if one.variant == "connections":
-        opens = f"{one.subject} answered {one.connections.height:,} connections from {one.strangers:,} public addresses"
-        head = f"{opens} at port {one.port}, {one.product}."
+        head = f"{one.subject} answered {met} at port {one.port}, {one.product}."
     else:
         how = "a public load balancer" if one.reach == "public" else "a port of every node"
-        seen = f" {one.connections.height:,} connections from {one.strangers:,} public addresses were answered."
         who = f" by {one.actor}" if one.actor else ""
         head = f"{one.product} was opened through {how}{who}: service {one.subject}, port {one.port}."
-        head += seen if one.connections.height else ""
-    asked = f" {one.http.height:,} requests were allowed." if one.http.height else ""
-    return head + asked + execs + (f" Its account ran {one.account.height:,} commands." if one.account.height else "")
+        were = "was" if one.connections.height == 1 else "were"
+        head += f" {met} {were} answered." if one.connections.height else ""
+    were = "was" if one.http.height == 1 else "were"
+    asked = f" {counted(one.http.height, 'request')} {were} allowed." if one.http.height else ""
+    return head + asked + execs + (f" Its account ran {commands}." if one.account.height else "")
+
+
+def _addresses(count: int) -> str:
+    return "1 public address" if count == 1 else f"{count:,} public addresses"
 
 
 DETECTOR = Detector(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import polars as pl
 
 SURE: dict[int, str] = {
-    4040: "Weave Scope",
+    4040: "Weave Scope or another console",
     10250: "the kubelet's API",
     10255: "the kubelet's read-only API",
     2375: "the Docker API",
@@ -38,6 +38,8 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"jupyter(?:hub|lab)?", "Jupyter"),
     (r"hubble-ui|longhorn-frontend|kiali", "a console of the cluster's network or storage"),
 )
+_OF_A_WHOLE = frozenset({"instance", "release", "part-of", "managed-by", "heritage", "chart"})
+"""Labels that say to what a pod belongs, not what it is (kubernetes.io, "Recommended Labels")."""
 _WORDS = tuple((re.compile(rf"(?:^|[-_./=,])(?:{pattern})(?:$|[-_./=,])"), product) for pattern, product in _NAMES)
 
 _INGRESS = re.compile(r"ingress|gateway|envoy|traefik|nginx|contour|kong|haproxy|istio|proxy-public")
@@ -62,18 +64,32 @@ _OPEN_PATHS += r"(?:[-./][^?]*)?$"
 def product(row: Mapping[str, object]) -> tuple[str, int, bool] | None:
     """What a service's port administers, by its name or port; the port that tells it; whether that is sure. None where
     it is nobody's, or an ingress."""
-    told = ",".join(str(row[name] or "") for name in ("name", "selector", "port_name", "namespace")).lower()
+    named = _product(row)
     port = int(str(row["port"]))
     target = str(row["target_port"] or "")
-    for number in (port, int(target) if target.isdigit() else 0):
+    for number in (port, int(target) if target.isdecimal() else 0):
         if number in SURE:
-            return SURE[number], number, True
-    for word, name in _WORDS:
-        if word.search(told):
-            return name, port, True
-    if port in LIKELY and not _INGRESS.search(told):
+            return named or SURE[number], number, True
+    if named:
+        return named, port, True
+    if port in LIKELY and not ingress(row):
         return LIKELY[port], port, False
     return None
+
+
+def _product(row: Mapping[str, object]) -> str | None:
+    """By the service's name and what its pods are; of its namespace only what runs nothing else.
+
+    Not by labels that name a release or a whole: Grafana of a chart called prometheus is not Prometheus. Nor by names
+    of ports: an application's metrics are called prometheus too.
+    """
+    labels = (label.partition("=") for label in str(row["selector"] or "").lower().split(","))
+    pods = [value for key, _, value in labels if key.rsplit("/", 1)[-1] not in _OF_A_WHOLE]
+    told = ",".join([str(row["name"] or "").lower(), *pods])
+    space = str(row["namespace"] or "").lower()
+    return next((name for word, name in _WORDS if word.search(told)), None) or next(
+        (name for word, name in _WORDS[:2] if word.search(space)), None
+    )
 
 
 def ingress(row: Mapping[str, object]) -> bool:

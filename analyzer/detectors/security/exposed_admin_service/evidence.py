@@ -12,10 +12,7 @@ ROWS = 10
 
 
 def impact(one: Exposed) -> tuple[Figure, ...]:
-    figures: list[tuple[str, int | float, str]] = []
-    if one.port is not None:
-        figures.append(("port", one.port, "port"))
-    figures += [
+    figures: list[tuple[str, int | float, str]] = [
         ("anonymous requests allowed", one.allowed, "requests"),
         ("exec calls among them", one.execs, "requests"),
     ]
@@ -26,6 +23,8 @@ def impact(one: Exposed) -> tuple[Figure, ...]:
         figures.append(("commands run by its account", one.account.height, "requests"))
     if one.since is not None and one.until is not None:
         figures.append(("seconds open", round((one.until - one.since).total_seconds(), 6), "seconds"))
+    if one.port is not None:  # not the first: by that two results are compared
+        figures.append(("port", one.port, "port"))
     return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures)
 
 

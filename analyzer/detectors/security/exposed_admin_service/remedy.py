@@ -8,6 +8,7 @@ import shlex
 import polars as pl
 
 from analyzer.detectors.security.exposed_admin_service.exposed import Exposed
+from analyzer.facts.audit_windows import piped
 from analyzer.model import Remedy
 
 _SERVICE = """# reach it with kubectl port-forward from now on
@@ -69,24 +70,30 @@ def remedies(one: Exposed) -> tuple[Remedy, ...]:
         return (_ANONYMOUS, _AFTER)
     if one.variant != "service":
         return (_CLOSE, _READ_ONLY, _AFTER)
-    namespace, name = (part if _NAME.fullmatch(part) else "NAME" for part in one.subject.split("/", 1))
+    namespace, name = _sound(one)
     close = Remedy(text=_CLOSE.text, snippet=_SERVICE.format(name=name, namespace=namespace))
     wall = Remedy(text="Let only pods of the cluster reach the namespace.", snippet=_POLICY.format(namespace=namespace))
     return (close, wall, _READ_ONLY, _AFTER)
 
 
+def _sound(one: Exposed) -> tuple[str, str]:
+    """Namespace and name. A quoted `--kubeconfig=...` would still be an option, and such a file can name programs."""
+    namespace, _, name = one.subject.partition("/")
+    return namespace if _NAME.fullmatch(namespace) else "NAMESPACE", name if _NAME.fullmatch(name) else "NAME"
+
+
 def verify(one: Exposed) -> tuple[str, ...]:
     """Commands that print the records on the original inputs, then the state of the cluster."""
     commands = [
-        f"{_cat(source)} | sed -n '{';'.join(f'{number}p' for number in numbers)}'"
+        f"{piped(source)} | sed -n '{';'.join(f'{number}p' for number in numbers)}'"
         for source, numbers in _places(one.writes, one.anonymous, one.account)
     ]
     for (source,), rows in one.connections.group_by(["source"], maintain_order=True):
         port = rows["server_port"].to_list()[0]
         commands.append(f"tshark -r {shlex.quote(str(source))} -Y 'tcp.port == {port} && (tcp.flags.syn == 1 || http)'")
     if one.variant == "service":
-        namespace, _, name = one.subject.partition("/")
-        commands.append(f"kubectl -n {shlex.quote(namespace)} get service {shlex.quote(name)} -o yaml")
+        namespace, name = _sound(one)
+        commands.append(f"kubectl -n {namespace} get service {name} -o yaml")
     elif one.variant == "anonymous":
         commands.append("kubectl auth can-i --list --as=system:anonymous --as-group=system:unauthenticated")
     return tuple(commands)
@@ -96,7 +103,3 @@ def _places(*frames: pl.DataFrame) -> list[tuple[str, list[int]]]:
     rows = pl.concat([frame.select("source", "number").head(_SHOWN) for frame in frames]).unique()
     found = rows.group_by("source").agg(pl.col("number").sort()).sort("source")
     return [(source, numbers) for source, numbers in found.iter_rows()]
-
-
-def _cat(source: str) -> str:
-    return f"{'zcat' if source.endswith('.gz') else 'cat'} {shlex.quote(source)}"

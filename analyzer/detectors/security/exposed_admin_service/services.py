@@ -68,7 +68,7 @@ def _exposed(rows: list[tuple[Row, tuple[str, int, bool]]]) -> Exposed:
 
 def _ports(row: Row) -> tuple[int, ...]:
     target = str(row["target_port"] or "")
-    numbers = (row["port"], int(target) if target.isdigit() else None, row["node_port"])
+    numbers = (row["port"], int(target) if target.isdecimal() else None, row["node_port"])
     return tuple(dict.fromkeys(int(str(number)) for number in numbers if number is not None))
 
 

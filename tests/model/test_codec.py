@@ -77,7 +77,7 @@ def test_the_contract_names_of_the_json_object() -> None:
     assert finding["start"] == "2026-03-14T09:00:00Z"
     assert finding["end"] is None
     assert finding["impact"] == [{"name": "wasted queries", "value": 90, "unit": "queries"}]
-    assert finding["evidence"]["records"][0].keys() == {"source", "number", "time", "text"}
+    assert finding["evidence"]["records"][0].keys() == {"source", "number", "time", "text", "command"}
     assert plain["story"]["causes"][0].keys() == {"rule", "from", "to", "lag_seconds", "verdict"}
 
 

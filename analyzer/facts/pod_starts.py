@@ -8,6 +8,7 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.image_pulls import IMAGE_PULLS
+from analyzer.facts.node_names import node, short_node
 from analyzer.facts.pod_moments import POD_MOMENTS
 from analyzer.facts.pod_start_events import started
 from analyzer.facts.pod_start_lines import added, begun, died, kubelets, mounted, observed, stuck
@@ -25,7 +26,7 @@ STARTS = Table(
     (
         *PLACE,
         Col("pod", pl.String(), "namespace/name."),
-        Col("node", pl.String(), "Host of the kubelet, else the input."),
+        Col("node", pl.String(), "Node: the host without its domain, in lower case; the input where no host is told."),
         Col("ran", TIME, "When its containers ran (observed), or the first did (pleg); null if nobody tells."),
         Col(
             "basis",
@@ -179,7 +180,7 @@ def _of_events(frames: Frames) -> pl.LazyFrame:
     stuck_pods = failed.select(pod=pl.concat_str("namespace", pl.lit("/"), "name")).unique().with_columns(stuck=True)
     starts = started(told, frames.get(IMAGE_PULLS, empty(IMAGE_PULLS.table).lazy()))
     made = starts.join(stuck_pods, on="pod", how="left").with_columns(
-        node=pl.coalesce("node", "source"),
+        node=pl.coalesce(short_node(pl.col("node")), "source"),
         basis=pl.lit("event"),
         since=pl.lit("bound"),
         stuck=pl.col("stuck").fill_null(False),
@@ -196,15 +197,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     if TOLD_EVENTS not in frames:
         return logged
     more = _of_events(frames).join(logged.select("pod").unique(), on="pod", how="anti")
-    # A journal names its host shortly, an Event in full.
-    hosts = logged.select(_short(pl.col("node")).alias("key"), host="node").unique("key", keep="any")
-    named = more.with_columns(key=_short(pl.col("node"))).join(hosts, on="key", how="left")
-    more = named.with_columns(node=pl.coalesce("host", "node")).select(list(STARTS.schema))
     return pl.concat([logged, more]).sort("time", "source", "number")
-
-
-def _short(node: pl.Expr) -> pl.Expr:
-    return pl.when(node.str.contains(r"^[0-9.:]+$|/")).then(node).otherwise(node.str.split(".").list.first())
 
 
 def _of_logs(frames: Frames) -> pl.LazyFrame:
@@ -229,7 +222,7 @@ def _of_logs(frames: Frames) -> pl.LazyFrame:
     return (
         _parts(found.filter(known))
         .with_columns(
-            node=pl.coalesce("host", "source"),
+            node=node(),
             young=pl.col("booted").is_not_null(),
         )
         .select([pl.col(name).cast(dtype) for name, dtype in STARTS.schema.items()])

@@ -273,7 +273,7 @@ def of_events(i: int, *, start: float, pull: float = 0, more: tuple[tuple[str, s
 def test_fires_from_events_alone() -> None:
     data = [row for i in range(4) for row in of_events(i, start=45, pull=20)]
     [finding] = run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, *data, source="events.json")})
-    assert (finding.subject, finding.variant, finding.confidence) == ("n1.example", "start", Confidence.LOW)
+    assert (finding.subject, finding.variant, finding.confidence) == ("n1", "start", Confidence.LOW)
     shown = figures(finding)
     assert (shown["pods"], shown["median"], shown["pull, median"]) == (4, 45, 20)
     assert "Events, from Scheduled to Started" in finding.confidence_reason

@@ -105,7 +105,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
 def _finding(one: Probed, effects: Effects, settings: Settings, quiet: list[str]) -> Finding:
     most = left(one, settings.processes_per_probe)
     sure = len(one.channels) > 1
-    silent = sorted({*one.rows["host"].drop_nulls().to_list()} & {*quiet})
+    silent = sorted({*one.rows["node"].to_list()} & {*quiet})
     reason = f"told by {', '.join(one.channels)}"
     if silent:
         reason += f"; the log of {listed(silent)} holds no line of verbosity 1, so there may be more than it tells"

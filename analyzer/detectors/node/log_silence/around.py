@@ -11,6 +11,7 @@ from analyzer.detectors.node.log_silence.gap import Silence
 from analyzer.facts.address_owners import ADDRESS_OWNERS
 from analyzer.facts.change_ledger import CHANGE_LEDGER
 from analyzer.facts.contract import Frames
+from analyzer.facts.node_names import short_node
 from analyzer.facts.pod_moments import POD_MOMENTS
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import HTTP_MESSAGES, PACKETS
@@ -80,9 +81,7 @@ def excuse(silence: Silence, frames: Frames) -> str | None:
 
 
 def _is(node: str) -> pl.Expr:
-    """A journal names its host shortly, the API server in full."""
-    name = pl.col("name")
-    return (name == node) | name.str.starts_with(node + ".") | pl.lit(node).str.starts_with(name + ".")
+    return (short_node(pl.col("name")) == short_node(pl.lit(node))).fill_null(False)
 
 
 def _owner(silence: Silence, frames: Frames) -> pl.DataFrame | None:

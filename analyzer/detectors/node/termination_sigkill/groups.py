@@ -106,11 +106,10 @@ def groups(kills: pl.DataFrame, frames: Frames, exceeded: int, restarts: int) ->
         # what nothing of the kubelet comes before is where its log begins
         own = own.filter(cut | pl.col("silent_seconds").is_not_null() | (pl.int_range(pl.len()) > 0))
         expired = own.filter(pl.col("after") == "certificate")
-        name = next((host for host in [*rows["host"].to_list(), *own["host"].to_list()] if host), node)
         if rows.height:
-            yield Group(variant=RESTART, subject=name, rows=rows, starts=met, all_starts=own, events=nothing)
+            yield Group(variant=RESTART, subject=node, rows=rows, starts=met, all_starts=own, events=nothing)
         elif expired.height >= restarts:
-            yield Group(variant=CERTIFICATE, subject=name, rows=rows, starts=expired, all_starts=own, events=nothing)
+            yield Group(variant=CERTIFICATE, subject=node, rows=rows, starts=expired, all_starts=own, events=nothing)
     late = _with_workload(kills.filter(pl.col("variant") == EXCEEDED))
     told = _with_workload(events)
     for workload in sorted({*late["workload"].to_list(), *told["workload"].to_list()}):

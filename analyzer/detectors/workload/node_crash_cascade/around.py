@@ -9,8 +9,8 @@ from analyzer.detectors.workload.node_crash_cascade.places import POD
 from analyzer.facts.audit_windows import counted
 from analyzer.facts.change_ledger import CHANGE_LEDGER
 from analyzer.facts.contract import Frames
+from analyzer.facts.node_names import short_node
 from analyzer.facts.node_outages import NODE_OUTAGES
-from analyzer.facts.node_outages import short as host
 from analyzer.facts.pod_life import POD_LIFE
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.told_events import TOLD_EVENTS
@@ -51,12 +51,12 @@ def deleted(frames: Frames) -> pl.DataFrame:
         pl.col("time").is_not_null(),
         ~pl.col("actor").str.contains(AFTERWARDS).fill_null(False),
     )
-    return gone.select(node=host(pl.col("name")), time="time").collect()
+    return gone.select(node=short_node(pl.col("name")), time="time").collect()
 
 
 def nodes_of(frames: Frames, placed: pl.DataFrame, outages: pl.DataFrame) -> int:
     """How many nodes the evidence knows."""
     known = [placed["node"], outages["node"]]
     if AUDIT_REQUESTS in frames:
-        known.append(frames[AUDIT_REQUESTS].select(node=host(pl.col("node"))).unique().collect()["node"])
+        known.append(frames[AUDIT_REQUESTS].select(node=short_node(pl.col("node"))).unique().collect()["node"])
     return pl.concat(known).drop_nulls().n_unique()

@@ -244,3 +244,18 @@ def test_unrelated_rows_change_nothing_and_without_the_evidence_there_is_no_find
 def test_silent_on_no_rows() -> None:
     tables = (KLOG_LINES, RUNTIME_MESSAGES, KUBE_EVENTS, KERNEL_MESSAGES)
     assert run(DETECTOR, {table: empty(table).lazy() for table in tables}) == []
+
+
+def test_of_a_cluster_of_builds_the_worst_ten_are_told() -> None:
+    lines: list[Row] = []
+    for i in range(12):
+        lines += [kill(100 * i, i, 30), *end(100 * i + 30.4, i, 137)]
+    lines += [kill(5000, 3, 30), *end(5030.4, 3, 137)]
+    for row in lines:
+        for column in ("text", "pod"):
+            row[column] = row[column] and row[column].replace("games/match-", "ci/runner-x-project-7-concurrent-0abc")
+    given = {KLOG_LINES: rows(KLOG_LINES, *lines, source="kubelet.log")}
+    found = run(DETECTOR, given)
+    assert len(found) == 10
+    assert found[0].summary.startswith("1 pod of ci/runner-x-project-7-concurrent-0abc0 did not end within its grace")
+    assert "2 more workloads (grace exceeded, 2 pods) are like these: not listed." in remarks(DETECTOR, given)

@@ -99,8 +99,10 @@ def groups(kills: pl.DataFrame, frames: Frames, exceeded: int, restarts: int) ->
     events = exceeded_events(frames)
     victims = kills.filter(pl.col("variant") == RESTART)
     nothing = events.clear()
-    for node in sorted({*victims["node"].to_list(), *starts["node"].to_list()}):
-        rows, own = victims.filter(pl.col("node") == node), starts.filter(pl.col("node") == node)
+    cut_down = victims.partition_by("node", as_dict=True, maintain_order=True)
+    begun = starts.partition_by("node", as_dict=True, maintain_order=True)
+    for node in sorted({key for (key,) in (*cut_down, *begun)}):
+        rows, own = cut_down.get((node,), victims.clear()), begun.get((node,), starts.clear())
         cut = pl.col("time").is_in(rows["restarted"].unique().implode())
         met = own.filter(cut)
         # what nothing of the kubelet comes before is where its log begins
@@ -112,15 +114,17 @@ def groups(kills: pl.DataFrame, frames: Frames, exceeded: int, restarts: int) ->
             yield Group(variant=CERTIFICATE, subject=node, rows=rows, starts=expired, all_starts=own, events=nothing)
     late = _with_workload(kills.filter(pl.col("variant") == EXCEEDED))
     told = _with_workload(events)
-    for workload in sorted({*late["workload"].to_list(), *told["workload"].to_list()}):
-        rows, events = late.filter(pl.col("workload") == workload), told.filter(pl.col("workload") == workload)
+    killed = late.partition_by("workload", as_dict=True, maintain_order=True)
+    told_of = told.partition_by("workload", as_dict=True, maintain_order=True)
+    nobody, none, never = late.clear(), told.clear(), starts.clear()
+    for workload in sorted({key for (key,) in (*killed, *told_of)}):
         group = Group(
             variant=EXCEEDED,
             subject=workload,
-            rows=rows,
-            starts=starts.clear(),
-            all_starts=starts.clear(),
-            events=events,
+            rows=killed.get((workload,), nobody),
+            starts=never,
+            all_starts=never,
+            events=told_of.get((workload,), none),
         )
         if group.pods >= exceeded:
             yield group

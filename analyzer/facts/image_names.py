@@ -24,7 +24,10 @@ CLASSES: dict[str, str] = {
 dockerd, CRI-O and the registries behind them; `pull QPS exceeded` is the kubelet's own registryPullQPS
 (`pkg/kubelet/images/puller.go`). Docker says `denied` for what is missing too: it does not tell who is not let in."""
 
-_REFERENCE = r"https?://\S+|\b[a-z0-9][\w-]*(?:\.[\w-]+)+(?::[0-9]+)?/\S+|sha256:[0-9a-f]+"
+_REFERENCE = (
+    r"\b(?:image|reference|for) \\*\"[^\"\\]+\\*\"|\bfor [^\s,]+|https?://\S+"
+    r"|\b[a-z0-9][\w-]*(?:\.[\w-]+)+(?::[0-9]+)?/\S+|sha256:[0-9a-f]+"
+)
 """What names an image or its place is left out: it may hold any of the words."""
 
 

@@ -48,6 +48,11 @@ def test_a_reference_is_named_in_full(written: str, host: str, whole: str) -> No
         ("unexpected status from HEAD request to https://x.example.com/v2/a: 403 Forbidden", "permission"),
         ("no basic auth credentials", "permission"),
         ("insufficient_scope: authorization failed", "permission"),
+        # the name of an image may hold any of the words, with the name of a registry and without
+        ('Failed to pull image "acme/quota-service:429": rpc error: code = NotFound desc = no such image', "missing"),
+        ('failed to pull and unpack image \\"acme/quota:429\\": docker.io/acme/quota:429: not found', "missing"),
+        ("manifest for acme/quota-service:build-429 not found: manifest unknown", "missing"),
+        ("pull access denied for acme/throttle:429, repository does not exist", "permission"),
         ("manifest for nginx:1.99 not found: manifest unknown: manifest unknown", "missing"),
         ("failed to resolve reference x.example.com/denied/429:1: x.example.com/denied/429:1: not found", "missing"),
         ("net/http: TLS handshake timeout", "network"),

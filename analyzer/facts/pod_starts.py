@@ -10,7 +10,7 @@ from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.image_pulls import IMAGE_PULLS
 from analyzer.facts.node_names import node, short_node
 from analyzer.facts.pod_moments import POD_MOMENTS
-from analyzer.facts.pod_start_events import started
+from analyzer.facts.pod_start_events import started, with_young
 from analyzer.facts.pod_start_lines import added, begun, died, kubelets, mounted, observed, stuck
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.told_events import TOLD_EVENTS
@@ -44,7 +44,11 @@ STARTS = Table(
         Col("start", pl.Float64(), "The rest, until its containers ran."),
         Col("status", pl.Float64(), "Until the kubelet's watch brought back that they run."),
         Col("stuck", pl.Boolean(), "Whether it waited for a volume in vain before."),
-        Col("young", pl.Boolean(), "Whether its kubelet had begun within the minute before."),
+        Col(
+            "young",
+            pl.Boolean(),
+            "Whether its kubelet began within the minute before, or its node became ready then.",
+        ),
     ),
 )
 
@@ -179,12 +183,11 @@ def _of_events(frames: Frames) -> pl.LazyFrame:
     failed = told.filter(pl.col("reason").is_in(["FailedMount", "FailedAttachVolume"]))
     stuck_pods = failed.select(pod=pl.concat_str("namespace", pl.lit("/"), "name")).unique().with_columns(stuck=True)
     starts = started(told, frames.get(IMAGE_PULLS, empty(IMAGE_PULLS.table).lazy()))
+    starts = with_young(starts.with_columns(node=pl.coalesce(short_node(pl.col("node")), "source")), told)
     made = starts.join(stuck_pods, on="pod", how="left").with_columns(
-        node=pl.coalesce(short_node(pl.col("node")), "source"),
         basis=pl.lit("event"),
         since=pl.lit("bound"),
         stuck=pl.col("stuck").fill_null(False),
-        young=pl.lit(False),
     )
     missing = [
         pl.lit(None, STARTS.schema[part]).alias(part) for part in PARTS if part not in ("attach", "pull", "start")

@@ -306,3 +306,20 @@ def test_silent_on_no_rows() -> None:
     tables = (KLOG_LINES, AUDIT_EVENTS, KUBE_EVENTS, KERNEL_MESSAGES)
     none: Given = {table: empty(table).lazy() for table in tables}
     assert run(DETECTOR, none) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "seconds", "silent"),
+    [
+        ("Starting", -5, True),
+        ("NodeReady", 44, True),
+        ("NodeReady", -90, False),
+        ("NodeHasDiskPressure", 44, False),
+    ],
+)
+def test_silent_on_what_a_node_that_an_autoscaler_adds_has_to_start(reason: str, seconds: float, silent: bool) -> None:
+    """Its DaemonSets are placed at once and wait for its network."""
+    data = [row | {"name": f"ds-{i}"} for i in range(4) for row in of_events(0, start=47)]
+    node = {"kind": "Node", "name": "n1.example", "reason": reason, "message": "x", "count": 1, "time": seconds}
+    told = rows(KUBE_EVENTS, *data, node | {"first_time": seconds, "event_uid": "n"}, source="events.json")
+    assert (run(DETECTOR, {KUBE_EVENTS: told}) == []) is silent

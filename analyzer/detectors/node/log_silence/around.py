@@ -8,6 +8,7 @@ import polars as pl
 from msgspec import Struct
 
 from analyzer.detectors.node.log_silence.gap import Silence
+from analyzer.detectors.node.log_silence.shutdown import shut_down
 from analyzer.facts.address_owners import ADDRESS_OWNERS
 from analyzer.facts.change_ledger import CHANGE_LEDGER
 from analyzer.facts.contract import Frames
@@ -58,6 +59,8 @@ def excuse(silence: Silence, frames: Frames) -> str | None:
         if _deleted(silence, frames):
             return "its pod was deleted"
         name = _node_of(silence, frames) or name
+    elif shut_down(silence, frames):
+        return "its node was shut down"
     start, until = silence.start - BEFORE, silence.start + AFTER
     if CHANGE_LEDGER in frames:
         gone = (pl.col("verb") == "delete") | ~pl.col("routine")

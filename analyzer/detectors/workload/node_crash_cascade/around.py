@@ -54,6 +54,16 @@ def deleted(frames: Frames) -> pl.DataFrame:
     return gone.select(node=short_node(pl.col("name")), time="time").collect()
 
 
+def cordoned(frames: Frames) -> pl.DataFrame:
+    """When which node was cordoned, as its kubelet tells (pkg/kubelet/kubelet_node_status.go): node, time."""
+    if TOLD_EVENTS not in frames:
+        return frames[NODE_OUTAGES].select("node", "time").clear().collect()
+    told = frames[TOLD_EVENTS].filter(
+        pl.col("kind") == "Node", pl.col("reason") == "NodeNotSchedulable", pl.col("time").is_not_null()
+    )
+    return told.select(node=short_node(pl.coalesce("node", "name")), time="time").collect()
+
+
 def nodes_of(frames: Frames, placed: pl.DataFrame, outages: pl.DataFrame) -> int:
     """How many nodes the evidence knows."""
     known = [placed["node"], outages["node"]]

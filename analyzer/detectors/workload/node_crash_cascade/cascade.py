@@ -82,9 +82,9 @@ class Cascade(Struct, frozen=True, kw_only=True):
         return math.ceil(self.steps[0].replicas / max(1, self.nodes))
 
 
-def drained(outages: pl.DataFrame, evicted: pl.DataFrame, deleted: pl.DataFrame) -> pl.DataFrame:
-    """The outages of nodes that were drained or deleted by somebody shortly before (node, time of each)."""
-    orderly = pl.concat([evicted, deleted]).rename({"time": "at"})
+def drained(outages: pl.DataFrame, *planned: pl.DataFrame) -> pl.DataFrame:
+    """The outages of nodes that were drained, cordoned or deleted by somebody shortly before (node, time of each)."""
+    orderly = pl.concat(planned).rename({"time": "at"})
     met = outages.join(orderly, on="node").filter(
         pl.col("at").is_between(pl.col("time") - DRAINED, pl.col("time") + timedelta(minutes=1))
     )

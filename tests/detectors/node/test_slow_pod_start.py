@@ -323,3 +323,15 @@ def test_silent_on_what_a_node_that_an_autoscaler_adds_has_to_start(reason: str,
     node = {"kind": "Node", "name": "n1.example", "reason": reason, "message": "x", "count": 1, "time": seconds}
     told = rows(KUBE_EVENTS, *data, node | {"first_time": seconds, "event_uid": "n"}, source="events.json")
     assert (run(DETECTOR, {KUBE_EVENTS: told}) == []) is silent
+
+
+def test_of_a_slow_cluster_the_ten_slowest_nodes_are_told() -> None:
+    data = [
+        row | {"name": f"web-{n}-{i}", "node": row["node"] and f"n{n:02d}.example"}
+        for n in range(12)
+        for i in range(3)
+        for row in of_events(i, start=40 + n)
+    ]
+    given = {KUBE_EVENTS: rows(KUBE_EVENTS, *data, source="events.json")}
+    assert [finding.subject for finding in run(DETECTOR, given)] == [f"n{n:02d}" for n in range(2, 12)]
+    assert "2 more nodes, none of them slower, started pods slowly as well: not listed." in remarks(DETECTOR, given)

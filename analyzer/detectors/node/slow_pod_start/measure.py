@@ -120,10 +120,8 @@ def by_node(starts: pl.DataFrame, limits: Limits) -> tuple[list[Starts], int]:
     order = ["own", "pod", "source", "number"]
     late = pl.col("own").sort(descending=True).get(pl.len() * 5 // 100).alias("late")
     nodes = starts.group_by("node").agg(pl.len().alias("pods"), pl.col("own").median().alias("median"), late)
-    known = nodes.filter(
-        pl.col("pods") >= limits.pods, (pl.col("late") > limits.p95) | (pl.col("median") > limits.least)
-    )
-    slow = known.sort("late", "node", descending=[True, False])
+    worth = (pl.col("late") > limits.p95) | (pl.col("median") > limits.least)
+    slow = nodes.filter(pl.col("pods") >= limits.pods, worth).sort("late", "node", descending=[True, False])
     parts = starts.filter(pl.col("node").is_in(slow["node"].head(LOOKED_AT).implode())).partition_by("node")
     found = []
     for rows in parts:

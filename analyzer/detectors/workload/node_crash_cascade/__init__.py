@@ -28,11 +28,12 @@ from analyzer.detector import Detector, Remark, setting
 from analyzer.detectors.workload.node_crash_cascade.around import (
     cordoned,
     deleted,
+    drained,
     evicted,
     must_be_observable,
     nodes_of,
 )
-from analyzer.detectors.workload.node_crash_cascade.cascade import Cascade, Limits, cascades, drained, steps
+from analyzer.detectors.workload.node_crash_cascade.cascade import MOST, Cascade, Limits, cascades, crowded, steps
 from analyzer.detectors.workload.node_crash_cascade.evidence import confidence, evidence, impact, saving, severity
 from analyzer.detectors.workload.node_crash_cascade.places import places
 from analyzer.detectors.workload.node_crash_cascade.remedy import GENERAL, remedies, verify
@@ -66,6 +67,10 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     found = list(cascades(list(steps(wild, placed, limits)), nodes_of(frames, placed, outages)))
     for cascade in found:
         yield _finding(cascade)
+    if (many := crowded(wild, placed, limits).height) > MOST:
+        yield Remark(
+            f"{counted(many - MOST, 'later outage')} of nodes with several replicas of an owner: not looked at."
+        )
     if orderly.height:
         yield Remark(
             f"{counted(orderly.height, 'outage')} of nodes that were cordoned, drained or deleted before: in order."

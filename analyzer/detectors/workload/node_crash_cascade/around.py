@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 
 from analyzer.detector import NotObservable
@@ -17,6 +19,11 @@ from analyzer.facts.told_events import TOLD_EVENTS
 
 AFTERWARDS = r":(?:node-controller|cloud-node-lifecycle-controller|cloud-controller-manager)$"
 """Who deletes a node because its machine is gone (kubernetes cloud-provider, node lifecycle controller)."""
+
+
+DRAINED = timedelta(minutes=15)
+"""A node whose pods were evicted so shortly before went down in order: what drains gives it that long at the least
+(the autoscaler's --max-graceful-termination-sec is 10 min)."""
 
 
 def must_be_observable(outages: pl.DataFrame, placed: pl.DataFrame, frames: Frames) -> None:
@@ -70,3 +77,12 @@ def nodes_of(frames: Frames, placed: pl.DataFrame, outages: pl.DataFrame) -> int
     if AUDIT_REQUESTS in frames:
         known.append(frames[AUDIT_REQUESTS].select(node=short_node(pl.col("node"))).unique().collect()["node"])
     return pl.concat(known).drop_nulls().n_unique()
+
+
+def drained(outages: pl.DataFrame, *planned: pl.DataFrame) -> pl.DataFrame:
+    """The outages of nodes that were drained, cordoned or deleted by somebody shortly before (node, time of each)."""
+    orderly = pl.concat(planned).rename({"time": "at"})
+    met = outages.join(orderly, on="node").filter(
+        pl.col("at").is_between(pl.col("time") - DRAINED, pl.col("time") + timedelta(minutes=1))
+    )
+    return outages.join(met.select("node", "time").unique(), on=["node", "time"], how="semi")

@@ -31,6 +31,10 @@ _REFERENCE = (
 """What names an image or its place is left out: it may hold any of the words."""
 
 
+_CREDENTIALS = r"^[^/@]+:[^/@]*@([^/]+/)"
+"""Somebody may write a user and a password before the registry; no runtime takes that, and nobody shall read it."""
+
+
 def registry(image: pl.Expr) -> pl.Expr:
     """The host of a reference: what stands before the first slash, if it can be one."""
     first = image.str.extract(r"^([^/]+)/", 1)
@@ -41,7 +45,7 @@ def registry(image: pl.Expr) -> pl.Expr:
 
 def canonical(image: pl.Expr) -> pl.Expr:
     """The reference with registry and tag, as `nginx` is `docker.io/library/nginx:latest`."""
-    bare = image.str.strip_chars().str.replace(r"^index\.docker\.io/", "docker.io/")
+    bare = image.str.strip_chars().str.replace(_CREDENTIALS, "$1").str.replace(r"^index\.docker\.io/", "docker.io/")
     host = registry(bare)
     path = pl.when(bare.str.starts_with(host + "/")).then(bare.str.slice(host.str.len_chars() + 1)).otherwise(bare)
     named = pl.when((host == DOCKER_HUB) & ~path.str.contains("/")).then("library/" + path).otherwise(path)

@@ -151,3 +151,17 @@ def test_a_kubelets_failure_is_given_the_pod_of_the_next_line_of_the_same_kind()
     ]
     [row] = told({KLOG_LINES: rows(KLOG_LINES, *data, host="n1", component="kubelet")})
     assert (row["pod"], row["image"], row["class"]) == ("shop/web", "docker.io/library/nginx:1.99", "missing")
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("user:hunter2@registry.example.com/a/b:1", "registry.example.com/a/b:1"),
+        ("nginx:1.2@sha256:0a1b", "docker.io/library/nginx:1.2@sha256:0a1b"),
+    ],
+)
+def test_a_password_before_the_registry_is_no_part_of_a_name(told: str, name: str) -> None:
+    frame = pl.DataFrame({"i": [told]}).select(
+        canonical(pl.col("i")).alias("i"), registry(canonical(pl.col("i"))).alias("r")
+    )
+    assert frame.row(0) == (name, name.split("/")[0])

@@ -26,7 +26,7 @@ dockerd, CRI-O and the registries behind them; `pull QPS exceeded` is the kubele
 
 _REFERENCE = (
     r"\b(?:image|reference|for) \\*\"[^\"\\]+\\*\"|\bfor [^\s,]+|https?://\S+"
-    r"|\b[a-z0-9][\w-]*(?:\.[\w-]+)+(?::[0-9]+)?/\S+|sha256:[0-9a-f]+"
+    r"|\b[a-z0-9][\w-]*(?:\.[\w-]+)+(?::[0-9]+)?/\S+|\b[\w.-]+(?:/[\w.-]+)+(?::[\w.-]+)?|sha256:[0-9a-f]+"
 )
 """What names an image or its place is left out: it may hold any of the words."""
 

@@ -51,6 +51,7 @@ def test_a_reference_is_named_in_full(written: str, host: str, whole: str) -> No
         # the name of an image may hold any of the words, with the name of a registry and without
         ('Failed to pull image "acme/quota-service:429": rpc error: code = NotFound desc = no such image', "missing"),
         ('failed to pull and unpack image \\"acme/quota:429\\": docker.io/acme/quota:429: not found', "missing"),
+        ('failed to resolve reference "acme/quota:429": acme/quota:429: not found', "missing"),
         ("manifest for acme/quota-service:build-429 not found: manifest unknown", "missing"),
         ("pull access denied for acme/throttle:429, repository does not exist", "permission"),
         ("manifest for nginx:1.99 not found: manifest unknown: manifest unknown", "missing"),

@@ -260,3 +260,9 @@ def test_a_node_that_was_not_ready_long_before_was_so_for_another_reason(before:
     down = line(3000 - before, '"Node became not ready" node="n1"')
     [finding] = run(DETECTOR, logs(line(0, "x"), down, stop(3000), stop(3100, number=2)))
     assert finding.severity is severity
+
+
+def test_a_node_with_and_without_its_domain_is_one_subject() -> None:
+    full = pleg(600, "3m10s", host="IP-10-0-1-7.ec2.internal")
+    [finding] = run(DETECTOR, logs(line(0, "x", host="ip-10-0-1-7"), full, kernel=(hung(500, host="ip-10-0-1-7"),)))
+    assert (finding.subject, finding.confidence) == ("ip-10-0-1-7", Confidence.HIGH)

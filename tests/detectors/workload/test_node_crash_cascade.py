@@ -280,3 +280,10 @@ def test_silent_on_nodes_that_are_cordoned_one_after_the_other_as_events_alone_t
     assert "2 outages of nodes that were cordoned, drained or deleted before: in order." in remarks(DETECTOR, given)
     early = [down(60, "n1", "NodeNotSchedulable"), down(1060, "n2", "NodeNotSchedulable")]
     assert len(run(DETECTOR, told(*INCIDENT, *early))) == 1
+
+
+def test_outages_beyond_what_is_looked_at_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analyzer.detectors.workload.node_crash_cascade.MOST", 1)
+    assert "1 later outage of nodes with several replicas of an owner: not looked at." in remarks(
+        DETECTOR, told(*INCIDENT)
+    )

@@ -113,17 +113,14 @@ def period_of(stream: pl.DataFrame) -> float | None:
 
 def _dense(rows: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     """The groups that hold enough timeouts within so many periods of a stream, or within an hour."""
-
-    def seconds(later: pl.Expr) -> pl.Expr:
-        return (later - pl.col("time")).dt.total_microseconds() / 1e6
-
+    now = pl.col("time")
     apart = pl.col("time").diff().dt.total_microseconds() / 1e6
     streams = rows.sort("time").with_columns(
         period=apart.filter(apart >= 1).quantile(0.25, "lower").over(STREAM).fill_null(0.0).clip(0, limits.period),
-        few=seconds(pl.col("time").shift(1 - limits.timeouts)).over(STREAM),
-        many=seconds(pl.col("time").shift(1 - limits.hourly)).over(STREAM),
+        few=(now.shift(1 - limits.timeouts) - now).dt.total_microseconds().over(STREAM),
+        many=(now.shift(1 - limits.hourly) - now).dt.total_microseconds().over(STREAM),
     )
-    enough = (pl.col("few") <= limits.periods * pl.col("period")) | (pl.col("many") <= 3600)
+    enough = (pl.col("few") <= limits.periods * 1e6 * pl.col("period")) | (pl.col("many") <= 3600e6)
     return streams.filter(enough.fill_null(False)).select("group").unique()
 
 

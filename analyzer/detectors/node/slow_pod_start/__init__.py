@@ -72,8 +72,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         yield _finding(node, hints(node, frames), settings)
     if more:
         yield Remark(f"{counted(more, 'more node')}, none of them slower, started pods slowly as well: not listed.")
-    waited = spared.filter("stuck").height
-    if waited:
+    if waited := spared.filter("stuck").height:
         yield Remark(f"{counted(waited, 'pod')} waited for a volume that was not attached or mounted: not counted.")
 
 

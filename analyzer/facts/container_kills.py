@@ -6,7 +6,8 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.klog_values import number, value
-from analyzer.facts.pleg_events import bare_id, bounded_seconds, node
+from analyzer.facts.node_names import node
+from analyzer.facts.pleg_events import bare_id, bounded_seconds
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import KLOG_LINES, RUNTIME_MESSAGES, Col, Table, empty
 from analyzer.frames.contract import PLACE

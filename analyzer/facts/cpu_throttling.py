@@ -118,7 +118,8 @@ def _derive(frames: Frames) -> pl.LazyFrame:
 
 
 def _added(rows: pl.DataFrame) -> pl.DataFrame:
-    """What each snapshot has more than the one before it. A counter that fell began anew."""
+    """What each snapshot has more than the one before it. A counter that fell began anew; more throttled periods than
+    periods is damage."""
     before = {name: pl.col(name).shift(1).over("subject") for name in ("time", "source", "number", *_VALUES)}
     ordered = rows.with_columns(
         first=pl.col("number").shift(1).over("subject").is_null(),
@@ -136,6 +137,7 @@ def _added(rows: pl.DataFrame) -> pl.DataFrame:
     return (
         ordered.filter(~pl.col("first") | pl.col("alone"))
         .with_columns(**more)
+        .filter(pl.col("throttled_periods") <= pl.col("periods"))
         .select(pl.col(name).cast(dtype) for name, dtype in _TABLE.schema.items())
         .sort("time", "source", "number", "subject")
     )

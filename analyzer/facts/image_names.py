@@ -24,8 +24,15 @@ CLASSES: dict[str, str] = {
 dockerd, CRI-O and the registries behind them; `pull QPS exceeded` is the kubelet's own registryPullQPS
 (`pkg/kubelet/images/puller.go`). Docker says `denied` for what is missing too: it does not tell who is not let in."""
 
-_REFERENCE = r"https?://\S+|\b[a-z0-9][\w-]*(?:\.[\w-]+)+(?::[0-9]+)?/\S+|sha256:[0-9a-f]+"
+_REFERENCE = (
+    r"\b(?:image|reference|for) \\*\"[^\"\\]+\\*\"|\bfor [^\s,]+|https?://\S+"
+    r"|\b[a-z0-9][\w-]*(?:\.[\w-]+)+(?::[0-9]+)?/\S+|\b[\w.-]+(?:/[\w.-]+)+(?::[\w.-]+)?|sha256:[0-9a-f]+"
+)
 """What names an image or its place is left out: it may hold any of the words."""
+
+
+_CREDENTIALS = r"^[^/@]+:[^/@]*@([^/]+/)"
+"""Somebody may write a user and a password before the registry; no runtime takes that, and nobody shall read it."""
 
 
 def registry(image: pl.Expr) -> pl.Expr:
@@ -38,7 +45,7 @@ def registry(image: pl.Expr) -> pl.Expr:
 
 def canonical(image: pl.Expr) -> pl.Expr:
     """The reference with registry and tag, as `nginx` is `docker.io/library/nginx:latest`."""
-    bare = image.str.strip_chars().str.replace(r"^index\.docker\.io/", "docker.io/")
+    bare = image.str.strip_chars().str.replace(_CREDENTIALS, "$1").str.replace(r"^index\.docker\.io/", "docker.io/")
     host = registry(bare)
     path = pl.when(bare.str.starts_with(host + "/")).then(bare.str.slice(host.str.len_chars() + 1)).otherwise(bare)
     named = pl.when((host == DOCKER_HUB) & ~path.str.contains("/")).then("library/" + path).otherwise(path)

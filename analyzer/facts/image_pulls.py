@@ -7,6 +7,7 @@ import polars as pl
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.image_names import canonical, error_class, registry
 from analyzer.facts.klog_values import go_seconds, value
+from analyzer.facts.node_names import node, short_node
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import KLOG_LINES, RUNTIME_MESSAGES, TIME, Col, Table, empty
 from analyzer.frames.contract import PLACE
@@ -22,7 +23,7 @@ PULLS = Table(
         Col("count", pl.Int64(), "Occurrences."),
         Col("what", pl.String(), "attempt, pulled, present (no pull needed), failed, or restarting (a container)."),
         Col("pod", pl.String(), "namespace/name; null if not told."),
-        Col("node", pl.String(), "Node as it is told; null if not."),
+        Col("node", pl.String(), "Node without its domain, in lower case; the input of a log without a host; or null."),
         Col("image", pl.String(), "Reference with registry and tag; null of a restart."),
         Col("registry", pl.String(), "Host of the registry; null of a restart."),
         Col("class", pl.String(), "Of a failure: permission, quota, missing, network, registry ...; else null."),
@@ -87,6 +88,7 @@ def _of_events(told: pl.LazyFrame) -> pl.LazyFrame:
         .filter(pl.col("count") > 0)
         .with_columns(
             pod=pl.concat_str("namespace", pl.lit("/"), "name"),
+            node=short_node(pl.col("node")),
             error=pl.when(pl.col("what") == "failed").then("text"),
             image=pl.when(pl.col("what") != "restarting").then("image"),
             seconds=go_seconds(pl.coalesce(pl.col("text").str.extract(_TOOK, 2), pl.col("text").str.extract(_TOOK, 1))),
@@ -114,7 +116,7 @@ def _of_kubelet(lines: pl.LazyFrame) -> pl.LazyFrame:
         pl.col("message").str.contains(_SYNC), text.str.contains("with CrashLoopBackOff", literal=True)
     ).with_columns(what=pl.lit("restarting"))
     both = pl.concat([with_pods, restarting], how="diagonal")
-    return both.with_columns(node=pl.coalesce("host", "source"), channel=pl.lit("kubelet"))
+    return both.with_columns(node=node(), channel=pl.lit("kubelet"))
 
 
 def _of_runtime(messages: pl.LazyFrame) -> pl.LazyFrame:
@@ -122,9 +124,7 @@ def _of_runtime(messages: pl.LazyFrame) -> pl.LazyFrame:
     for name, form in _RUNTIME_FORMS.items():
         what = pl.when(pl.col("message").str.contains(form)).then(pl.lit(name)).otherwise(what)
     named = messages.filter(pl.col("image").is_not_null(), pl.col("time").is_not_null()).with_columns(what=what)
-    return named.filter(pl.col("what").is_not_null()).with_columns(
-        node=pl.coalesce("host", "source"), channel=pl.lit("runtime")
-    )
+    return named.filter(pl.col("what").is_not_null()).with_columns(node=node(), channel=pl.lit("runtime"))
 
 
 def _shaped(part: pl.LazyFrame) -> pl.LazyFrame:

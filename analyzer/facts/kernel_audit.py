@@ -12,6 +12,7 @@ import polars as pl
 
 from analyzer.facts.audit_types import type_name
 from analyzer.facts.contract import Fact, Frames
+from analyzer.facts.node_names import node
 from analyzer.frames import KERNEL_MESSAGES, LOG_SUPPRESSIONS, Col, Table
 from analyzer.frames.contract import PLACE, empty
 
@@ -20,7 +21,7 @@ _TABLE = Table(
     "One row per record of the kernel's audit system, and per line that tells of its queue, its settings or its start.",
     (
         *PLACE,
-        Col("node", pl.String(), "Host by the prefix of the line, else the input: who wrote it."),
+        Col("node", pl.String(), "Node: the host without its domain, in lower case; the input where no host is told."),
         Col(
             "what",
             pl.String(),
@@ -93,7 +94,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
         _told(journal, "suppressed", pl.col("count")),
         messages.filter((pl.col("kind") == "boot") | text.str.contains(_BEGUN)).with_columns(what=pl.lit("boot")),
     ]
-    whole = pl.concat(parts, how="diagonal").with_columns(node=pl.coalesce("host", "source")).collect()
+    whole = pl.concat(parts, how="diagonal").with_columns(node=node()).collect()
     return (
         _one_node(whole)
         .select(pl.col(name).cast(dtype) for name, dtype in _TABLE.schema.items())

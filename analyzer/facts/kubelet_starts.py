@@ -8,7 +8,7 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.klog_values import value
-from analyzer.facts.pleg_events import node
+from analyzer.facts.node_names import node
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, Col, Table, empty
 from analyzer.frames.contract import PLACE, TIME

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
+from analyzer.facts.node_names import node
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, PACKETS, RUNTIME_MESSAGES, TLS_CLIENT_HELLOS, Col, Table
 from analyzer.frames.contract import PLACE
 
@@ -45,7 +46,7 @@ _TABLE = Table(
     (
         *PLACE,
         Col("kind", pl.String(), "log (lines of a stream) or flow (packets with data)."),
-        Col("emitter", pl.String(), "Host of the stream, else its input; of a flow the sender's address."),
+        Col("emitter", pl.String(), "Node without its domain, in lower case, else the input; of a flow the sender."),
         Col("stream", pl.String(), "Component that wrote, or the sink that was sent to: emitters of one are peers."),
         Col("port", pl.Int32(), "Port of the sink; null of a log."),
         Col("records", pl.Int64(), "Lines, or packets with data, in that second."),
@@ -67,10 +68,9 @@ def _seconds(rows: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _of_log(rows: pl.LazyFrame, component: pl.Expr) -> pl.DataFrame:
-    emitter = pl.coalesce("host", "source")
     return _seconds(
         rows.with_columns(
-            kind=pl.lit("log"), emitter=emitter, stream=component.fill_null("log"), port=pl.lit(None, pl.Int32)
+            kind=pl.lit("log"), emitter=node(), stream=component.fill_null("log"), port=pl.lit(None, pl.Int32)
         ).filter(~pl.col("stream").is_in(_LEADERS))
     )
 

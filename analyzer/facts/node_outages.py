@@ -9,6 +9,7 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.klog_values import value
+from analyzer.facts.node_names import short_node
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, TIME, Col, Table, empty
@@ -34,7 +35,7 @@ TABLE = Table(
     "that tells of it.",
     (
         *PLACE,
-        Col("node", pl.String(), "Name of the node up to its first dot, as logs differ in that."),
+        Col("node", pl.String(), "Node, without its domain, in lower case."),
         Col("until", TIME, "When it was heard of or told ready again; null if never."),
         Col("silent_seconds", pl.Float64(), "How long neither requests nor log lines of its kubelet are there."),
         Col("rebooted", pl.Boolean(), "Whether its boot is told."),
@@ -47,11 +48,6 @@ TABLE = Table(
 _SIGNS = ("time", "source", "number", "node", "sign", "until", "silent_seconds")
 CONTROLLER = "system:serviceaccount:kube-system:node-controller"
 """Its account; where all controllers share one, what client-go adds to the user agent."""
-
-
-def short(name: pl.Expr) -> pl.Expr:
-    """A node's name up to its first dot; addresses stay whole."""
-    return pl.when(name.str.contains(r"^[0-9.]+$")).then(name).otherwise(name.str.extract(r"^([^.]*)", 1))
 
 
 def _steady(words: pl.DataFrame) -> pl.DataFrame:
@@ -90,7 +86,7 @@ def _of_audit(requests: pl.LazyFrame) -> list[pl.DataFrame]:
         (pl.col("resource") == "nodes") & (pl.col("subresource") == "status")
     )
     words = times.filter(pl.col("node").is_not_null()).select(
-        "time", "source", "number", node=short(pl.col("node")), beat=beat.fill_null(False)
+        "time", "source", "number", node=short_node(pl.col("node")), beat=beat.fill_null(False)
     )
     end = times.select(pl.col("time").max()).collect()["time"]
     # Beside its lists the controller writes the status of a node only where its kubelet does not.
@@ -119,7 +115,7 @@ def _of_klog(lines: pl.LazyFrame) -> list[pl.DataFrame]:
     down = recorded.filter(pl.col("status") == "NodeNotReady")
     own = (
         lines.filter(pl.col("component") == "kubelet", pl.col("host").is_not_null(), pl.col("time").is_not_null())
-        .select("time", "source", "number", "message", node=short(pl.col("host")))
+        .select("time", "source", "number", "message", node=short_node(pl.col("host")))
         .sort("node", "time", "number")
         .collect()
     )
@@ -144,7 +140,7 @@ def _signs(rows: pl.LazyFrame, node: str, sign: str) -> pl.DataFrame:
         rows.filter(pl.col(node).is_not_null(), pl.col("time").is_not_null())
         .select(
             *("time", "source", "number"),
-            node=short(pl.col(node)),
+            node=short_node(pl.col(node)),
             sign=pl.lit(sign),
             until=pl.when(pl.lit(sign in ("ready", "boot", "Event Rebooted"))).then("time"),
             silent_seconds=pl.lit(None, pl.Float64),

@@ -1,4 +1,4 @@
-"""What the kubelet's PLEG says of containers, and how nodes are named: what several facts share."""
+"""What the kubelet's PLEG says of containers: what several facts share."""
 
 from __future__ import annotations
 
@@ -7,16 +7,6 @@ import polars as pl
 UID = r'ID"?: ?"?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}|[0-9a-f]{32})'
 _TYPE = r'Type"?: ?"?(Container[A-Za-z]+)'
 _DATA = r'Data"?: ?"?([^"}\s]+)'
-
-_ADDRESS = r"^(?:[0-9.]+|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)$"
-
-
-def node(host: str = "host", source: str = "source") -> pl.Expr:
-    """A key for the node that a line is about: its host without the domain, for a journal names it shortly and the API
-    server in full; without a host the input."""
-    name = pl.col(host).str.to_lowercase()
-    short = pl.when(name.str.contains(_ADDRESS)).then(name).otherwise(name.str.replace(r"\..*$", ""))
-    return pl.coalesce(short, pl.col(source))
 
 
 def bare_id(text: pl.Expr) -> pl.Expr:

@@ -6,7 +6,13 @@ from datetime import timedelta
 
 import polars as pl
 
+from analyzer.facts.node_names import short_node
+
 _LIFE = timedelta(hours=1)
+
+_NEW = ("Starting", "Rebooted", "RegisteredNode", "NodeReady")
+"""Events of a node that begins (pkg/kubelet/kubelet.go, pkg/controller/nodelifecycle)."""
+_JUST = pl.duration(minutes=1)
 
 
 def started(told: pl.LazyFrame, pulls: pl.LazyFrame) -> pl.LazyFrame:
@@ -55,3 +61,14 @@ def started(told: pl.LazyFrame, pulls: pl.LazyFrame) -> pl.LazyFrame:
         ran="at",
         start=rest.clip(0.0),
     )
+
+
+def with_young(starts: pl.LazyFrame, told: pl.LazyFrame) -> pl.LazyFrame:
+    """The starts (with `node`, `time` and `ran`) with `young`: whether the node began shortly before or became ready
+    meanwhile. What a new node has to run waits for its network, and for everything else that starts there."""
+    begun = told.filter(pl.col("kind") == "Node", pl.col("reason").is_in(_NEW), pl.col("time").is_not_null())
+    named = begun.select(node=short_node(pl.coalesce("node", "name")), begun="time").sort("begun")
+    met = starts.sort("ran").join_asof(
+        named, left_on="ran", right_on="begun", by="node", strategy="backward", check_sortedness=False
+    )
+    return met.with_columns(young=(pl.col("begun") >= pl.col("time") - _JUST).fill_null(False)).drop("begun")

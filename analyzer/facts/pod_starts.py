@@ -8,8 +8,9 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.image_pulls import IMAGE_PULLS
+from analyzer.facts.node_names import node, short_node
 from analyzer.facts.pod_moments import POD_MOMENTS
-from analyzer.facts.pod_start_events import started
+from analyzer.facts.pod_start_events import started, with_young
 from analyzer.facts.pod_start_lines import added, begun, died, kubelets, mounted, observed, stuck
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.told_events import TOLD_EVENTS
@@ -25,7 +26,7 @@ STARTS = Table(
     (
         *PLACE,
         Col("pod", pl.String(), "namespace/name."),
-        Col("node", pl.String(), "Host of the kubelet, else the input."),
+        Col("node", pl.String(), "Node: the host without its domain, in lower case; the input where no host is told."),
         Col("ran", TIME, "When its containers ran (observed), or the first did (pleg); null if nobody tells."),
         Col(
             "basis",
@@ -43,7 +44,11 @@ STARTS = Table(
         Col("start", pl.Float64(), "The rest, until its containers ran."),
         Col("status", pl.Float64(), "Until the kubelet's watch brought back that they run."),
         Col("stuck", pl.Boolean(), "Whether it waited for a volume in vain before."),
-        Col("young", pl.Boolean(), "Whether its kubelet had begun within the minute before."),
+        Col(
+            "young",
+            pl.Boolean(),
+            "Whether its kubelet began within the minute before, or its node became ready then.",
+        ),
     ),
 )
 
@@ -178,12 +183,11 @@ def _of_events(frames: Frames) -> pl.LazyFrame:
     failed = told.filter(pl.col("reason").is_in(["FailedMount", "FailedAttachVolume"]))
     stuck_pods = failed.select(pod=pl.concat_str("namespace", pl.lit("/"), "name")).unique().with_columns(stuck=True)
     starts = started(told, frames.get(IMAGE_PULLS, empty(IMAGE_PULLS.table).lazy()))
+    starts = with_young(starts.with_columns(node=pl.coalesce(short_node(pl.col("node")), "source")), told)
     made = starts.join(stuck_pods, on="pod", how="left").with_columns(
-        node=pl.coalesce("node", "source"),
         basis=pl.lit("event"),
         since=pl.lit("bound"),
         stuck=pl.col("stuck").fill_null(False),
-        young=pl.lit(False),
     )
     missing = [
         pl.lit(None, STARTS.schema[part]).alias(part) for part in PARTS if part not in ("attach", "pull", "start")
@@ -196,15 +200,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     if TOLD_EVENTS not in frames:
         return logged
     more = _of_events(frames).join(logged.select("pod").unique(), on="pod", how="anti")
-    # A journal names its host shortly, an Event in full.
-    hosts = logged.select(_short(pl.col("node")).alias("key"), host="node").unique("key", keep="any")
-    named = more.with_columns(key=_short(pl.col("node"))).join(hosts, on="key", how="left")
-    more = named.with_columns(node=pl.coalesce("host", "node")).select(list(STARTS.schema))
     return pl.concat([logged, more]).sort("time", "source", "number")
-
-
-def _short(node: pl.Expr) -> pl.Expr:
-    return pl.when(node.str.contains(r"^[0-9.:]+$|/")).then(node).otherwise(node.str.split(".").list.first())
 
 
 def _of_logs(frames: Frames) -> pl.LazyFrame:
@@ -229,7 +225,7 @@ def _of_logs(frames: Frames) -> pl.LazyFrame:
     return (
         _parts(found.filter(known))
         .with_columns(
-            node=pl.coalesce("host", "source"),
+            node=node(),
             young=pl.col("booted").is_not_null(),
         )
         .select([pl.col(name).cast(dtype) for name, dtype in STARTS.schema.items()])

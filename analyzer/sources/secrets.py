@@ -31,6 +31,12 @@ _PATTERNS = (
     re.compile(r"(?s)(?P<keep>-----BEGIN [A-Z ]*PRIVATE KEY-----)(?P<hide>.*?)(?=-----END|$)"),
     # user information of a URL
     re.compile(r"(?P<keep>://[^/@\s:]{0,80}:)(?P<hide>[^/@\s]+)(?=@)"),
+    # the same before an image, which has no scheme
+    re.compile(
+        r"(?P<keep>\b[\w.-]{1,64}:)(?P<hide>[^/@\s:\"]{4,128})(?=@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}(?::[0-9]{1,5})?/)"
+    ),
+    # what signs a URL (AWS Signature Version 4, Google Cloud Storage, Azure SAS), as that of an image's layer
+    re.compile(r"(?i)(?P<keep>(?:[?&]|\\u0026)(?:X-(?:Amz|Goog)-)?sig(?:nature)?=)(?P<hide>[^\s\"'&\\]{6,})"),
     # a kubeadm bootstrap token: six, a point, sixteen
     re.compile(r"(?P<keep>)(?P<hide>\b[a-z0-9]{6}\.[a-z0-9]{16}\b)"),
 )
@@ -38,7 +44,7 @@ _PATTERNS = (
 
 _HINT = (
     r"(?i)pass|secret|token|api[_-]?key|private[_-]?key|credential|authoriz|cookie|bearer|basic|eyJ|AKIA|ASIA|ABIA|ACCA"
-    r"|://[^/@\s]*@|[a-z0-9]{6}\.[a-z0-9]{16}"
+    r"|://[^/@\s]*@|:[^/@\s:\"]{4,128}@[\w.-]+|sig(?:nature)?=|[a-z0-9]{6}\.[a-z0-9]{16}"
 )
 """What must stand in a text that `scrub` changes."""
 

@@ -48,6 +48,12 @@ def test_a_reference_is_named_in_full(written: str, host: str, whole: str) -> No
         ("unexpected status from HEAD request to https://x.example.com/v2/a: 403 Forbidden", "permission"),
         ("no basic auth credentials", "permission"),
         ("insufficient_scope: authorization failed", "permission"),
+        # the name of an image may hold any of the words, with the name of a registry and without
+        ('Failed to pull image "acme/quota-service:429": rpc error: code = NotFound desc = no such image', "missing"),
+        ('failed to pull and unpack image \\"acme/quota:429\\": docker.io/acme/quota:429: not found', "missing"),
+        ('failed to resolve reference "acme/quota:429": acme/quota:429: not found', "missing"),
+        ("manifest for acme/quota-service:build-429 not found: manifest unknown", "missing"),
+        ("pull access denied for acme/throttle:429, repository does not exist", "permission"),
         ("manifest for nginx:1.99 not found: manifest unknown: manifest unknown", "missing"),
         ("failed to resolve reference x.example.com/denied/429:1: x.example.com/denied/429:1: not found", "missing"),
         ("net/http: TLS handshake timeout", "network"),
@@ -146,3 +152,17 @@ def test_a_kubelets_failure_is_given_the_pod_of_the_next_line_of_the_same_kind()
     ]
     [row] = told({KLOG_LINES: rows(KLOG_LINES, *data, host="n1", component="kubelet")})
     assert (row["pod"], row["image"], row["class"]) == ("shop/web", "docker.io/library/nginx:1.99", "missing")
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("user:hunter2@registry.example.com/a/b:1", "registry.example.com/a/b:1"),
+        ("nginx:1.2@sha256:0a1b", "docker.io/library/nginx:1.2@sha256:0a1b"),
+    ],
+)
+def test_a_password_before_the_registry_is_no_part_of_a_name(told: str, name: str) -> None:
+    frame = pl.DataFrame({"i": [told]}).select(
+        canonical(pl.col("i")).alias("i"), registry(canonical(pl.col("i"))).alias("r")
+    )
+    assert frame.row(0) == (name, name.split("/")[0])

@@ -30,6 +30,9 @@ JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dX
         ("Basic dXNlcjpwYXNzd29yZA==", "dXNlcjpwYXNzd29yZA"),
         ("X-Api-Key: 0a1b2c3d4e5f6071", "0a1b2c3d4e5f6071"),
         ("Get https://user:hunter2hunter2@registry.example.com/v2/", "hunter2hunter2"),
+        ('Failed to pull image "user:hunter2@registry.example.com:5000/a/b:1"', "hunter2"),
+        ('Get "https://layers.s3.amazonaws.com/a?X-Amz-Date=1&X-Amz-Signature=0a1b2c3d4e": i/o timeout', "0a1b2c3d4e"),
+        (r"https://x.blob.core.windows.net/a?se=2026\u0026sig=AbCdEf%2Bgh%3D", "AbCdEf"),
     ],
 )
 def test_masks(text: str, secret: str) -> None:
@@ -58,6 +61,8 @@ def test_no_text_that_would_be_masked_is_passed_over_in_a_column(texts: list[str
         "GET /latest/meta-data/iam/security-credentials/example-node-role",
         'pod="payments/ledger-74d75456f5-x2x2x" containerID="0123456789abcdef"',
         "the secret of this is that it is short",
+        'Pulling image "quay.io/x/y:v1.2.3@sha256:0a1b2c3d/x"',
+        "mail of ops:all@example to someone; /v1/config?signal=SIGTERM",
     ],
 )
 def test_leaves_evidence_alone(text: str) -> None:

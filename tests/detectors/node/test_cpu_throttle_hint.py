@@ -256,3 +256,7 @@ def test_the_fact_names_both_snapshots() -> None:
     [row] = frames_for([CPU_THROTTLING], given)[CPU_THROTTLING].collect().to_dicts()
     assert (row["since"], row["since_number"], row["time"], row["number"]) == (at(0), 1, at(60), 2)
     assert (row["subject"], row["pod_uid"], row["told_by"]) == (ID, UID, "cgroup")
+
+
+def test_more_throttled_periods_than_periods_are_damage() -> None:
+    assert run(DETECTOR, cgroups(snapshot(0, 0, 0), snapshot(60, 100, 900), snapshot(120, 1100, 905))) == []

@@ -292,3 +292,13 @@ def test_unrelated_rows_change_nothing_and_without_the_evidence_there_is_no_find
 def test_silent_on_no_rows() -> None:
     with pytest.raises(NotObservable):
         run(DETECTOR, {KLOG_LINES: empty(KLOG_LINES).lazy()})
+
+
+def test_of_many_workloads_the_ten_with_most_timeouts_are_told() -> None:
+    lines = [
+        call(600 * i + 10 * n, container=f"{i:064x}", cmd=f'["/check{i}"]') for i in range(12) for n in range(3 + i)
+    ]
+    given = {KLOG_LINES: rows(KLOG_LINES, *lines, source="kubelet.log")}
+    found = run(DETECTOR, given)
+    assert [finding.figure("timeouts") for finding in found] == [14, 13, 12, 11, 10, 9, 8, 7, 6, 5]
+    assert "2 more workloads with dense timeouts, none with more: not listed." in remarks(DETECTOR, given)

@@ -106,9 +106,9 @@ RISING = tuple(float(i) for i in range(1, 21))
 
 def test_fires_where_statuses_come_later_and_later() -> None:
     [finding] = run(DETECTOR, late(*RISING))
-    assert finding.subject == NODE
+    assert finding.subject == HOST
     assert finding.summary == (
-        f"The API server learned of 15 of 20 started pods of {NODE} more than 5 s late: 95th percentile 19.0 s, "
+        f"The API server learned of 15 of 20 started pods of {HOST} more than 5 s late: 95th percentile 19.0 s, "
         "largest 20.0 s."
     )
     assert figures(finding) == {
@@ -316,7 +316,7 @@ def test_silent_on_clocks_that_differ_and_says_so() -> None:
     base = late(*(40 + i / 50 for i in range(10)))
     assert run(DETECTOR, base) == []
     [remark] = remarks(DETECTOR, base)
-    assert remark.startswith(f"the status of 10 pods of {NODE} came 40.1 s late, each by the same")
+    assert remark.startswith(f"the status of 10 pods of {HOST} came 40.1 s late, each by the same")
 
 
 def test_silent_on_the_cured_node() -> None:
@@ -335,7 +335,7 @@ def test_a_patch_before_the_event_is_no_lag() -> None:
 def test_two_nodes_have_a_finding_each() -> None:
     other = late(*RISING, node="ip-10-0-12-34.ec2.internal", host="ip-10-0-12-34", first=100, id_="b")
     found = run(DETECTOR, both(late(*RISING), other))
-    assert [finding.subject for finding in found] == [NODE, "ip-10-0-12-34.ec2.internal"]
+    assert [finding.subject for finding in found] == [HOST, "ip-10-0-12-34"]
 
 
 def test_unrelated_rows_change_nothing_and_without_the_evidence_there_is_no_finding() -> None:

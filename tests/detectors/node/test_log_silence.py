@@ -304,3 +304,21 @@ def test_the_fact_counts_records_by_second() -> None:
     twice = [one | {"time": one["time"] + 0.5} for one in lines(SILENT, 20)]
     fact = frames_for([LOG_EMISSIONS], given(log(lines(SILENT, 20), twice)))[LOG_EMISSIONS].collect()
     assert fact.select("time", "number", "records").rows() == [(at(0), 1, 2), (at(10), 3, 2)]
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        (KLOG_LINES, '"Shutdown manager detected new shutdown event, isolating further" event="shutdown"'),
+        (KERNEL_MESSAGES, "reboot: Power down"),
+    ],
+)
+@pytest.mark.parametrize(("before", "host", "silent"), [(4, SILENT, True), (4, HOSTS[0], False), (900, SILENT, False)])
+def test_silent_on_a_node_that_says_that_it_goes_down(
+    table: Table, text: str, before: float, host: str, silent: bool
+) -> None:
+    said = rows(table, {"time": STOPS - before, "host": f"{host}.ec2.internal", "text": text}, source="last.log")
+    frames = given(incident())
+    frames[table] = pl.concat([frames[table], said]) if table in frames else said
+    assert (run(DETECTOR, frames) == []) is silent
+    assert (f"{SILENT} (kubelet)" in "".join(remarks(DETECTOR, frames))) is silent

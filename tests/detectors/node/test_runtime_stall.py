@@ -239,3 +239,30 @@ def test_unrelated_rows_change_nothing_and_without_the_evidence_there_is_no_find
 def test_silent_on_no_rows() -> None:
     tables = (KERNEL_MESSAGES, RUNTIME_MESSAGES)
     assert run(DETECTOR, {table: empty(table).lazy() for table in tables}) == []
+
+
+def test_hung_tasks_alone_tell_nothing_of_the_runtime() -> None:
+    [finding] = run(DETECTOR, {KERNEL_MESSAGES: rows(KERNEL_MESSAGES, hung(10), hung(130, 8), source="kern.log")})
+    assert finding.summary == (
+        "Tasks of n1 stood still in the kernel: 2 hung tasks; nothing tells whether its runtime did."
+    )
+    assert "with them" in finding.why
+    assert "longest time since last active" not in figures(finding)
+
+
+@pytest.mark.parametrize("ago", ["-3m10s", "0s", "99999999999h0m0s"])
+def test_a_time_since_the_last_activity_that_cannot_be_is_none(ago: str) -> None:
+    assert run(DETECTOR, logs(line(0, "x"), pleg(600, ago))) == []
+
+
+@pytest.mark.parametrize(("before", "severity"), [(60, Severity.HIGH), (1200, Severity.LOW)])
+def test_a_node_that_was_not_ready_long_before_was_so_for_another_reason(before: float, severity: Severity) -> None:
+    down = line(3000 - before, '"Node became not ready" node="n1"')
+    [finding] = run(DETECTOR, logs(line(0, "x"), down, stop(3000), stop(3100, number=2)))
+    assert finding.severity is severity
+
+
+def test_a_node_with_and_without_its_domain_is_one_subject() -> None:
+    full = pleg(600, "3m10s", host="IP-10-0-1-7.ec2.internal")
+    [finding] = run(DETECTOR, logs(line(0, "x", host="ip-10-0-1-7"), full, kernel=(hung(500, host="ip-10-0-1-7"),)))
+    assert (finding.subject, finding.confidence) == ("ip-10-0-1-7", Confidence.HIGH)

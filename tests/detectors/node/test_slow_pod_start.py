@@ -273,7 +273,7 @@ def of_events(i: int, *, start: float, pull: float = 0, more: tuple[tuple[str, s
 def test_fires_from_events_alone() -> None:
     data = [row for i in range(4) for row in of_events(i, start=45, pull=20)]
     [finding] = run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, *data, source="events.json")})
-    assert (finding.subject, finding.variant, finding.confidence) == ("n1.example", "start", Confidence.LOW)
+    assert (finding.subject, finding.variant, finding.confidence) == ("n1", "start", Confidence.LOW)
     shown = figures(finding)
     assert (shown["pods"], shown["median"], shown["pull, median"]) == (4, 45, 20)
     assert "Events, from Scheduled to Started" in finding.confidence_reason
@@ -306,3 +306,32 @@ def test_silent_on_no_rows() -> None:
     tables = (KLOG_LINES, AUDIT_EVENTS, KUBE_EVENTS, KERNEL_MESSAGES)
     none: Given = {table: empty(table).lazy() for table in tables}
     assert run(DETECTOR, none) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "seconds", "silent"),
+    [
+        ("Starting", -5, True),
+        ("NodeReady", 44, True),
+        ("NodeReady", -90, False),
+        ("NodeHasDiskPressure", 44, False),
+    ],
+)
+def test_silent_on_what_a_node_that_an_autoscaler_adds_has_to_start(reason: str, seconds: float, silent: bool) -> None:
+    """Its DaemonSets are placed at once and wait for its network."""
+    data = [row | {"name": f"ds-{i}"} for i in range(4) for row in of_events(0, start=47)]
+    node = {"kind": "Node", "name": "n1.example", "reason": reason, "message": "x", "count": 1, "time": seconds}
+    told = rows(KUBE_EVENTS, *data, node | {"first_time": seconds, "event_uid": "n"}, source="events.json")
+    assert (run(DETECTOR, {KUBE_EVENTS: told}) == []) is silent
+
+
+def test_of_a_slow_cluster_the_ten_slowest_nodes_are_told() -> None:
+    data = [
+        row | {"name": f"web-{n}-{i}", "node": row["node"] and f"n{n:02d}.example"}
+        for n in range(12)
+        for i in range(3)
+        for row in of_events(i, start=40 + n)
+    ]
+    given = {KUBE_EVENTS: rows(KUBE_EVENTS, *data, source="events.json")}
+    assert [finding.subject for finding in run(DETECTOR, given)] == [f"n{n:02d}" for n in range(2, 12)]
+    assert "2 more nodes, none of them slower, started pods slowly as well: not listed." in remarks(DETECTOR, given)

@@ -244,3 +244,27 @@ def test_unrelated_rows_change_nothing_and_without_the_evidence_there_is_no_find
 def test_silent_on_no_rows() -> None:
     tables = (KLOG_LINES, RUNTIME_MESSAGES, KUBE_EVENTS, KERNEL_MESSAGES)
     assert run(DETECTOR, {table: empty(table).lazy() for table in tables}) == []
+
+
+def test_of_a_cluster_of_builds_the_worst_ten_are_told() -> None:
+    lines: list[Row] = []
+    for i in range(12):
+        lines += [kill(100 * i, i, 30), *end(100 * i + 30.4, i, 137)]
+    lines += [kill(5000, 3, 30), *end(5030.4, 3, 137)]
+    for row in lines:
+        for column in ("text", "pod"):
+            row[column] = row[column] and row[column].replace("games/match-", "ci/runner-x-project-7-concurrent-0abc")
+    given = {KLOG_LINES: rows(KLOG_LINES, *lines, source="kubelet.log")}
+    found = run(DETECTOR, given)
+    assert len(found) == 10
+    assert found[0].summary.startswith("1 pod of ci/runner-x-project-7-concurrent-0abc0 did not end within its grace")
+    assert "2 more workloads (grace exceeded, 2 pods) are like these: not listed." in remarks(DETECTOR, given)
+
+
+@pytest.mark.parametrize(("ended", "fires"), [(70, False), (99.5, True)])
+def test_what_ended_while_the_kubelet_still_wrote_is_none_of_its_restart(ended: float, fires: bool) -> None:
+    """A drain before an upgrade: one of its pods ends with 137 at once, the kubelet is restarted a minute later."""
+    alive = [line(time, '"SyncLoop (housekeeping)"') for time in range(0, 100, 10)]
+    lines = [*alive, kill(10, 1, 300), *end(ended, 1, 137), *start(100)]
+    given = {KLOG_LINES: rows(KLOG_LINES, *sorted(lines, key=lambda row: row["time"]), source="kubelet.log")}
+    assert bool(run(DETECTOR, given)) is fires

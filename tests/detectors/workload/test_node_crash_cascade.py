@@ -203,7 +203,7 @@ def test_silent_on_nodes_that_are_drained_one_after_the_other() -> None:
     given = told(BEFORE, down(1000, "n1"), placed(950, "n2", 0, 1, 2, turn=1), down(2000, "n2"))
     given |= {AUDIT_EVENTS: rows(AUDIT_EVENTS, *events, source="audit.log")}
     assert run(DETECTOR, given) == []
-    assert "2 outages of nodes that were drained or deleted just before: in order." in remarks(DETECTOR, given)
+    assert "2 outages of nodes that were cordoned, drained or deleted before: in order." in remarks(DETECTOR, given)
 
 
 def test_silent_on_nodes_that_somebody_deletes() -> None:
@@ -270,3 +270,20 @@ def test_without_the_evidence_the_finding_goes_and_other_rows_change_nothing() -
     later = rows(KUBE_EVENTS, *[row | {"number": 1000 + n} for n, row in enumerate(noise)], source="events.json")
     [again] = run(DETECTOR, {KUBE_EVENTS: pl.concat([given[KUBE_EVENTS], later])})
     assert again == finding
+
+
+def test_silent_on_nodes_that_are_cordoned_one_after_the_other_as_events_alone_tell() -> None:
+    """An upgrade in place: pods move only when their node is down."""
+    cordons = [down(940, "n1", "NodeNotSchedulable"), down(1940, "n2", "NodeNotSchedulable")]
+    given = told(*INCIDENT, *cordons)
+    assert run(DETECTOR, given) == []
+    assert "2 outages of nodes that were cordoned, drained or deleted before: in order." in remarks(DETECTOR, given)
+    early = [down(60, "n1", "NodeNotSchedulable"), down(1060, "n2", "NodeNotSchedulable")]
+    assert len(run(DETECTOR, told(*INCIDENT, *early))) == 1
+
+
+def test_outages_beyond_what_is_looked_at_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analyzer.detectors.workload.node_crash_cascade.MOST", 1)
+    assert "1 later outage of nodes with several replicas of an owner: not looked at." in remarks(
+        DETECTOR, told(*INCIDENT)
+    )

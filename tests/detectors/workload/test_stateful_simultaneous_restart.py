@@ -327,3 +327,29 @@ def test_the_command_prints_the_same_write(tmp_path: Path) -> None:
     (tmp_path / "audit.log").write_text("\n".join(json.dumps(one) for one in lines))
     out = subprocess.run(["sh", "-c", finding.verify[0]], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["T", "update", "op", "statefulsets", "rfr-cache"]
+
+
+def morning(number: int, *, starts: bool = True) -> list[Row]:
+    """A node's kubelet finds the container of before the boot dead, and starts it."""
+    pod, uid = f"db/redis-{number}", f"11111111-1111-4111-8111-00000000000{number}"
+
+    def line(seconds: float, text: str, message: str, of: str | None = None) -> Row:
+        told = {"host": f"node{number}", "component": "kubelet", "text": text, "message": message, "pod": of}
+        return {"time": seconds + number} | told
+
+    def turn(seconds: float, kind: str) -> Row:
+        event = f'{{"ID":"{uid}","Type":"{kind}","Data":"{number:064x}"}}'
+        head = "SyncLoop (PLEG): event for pod"
+        return line(seconds, f'"{head}" pod="{pod}" event={event}', head, pod)
+
+    begun = [line(0, '"Starting kubelet main sync loop"', "Starting kubelet main sync loop")] if starts else []
+    return [*begun, turn(6, "ContainerDied"), turn(9, "ContainerStarted")]
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_cluster_that_is_switched_on_in_the_morning_is_no_restart_of_a_workload(starts: bool) -> None:
+    lines = [row for number in (1, 2, 3) for row in morning(number, starts=starts)]
+    given = {KLOG_LINES: rows(KLOG_LINES, *lines, source="kubelet.log")}
+    assert bool(run(DETECTOR, given)) is not starts
+    said = "3 replicas of db/redis stopped together as the kubelets of their nodes began."
+    assert (said in remarks(DETECTOR, given)) is starts

@@ -3,10 +3,10 @@
 ## What it finds
 Containers whose exec probes time out: three times within ten of their periods, or ten times in an hour. Told by the
 kubelet's error about the call, which is there at any verbosity, by its lines about probes (verbosity 1), by Events
-`Unhealthy`, by the runtime. One finding for each workload and container name; each timeout counts once, by the
-witness that tells of most. Severity is high from a thousand processes that may have been left, or where the liveness
-probe is among them and the container was restarted for it; medium where pods were not ready for it, or from a hundred
-timeouts on; else low. Confidence is high where two witnesses agree, else medium.
+`Unhealthy`, by the runtime. One finding for each workload and container name, the ten worst; each timeout counts once,
+by the witness that tells of most. Severity is high from a thousand processes that may have been left, or where the
+liveness probe is among them and the container was restarted for it; medium where pods were not ready for it, or from a
+hundred timeouts on; else low. Confidence is high where two witnesses agree, else medium.
 
 ## Why it matters
 The kubelet gives up the call, and the runtime kills the command; what the command has started lives on, and becomes a
@@ -90,8 +90,11 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         together=settings.together,
     )
     quiet, seen = silent_nodes(frames), watched(frames)
-    for one in probed(single, limits):
+    found, more = probed(single, limits)
+    for one in found:
         yield _finding(one, effects_of(one, seen), settings, quiet)
+    if more:
+        yield Remark(f"{counted(more, 'more workload')} with dense timeouts, none with more: not listed.")
     if rows.height and (lost := left_out(frames, "kubelet")):
         yield Remark(lost)
     if shared.height:
@@ -105,7 +108,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
 def _finding(one: Probed, effects: Effects, settings: Settings, quiet: list[str]) -> Finding:
     most = left(one, settings.processes_per_probe)
     sure = len(one.channels) > 1
-    silent = sorted({*one.rows["host"].drop_nulls().to_list()} & {*quiet})
+    silent = sorted({*one.rows["node"].to_list()} & {*quiet})
     reason = f"told by {', '.join(one.channels)}"
     if silent:
         reason += f"; the log of {listed(silent)} holds no line of verbosity 1, so there may be more than it tells"

@@ -12,6 +12,13 @@ UNKNOWN = "\x01"
 """Begins the group of containers whose pods are not told: what runs the same command belongs together."""
 
 
+MOST = 10
+"""Workloads that have a finding each: in a cluster of builds each pod is one."""
+
+STREAM = ["key", "channel", "probe", "command"]
+"""What one probe of one container says on one channel."""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """Settings of the detector."""
 
@@ -85,16 +92,16 @@ def keyed(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def probed(rows: pl.DataFrame, limits: Limits) -> list[Probed]:
-    """Workloads with a container whose timeouts are dense enough, most timeouts first."""
-    found = []
-    for (group,), own in rows.group_by("group", maintain_order=True):
-        streams = [
-            part.sort("time") for _, part in own.group_by("key", "channel", "probe", "command", maintain_order=True)
-        ]
-        if any(_dense(stream, limits) for stream in streams):
-            found.append(_one(str(group), own, streams))
-    return sorted(found, key=lambda one: (-one.timeouts, one.subject))
+def probed(rows: pl.DataFrame, limits: Limits) -> tuple[list[Probed], int]:
+    """Workloads with a container whose timeouts are dense enough, those with most timeouts first, and how many more
+    there are."""
+    dense = rows.join(_dense(rows, limits), on="group", how="semi", maintain_order="left")
+    counts = dense.group_by("group", "key", "channel").agg(pl.col("weight").sum())
+    of_each = counts.group_by("group", "key").agg(pl.col("weight").max()).group_by("group").agg(pl.col("weight").sum())
+    worst = of_each.sort("weight", "group", descending=[True, False]).head(MOST)["group"]
+    shown = dense.filter(pl.col("group").is_in(worst.implode()))
+    found = [_one(str(group), own) for (group,), own in shown.group_by("group", maintain_order=True)]
+    return sorted(found, key=lambda one: (-one.timeouts, one.subject)), of_each.height - worst.len()
 
 
 def period_of(stream: pl.DataFrame) -> float | None:
@@ -104,17 +111,21 @@ def period_of(stream: pl.DataFrame) -> float | None:
     return float(found) if found is not None else None
 
 
-def _dense(stream: pl.DataFrame, limits: Limits) -> bool:
-    period = min(period_of(stream) or 0.0, limits.period)
+def _dense(rows: pl.DataFrame, limits: Limits) -> pl.DataFrame:
+    """The groups that hold enough timeouts within so many periods of a stream, or within an hour."""
+    now = pl.col("time")
+    apart = pl.col("time").diff().dt.total_microseconds() / 1e6
+    streams = rows.sort("time").with_columns(
+        period=apart.filter(apart >= 1).quantile(0.25, "lower").over(STREAM).fill_null(0.0).clip(0, limits.period),
+        few=(now.shift(1 - limits.timeouts) - now).dt.total_microseconds().over(STREAM),
+        many=(now.shift(1 - limits.hourly) - now).dt.total_microseconds().over(STREAM),
+    )
+    enough = (pl.col("few") <= limits.periods * 1e6 * pl.col("period")) | (pl.col("many") <= 3600e6)
+    return streams.filter(enough.fill_null(False)).select("group").unique()
 
-    def within(count: int, seconds: float) -> bool:
-        took = (stream["time"].shift(1 - count) - stream["time"]).dt.total_microseconds() / 1e6
-        return bool((took <= seconds).any())
 
-    return within(limits.timeouts, limits.periods * period) or within(limits.hourly, 3600)
-
-
-def _one(group: str, own: pl.DataFrame, streams: list[pl.DataFrame]) -> Probed:
+def _one(group: str, own: pl.DataFrame) -> Probed:
+    streams = [part.sort("time") for part in own.partition_by(STREAM, maintain_order=True)]
     counts = (
         own.group_by("key", "channel")
         .agg(pl.col("weight").sum())

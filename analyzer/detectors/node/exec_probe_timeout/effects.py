@@ -11,6 +11,7 @@ from analyzer.detectors.node.exec_probe_timeout.containers import Probed
 from analyzer.facts.container_kills import CONTAINER_KILLS
 from analyzer.facts.contract import Frames
 from analyzer.facts.klog_values import value
+from analyzer.facts.node_names import node
 from analyzer.frames import KLOG_LINES, empty
 
 AFTER = timedelta(minutes=1)
@@ -87,10 +88,10 @@ def _not_ready(one: Probed, seen: Watched) -> float | None:
 
 
 def silent_nodes(frames: Frames) -> list[str]:
-    """Kubelets, by host or input, whose logs hold no line of verbosity 1 or 2."""
+    """Kubelets, by node, whose logs hold no line of verbosity 1 or 2."""
     if KLOG_LINES not in frames:
         return []
     own = frames[KLOG_LINES].filter((pl.col("component") == "kubelet").fill_null(False))
-    name = pl.coalesce("host", "source").alias("name")
+    name = node().alias("name")
     told = own.group_by(name).agg(pl.col("message").str.contains(_VERBOSE).any().alias("verbose"))
     return told.filter(~pl.col("verbose")).collect()["name"].sort().to_list()

@@ -58,7 +58,7 @@ def evidence(one: Probed) -> Evidence:
 def _containers(one: Probed) -> EvidenceTable:
     spans = one.rows.group_by("key").agg(
         pl.coalesce("pod", "container_id").first().alias("name"),
-        pl.col("host").drop_nulls().first(),
+        pl.col("node").first(),
         pl.col("time").min().alias("first"),
         pl.col("time").max().alias("last"),
     )
@@ -72,8 +72,8 @@ def _containers(one: Probed) -> EvidenceTable:
         caption="Containers, most timeouts first",
         columns=tuple(Column(name=name) for name in columns),
         rows=tuple(
-            (short(name), host, count, first, last)
-            for name, host, count, first, last in shown.select("name", "host", "timeouts", "first", "last").iter_rows()
+            (short(name), node, count, first, last)
+            for name, node, count, first, last in shown.select("name", "node", "timeouts", "first", "last").iter_rows()
         ),
     )
 

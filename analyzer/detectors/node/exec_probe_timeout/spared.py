@@ -6,7 +6,7 @@ import polars as pl
 
 from analyzer.facts.container_kills import CONTAINER_KILLS
 from analyzer.facts.contract import Frames
-from analyzer.facts.pleg_events import node
+from analyzer.facts.node_names import node
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES
 
 ENDING = 30.0

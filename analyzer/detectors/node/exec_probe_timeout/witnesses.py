@@ -11,7 +11,8 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.facts.klog_values import go_seconds, value
-from analyzer.facts.pleg_events import bare_id, bounded_seconds, node
+from analyzer.facts.node_names import node
+from analyzer.facts.pleg_events import bare_id, bounded_seconds
 
 SCHEMA = pl.Schema(
     {

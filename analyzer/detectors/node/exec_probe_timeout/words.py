@@ -36,7 +36,7 @@ def severity(one: Probed, effects: Effects, most: int, high: int) -> Severity:
 
 def of_the_nodes(shared: pl.DataFrame) -> Remark:
     """Timeouts that a node explains."""
-    groups, nodes = shared["group"].n_unique(), shared["host"].drop_nulls().unique().sort().to_list()
+    groups, nodes = shared["group"].n_unique(), shared["node"].unique().sort().to_list()
     return Remark(
         f"{counted(shared.height, 'record')} of exec timeouts of {counted(groups, 'workload')} came together, or "
         f"beside a stall of the node ({listed(nodes) or 'no name'}): the node is late, not the probes; not counted."

@@ -73,7 +73,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         per_node=settings.node_per_minute,
         quota_pods=settings.quota_pods,
     )
-    for episode in episodes(tries, failures):
+    for episode in episodes(tries, failures, limits):
         if passes(episode, limits):
             yield _finding(episode, cause_of(episode, frames), frames, settings)
 

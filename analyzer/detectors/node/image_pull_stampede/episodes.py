@@ -90,14 +90,18 @@ def _sustained(rows: pl.DataFrame) -> float:
     return float((total[last] - total[:-1]).max() / (WINDOW.total_seconds() / 60))
 
 
-def episodes(tries: pl.DataFrame, failures: pl.DataFrame) -> Iterator[Episode]:
-    """Registries in their order, and their episodes in time."""
+def episodes(tries: pl.DataFrame, failures: pl.DataFrame, limits: Limits) -> Iterator[Episode]:
+    """Registries in their order, and their episodes in time, without those that cannot pass."""
+    of_each = failures.partition_by("registry", as_dict=True, maintain_order=True)
+    least = min(limits.repeats, limits.per_node * WINDOW.total_seconds() / 60)
     for (registry,), rows in sorted(tries.partition_by("registry", as_dict=True).items()):
         bad = rows.filter("trouble")
         if not bad.height:
             continue
         gap = (pl.col("at") - pl.col("at").shift(1)).dt.total_seconds() > APART
-        failed = failures.filter(pl.col("registry") == registry)
+        failed = of_each.get((registry,), failures.clear())
+        if bad["again"].sum() < least and not (failed["class"] == "quota").any():
+            continue
         for part in bad.with_columns(part=gap.fill_null(False).cum_sum()).partition_by("part", maintain_order=True):
             start, end = part["at"].item(0), part["at"].item(-1)
             mine = failed.filter(pl.col("at").is_between(start - WINDOW, end + WINDOW))

@@ -16,23 +16,12 @@ PAIR = ["image", "who"]
 _CHANNELS = {"event": 0, "runtime": 1, "kubelet": 2, "log": 3}
 
 
-def short_node(node: pl.Expr, source: pl.Expr) -> pl.Expr:
-    """A journal names its host shortly, an Event in full; an address, and the name of an input, stay whole."""
-    return (
-        pl.when(node.str.contains(r"^[0-9.]+$|:") | (node == source))
-        .then(node)
-        .otherwise(node.str.split(".").list.first())
-    )
-
-
 def told_once(pulls: pl.LazyFrame) -> pl.LazyFrame:
     """Of several channels that tell of an image the one that tells of most, with `who` tried: the pod, else the node.
 
     `tells` marks the rows that are attempts: those of `Pulling`, or the outcomes, whichever are more.
     """
-    named = pulls.filter(pl.col("image").is_not_null()).with_columns(
-        node=short_node(pl.col("node"), pl.col("source")), attempt=pl.col("what") == "attempt"
-    )
+    named = pulls.filter(pl.col("image").is_not_null()).with_columns(attempt=pl.col("what") == "attempt")
     named = named.with_columns(who=pl.coalesce("pod", "node", pl.lit("somebody")))
     outcome = pl.col("what").is_in(["pulled", "failed"])
     asked = pl.col("count").filter(pl.col("attempt")).sum().over("channel", *PAIR)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from analyzer.detectors.node.kubelet_status_lag.measure import Lags
 from analyzer.facts.klog_values import go_seconds, value
+from analyzer.facts.node_names import short_node
 from analyzer.facts.pod_moments import MOMENTS
 from analyzer.frames import KLOG_LINES, empty
 
@@ -74,9 +75,8 @@ def hints(lags: Lags, lines: pl.LazyFrame | None, moments: pl.LazyFrame | None) 
 
 
 def _same_node(node: str) -> pl.Expr:
-    """A journal names its host shortly, the API server in full."""
-    host = pl.col("host")
-    return (host.is_null() | (host == node) | pl.lit(node).str.starts_with(host + ".")).fill_null(True)
+    """Lines of the node; those without a host may be."""
+    return (short_node(pl.col("host")) == node).fill_null(True)
 
 
 def _churn(moments: pl.LazyFrame, lags: Lags) -> int:

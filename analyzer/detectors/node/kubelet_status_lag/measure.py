@@ -8,6 +8,8 @@ from datetime import datetime
 import polars as pl
 from msgspec import Struct
 
+from analyzer.facts.node_names import short_node
+
 UNKNOWN = "a node without a name"
 
 SAME_LEAST, SAME_SPREAD = 3, 1.0
@@ -73,7 +75,7 @@ class Lags(Struct, frozen=True, kw_only=True):
 
 def by_node(lags: pl.DataFrame, threshold: float) -> Iterator[Lags]:
     """Nodes in their order."""
-    named = lags.with_columns(pl.col("node").fill_null(UNKNOWN))
+    named = lags.with_columns(short_node(pl.col("node")).fill_null(UNKNOWN))
     for (node,), rows in sorted(named.partition_by("node", as_dict=True).items()):
         ordered = rows.sort("seconds", "pod", "source", "number", descending=[True, False, False, False])
         yield Lags(node=str(node), rows=ordered, over=rows.filter(pl.col("seconds") > threshold).height)

@@ -7,6 +7,7 @@ import shlex
 import polars as pl
 
 from analyzer.detectors.node.kubelet_status_lag.measure import Lags
+from analyzer.facts.node_names import short_node
 from analyzer.model import Remedy, Saving
 
 REMEDIES = (
@@ -35,7 +36,9 @@ def savings(lags: Lags, requests: pl.LazyFrame | None) -> tuple[Saving, ...]:
     if requests is None or lags.rows["patch_number"].item(0) is None:
         return ()
     start, told = lags.rows.select("time", "told").row(0)
-    sent = requests.filter(pl.col("node") == lags.node, pl.col("time").is_between(start, told)).select(pl.len())
+    sent = requests.filter(short_node(pl.col("node")) == lags.node, pl.col("time").is_between(start, told)).select(
+        pl.len()
+    )
     count = int(sent.collect().item())
     return tuple(
         Saving(

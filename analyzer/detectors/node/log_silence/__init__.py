@@ -14,10 +14,10 @@ A shipper that hangs does not crash: its process lives, its probe passes, and th
 outage were never sent.
 
 ## What does not count
-A node that was drained, cordoned, deleted or not ready, a pod that was deleted, an address in whose place another
-began to send. A file that ends earlier than others: it was saved earlier. A hole in an input in which nothing else
-stands meanwhile: a rotated file is missing, or only this emitter is in it; a remark tells of both. All emitters silent
-at once. Components of which one leads and the others wait.
+A node that was drained, cordoned, deleted, shut down or not ready, a pod that was deleted, an address in whose place
+another began to send. A file that ends earlier than others: it was saved earlier. A hole in an input in which nothing
+else stands meanwhile: a rotated file is missing, or only this emitter is in it; a remark tells of both. All emitters
+silent at once. Components of which one leads and the others wait.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from analyzer.facts.contract import Frames
 from analyzer.facts.log_emissions import LOG_EMISSIONS
 from analyzer.facts.pod_moments import POD_MOMENTS
 from analyzer.facts.told_events import TOLD_EVENTS
-from analyzer.frames import HTTP_MESSAGES, PACKETS
+from analyzer.frames import HTTP_MESSAGES, KERNEL_MESSAGES, KLOG_LINES, PACKETS
 from analyzer.model import Confidence, Finding, Severity
 
 DEFAULT = "engineering default"
@@ -123,7 +123,7 @@ DETECTOR = Detector(
     id="log-silence",
     title="A log that always came has stopped, and nobody noticed",
     needs_any=((LOG_EMISSIONS,),),
-    uses=(CHANGE_LEDGER, TOLD_EVENTS, POD_MOMENTS, ADDRESS_OWNERS, PACKETS, HTTP_MESSAGES),
+    uses=(CHANGE_LEDGER, TOLD_EVENTS, POD_MOMENTS, ADDRESS_OWNERS, PACKETS, HTTP_MESSAGES, KLOG_LINES, KERNEL_MESSAGES),
     settings=Settings(),
     detect=detect,
     remedies=REMEDIES,

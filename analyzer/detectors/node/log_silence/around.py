@@ -8,9 +8,11 @@ import polars as pl
 from msgspec import Struct
 
 from analyzer.detectors.node.log_silence.gap import Silence
+from analyzer.detectors.node.log_silence.shutdown import shut_down
 from analyzer.facts.address_owners import ADDRESS_OWNERS
 from analyzer.facts.change_ledger import CHANGE_LEDGER
 from analyzer.facts.contract import Frames
+from analyzer.facts.node_names import short_node
 from analyzer.facts.pod_moments import POD_MOMENTS
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import HTTP_MESSAGES, PACKETS
@@ -57,6 +59,8 @@ def excuse(silence: Silence, frames: Frames) -> str | None:
         if _deleted(silence, frames):
             return "its pod was deleted"
         name = _node_of(silence, frames) or name
+    elif shut_down(silence, frames):
+        return "its node was shut down"
     start, until = silence.start - BEFORE, silence.start + AFTER
     if CHANGE_LEDGER in frames:
         gone = (pl.col("verb") == "delete") | ~pl.col("routine")
@@ -80,9 +84,7 @@ def excuse(silence: Silence, frames: Frames) -> str | None:
 
 
 def _is(node: str) -> pl.Expr:
-    """A journal names its host shortly, the API server in full."""
-    name = pl.col("name")
-    return (name == node) | name.str.starts_with(node + ".") | pl.lit(node).str.starts_with(name + ".")
+    return (short_node(pl.col("name")) == short_node(pl.lit(node))).fill_null(False)
 
 
 def _owner(silence: Silence, frames: Frames) -> pl.DataFrame | None:

@@ -33,7 +33,7 @@ from analyzer.detectors.node.runtime_stall.remedy import REMEDIES, remedies, ver
 from analyzer.detectors.node.runtime_stall.signals import kernel_of_the_only_node, signals
 from analyzer.detectors.node.runtime_stall.stall import Stall
 from analyzer.detectors.node.runtime_stall.stalls import Limits, stalls
-from analyzer.detectors.node.runtime_stall.words import WHY, confidence, reason, severity, summary
+from analyzer.detectors.node.runtime_stall.words import confidence, reason, severity, summary, why
 from analyzer.facts.audit_windows import counted, short
 from analyzer.facts.container_names import CONTAINER_NAMES
 from analyzer.facts.contract import Frames
@@ -107,7 +107,7 @@ def _finding(stall: Stall, settings: Settings) -> Finding:
         impact=impact(stall),
         evidence=evidence(stall),
         variant=stall.variant,
-        why=WHY[stall.variant],
+        why=why(stall),
         refuted_by="A node that was suspended or whose clock jumped, so that seconds passed that nobody lived through.",
         remedies=remedies(stall),
         verify=verify(stall),

@@ -28,6 +28,8 @@ def impact(stall: Stall) -> tuple[Figure, ...]:
         ("cgroups that were not removed", stall.count("cgroup"), "records"),
         ("housekeeping of fifteen seconds or more", stall.count("housekeeping"), "lines"),
     ]
+    if not stall.count("PLEG"):
+        told = [figure for figure in told if figure[2] != "seconds"]
     if stall.down:
         told.append(("seconds the runtime was down", stall.down, "seconds"))
     if stall.not_ready is not None:

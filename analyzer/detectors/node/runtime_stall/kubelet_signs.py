@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.facts.klog_values import go_seconds, number, value
-from analyzer.facts.pleg_events import bare_id, bounded_seconds, node
+from analyzer.facts.node_names import node
+from analyzer.facts.pleg_events import bare_id, bounded_seconds
 
 SCHEMA = pl.Schema(
     {
@@ -69,9 +70,9 @@ def of_kubelet(lines: pl.LazyFrame) -> list[pl.LazyFrame]:
     took = pl.coalesce(go_seconds(value("actual")), go_seconds(value("seconds")), number("seconds"))
     parts = [
         shaped(
-            named.filter(sync, text.str.contains(_LAST_ACTIVE)).with_columns(
-                seconds=go_seconds(text.str.extract(_LAST_ACTIVE, 1))
-            ),
+            named.filter(sync)
+            .with_columns(seconds=go_seconds(text.str.extract(_LAST_ACTIVE, 1)))
+            .filter(bounded_seconds(pl.col("seconds")) > 0),
             "PLEG",
             "pleg",
         ),

@@ -10,7 +10,7 @@ import polars as pl
 from analyzer.detectors.node.runtime_stall.kubelet_signs import DEADLINE, SCHEMA, of_kubelet, shaped
 from analyzer.facts.container_names import CONTAINER_NAMES
 from analyzer.facts.contract import Frames
-from analyzer.facts.pleg_events import node
+from analyzer.facts.node_names import node
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, RUNTIME_MESSAGES, empty
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 from msgspec import Struct
@@ -15,6 +15,10 @@ STRONG = ("stop deadline", "sandbox deadline", "hung task")
 EPISODE = 60
 """Seconds between two lines about the PLEG beyond which another episode begins: the kubelet says it every five seconds
 (pkg/kubelet/kubelet.go, syncLoop: back-off 100 ms to 5 s)."""
+
+
+NEXT = timedelta(minutes=5)
+"""A node that is not ready so long before or after: a call that runs into its deadline began minutes before."""
 
 
 class Stall(Struct, frozen=True, kw_only=True):
@@ -77,6 +81,17 @@ class Stall(Struct, frozen=True, kw_only=True):
             elif since is not None:
                 total, since, told = total + (time - since).total_seconds(), None, True
         return round(total, 6) if told else None
+
+    @property
+    def fell(self) -> bool:
+        """Whether the node became not ready while it stood still, or next to that."""
+        down = self.of("not ready")["time"]
+        return bool(down.is_between(self.start - NEXT, self.end + NEXT).any())
+
+    @property
+    def hung_alone(self) -> bool:
+        """Whether only tasks of the kernel stood still, for all that is told: they need not be the runtime's."""
+        return self.signals["kind"].is_in(["hung task", "hung task Event"]).all()
 
     @property
     def kernel(self) -> bool:

@@ -58,7 +58,7 @@ def _stretches(rows: pl.DataFrame, quiet: float) -> Iterator[Stall]:
     told = rows.filter(pl.col("weight") != "context")
     if not told.height:
         return
-    name = next((host for host in rows["host"].to_list() if host), rows["node"][0])
+    name = rows["node"][0]
     apart = (told["time"].diff().dt.total_microseconds() > quiet * 1e6).fill_null(False)
     context = rows.filter(pl.col("weight") == "context").sort("time")
     places = context["time"].dt.epoch("us").to_numpy()

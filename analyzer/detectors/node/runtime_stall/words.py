@@ -13,7 +13,16 @@ WHY = {
 }
 
 
+def why(stall: Stall) -> str:
+    if stall.hung_alone:
+        return "Tasks wait for a disk or a file server in the kernel; a runtime that needs the same waits with them."
+    return WHY[stall.variant]
+
+
 def summary(stall: Stall) -> str:
+    if stall.hung_alone:
+        tasks = counted(stall.count("hung task", "hung task Event"), "hung task")
+        return f"Tasks of {stall.name} stood still in the kernel: {tasks}; nothing tells whether its runtime did."
     parts = []
     if stall.count("PLEG"):
         parts.append(f"the kubelet's PLEG was away for {stall.longest:,.0f} s ({counted(stall.count('PLEG'), 'line')})")
@@ -28,7 +37,7 @@ def summary(stall: Stall) -> str:
 
 
 def severity(stall: Stall, high: float) -> Severity:
-    if stall.longest >= high or stall.count("not ready"):
+    if stall.longest >= high or stall.fell:
         return Severity.HIGH
     return Severity.MEDIUM if stall.count("PLEG") or (stall.kubelet and stall.kernel) else Severity.LOW
 

@@ -33,7 +33,7 @@ import polars as pl
 from analyzer.detector import Detector, NotObservable, Remark, setting
 from analyzer.detectors.node.slow_pod_start.evidence import NAMES, evidence, impact
 from analyzer.detectors.node.slow_pod_start.hints import Hints, hints
-from analyzer.detectors.node.slow_pod_start.measure import Limits, Starts, by_node, judged, passes
+from analyzer.detectors.node.slow_pod_start.measure import Limits, Starts, by_node, judged
 from analyzer.detectors.node.slow_pod_start.remedy import REMEDIES, saving, verify
 from analyzer.facts.audit_windows import counted, short
 from analyzer.facts.contract import Frames
@@ -67,11 +67,12 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         _must_be_observable(frames)
         return
     limits = Limits(p95=settings.p95_seconds, times=settings.times, least=settings.slo_seconds, pods=settings.min_pods)
-    for node in by_node(starts, limits):
-        if passes(node, limits):
-            yield _finding(node, hints(node, frames), settings)
-    waited = spared.filter("stuck").height
-    if waited:
+    found, more = by_node(starts, limits)
+    for node in sorted(found, key=lambda one: one.node):
+        yield _finding(node, hints(node, frames), settings)
+    if more:
+        yield Remark(f"{counted(more, 'more node')}, none of them slower, started pods slowly as well: not listed.")
+    if waited := spared.filter("stuck").height:
         yield Remark(f"{counted(waited, 'pod')} waited for a volume that was not attached or mounted: not counted.")
 
 

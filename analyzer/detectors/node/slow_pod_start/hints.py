@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from analyzer.detectors.node.slow_pod_start.measure import Starts
 from analyzer.facts.contract import Frames
+from analyzer.facts.node_names import short_node
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES
 
 AROUND = timedelta(minutes=10)
@@ -54,8 +55,6 @@ def hints(starts: Starts, frames: Frames) -> Hints:
     return Hints(kernel=kernel, kubelet=kubelet)
 
 
-def _same_node(node: str) -> pl.Expr:
-    """A journal names its host shortly, other logs in full."""
-    host = pl.col("host")
-    same = (host == node) | pl.lit(node).str.starts_with(host + ".") | host.str.starts_with(node + ".")
-    return (host.is_null() | same).fill_null(True)
+def _same_node(name: str) -> pl.Expr:
+    """Lines of the node; those without a host may be."""
+    return (short_node(pl.col("host")) == name).fill_null(True)

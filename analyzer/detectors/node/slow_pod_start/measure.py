@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -12,6 +11,12 @@ OWN = ("sync", "volume", "sandbox", "start")
 """Parts that are the node's. The others have causes elsewhere: the scheduler, the storage, the size of images, what
 init containers do, and how late the API server is told (kubelet-status-lag)."""
 
+
+MOST = 10
+"""Nodes that have a finding each."""
+
+LOOKED_AT = 100
+"""Nodes that are compared with the others, the slowest of them: each comparison looks at all starts."""
 
 NEAR = timedelta(hours=1)
 """Starts of other nodes so long before and after are about the same time."""
@@ -109,15 +114,25 @@ def judged(starts: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return known.filter(told).with_columns(own=pl.sum_horizontal(*parts)), every.filter(spared)
 
 
-def by_node(starts: pl.DataFrame, limits: Limits) -> Iterator[Starts]:
-    """Nodes in their order, each with the starts of the others that are told in the same way."""
+def by_node(starts: pl.DataFrame, limits: Limits) -> tuple[list[Starts], int]:
+    """Nodes that pass, the slowest first, each with the starts of the others that are told in the same way; and how
+    many more are slow by themselves."""
     order = ["own", "pod", "source", "number"]
-    for (node,), rows in sorted(starts.partition_by("node", as_dict=True).items()):
-        bases = rows["basis"].unique()
+    late = pl.col("own").sort(descending=True).get(pl.len() * 5 // 100).alias("late")
+    nodes = starts.group_by("node").agg(pl.len().alias("pods"), pl.col("own").median().alias("median"), late)
+    worth = (pl.col("late") > limits.p95) | (pl.col("median") > limits.least)
+    slow = nodes.filter(pl.col("pods") >= limits.pods, worth).sort("late", "node", descending=[True, False])
+    parts = starts.filter(pl.col("node").is_in(slow["node"].head(LOOKED_AT).implode())).partition_by("node")
+    found = []
+    for rows in parts:
+        bases, node = rows["basis"].unique(), rows["node"][0]
         then = pl.col("time").is_between(rows["time"].min() - NEAR, rows["time"].max() + NEAR)  # type: ignore[operator]  # untyped by polars
         others = starts.filter(pl.col("node") != node, pl.col("basis").is_in(bases.implode()), then)
         fleet = others if others.height >= limits.pods else None
-        yield Starts(node=str(node), rows=rows.sort(order, descending=[True, False, False, False]), fleet=fleet)
+        found.append(Starts(node=node, rows=rows.sort(order, descending=[True, False, False, False]), fleet=fleet))
+    passed = sorted((one for one in found if passes(one, limits)), key=lambda one: (-one.p95, one.node))
+    more = slow[LOOKED_AT:].filter(pl.col("late") > limits.p95).height
+    return passed[:MOST], more + max(len(passed) - MOST, 0)
 
 
 def passes(starts: Starts, limits: Limits) -> bool:

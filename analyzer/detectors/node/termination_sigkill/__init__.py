@@ -17,7 +17,7 @@ kubelet that is restarted for a setting, an upgrade or a certificate gives up th
 ## What does not count
 Kills after a liveness or startup probe failed; the kernel's OOM kills; a node that shuts down or boots; programs that
 end by themselves after the restart, as with a kubelet that takes up the grace again; deletions with a grace of a second
-or less, which somebody forced. A remark counts exits by 137 that nobody asked for.
+or less, which somebody forced. Remarks count exits by 137 that nobody asked for, and what is beyond the ten worst.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from dataclasses import dataclass
 
 from analyzer.detector import Detector, NotObservable, Remark, setting
 from analyzer.detectors.node.termination_sigkill.evidence import evidence, impact
-from analyzer.detectors.node.termination_sigkill.groups import Group, groups
-from analyzer.detectors.node.termination_sigkill.kills import RESTART, Limits, judged
+from analyzer.detectors.node.termination_sigkill.groups import CERTIFICATE, Group, groups
+from analyzer.detectors.node.termination_sigkill.kills import EXCEEDED, RESTART, Limits, judged
 from analyzer.detectors.node.termination_sigkill.remedy import REMEDIES, remedies, saving, verify
 from analyzer.detectors.node.termination_sigkill.spared import unasked
 from analyzer.detectors.node.termination_sigkill.words import reason, severity, summary
@@ -43,6 +43,8 @@ from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES
 from analyzer.model import Confidence, Finding
 
 DEFAULT = "engineering default"
+MOST = 10
+"""Nodes and workloads that have a finding each, for each variant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     found = list(groups(kills, frames, settings.exceeded, settings.restarts))
     if not found and KLOG_LINES not in frames and not frames[CONTAINER_KILLS].head(1).collect().height:
         raise NotObservable("neither a log of a kubelet nor of a runtime is here, and no Event tells of an end")
-    yield from (_finding(group) for group in found)
+    yield from _worst(found)
     oom, other = unasked(frames)
     if other:
         yield Remark(
@@ -90,6 +92,20 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
             + (f", and {counted(oom, 'container')} by an OOM kill" if oom else "")
             + ": not counted."
         )
+
+
+def _worst(found: list[Group]) -> Iterator[Finding | Remark]:
+    """Of each variant those with the most pods and lost grace, in their order, and how many more there are: in a
+    cluster of builds each pod is a workload of its own."""
+    for variant, what in ((RESTART, "node"), (CERTIFICATE, "node"), (EXCEEDED, "workload")):
+        own = [group for group in found if group.variant == variant]
+        worst = sorted(range(len(own)), key=lambda at: (-own[at].pods, -own[at].lost, at))
+        yield from (_finding(own[at]) for at in sorted(worst[:MOST]))
+        if more := worst[MOST:]:
+            yield Remark(
+                f"{counted(len(more), f'more {what}')} ({variant}, {counted(sum(own[at].pods for at in more), 'pod')}) "
+                f"{'is' if len(more) == 1 else 'are'} like these: not listed."
+            )
 
 
 def _finding(group: Group) -> Finding:

@@ -99,29 +99,32 @@ def groups(kills: pl.DataFrame, frames: Frames, exceeded: int, restarts: int) ->
     events = exceeded_events(frames)
     victims = kills.filter(pl.col("variant") == RESTART)
     nothing = events.clear()
-    for node in sorted({*victims["node"].to_list(), *starts["node"].to_list()}):
-        rows, own = victims.filter(pl.col("node") == node), starts.filter(pl.col("node") == node)
+    cut_down = victims.partition_by("node", as_dict=True, maintain_order=True)
+    begun = starts.partition_by("node", as_dict=True, maintain_order=True)
+    for node in sorted({key for (key,) in (*cut_down, *begun)}):
+        rows, own = cut_down.get((node,), victims.clear()), begun.get((node,), starts.clear())
         cut = pl.col("time").is_in(rows["restarted"].unique().implode())
         met = own.filter(cut)
         # what nothing of the kubelet comes before is where its log begins
         own = own.filter(cut | pl.col("silent_seconds").is_not_null() | (pl.int_range(pl.len()) > 0))
         expired = own.filter(pl.col("after") == "certificate")
-        name = next((host for host in [*rows["host"].to_list(), *own["host"].to_list()] if host), node)
         if rows.height:
-            yield Group(variant=RESTART, subject=name, rows=rows, starts=met, all_starts=own, events=nothing)
+            yield Group(variant=RESTART, subject=node, rows=rows, starts=met, all_starts=own, events=nothing)
         elif expired.height >= restarts:
-            yield Group(variant=CERTIFICATE, subject=name, rows=rows, starts=expired, all_starts=own, events=nothing)
+            yield Group(variant=CERTIFICATE, subject=node, rows=rows, starts=expired, all_starts=own, events=nothing)
     late = _with_workload(kills.filter(pl.col("variant") == EXCEEDED))
     told = _with_workload(events)
-    for workload in sorted({*late["workload"].to_list(), *told["workload"].to_list()}):
-        rows, events = late.filter(pl.col("workload") == workload), told.filter(pl.col("workload") == workload)
+    killed = late.partition_by("workload", as_dict=True, maintain_order=True)
+    told_of = told.partition_by("workload", as_dict=True, maintain_order=True)
+    nobody, none, never = late.clear(), told.clear(), starts.clear()
+    for workload in sorted({key for (key,) in (*killed, *told_of)}):
         group = Group(
             variant=EXCEEDED,
             subject=workload,
-            rows=rows,
-            starts=starts.clear(),
-            all_starts=starts.clear(),
-            events=events,
+            rows=killed.get((workload,), nobody),
+            starts=never,
+            all_starts=never,
+            events=told_of.get((workload,), none),
         )
         if group.pods >= exceeded:
             yield group

@@ -17,8 +17,9 @@ FORCED_GRACE = 1.0
 """Seconds of grace up to which somebody forced the deletion (kubectl delete --force)."""
 
 
-STOPPING = 30.0
-"""Seconds before its start, beyond its silence, in which the kubelet before was stopped."""
+STOPPING = 5.0
+"""Seconds before its start, beyond its silence, in which the kubelet before was stopped: it exits at once on SIGTERM,
+and what had ended while it still wrote lines ended for another reason."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):

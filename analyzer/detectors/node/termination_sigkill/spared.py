@@ -7,7 +7,7 @@ import polars as pl
 from analyzer.facts.container_ends import CONTAINER_ENDS, KILLED
 from analyzer.facts.container_kills import CONTAINER_KILLS
 from analyzer.facts.contract import Fact, Frames
-from analyzer.facts.pleg_events import node
+from analyzer.facts.node_names import node
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, empty
 

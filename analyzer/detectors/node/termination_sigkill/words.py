@@ -22,7 +22,8 @@ def summary(group: Group) -> str:
             f"{group.lost:,.0f} s of grace were lost{group.for_certificates}."
         )
     if group.variant == EXCEEDED:
-        return f"{pods} of {group.subject} did not end within their grace period and got SIGKILL."
+        whose = "its" if group.pods == 1 else "their"
+        return f"{pods} of {group.subject} did not end within {whose} grace period and got SIGKILL."
     return (
         f"{counted(group.starts.height, 'restart')} of the kubelet of {group.subject} came after its client "
         "certificate ran out or was rotated; each may cut grace periods short."

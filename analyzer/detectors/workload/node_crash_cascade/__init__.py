@@ -14,9 +14,9 @@ end up together, take their node down, and go on to the next one together: one b
 
 ## What does not count
 A node that fails alone. Replicas that were spread, so that a node had less than half of them. An owner of one replica.
-Nodes that were drained, or deleted by somebody, in the minutes before: rolling upgrades and autoscalers. A silence of
-all kubelets at once, which is the API server's or the log's. DaemonSets, which run on every node anyway, and Jobs. The
-remarks count outages that were in order, and those that took no owner along.
+Nodes that were drained, cordoned, or deleted by somebody, in the minutes before: rolling upgrades and autoscalers. A
+silence of all kubelets at once, which is the API server's or the log's. DaemonSets, which run on every node anyway, and
+Jobs. The remarks count outages that were in order, and those that took no owner along.
 """
 
 from __future__ import annotations
@@ -25,8 +25,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from analyzer.detector import Detector, Remark, setting
-from analyzer.detectors.workload.node_crash_cascade.around import deleted, evicted, must_be_observable, nodes_of
-from analyzer.detectors.workload.node_crash_cascade.cascade import Cascade, Limits, cascades, drained, steps
+from analyzer.detectors.workload.node_crash_cascade.around import (
+    cordoned,
+    deleted,
+    drained,
+    evicted,
+    must_be_observable,
+    nodes_of,
+)
+from analyzer.detectors.workload.node_crash_cascade.cascade import MOST, Cascade, Limits, cascades, crowded, steps
 from analyzer.detectors.workload.node_crash_cascade.evidence import confidence, evidence, impact, saving, severity
 from analyzer.detectors.workload.node_crash_cascade.places import places
 from analyzer.detectors.workload.node_crash_cascade.remedy import GENERAL, remedies, verify
@@ -54,15 +61,19 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     outages = frames[NODE_OUTAGES].collect()
     placed = places(frames)
     must_be_observable(outages, placed, frames)
-    orderly = drained(outages, evicted(frames, placed), deleted(frames))
+    orderly = drained(outages, evicted(frames, placed), deleted(frames), cordoned(frames))
     wild = outages.join(orderly.select("node", "time"), on=["node", "time"], how="anti", maintain_order="left")
     limits = Limits(replicas=settings.replicas, share=settings.share, minutes=settings.minutes)
     found = list(cascades(list(steps(wild, placed, limits)), nodes_of(frames, placed, outages)))
     for cascade in found:
         yield _finding(cascade)
+    if (many := crowded(wild, placed, limits).height) > MOST:
+        yield Remark(
+            f"{counted(many - MOST, 'later outage')} of nodes with several replicas of an owner: not looked at."
+        )
     if orderly.height:
         yield Remark(
-            f"{counted(orderly.height, 'outage')} of nodes that were drained or deleted just before: in order."
+            f"{counted(orderly.height, 'outage')} of nodes that were cordoned, drained or deleted before: in order."
         )
     alone = wild.height - len({(one["node"], one["time"]) for cascade in found for one in cascade.outages})
     if alone:

@@ -12,9 +12,8 @@ from msgspec import Struct
 
 from analyzer.detectors.workload.node_crash_cascade.places import OWNER, POD, alive
 
-DRAINED = timedelta(minutes=15)
-"""A node whose pods were evicted so shortly before went down in order: what drains gives it that long at the least
-(the autoscaler's --max-graceful-termination-sec is 10 min)."""
+MOST = 500
+"""Outages of nodes with several replicas of an owner that are looked at, in order: each looks at all places."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -82,13 +81,10 @@ class Cascade(Struct, frozen=True, kw_only=True):
         return math.ceil(self.steps[0].replicas / max(1, self.nodes))
 
 
-def drained(outages: pl.DataFrame, evicted: pl.DataFrame, deleted: pl.DataFrame) -> pl.DataFrame:
-    """The outages of nodes that were drained or deleted by somebody shortly before (node, time of each)."""
-    orderly = pl.concat([evicted, deleted]).rename({"time": "at"})
-    met = outages.join(orderly, on="node").filter(
-        pl.col("at").is_between(pl.col("time") - DRAINED, pl.col("time") + timedelta(minutes=1))
-    )
-    return outages.join(met.select("node", "time").unique(), on=["node", "time"], how="semi")
+def crowded(outages: pl.DataFrame, placed: pl.DataFrame, limits: Limits) -> pl.DataFrame:
+    """The outages of nodes on which several replicas of an owner were placed, in order."""
+    many = placed.group_by(*OWNER, "node").len().filter(pl.col("len") >= limits.replicas)
+    return outages.join(many.select("node").unique(), on="node", how="semi").sort("time", "node")
 
 
 def steps(outages: pl.DataFrame, placed: pl.DataFrame, limits: Limits) -> Iterator[Step]:
@@ -96,7 +92,7 @@ def steps(outages: pl.DataFrame, placed: pl.DataFrame, limits: Limits) -> Iterat
     same one, that to which most of them came."""
     within = timedelta(minutes=limits.minutes)
     rows = {(row["node"], row["time"]): row for row in outages.iter_rows(named=True)}
-    for first in outages.sort("time", "node").iter_rows(named=True):
+    for first in crowded(outages, placed, limits).head(MOST).iter_rows(named=True):
         there = alive(placed, outages, first["time"])
         lost = there.filter(pl.col("node") == first["node"])
         total = there.group_by(OWNER).len("replicas")

@@ -7,7 +7,7 @@ from datetime import datetime
 import polars as pl
 
 from analyzer.facts.contract import Frames
-from analyzer.facts.node_outages import short
+from analyzer.facts.node_names import short_node
 from analyzer.facts.pod_life import POD_LIFE
 
 POD = ["namespace", "pod"]
@@ -25,7 +25,7 @@ def places(frames: Frames) -> pl.DataFrame:
     life = (
         frames[POD_LIFE]
         .filter(~pl.col("workload_kind").is_in(APART_FROM))
-        .with_columns(node=short(pl.col("node")))
+        .with_columns(node=short_node(pl.col("node")))
         .sort("time", "source", "number")
         .collect()
     )

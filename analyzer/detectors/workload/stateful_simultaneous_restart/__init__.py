@@ -16,9 +16,9 @@ go more often than their users think.
 
 ## What does not count
 A rolling update: the next replica stops when the one before is back, however fast that is. A workload of one replica.
-Replicas that a drain evicts, that a node takes along, or that are preempted. A workload that is scaled down or deleted:
-its pods do not come again. Deployments and DaemonSets, whose replicas are alike. Static pods. Remarks tell of replicas
-that stopped together without such a write.
+Replicas that a drain evicts, that a node takes along or its start finds dead, or that are preempted. A workload that is
+scaled down or deleted: its pods do not come again. Deployments and DaemonSets, whose replicas are alike. Static pods.
+Remarks tell of replicas that stopped together without such a write.
 """
 
 from __future__ import annotations
@@ -44,10 +44,12 @@ from analyzer.detectors.workload.stateful_simultaneous_restart.evidence import (
     severity,
 )
 from analyzer.detectors.workload.stateful_simultaneous_restart.groups import Group, Limits, groups
+from analyzer.detectors.workload.stateful_simultaneous_restart.nodes import unexplained, with_their_nodes
 from analyzer.detectors.workload.stateful_simultaneous_restart.remedy import GENERAL, remedies, verify
 from analyzer.facts.audit_windows import counted, short
 from analyzer.facts.change_ledger import CHANGE_LEDGER
 from analyzer.facts.contract import Frames
+from analyzer.facts.kubelet_starts import KUBELET_STARTS
 from analyzer.facts.pod_life import POD_LIFE
 from analyzer.facts.pod_stops import POD_STOPS
 from analyzer.facts.requests import AUDIT_REQUESTS
@@ -89,19 +91,12 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
             )
             continue
         cause = cause_of(group, written, above, lookback)
-        if cause is None and (AUDIT_REQUESTS in frames or group.nodes < 2):
-            by = (
-                "after its number of replicas was changed" if scaled(group, written, lookback) else _unexplained(frames)
-            )
+        if cause is None and (AUDIT_REQUESTS in frames or group.nodes < 2 or with_their_nodes(group, frames)):
+            changed = scaled(group, written, lookback)
+            by = "after its number of replicas was changed" if changed else unexplained(group, frames)
             yield Remark(f"{counted(group.stops.height, 'replica')} of {short(group.label)} stopped together {by}.")
             continue
         yield _finding(group, cause, settings)
-
-
-def _unexplained(frames: Frames) -> str:
-    if AUDIT_REQUESTS in frames:
-        return "without a write of its template or custom resource before: somebody, or their node, did it"
-    return "on one node, as far as it is told: the node may have taken them along"
 
 
 def _finding(group: Group, cause: Cause | None, settings: Settings) -> Finding:
@@ -142,7 +137,7 @@ DETECTOR = Detector(
     id="stateful-simultaneous-restart",
     title="Replicas of a stateful workload restart at the same time",
     needs_any=((POD_STOPS, POD_LIFE),),
-    uses=(CHANGE_LEDGER, AUDIT_REQUESTS, AUDIT_OBJECTS),
+    uses=(CHANGE_LEDGER, AUDIT_REQUESTS, AUDIT_OBJECTS, KUBELET_STARTS),
     settings=Settings(),
     detect=detect,
     remedies=GENERAL,

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 import polars as pl
 from msgspec import Struct
 
+from analyzer.facts.node_names import short_node
+
 ORDINARY = ("Deployment", "ReplicaSet", "ReplicationController", "DaemonSet", "Job", "CronJob", "Node", "Pod", "")
 """Kinds whose replicas are alike or end by themselves; the others are StatefulSets and what operators make pods of."""
 
@@ -87,7 +89,8 @@ class Group(Struct, frozen=True, kw_only=True):
 
     @property
     def nodes(self) -> int:
-        return self.stops["node"].drop_nulls().str.extract(r"^([^.]*)", 1).n_unique()
+        names = self.stops.select(short_node(pl.col("node")).drop_nulls())
+        return names.to_series().n_unique()
 
 
 def groups(stops: pl.DataFrame, counts: pl.DataFrame, limits: Limits) -> Iterator[Group]:
@@ -97,7 +100,7 @@ def groups(stops: pl.DataFrame, counts: pl.DataFrame, limits: Limits) -> Iterato
     """
     stateful = stops.filter(~pl.col("workload_kind").is_in(ORDINARY))
     static = pl.col("pod").str.ends_with("-" + pl.col("node")) | pl.col("pod").str.ends_with(
-        "-" + pl.col("node").str.extract(r"^([^.]*)", 1)
+        "-" + short_node(pl.col("node"))
     )
     own = stateful.filter(~static.fill_null(False)).partition_by(*OWNER, as_dict=True, maintain_order=True)
     written = counts.sort("time").partition_by("namespace", "name", as_dict=True)

@@ -54,6 +54,7 @@ class Request(Struct, frozen=True, kw_only=True):
     end: str | None = None
     tz: str = "UTC"
     year: int | None = None
+    apply_offsets: bool = False
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     set: tuple[str, ...] = ()
@@ -152,6 +153,7 @@ def _options(request: Request, outputs: tuple[Path, ...] = ()) -> pipeline.RunOp
         memory=memory_of(request.max_memory),
         jobs=request.jobs,
         coredns_format=sound_format(request.coredns_format),
+        apply_offsets=request.apply_offsets,
     )
 
 
@@ -185,6 +187,7 @@ def canonical(request: Request) -> str:
         ("-c", _name(request.config) if request.config else None),
     ]
     words += ["--redact"] if request.redact else []
+    words += ["--apply-offsets"] if request.apply_offsets else []
     for option, value in pairs:
         if value is not None:
             words += [option, value]

@@ -36,7 +36,9 @@ TABLE = Table(
         *PLACE,
         Col("reference", pl.String(), "The input that it is compared with."),
         Col("seconds", pl.Float64(), "Median of the input's time less the reference's: positive if it is ahead."),
-        Col("spread_seconds", pl.Float64(), "Median absolute deviation, and at least how finely the times are written."),
+        Col(
+            "spread_seconds", pl.Float64(), "Median absolute deviation, and at least how finely the times are written."
+        ),
         Col("events", pl.Int64(), "Moments that both tell of."),
         Col("matched_by", pl.String(), "What these moments are, joined by commas."),
         Col("zoneless", pl.Boolean(), "Whether the input's own times are written without a zone, as klog writes them."),

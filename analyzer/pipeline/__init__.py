@@ -14,14 +14,15 @@ from analyzer import detectors, settings, story
 from analyzer.case import Case
 from analyzer.detector import Detector
 from analyzer.errors import UsageError
-from analyzer.model import Result, Tool
+from analyzer.model import Offset, Result, Tool
+from analyzer.pipeline.clocks import aligned
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import run_all
 from analyzer.pipeline.identities import identities
 from analyzer.pipeline.options import Progress, RunOptions
 from analyzer.pipeline.owners import name_owners
 from analyzer.pipeline.quote import fill, quoted
-from analyzer.pipeline.read import read_all, usable
+from analyzer.pipeline.read import read_all, read_whole, usable, windowed
 from analyzer.pipeline.recognise import Known, recognise
 from analyzer.pipeline.sink import Sink
 from analyzer.pipeline.store import Store
@@ -50,17 +51,20 @@ def investigate(options: RunOptions, progress: Progress | None = None) -> Result
     picked = chosen(options)
     progress.phase("looking at the inputs")
     with Sink(options.memory) as sink:
-        return _judged(read_all(options, progress, sink), picked, options, progress)
+        case, offsets = aligned(read_whole(options, progress, sink), options)
+        return _judged(windowed(case, options), offsets, picked, options, progress)
 
 
-def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, progress: Progress) -> Result:
+def _judged(
+    case: Case, offsets: tuple[Offset, ...], picked: Sequence[Detector[Any]], options: RunOptions, progress: Progress
+) -> Result:
     store = Store(case.tables, options.engine)
     progress.phase("looking for failure patterns")
     coverage = coverage_of(store, case.reports)
     store.count_once()
     runs, entities = name_owners(fill(run_all(picked, store, coverage, options.jobs), case), store)
     progress.phase("writing the story")
-    told = story.tell(store.get, runs, coverage)
+    told = story.tell(store.get, runs, coverage, offsets)
     result = Result(
         tool=tool(),
         title=options.title,

@@ -20,7 +20,8 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     Tables that need more than `memory` bytes lie in files (None: never). `jobs` threads decode one large input and look
     for patterns (None: as many as pay); `coredns_format` is that of CoreDNS's log plugin, where it has one of its own;
     `engine` runs what can run elsewhere. `baseline` is an earlier result to hold this one against. With `names` the
-    result hides names and addresses, and what replaced what is added to that map.
+    result hides names and addresses, and what replaced what is added to that map. `apply_offsets` shifts the rows of
+    inputs whose clocks are found to be wrong.
     """
 
     inputs: tuple[Path, ...]
@@ -40,6 +41,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     coredns_format: str | None = None
     baseline: Result | None = None
     names: Map | None = None
+    apply_offsets: bool = False
     engine: Engine = field(default_factory=Here)
 
 

@@ -28,6 +28,8 @@ LEAST = 3
 ONCE = timedelta(seconds=1)
 """One input may tell of one moment several times at its interfaces; what comes again later is another moment."""
 
+MICROS = 1e6
+
 TABLE = Table(
     "clock_offsets",
     "One row per pair of inputs whose clocks could be compared. `time`, `source` and `number` are of the first record "
@@ -68,7 +70,7 @@ def offsets(events: pl.DataFrame) -> pl.DataFrame:
         .filter((pl.col("rank") != pl.col("rank_first")) | (pl.col("rank") == CAPTURE))
         .with_columns(
             reference="source_first",
-            apart=(pl.col("time") - pl.col("time_first")).dt.total_microseconds() / 1e6,
+            apart=(pl.col("time") - pl.col("time_first")).dt.total_microseconds(),
             grain=pl.max_horizontal("grain", "grain_first"),
         )
         .with_columns(middle=pl.col("apart").median().over(pair))
@@ -78,9 +80,9 @@ def offsets(events: pl.DataFrame) -> pl.DataFrame:
         .group_by(pair, maintain_order=True)
         .agg(
             pl.col("time", "number").first(),
-            seconds=pl.col("middle").first().round(6),
+            seconds=(pl.col("middle").first() / MICROS).round(6),
             spread_seconds=pl.max_horizontal(
-                (pl.col("apart") - pl.col("middle")).abs().median(), pl.col("grain").max()
+                (pl.col("apart") - pl.col("middle")).abs().median() / MICROS, pl.col("grain").max()
             ).round(6),
             events=pl.len().cast(pl.Int64),
             matched_by=pl.col("matched_by").unique().sort().str.join(", "),

@@ -18,6 +18,7 @@ from analyzer.model import Offset, Result, Tool
 from analyzer.pipeline.clocks import aligned
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import run_all
+from analyzer.pipeline.entities import entities_of
 from analyzer.pipeline.identities import identities
 from analyzer.pipeline.options import Progress, RunOptions
 from analyzer.pipeline.owners import name_owners
@@ -62,7 +63,7 @@ def _judged(
     progress.phase("looking for failure patterns")
     coverage = coverage_of(store, case.reports)
     store.count_once()
-    runs, entities = name_owners(fill(run_all(picked, store, coverage, options.jobs), case), store)
+    runs = name_owners(fill(run_all(picked, store, coverage, options.jobs), case), store)
     progress.phase("writing the story")
     told = story.tell(store.get, runs, coverage, offsets)
     result = Result(
@@ -76,7 +77,7 @@ def _judged(
         series=told.series,
         talkers=told.talkers,
         changes=told.changes,
-        entities=entities,
+        entities=entities_of(runs, store),
         offsets=told.offsets,
         coverage=coverage,
         remarks=told.remarks,

@@ -76,7 +76,7 @@ def test_a_shifted_input_is_found_and_taken_back(
     _, right, true_times = looked(evidence(tmp_path / "true", names))
     late = evidence(tmp_path / "late", names, by)
     _, offsets, _ = looked(late, memory)
-    assert offsets[log].seconds - right[log].seconds == pytest.approx(by.total_seconds(), abs=2e-6)
+    assert offsets[log].seconds - right[log].seconds == pytest.approx(by.total_seconds(), abs=1e-5)
     assert offsets[log].spread_seconds == right[log].spread_seconds
     case, offsets, times = looked(late, memory, apply_offsets=True)
     assert offsets[log].applied

@@ -28,7 +28,9 @@ from analyzer.pipeline.recognise import Known, recognise
 from analyzer.pipeline.sink import Sink
 from analyzer.pipeline.store import Store
 from analyzer.redact import atoms_of, redacted
+from analyzer.story.blind import to_collect
 from analyzer.story.compare import compare
+from analyzer.story.edges import with_limits
 
 __all__ = [
     "Known",
@@ -64,6 +66,7 @@ def _judged(
     coverage = coverage_of(store, case.reports)
     store.count_once()
     runs = name_owners(fill(run_all(picked, store, coverage, options.jobs), case), store)
+    runs = with_limits(runs, case.reports, coverage, (options.start, options.end))
     progress.phase("writing the story")
     told = story.tell(store.get, runs, coverage, offsets)
     result = Result(
@@ -80,6 +83,7 @@ def _judged(
         entities=entities_of(runs, store),
         offsets=told.offsets,
         coverage=coverage,
+        collect=to_collect(picked, runs, coverage),
         remarks=told.remarks,
     )
     if options.baseline is not None:

@@ -45,7 +45,16 @@ ODD_ZONES = {
     12.75: "Pacific/Chatham",
     13.75: "Pacific/Chatham",
 }
-"""Zones that are no whole hours from UTC (tz database), by hours; whole hours are Etc/GMT-14 to Etc/GMT+12."""
+"""Zones that are no whole hours from UTC (tz database), by hours."""
+
+WHOLE_ZONES = (
+    *("Etc/GMT+12", "Etc/GMT+11", "Etc/GMT+10", "Etc/GMT+9", "Etc/GMT+8", "Etc/GMT+7", "Etc/GMT+6", "Etc/GMT+5"),
+    *("Etc/GMT+4", "Etc/GMT+3", "Etc/GMT+2", "Etc/GMT+1", "UTC", "Etc/GMT-1", "Etc/GMT-2", "Etc/GMT-3", "Etc/GMT-4"),
+    *("Etc/GMT-5", "Etc/GMT-6", "Etc/GMT-7", "Etc/GMT-8", "Etc/GMT-9", "Etc/GMT-10", "Etc/GMT-11", "Etc/GMT-12"),
+    *("Etc/GMT-13", "Etc/GMT-14"),
+)
+"""Zones of whole hours, from 12 behind UTC to 14 ahead. POSIX counts westwards: Etc/GMT-3 is three hours ahead of UTC
+(tz database, file etcetera). Each is spelled out, so that redaction knows it for a word of the program."""
 
 
 def spread(offsets: Sequence[Offset], source_a: str, source_b: str) -> float | None:
@@ -180,8 +189,7 @@ def _name(hours: float) -> str:
     if quarters % 4:
         return ODD_ZONES.get(quarters / 4, "")
     whole = quarters // 4
-    # POSIX counts westwards: Etc/GMT-3 is three hours ahead of UTC (tz database, file etcetera).
-    return "UTC" if not whole else f"Etc/GMT{-whole:+d}" if -12 <= whole <= 14 else ""
+    return WHOLE_ZONES[whole + 12] if -12 <= whole <= 14 else ""
 
 
 def in_words(seconds: float) -> str:

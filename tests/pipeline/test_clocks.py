@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from analyzer.case import Case
+from analyzer.cli.investigate import Request, canonical
 from analyzer.frames import COREDNS_QUERIES, KLOG_LINES, Table
 from analyzer.model import Offset
 from analyzer.pipeline.clocks import aligned
@@ -92,6 +93,11 @@ def test_a_zone_is_named_with_its_option_where_the_log_writes_none(tmp_path: Pat
     assert offsets["kubelet-34.log"].remark.endswith("read this input with --tz Etc/GMT-3")
     _, offsets, _ = looked(tmp_path, tz="Etc/GMT-3")
     assert offsets["kubelet-34.log"].remark == ""
+
+
+def test_the_option_is_part_of_the_command() -> None:
+    request = Request(command="postmortem", inputs=(Path("case"),), apply_offsets=True)
+    assert canonical(request) == "analyze postmortem case --apply-offsets"
 
 
 @recordings.needed

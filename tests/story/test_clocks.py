@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from analyzer.model import Offset
+from analyzer.redact.words import ATOM, is_plain
 from analyzer.story.clocks import in_words, ordered, remarks, shifts, spread, told, zone_of
 from tests.build import T0
 
@@ -78,6 +79,11 @@ def test_the_remark_names_the_option() -> None:
     assert one.remark == "1.7 s ahead of its reference; --apply-offsets corrects it"
     [one] = told([offset("kubelet.log", "audit.log", 1.7, 0.1)], {}, "UTC", {"kubelet.log": 1.7})
     assert (one.applied, one.remark) == (True, "1.7 s ahead of its reference; corrected")
+
+
+def test_a_redacted_report_still_names_the_option() -> None:
+    [one] = told([offset("kubelet.log", "audit.log", 10799.9, 0.1)], {"kubelet.log": T0}, "UTC", {})
+    assert [atom for atom in ATOM.findall(one.remark) if not is_plain(atom)] == []
 
 
 @pytest.mark.parametrize(("seconds", "spread_"), [(0.1, 0.0), (1.7, 0.6), (4000.0, 3900.0)])

@@ -53,6 +53,7 @@ def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:
         end: o.To = None,
         tz: o.Tz = "UTC",
         year: o.Year = None,
+        apply_offsets: o.ApplyOffsets = False,
         only: o.Only = None,
         skip: o.Skip = None,
         set: o.Set = None,

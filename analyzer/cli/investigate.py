@@ -55,6 +55,7 @@ class Request(Struct, frozen=True, kw_only=True):
     end: str | None = None
     tz: str = "UTC"
     year: int | None = None
+    apply_offsets: bool = False
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     set: tuple[str, ...] = ()
@@ -169,6 +170,7 @@ def _options(request: Request, outputs: tuple[Path, ...] = ()) -> pipeline.RunOp
         memory=memory_of(request.max_memory),
         jobs=request.jobs,
         coredns_format=sound_format(request.coredns_format),
+        apply_offsets=request.apply_offsets,
     )
 
 
@@ -202,6 +204,7 @@ def canonical(request: Request) -> str:
         ("-c", _name(request.config) if request.config else None),
     ]
     words += ["--redact"] if request.redact else []
+    words += ["--apply-offsets"] if request.apply_offsets else []
     for option, value in pairs:
         if value is not None:
             words += [option, value]
@@ -283,6 +286,9 @@ def _sum_up(result: Result, request: Request) -> None:
     tell(f"read {plural(len(read), 'file')}, {total}{span}{f'; {rest} not read' if rest else ''}")
     if (request.start or request.end) and read and not any(table.rows for table in result.coverage):
         say("warning: no record lies between --from and --to")
+    wrong = {one.source: one.remark for one in result.offsets if one.remark and not one.applied}
+    for source, remark in list(wrong.items())[:WARNINGS_SHOWN]:
+        say(f"warning: {source}: its clock is {remark}")
     failed = [run.detector for run in result.runs if run.status == "failed"]
     if failed:
         say(f"warning: these detectors failed, the others are whole: {', '.join(failed)}")

@@ -64,6 +64,9 @@ From = Annotated[
 ]
 To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Keep what happened before here.")]
 Tz = Annotated[str, typer.Option("--tz", metavar="ZONE", help="Zone of times that name none.")]
+ApplyOffsets = Annotated[
+    bool, typer.Option("--apply-offsets", help="Shift inputs whose clocks the report finds wrong, so that they agree.")
+]
 Year = Annotated[int | None, typer.Option("--year", min=1970, max=2200, help="Year of klog times.")]
 Set = Annotated[
     list[str] | None,

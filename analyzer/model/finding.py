@@ -108,7 +108,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
 class Finding(Struct, frozen=True, kw_only=True):
     """`subject` is what it is about (client, agent, node, owner); `summary` is one sentence, numbers first.
 
-    `key` is `detector:subject`, with `#2` and so on for later windows of the same subject; the pipeline fills it in.
+    `key` is `detector:subject`, with `#2` and so on for later windows of the same subject; `limits` holds a sentence
+    for each edge or gap of its inputs that its window touches. The pipeline fills in both.
     """
 
     detector: str
@@ -130,6 +131,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     verify: tuple[str, ...] = ()
     stories: tuple[int, ...] = ()
     key: str = ""
+    limits: tuple[str, ...] = ()
 
     def figure(self, name: str) -> int | float:
         """The impact figure of that name; KeyError if the finding does not state it."""

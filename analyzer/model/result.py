@@ -148,9 +148,12 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Entity(Struct, frozen=True, kw_only=True):
-    """Something that findings are about, and what is known of it.
+    """Something that findings touch, and what is known of it.
 
-    `workload` is the namespace and name of what a pod belongs to, as its name tells; empty where it tells nothing.
+    `kind` is address, pod, node, workload or agent; `id` is the address, the node's or agent's name, or namespace/name.
+    `workload` is the namespace and name of what a pod belongs to; empty where nothing tells it. It is known from
+    `since` to `until`; null where nothing tells of a beginning or an end. `findings` are the keys of the findings that
+    are about it or name it in their evidence, or that do so of a pod of it.
     """
 
     kind: str
@@ -158,16 +161,28 @@ class Entity(Struct, frozen=True, kw_only=True):
     label: str
     known_from: str
     workload: str = ""
+    namespace: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    findings: tuple[str, ...] = ()
 
 
 class Offset(Struct, frozen=True, kw_only=True):
-    """How far one input's clock is from another's, estimated from events that both saw."""
+    """How far one input's clock is from another's, estimated from events that both saw.
+
+    `seconds` is positive where the input is ahead of its reference; `spread_seconds` is the median absolute deviation.
+    `matched_by` says what both saw. `applied`: the rows of the input were shifted by it. `remark` says what to do about
+    an offset that is more than delivery takes.
+    """
 
     source: str
     reference: str
     seconds: float
     spread_seconds: float
     events: int
+    matched_by: str = ""
+    applied: bool = False
+    remark: str = ""
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
@@ -180,6 +195,17 @@ class Coverage(Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...]
     gaps: tuple[Gap, ...] = ()
     remark: str = ""
+
+
+class Collect(Struct, frozen=True, kw_only=True):
+    """A source that these inputs lack or that has gaps: why it was wanted, and what collects it next time.
+
+    `command` is a text of this program, and holds nothing of the evidence.
+    """
+
+    source: str
+    why: str
+    command: str
 
 
 class SettingValue(Struct, frozen=True, kw_only=True):
@@ -218,6 +244,7 @@ class Result(Struct, frozen=True, kw_only=True):
     entities: tuple[Entity, ...] = ()
     offsets: tuple[Offset, ...] = ()
     coverage: tuple[Coverage, ...] = ()
+    collect: tuple[Collect, ...] = ()
     comparison: Comparison | None = None
     remarks: tuple[str, ...] = ()
 

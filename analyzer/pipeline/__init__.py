@@ -14,21 +14,25 @@ from analyzer import detectors, settings, story
 from analyzer.case import Case
 from analyzer.detector import Detector
 from analyzer.errors import UsageError
-from analyzer.model import Result, Tool
+from analyzer.model import Offset, Result, Tool
 from analyzer.pipeline.carve import Hide, carve
+from analyzer.pipeline.clocks import aligned
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import kinds_behind, run_all
+from analyzer.pipeline.entities import entities_of
 from analyzer.pipeline.identities import identities
 from analyzer.pipeline.options import Progress, RunOptions
 from analyzer.pipeline.owners import name_owners
 from analyzer.pipeline.quote import fill, quoted
-from analyzer.pipeline.read import read_all, usable
+from analyzer.pipeline.read import read_all, read_whole, usable, windowed
 from analyzer.pipeline.recognise import Known, recognise
 from analyzer.pipeline.sink import Sink
 from analyzer.pipeline.slices import Slices, is_slices
 from analyzer.pipeline.store import Store
 from analyzer.redact import Map, atoms_of, redacted, redacted_texts
+from analyzer.story.blind import to_collect
 from analyzer.story.compare import compare
+from analyzer.story.edges import with_limits
 
 __all__ = [
     "Known",
@@ -55,17 +59,21 @@ def investigate(options: RunOptions, progress: Progress | None = None) -> Result
     picked = chosen(options)
     progress.phase("looking at the inputs")
     with Sink(options.memory) as sink:
-        return _judged(read_all(options, progress, sink), picked, options, progress)
+        case, offsets = aligned(read_whole(options, progress, sink), options)
+        return _judged(windowed(case, options), offsets, picked, options, progress)
 
 
-def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, progress: Progress) -> Result:
+def _judged(
+    case: Case, offsets: tuple[Offset, ...], picked: Sequence[Detector[Any]], options: RunOptions, progress: Progress
+) -> Result:
     store = Store(case.tables, options.engine)
     progress.phase("looking for failure patterns")
     coverage = coverage_of(store, case.reports)
     store.count_once()
-    runs, entities = name_owners(fill(run_all(picked, store, coverage, options.jobs), case), store)
+    runs = name_owners(fill(run_all(picked, store, coverage, options.jobs), case), store)
+    runs = with_limits(runs, case.reports, coverage, (options.start, options.end))
     progress.phase("writing the story")
-    told = story.tell(store.get, runs, coverage)
+    told = story.tell(store.get, runs, coverage, offsets)
     result = Result(
         tool=tool(),
         title=options.title,
@@ -77,9 +85,10 @@ def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, pr
         series=told.series,
         talkers=told.talkers,
         changes=told.changes,
-        entities=entities,
+        entities=entities_of(runs, store),
         offsets=told.offsets,
         coverage=coverage,
+        collect=to_collect(picked, runs, coverage),
         remarks=told.remarks,
     )
     if options.baseline is not None:

@@ -22,7 +22,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     for patterns (None: as many as pay); `coredns_format` is that of CoreDNS's log plugin, where it has one of its own;
     `engine` runs what can run elsewhere. `baseline` is an earlier result to hold this one against. With `names` the
     result hides names and addresses, and what replaced what is added to that map. `slices` take what an evidence
-    directory shall hold.
+    directory shall hold. `apply_offsets` shifts the rows of inputs whose clocks are found to be wrong.
     """
 
     inputs: tuple[Path, ...]
@@ -43,6 +43,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     baseline: Result | None = None
     names: Map | None = None
     slices: Slices | None = None
+    apply_offsets: bool = False
     engine: Engine = field(default_factory=Here)
 
 

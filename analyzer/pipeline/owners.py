@@ -6,17 +6,16 @@ and gets a table with the interval, the source of the knowledge and its confiden
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
 
 import polars as pl
 from msgspec.structs import replace
 
-from analyzer.facts import workload_names
 from analyzer.facts.address_owners import ADDRESS_OWNERS
 from analyzer.facts.owner_names import label, within
-from analyzer.model import Column, Confidence, Entity, EvidenceTable, Finding, Run
+from analyzer.model import Column, Confidence, EvidenceTable, Finding, Run
+from analyzer.pipeline.mentions import is_address
 from analyzer.pipeline.store import Store
 
 MOST = 5
@@ -28,32 +27,22 @@ _COLUMNS = (
 )
 
 
-def name_owners(runs: Sequence[Run], store: Store) -> tuple[tuple[Run, ...], tuple[Entity, ...]]:
-    """The runs, their findings naming the owners of their subjects, and who is who."""
-    subjects = {finding.subject for run in runs for finding in run.findings if _is_address(finding.subject)}
+def name_owners(runs: Sequence[Run], store: Store) -> tuple[Run, ...]:
+    """The runs, their findings naming the owners of their subjects."""
+    subjects = {finding.subject for run in runs for finding in run.findings if is_address(finding.subject)}
     if not subjects or (fact := store.get(ADDRESS_OWNERS)) is None:
-        return tuple(runs), ()
+        return tuple(runs)
     owners = fact.filter(pl.col("address").is_in(list(subjects))).collect()
     if owners.is_empty():
-        return tuple(runs), ()
-    entities: dict[tuple[str, str], Entity] = {}
+        return tuple(runs)
     named = []
     for run in runs:
         found = []
         for finding in run.findings:
             had = within(owners, finding.subject, finding.start, finding.end)
             found.append(_named(finding, had) if had.height else finding)
-            entities |= {(one.id, one.label): one for one in _entities(had)}
         named.append(replace(run, findings=tuple(found)))
-    return tuple(named), tuple(sorted(entities.values(), key=lambda one: (one.id, one.label)))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return tuple(named)
 
 
 def _named(finding: Finding, had: pl.DataFrame) -> Finding:
@@ -100,18 +89,3 @@ def _rows(had: pl.DataFrame) -> tuple[tuple[str, ...], ...]:
     if had.height > MOST:
         made.append((f"{had.height - MOST} more", "", "", "", ""))
     return tuple(made)
-
-
-def _entities(had: pl.DataFrame) -> list[Entity]:
-    of_pod = pl.when(pl.col("kind") == "pod").then(workload_names.of_pod(pl.col("name")).struct.field("workload"))
-    told = had.with_columns(workload=pl.format("{}/{}", "namespace", of_pod).fill_null(""))
-    return [
-        Entity(
-            kind="address",
-            id=row["address"],
-            label=label(row),
-            known_from=f"{row['known_from']}; {row['confidence']} confidence",
-            workload=row["workload"],
-        )
-        for row in told.iter_rows(named=True)
-    ]

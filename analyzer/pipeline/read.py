@@ -30,19 +30,28 @@ Read = tuple[InputReport, Marks | None]
 
 
 def read_all(options: RunOptions, progress: Progress, sink: Sink) -> Case:
+    """Read all inputs, and keep what happened in the wanted time. Raises UsageError for an unknown kind."""
+    return windowed(read_whole(options, progress, sink), options)
+
+
+def read_whole(options: RunOptions, progress: Progress, sink: Sink) -> Case:
     """Read all inputs: files, and cases that were ingested before. Raises UsageError for an unknown kind."""
     cases = [load(path, options.memory) for path in options.inputs if is_case(path)]
     how = ReadOptions(tz=options.tz, coredns_format=options.coredns_format)
     known = recognise(options.inputs, options.kind, options.outputs, how)
     if sink.keeps:
-        whole = _read_files(known, options, progress, sink, cases)
-    elif known or not cases:
-        whole = merged([*cases, _read_files(known, options, progress, sink)])
-    else:
-        whole = merged(cases)
-    if options.start is not None or options.end is not None:
-        whole.tables = {table: _window(rows, options) for table, rows in whole.tables.items()}
-    return whole
+        return _read_files(known, options, progress, sink, cases)
+    if known or not cases:
+        return merged([*cases, _read_files(known, options, progress, sink)])
+    return merged(cases)
+
+
+def windowed(case: Case, options: RunOptions) -> Case:
+    """The case with the rows of the wanted time only."""
+    if options.start is None and options.end is None:
+        return case
+    tables = {table: _window(rows, options) for table, rows in case.tables.items()}
+    return Case(tables=tables, reports=case.reports, places=case.places)
 
 
 def _read_files(

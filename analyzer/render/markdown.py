@@ -143,6 +143,8 @@ def _finding(told: Told) -> Iterator[str]:
     yield f"- Confidence: {finding.confidence.value}, because {inline(finding.confidence_reason)}"
     if finding.why:
         yield f"- Why: {inline(finding.why)}"
+    for limit in finding.limits:
+        yield f"- Limit: {inline(limit)}"
     if finding.refuted_by:
         yield f"- What would refute it: {inline(finding.refuted_by)}"
     yield ""
@@ -276,9 +278,40 @@ def _coverage(view: Page) -> Iterator[str]:
             yield f"- {inline(entry.table, 60)}: nothing known {window(gap.start, gap.end)}: {inline(gap.reason, 200)}"
         if entry.remark:
             yield f"- {inline(entry.table, 60)}: {inline(entry.remark, 300)}"
+    yield from _clocks(view)
+    yield from _collect(view)
     for setting in view.settings.shown:
         if not setting.default:
             yield f"- Setting changed: {code(f'{setting.detector}.{setting.name} = {setting.value}', 200)}"
+
+
+def _clocks(view: Page) -> Iterator[str]:
+    if not view.offsets.shown:
+        return
+    yield from ("", "### Clocks", "", "Offsets between inputs, from what both tell of; positive is ahead.", "")
+    rows = [
+        (
+            code(one.source, 300),
+            code(one.reference, 300),
+            f"{one.seconds:+.6f} s",
+            f"{one.spread_seconds:.6f} s",
+            f"{number(one.events)} {inline(one.matched_by, 80)}",
+            inline(one.remark, 200),
+        )
+        for one in view.offsets.shown
+    ]
+    heads = ("Input", "Reference", "Offset", "Spread", "By", "")
+    yield from table(heads, rows, (False, False, True, True))
+    yield from _more(view.offsets.more, "offsets")
+
+
+def _collect(view: Page) -> Iterator[str]:
+    if not view.result.collect:
+        return
+    yield from ("", "### What to collect next time", "")
+    for one in view.result.collect[:_LISTED]:
+        yield from (f"**{inline(one.source, 80)}.** {inline(one.why)}", "")
+        yield from (*fence(one.command), "")
 
 
 def _lost(report: InputReport) -> str:

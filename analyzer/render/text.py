@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from analyzer.model import Comparison, Finding, InputReport, Result, Run, Status
+from analyzer.model import Collect, Comparison, Finding, InputReport, Offset, Result, Run, Status
 from analyzer.render.escape import MOST_CHARACTERS, shown
 from analyzer.render.format import amount, clock, duration, number, quantity, seconds_of, size, window
 
@@ -27,6 +27,8 @@ def render_text(result: Result) -> str:
         *_causes(result),
         *_checks(result.runs),
         *_not_read(result.inputs),
+        *_clocks(result.offsets),
+        *_collect(result.collect),
     ]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -100,6 +102,8 @@ def _finding(id_: str, finding: Finding, title: str) -> Iterator[str]:
     yield from _wrapped(finding.summary, pad)
     yield f"{pad}{shown(finding.key, 300)}"
     yield f"{pad}{window(finding.start, finding.end)}, confidence {finding.confidence.value}"
+    for limit in finding.limits:
+        yield from _wrapped(limit, pad * 2, f"{pad}limit   ")
     if finding.impact:
         yield f"{pad}impact"
         rows = [(shown(f.name, 60), *amount(f.value, f.unit)) for f in finding.impact]
@@ -174,6 +178,26 @@ def _not_read(inputs: Sequence[InputReport]) -> Iterator[str]:
             parts.append(f"{number(report.incomplete_tail)} incomplete at the end")
         yield from _wrapped(f"{shown(report.path, 200)}: {'; '.join(parts)}", "    ", "  - ")
     yield from _more(lossy, "inputs")
+
+
+def _clocks(offsets: Sequence[Offset]) -> Iterator[str]:
+    if offsets:
+        yield ""
+        yield "Clocks, by what two inputs both tell of"
+    for one in offsets[:MOST_LINES]:
+        amount = f"{one.seconds:+.6f} s, spread {one.spread_seconds:.6f} s, by {number(one.events)} {one.matched_by}"
+        remark = f"; {one.remark}" if one.remark else ""
+        yield from _wrapped(f"{one.source} against {one.reference}: {amount}{remark}", "    ", "  - ")
+    yield from _more(offsets, "offsets")
+
+
+def _collect(wanted: Sequence[Collect]) -> Iterator[str]:
+    if wanted:
+        yield ""
+        yield "What to collect next time"
+    for one in wanted[:MOST_LINES]:
+        yield from _wrapped(f"{one.source}: {one.why}", "    ", "  - ", 2_000)
+        yield from _block(one.command, "      | ")
 
 
 def _more(items: Sequence[object], what: str) -> Iterator[str]:

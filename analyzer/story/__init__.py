@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from analyzer.facts.changes import CHANGES
 from analyzer.model import Change, Coverage, Finding, Moment, Offset, Run, Series, Status, Story, Talker
+from analyzer.story import clocks
 from analyzer.story.causes import MOST_CHANGES as NAMED
 from analyzer.story.causes import causes, describe, preceding
 from analyzer.story.observations import Observation, observations
@@ -39,7 +40,7 @@ class Told(Struct, frozen=True, kw_only=True):
     remarks: tuple[str, ...]
 
 
-def tell(get: Get, runs: Sequence[Run], coverage: tuple[Coverage, ...]) -> Told:
+def tell(get: Get, runs: Sequence[Run], coverage: tuple[Coverage, ...], offsets: tuple[Offset, ...] = ()) -> Told:
     """The story of one run. Reads tables and facts through `get`; judges nothing that no detector found."""
     findings = [finding for run in runs for finding in run.findings]
     changes, unsaid = _changes(get, findings)
@@ -56,8 +57,8 @@ def tell(get: Get, runs: Sequence[Run], coverage: tuple[Coverage, ...]) -> Told:
         series=charts(get, coverage),
         talkers=talkers(get),
         changes=tuple(changes),
-        offsets=(),
-        remarks=(f"{unsaid:,} further changes are not listed.",) if unsaid else (),
+        offsets=offsets,
+        remarks=(*clocks.remarks(offsets), *((f"{unsaid:,} further changes are not listed.",) if unsaid else ())),
     )
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from analyzer.frames import AUDIT_ADDRESSES, DNS_ANSWERS
 from analyzer.model import Finding, Run, Status
+from analyzer.pipeline.entities import entities_of
 from analyzer.pipeline.owners import name_owners
 from analyzer.pipeline.store import Store
 from tests.build import held, rows
@@ -31,7 +32,9 @@ def store(*told: dict[str, Any]) -> Store:
 
 def named(made: Finding, *told: dict[str, Any]) -> tuple[Finding, list[str]]:
     run = Run(detector="d", title="t", status=Status.FIRED, findings=(made,))
-    [out], entities = name_owners([run], store(*told))
+    held = store(*told)
+    [out] = name_owners([run], held)
+    entities = [one for one in entities_of([out], held) if one.kind == "address"]
     return out.findings[0], [f"{one.id} {one.label} ({one.known_from})" for one in entities]
 
 
@@ -58,7 +61,9 @@ def test_a_namespace_that_is_said_already_and_is_all_that_is_known_is_not_said_a
     made = about(f"9 queries by {ADDRESS} (namespace shop) asked.")
     suffix = {"rtype": "A", "protocol": "dns", "name": "10-244-1-7.shop.pod.cluster.local", "value": ADDRESS}
     run = Run(detector="d", title="t", status=Status.FIRED, findings=(made,))
-    [out], [entity] = name_owners([run], Store({DNS_ANSWERS: held(rows(DNS_ANSWERS, suffix))}))
+    known = Store({DNS_ANSWERS: held(rows(DNS_ANSWERS, suffix))})
+    [out] = name_owners([run], known)
+    [entity] = entities_of([out], known)
     assert out.findings[0] is made
     assert entity.label == "namespace shop"
 
@@ -94,4 +99,4 @@ def test_what_nobody_knows_stays_as_it_was(made: Finding) -> None:
 
 def test_nothing_read_that_tells_of_addresses() -> None:
     run = Run(detector="d", title="t", status=Status.FIRED, findings=(about(f"by {ADDRESS}"),))
-    assert name_owners([run], Store({})) == ((run,), ())
+    assert name_owners([run], Store({})) == (run,)

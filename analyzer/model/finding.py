@@ -36,6 +36,22 @@ class Confidence(StrEnum):
         return list(Confidence).index(self)
 
 
+class Side(StrEnum):
+    """What a term does to a finding."""
+
+    FOR = "for"
+    AGAINST = "against"
+    REFUTES = "refutes"  # it would, if it were found: nothing in the inputs says so
+
+
+class Term(Struct, frozen=True, kw_only=True):
+    """One reason for or against a finding. `origin` is detector, inputs, merge, or the rule that met (`c7`)."""
+
+    side: Side
+    text: str
+    origin: str
+
+
 class Record(Struct, frozen=True, kw_only=True):
     """Where in the inputs a fact was read. `number` is the frame or physical line, from 1; `command` prints it."""
 
@@ -108,7 +124,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
 class Finding(Struct, frozen=True, kw_only=True):
     """`subject` is what it is about (client, agent, node, owner); `summary` is one sentence, numbers first.
 
-    `key` is `detector:subject`, with `#2` and so on for later windows of the same subject; the pipeline fills it in.
+    `key` is `detector:subject`, with `#2` and so on for later windows of the same subject; the pipeline fills it in, as
+    it does `terms`, all that was weighed, and `merged`, the keys of findings of other sources that show the same.
     """
 
     detector: str
@@ -130,6 +147,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     verify: tuple[str, ...] = ()
     stories: tuple[int, ...] = ()
     key: str = ""
+    terms: tuple[Term, ...] = ()
+    merged: tuple[str, ...] = ()
 
     def figure(self, name: str) -> int | float:
         """The impact figure of that name; KeyError if the finding does not state it."""

@@ -67,7 +67,7 @@ def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, pr
         command=options.command,
         settings=settings.effective(picked),
         inputs=case.reports,
-        runs=runs,
+        runs=told.runs,
         story=told.story,
         series=told.series,
         talkers=told.talkers,

@@ -45,11 +45,16 @@ class Side(StrEnum):
 
 
 class Term(Struct, frozen=True, kw_only=True):
-    """One reason for or against a finding. `origin` is detector, inputs, merge, or the rule that met (`c7`)."""
+    """One reason for or against a finding.
+
+    `origin` is detector, inputs, merge (another source shows the same) or the rule that met (`c7`). `raised`: it made
+    the finding one level surer.
+    """
 
     side: Side
     text: str
     origin: str
+    raised: bool = False
 
 
 class Record(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from analyzer.model import Comparison, Finding, InputReport, Result, Run, Status
+from analyzer.model import Comparison, Finding, InputReport, Result, Run, Side, Status
 from analyzer.render.escape import MOST_CHARACTERS, shown
 from analyzer.render.format import amount, clock, duration, number, quantity, seconds_of, size, window
 
@@ -100,6 +100,10 @@ def _finding(id_: str, finding: Finding, title: str) -> Iterator[str]:
     yield from _wrapped(finding.summary, pad)
     yield f"{pad}{shown(finding.key, 300)}"
     yield f"{pad}{window(finding.start, finding.end)}, confidence {finding.confidence.value}"
+    for term in finding.terms:
+        name = "refute" if term.side is Side.REFUTES else term.side.value
+        surer = "one level surer: " if term.raised else ""
+        yield from _wrapped(f"{surer}{shown(term.text, 400)}", pad * 3, f"{pad}{name:<8}")
     if finding.impact:
         yield f"{pad}impact"
         rows = [(shown(f.name, 60), *amount(f.value, f.unit)) for f in finding.impact]

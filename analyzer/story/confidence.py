@@ -20,6 +20,7 @@ from analyzer.story.causes.signs import Sign
 MOST_TERMS = 12
 """Terms of one finding."""
 
+HIGHEST = Confidence.HIGH
 MOST_UNSEEN = 3
 
 CONTRADICTED = "contradicted by others"
@@ -44,10 +45,9 @@ def weighed(runs: Sequence[Run], met: Sequence[Link], coverage: Sequence[Coverag
 
 def raised(finding: Finding, why: str, origin: str) -> Finding:
     """The finding one level surer, which its reason says; as it is where it is high already."""
-    levels = list(Confidence)
-    if finding.confidence is levels[-1]:
+    if finding.confidence is HIGHEST:
         return finding
-    level = levels[finding.confidence.rank + 1]
+    level = list(Confidence)[finding.confidence.rank + 1]
     by = "another source" if origin == "merge" else f"rule {origin}"
     reason = f"{finding.confidence_reason}; raised from {finding.confidence.value} to {level.value} by {by}: {why}"
     return replace(finding, confidence=level, confidence_reason=reason)
@@ -63,19 +63,21 @@ def _weighed(
 ) -> Finding:
     terms = [Term(side=Side.FOR, text=part, origin="detector") for part in _parts(finding.confidence_reason)]
     terms += finding.terms
-    lift: Term | None = None
+    surer = finding
     for rule, end, others in _by_rule(links, finding.key):
         elsewhere = [one for one in others if _rests_elsewhere(one, finding, findings)]
         if end in rule.raises and elsewhere:
-            terms.append(Term(side=Side.FOR, text=described(elsewhere), origin=rule.id))
-            lift = lift or terms[-1]
+            why = described(elsewhere)
+            lifts = surer is finding and finding.confidence is not HIGHEST and not any(one.raised for one in terms)
+            terms.append(Term(side=Side.FOR, text=why, origin=rule.id, raised=lifts))
+            surer = raised(finding, why, rule.id) if lifts else surer
         elif end in rule.against:
             terms.append(Term(side=Side.AGAINST, text=described(others), origin=rule.id))
     terms += [Term(side=Side.AGAINST, text=text, origin="inputs") for text in _unseen(finding, coverage)]
+    terms = list(dict.fromkeys(terms))[:MOST_TERMS]
     if finding.refuted_by:
         terms.append(Term(side=Side.REFUTES, text=finding.refuted_by, origin="detector"))
-    surer = raised(finding, lift.text, lift.origin) if lift else finding
-    return replace(surer, terms=tuple(dict.fromkeys(terms))[:MOST_TERMS])
+    return replace(surer, terms=tuple(terms))
 
 
 def _parts(reason: str) -> list[str]:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from analyzer.model import Evidence, Finding, Run, Side, Term
 from analyzer.story.causes.objects import signs_of
-from analyzer.story.confidence import raised, sources
+from analyzer.story.confidence import HIGHEST, raised, sources
 from analyzer.story.series import Get
 
 SAME = {
@@ -70,6 +70,11 @@ def _both(finding: Finding, other: Finding) -> Finding:
     how = other.variant or "another source"
     said = f"{how} shows the same: {other.summary}"
     tables = tuple(replace(table, caption=f"{table.caption} ({how})") for table in other.evidence.tables)
+    lifts = (
+        finding.confidence is not HIGHEST
+        and not any(term.raised for term in finding.terms)
+        and bool(sources(other) - sources(finding))
+    )
     records = (*finding.evidence.records, *other.evidence.records)[:MOST_RECORDS]
     whole = replace(
         finding,
@@ -82,6 +87,7 @@ def _both(finding: Finding, other: Finding) -> Finding:
             series=(*finding.evidence.series, *other.evidence.series),
         ),
         merged=(*finding.merged, other.key, *other.merged),
-        terms=(*finding.terms, Term(side=Side.FOR, text=said, origin="merge")),
     )
-    return raised(whole, said, "merge") if sources(other) - sources(finding) else whole
+    surer = raised(whole, said, "merge") if lifts else whole
+    term = Term(side=Side.FOR, text=said, origin="merge", raised=lifts)
+    return replace(surer, terms=(*finding.terms, term))

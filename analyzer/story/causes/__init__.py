@@ -25,8 +25,8 @@ WITNESSES: tuple[Witness, ...] = (*OF_NAMES, *OF_NODES, *OF_PODS)
 
 
 class Links(Struct, frozen=True, kw_only=True):
-    """Every link in words, oldest end first; those of rules between two ends, for who weighs findings; and the entities of
-    each finding by its key."""
+    """Every link in words, oldest end first; those of rules between two ends, for who weighs findings; and the entities
+    of each finding by its key."""
 
     told: tuple[Cause, ...] = ()
     met: tuple[Link, ...] = ()

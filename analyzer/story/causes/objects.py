@@ -20,7 +20,7 @@ from analyzer.facts.resolver_changes import RESOLVER, SYSTEM
 from analyzer.facts.workload_names import of_pod
 from analyzer.model import CauseEnd, EvidenceTable, Finding
 from analyzer.story.causes.of_names import RESOLVER_KEY
-from analyzer.story.causes.of_nodes import COMM
+from analyzer.story.causes.of_nodes import API_SERVER_KEY, COMM
 from analyzer.story.causes.signs import Sign, key, keyed
 from analyzer.story.series import Get
 
@@ -85,6 +85,8 @@ def signs_of(findings: Sequence[Finding], get: Get) -> list[Sign]:
     for finding, names in named:
         if finding.detector in API_SERVER and refused is not None:
             names |= set(refused.filter(pl.col("minute").is_between(finding.start, finding.end))["key"])
+        if finding.detector in API_SERVER:
+            names.add(API_SERVER_KEY)
         if finding.detector == "dns-query-flood":
             names |= resolvers
         if finding.detector == "dns-backend-blackhole" and _may_be_resolver(names):

@@ -15,6 +15,8 @@ from analyzer.story.causes.signs import keyed, keys
 from analyzer.story.causes.witness import Given, Witness, one
 from analyzer.story.observations import KINDS
 
+API_SERVER_KEY = "apiserver:cluster"
+
 COMM = 15
 """Letters of a process's name that the kernel keeps (TASK_COMM_LEN in include/linux/sched.h, with the final NUL)."""
 
@@ -32,7 +34,8 @@ _RECLAIM = r"(?i)^eviction manager: attempting to reclaim"
 _DISK = r"(?i)ephemeral-storage|nodefs|imagefs|disk"
 
 
-def _kubelet(kinds: tuple[str, ...]) -> Witness:
+def _kubelet(*kinds: str, also: tuple[pl.Expr, ...] = ()) -> Witness:
+    """Lines of component logs of these kinds."""
     texts = {name: (text, pattern) for name, text, pattern in KINDS if name in kinds}
     what = pl.lit(None, dtype=pl.String)
     for text, pattern in texts.values():
@@ -43,7 +46,7 @@ def _kubelet(kinds: tuple[str, ...]) -> Witness:
         return (
             lines.with_columns(one(), who=pl.col("host"), what=what)
             .filter(pl.col("what").is_not_null())
-            .with_columns(keys(keyed("node", pl.col("host"))))
+            .with_columns(keys(keyed("node", pl.col("host")), *also))
         )
 
     return Witness(kind="+".join(kinds), where="component log", needs=(KLOG_LINES,), told=told)
@@ -154,9 +157,10 @@ def _pulls(*classes: str, kind: str, what: str, others: bool = False) -> Witness
 
 
 WITNESSES = (
-    _kubelet(("lease-errors", "node-status-errors")),
-    _kubelet(("server-throttling",)),
-    _kubelet(("pleg",)),
+    _kubelet("lease-errors", "node-status-errors"),
+    # The line itself says that it was the API server that rejected.
+    _kubelet("server-throttling", also=(pl.lit(API_SERVER_KEY),)),
+    _kubelet("pleg"),
     Witness(kind="node-outage", where="heartbeats, Events or logs", needs=(NODE_OUTAGES,), told=_outages),
     Witness(kind="kubelet-start", where="kubelet log or Event", needs=(KUBELET_STARTS,), told=_starts),
     Witness(kind="kernel-stall", where="kernel log", needs=(KERNEL_MESSAGES,), told=_stalls),

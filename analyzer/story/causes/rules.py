@@ -149,11 +149,22 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="c7",
         first=API_SERVER,
-        then=("lease-errors+node-status-errors", "server-throttling"),
+        then=("lease-errors+node-status-errors",),
         shared=("node",),
         within=LEASE,
         together=True,
         verdict="The API server did not serve requests of the kubelet there; that explains what its log says.",
+        raises=("first",),
+    ),
+    Rule(
+        id="c7",
+        first=("apiserver-throttle-storm",),
+        then=("server-throttling",),
+        shared=("apiserver",),
+        within=LEASE,
+        together=True,
+        verdict="While the API server rejected requests, its clients say that it told them to wait: both ends of the "
+        "same rejections.",
         raises=("first",),
     ),
     Rule(
@@ -223,7 +234,8 @@ RULES: tuple[Rule, ...] = (
         shared=("node",),
         within=GRACE,
         together=True,
-        verdict="A node that stood still at the time ({entity}) explains probes without an answer, not the application.",
+        verdict="A node that stood still at the time ({entity}) explains probes without an answer, not the "
+        "application.",
         against=("then",),
     ),
     Rule(

@@ -84,7 +84,7 @@ def signs_of(findings: Sequence[Finding], get: Get) -> list[Sign]:
     made = []
     for finding, names in named:
         if finding.detector in API_SERVER and refused is not None:
-            names |= set(refused.filter(pl.col("minute").is_between(finding.start, finding.end))["key"])
+            names |= _within(refused, finding)
         if finding.detector in API_SERVER:
             names.add(API_SERVER_KEY)
         if finding.detector == "dns-query-flood":
@@ -212,6 +212,12 @@ def _refused(findings: Sequence[Finding], get: Get) -> pl.DataFrame | None:
         .unique()
         .collect()
     )
+
+
+def _within(refused: pl.DataFrame, finding: Finding) -> set[str]:
+    assert finding.start is not None
+    begun = finding.start.replace(second=0, microsecond=0)
+    return set(refused.filter(pl.col("minute").is_between(begun, finding.end or finding.start))["key"])
 
 
 def _resolver_nodes(findings: Sequence[Finding], get: Get) -> set[str]:

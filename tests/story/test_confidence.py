@@ -72,12 +72,8 @@ def test_nothing_is_surer_than_high() -> None:
 
 
 def test_what_was_read_in_the_input_of_the_finding_itself_raises_nothing() -> None:
-    own = {
-        KERNEL_MESSAGES: rows(
-            KERNEL_MESSAGES, {"kind": "hung_task", "host": "node-1"}, time=at(START + 10), source="kubelet.log"
-        )
-    }
-    told = story(SLOW, given=own)
+    row = {"time": START + 10, "kind": "hung_task", "host": "node-1"}
+    told = story(SLOW, given={KERNEL_MESSAGES: rows(KERNEL_MESSAGES, row, source="kubelet.log")})
     assert len(told.story.causes) == 1
     assert only(told).confidence is Confidence.LOW
 
@@ -87,10 +83,6 @@ def test_an_explanation_that_the_finding_does_not_name_speaks_against_it() -> No
     found = only(story(probe, given=STALL))
     assert found.confidence is Confidence.LOW
     assert [origin for origin, _, _ in terms(found, Side.AGAINST)] == ["c12"]
-
-
-def test_a_change_before_the_onset_raises_nothing() -> None:
-    assert not [rule for rule in __import__("analyzer.story.causes", fromlist=["RULES"]).RULES if rule.id == "c9"]
 
 
 def test_a_hole_in_an_input_of_the_finding_within_its_window_speaks_against_it() -> None:

@@ -15,8 +15,8 @@ SLOW = finding("slow-pod-start", "node-1", node="node-1.internal", pod="shop/web
 
 def test_one_finding_with_who_suffered_and_how_sure() -> None:
     assert story(SLOW).story.verdict == (
-        "One failure pattern was found. The first sign is at 2026-03-14 09:16:40 UTC: node-1 is in trouble. It concerns "
-        "workload shop/web and node node-1. Confidence is low."
+        "One failure pattern was found. The first sign is at 2026-03-14 09:16:40 UTC: node-1 is in trouble. It "
+        "concerns workload shop/web and node node-1. Confidence is low."
     )
 
 

@@ -60,7 +60,7 @@ def _head(result: Result) -> Iterator[str]:
         yield from _wrapped(result.command, " " * 10, "command   ", MOST_CHARACTERS)
     if result.story.verdict:
         yield ""
-        yield from _wrapped(result.story.verdict)
+        yield from _wrapped(result.story.verdict, most=2 * _LONG)
     for remark in result.remarks[:MOST_LINES]:
         yield from _wrapped(remark, "  ", "* ")
 

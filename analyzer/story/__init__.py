@@ -54,7 +54,12 @@ def tell(get: Get, runs: Sequence[Run], coverage: tuple[Coverage, ...]) -> Told:
     links = causes([finding for run in runs for finding in run.findings], changes, get)
     runs = weighed(runs, links.met, coverage)
     findings = [finding for run in runs for finding in run.findings]
-    before = [one for _, groups in preceding(findings, changes) for group in groups for one in group.changes[:NAMED]]
+    before = [
+        one
+        for _, groups in preceding(findings, changes, links.about)
+        for group in groups
+        for one in group.changes[:NAMED]
+    ]
     linked = {f"{change.source}:{change.number}" for change in before}
     return Told(
         runs=runs,

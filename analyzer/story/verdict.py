@@ -38,11 +38,18 @@ def _sentences(findings: Sequence[Finding], links: Links) -> Iterator[str]:
     if before := _before(first, links.told):
         yield before
     if worst is not first:
-        yield f"The most severe: {worst.summary}"
+        yield f"The most severe{_later(first, worst)}: {worst.summary}"
     yield from _linked(links.told)
     if who := _suffered(findings, links):
         yield who
     yield _sure(findings)
+
+
+def _later(first: Finding, worst: Finding) -> str:
+    if first.start is None or worst.start is None or worst.start == first.start:
+        return ""
+    seconds = (worst.start - first.start).total_seconds()
+    return f", {seconds:,.0f} s later" if seconds < 120 else f", {seconds / 60:,.0f} min later"
 
 
 def _before(first: Finding, links: Sequence[Cause]) -> str:
@@ -56,7 +63,7 @@ def _linked(links: Sequence[Cause]) -> Iterator[str]:
     if len(met) == 1:
         yield f"A rule links two signs: {met[0].verdict}"
     elif met:
-        yield f"{len(met)} links between sources say what explains what."
+        yield f"{len(met)} links between sources tell what explains what."
 
 
 def _suffered(findings: Sequence[Finding], links: Links) -> str:

@@ -140,7 +140,7 @@ def test_the_verdict_names_the_first_and_the_worst() -> None:
     later = replace(STORM, start=at(700), severity=Severity.CRITICAL, summary="Worse.", key="x:y")
     text = told(STORM, later).story.verdict
     assert text.startswith("2 findings were made. The first sign is at 2026-03-14 09:10:00 UTC: 1,200 requests")
-    assert "The most severe: Worse." in text
+    assert "The most severe, 100 s later: Worse." in text
 
 
 def test_the_verdict_without_findings_never_says_all_is_well() -> None:

@@ -38,7 +38,7 @@ def test_several_findings_are_counted_by_confidence_and_the_worst_is_named() -> 
     )
     text = story(SLOW, worse).story.verdict
     assert text.startswith("2 findings were made. The first sign is at 2026-03-14 09:16:40 UTC: node-1 is in trouble.")
-    assert "The most severe: Worse." in text
+    assert "The most severe, 9 s later: Worse." in text
     assert "It concerns workloads shop/api, shop/web and node node-1." in text
     assert "Confidence is high for 1, low for 1." in text
 

@@ -39,11 +39,13 @@ def causes(findings: Sequence[Finding], changes: Sequence[Change], get: Get) -> 
     signs += told_by_figures(findings, get)
     signs += _observations(signs, get)
     met = {at: joined(rule, signs) for at, rule in enumerate(RULES)}
-    made = [*preceded(findings, changes), *(one for at, rule in enumerate(RULES) for one in told(rule, met[at]))]
+    about = {sign.end.id: sign.keys for sign in signs if sign.is_finding}
+    made = [*preceded(findings, changes, about), *(one for at, rule in enumerate(RULES) for one in told(rule, met[at]))]
+    made.sort(key=lambda one: (one[0], one[1].rule, one[1].from_.id, one[1].to.id, one[1].to.text))
     return Links(
-        told=tuple(sorted(made, key=lambda link: (link.to.id, link.rule, link.lag_seconds, link.from_.id))),
+        told=tuple(cause for _, cause in made),
         met=tuple(link for links in met.values() for link in links),
-        about={sign.end.id: sign.keys for sign in signs if sign.is_finding},
+        about=about,
     )
 
 

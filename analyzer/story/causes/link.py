@@ -79,18 +79,19 @@ def _shared(sign: Sign, rule: Rule) -> list[str]:
     return [one for one in sign.keys if one.split(":", 1)[0] in rule.shared]
 
 
-def told(rule: Rule, links: Iterable[Link]) -> list[Cause]:
-    """The links in words: those between findings one by one, observations about one finding in one sentence."""
+def told(rule: Rule, links: Iterable[Link]) -> list[tuple[datetime, Cause]]:
+    """The links in words, each with the time of its earliest end: those between findings one by one, observations about
+    one finding in one sentence."""
     groups: dict[tuple[str, str, bool], list[Link]] = {}
     for link in links:
         pair = link.first.is_finding and link.then.is_finding
         anchor, other = (link.first, link.then) if link.first.is_finding and not pair else (link.then, link.first)
         groups.setdefault((anchor.end.id, other.kind, pair), []).append(link)
-    made = []
+    made: list[tuple[datetime, Cause]] = []
     for (_, _, pair), found in groups.items():
         found.sort(key=lambda one: (one.lag, one.first.end.id, one.then.end.id))
         parts = [[one] for one in found[:MOST_LINKS]] if pair else [found]
-        made += [_cause(rule, part) for part in parts]
+        made += [(min(one.first.time for one in part), _cause(rule, part)) for part in parts]
     return made
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -27,7 +27,7 @@ SHORTEST = 4
 """Letters of a name that is looked for: shorter ones are words too."""
 
 OBJECT, NAMESPACE, NOTHING = 0, 1, 2
-"""How a change is related to a finding: it names the object itself, its namespace, or nothing of it."""
+"""How a change is related to a finding: it is of an object of the finding, of its namespace, or of nothing of it."""
 
 _SHARES = {OBJECT: "a name", NAMESPACE: "a namespace"}
 
@@ -44,7 +44,13 @@ def describe(change: Change) -> str:
     return f"{change.actor} {_did(change)} (audit log)"
 
 
-def preceding(findings: Sequence[Finding], changes: Sequence[Change]) -> Iterator[tuple[Finding, list[Group]]]:
+About = Mapping[str, frozenset[str]]
+"""The entities of findings by their keys, as `objects.signs_of` names them."""
+
+
+def preceding(
+    findings: Sequence[Finding], changes: Sequence[Change], about: About
+) -> Iterator[tuple[Finding, list[Group]]]:
     """The changes before each onset, one group per account and relation: the best related first, among equals the
     nearest. `changes` are in order of time, so that each finding looks at those of half an hour only."""
     times = [change.time for change in changes]
@@ -53,15 +59,17 @@ def preceding(findings: Sequence[Finding], changes: Sequence[Change]) -> Iterato
             continue
         first, last = bisect_left(times, finding.start - BEFORE), bisect_right(times, finding.start)
         if first < last:
-            yield finding, _groups(finding, changes[first:last])
+            own = frozenset(one.split(":", 1)[1] for one in about.get(finding.key, ()))
+            yield finding, _groups(finding, changes[first:last], own)
 
 
-def _groups(finding: Finding, before: Sequence[Change]) -> list[Group]:
+def _groups(finding: Finding, before: Sequence[Change], own: frozenset[str]) -> list[Group]:
     assert finding.start is not None
     words = _words(f"{finding.subject} {finding.summary}")
     groups: dict[tuple[int, str], list[Change]] = {}
     for change in reversed(before):
-        relation = _relation(change, words)
+        place = f"{change.namespace}/{change.name}" if change.namespace else change.name
+        relation = OBJECT if change.name and place in own else _relation(change, words)
         if change.actor != finding.subject and (relation < NOTHING or finding.start - change.time <= NEAR):
             groups.setdefault((relation, change.actor), []).append(change)
     ordered = sorted(groups.items(), key=lambda group: group[0][0])
@@ -84,18 +92,23 @@ def _named(name: str, words: frozenset[str]) -> bool:
     return len(name) >= SHORTEST and name not in NAMES_EVERYTHING and name.lower() in words
 
 
-def preceded(findings: Sequence[Finding], changes: Sequence[Change]) -> Iterator[Cause]:
-    """One link for each group of changes before each onset."""
-    for finding, groups in preceding(findings, changes):
+def preceded(findings: Sequence[Finding], changes: Sequence[Change], about: About) -> Iterator[tuple[datetime, Cause]]:
+    """One link for each group of changes before each onset, with the time of the nearest change."""
+    for finding, groups in preceding(findings, changes, about):
         for group in groups:
             lags = [(finding.start - change.time).total_seconds() for change in group.changes if finding.start]
             nearest = group.changes[0]
-            yield Cause(
-                rule="c9",
-                from_=CauseEnd(kind="change", id=f"{nearest.source}:{nearest.number}", text=_together(group.changes)),
-                to=CauseEnd(kind="finding", id=finding.key, text=finding.summary),
-                lag_seconds=round(lags[0], 3),
-                verdict=_verdict(lags, group.relation),
+            yield (
+                nearest.time,
+                Cause(
+                    rule="c9",
+                    from_=CauseEnd(
+                        kind="change", id=f"{nearest.source}:{nearest.number}", text=_together(group.changes)
+                    ),
+                    to=CauseEnd(kind="finding", id=finding.key, text=finding.summary),
+                    lag_seconds=round(lags[0], 3),
+                    verdict=_verdict(lags, group.relation),
+                ),
             )
 
 

@@ -46,9 +46,11 @@ def _sentences(findings: Sequence[Finding], links: Links) -> Iterator[str]:
 
 
 def _later(first: Finding, worst: Finding) -> str:
-    if first.start is None or worst.start is None or worst.start == first.start:
+    if first.start is None or worst.start is None:
         return ""
     seconds = (worst.start - first.start).total_seconds()
+    if seconds < 1:
+        return ""
     return f", {seconds:,.0f} s later" if seconds < 120 else f", {seconds / 60:,.0f} min later"
 
 

@@ -202,19 +202,19 @@ RULES: tuple[Rule, ...] = (
         id="c10",
         first=("pull-denied",),
         then=("image-pull-stampede",),
-        shared=("registry", "node"),
+        shared=("registry",),
         within=MOST_LAG,
         together=True,
-        verdict="Pulls that were refused are tried again by every pod, at {entity} too: that explains their mass.",
+        verdict="Pulls that {entity} refuses are tried again by every pod: that explains their mass.",
     ),
     Rule(
         id="c10",
         first=("image-pull-stampede",),
         then=("pull-quota",),
-        shared=("registry", "node"),
+        shared=("registry",),
         within=MOST_LAG,
         together=True,
-        verdict="The mass of pulls preceded the registry's limit for other images at {entity}: a quota for one address "
+        verdict="The mass of pulls went on as {entity} turned images away that are in order: a quota that all share "
         "explains it.",
         raises=("first",),
     ),

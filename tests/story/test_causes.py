@@ -9,7 +9,7 @@ import pytest
 
 from analyzer.facts.contract import Fact
 from analyzer.facts.requests import AUDIT_REQUESTS
-from analyzer.frames import KLOG_LINES, Table
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, Table
 from analyzer.model import Cause, Finding
 from analyzer.story.causes import RULES, WITNESSES, causes
 from analyzer.story.causes.objects import SUBJECTS
@@ -149,3 +149,13 @@ def test_tables_are_read_only_if_a_finding_could_be_joined() -> None:
 
     causes([finding("audit-log-flood", "somebody")], (), get)
     assert asked == []
+
+
+def test_names_of_any_length_are_cut_in_sentences_and_braces_in_them_stay() -> None:
+    node = "{entity}" * 1000
+    probe = finding("exec-probe-timeout", "shop/web container web", node=node)
+    [cause] = links([probe], one(KERNEL_MESSAGES, START, kind="hung_task", host=node))
+    assert cause.rule == "c12"
+    assert len(cause.verdict) < 400
+    assert len(cause.from_.text) < 400
+    assert "{entity}{entity}" in cause.verdict

@@ -15,6 +15,9 @@ from analyzer.story.causes.signs import Sign
 NAMED = 5
 """Subjects and entities that one sentence names."""
 
+LETTERS = 120
+"""Of a name in a sentence: evidence may hold names of any length."""
+
 MOST_LINKS = 5
 """Links of one rule that one finding is the end of, the nearest; the others are counted in no sentence."""
 
@@ -133,6 +136,7 @@ def described(signs: Sequence[Sign]) -> str:
 
 
 def _listed(names: Sequence[str], rest: str) -> str:
+    names = [name if len(name) <= LETTERS else f"{name[:LETTERS]}…" for name in names]
     if len(names) <= NAMED:
         return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"
     return f"{', '.join(names[:NAMED])} and {len(names) - NAMED:,} {rest}"

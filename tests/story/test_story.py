@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from analyzer.facts.contract import Fact
 from analyzer.frames import AUDIT_EVENTS, KLOG_LINES, Table
-from analyzer.model import Confidence, Coverage, Evidence, Finding, Record, Run, Severity, Status
+from analyzer.model import Column, Confidence, Coverage, Evidence, EvidenceTable, Finding, Record, Run, Severity, Status
 from analyzer.pipeline.store import Store
 from analyzer.story import Told, tell
 from tests.build import at, held, rows
@@ -168,3 +168,14 @@ def test_facts_are_reached_through_get_only() -> None:
 
     tell(get, [], ())
     assert "changes" in asked
+
+
+def test_a_change_of_the_workload_of_a_findings_pod_is_of_its_object() -> None:
+    pods = EvidenceTable(caption="Pods", columns=(Column(name="pod"),), rows=(("shop/web-7d9f8c6b5d-x2x4z",),))
+    walk = replace(STORM, subject="10.244.1.7", summary="Many.", evidence=replace(STORM.evidence, tables=(pods,)))
+    write = {**WRITE, "resource": "deployments", "namespace": "shop", "name": "web"}
+    other = {**write, "name": "api", "time": 590, "user": "somebody"}
+    first, second = told(walk, tables=audit(write, other)).story.causes
+    assert (first.from_.text, first.lag_seconds) == ("ci-deployer created deployments shop/web (audit log)", 300.0)
+    assert "shares a name with it" in first.verdict
+    assert "shares" not in second.verdict

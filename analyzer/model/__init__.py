@@ -14,6 +14,8 @@ from analyzer.model.finding import (
     Remedy,
     Saving,
     Severity,
+    Side,
+    Term,
 )
 from analyzer.model.result import (
     SCHEMA,
@@ -71,10 +73,12 @@ __all__ = [
     "Series",
     "SettingValue",
     "Severity",
+    "Side",
     "SkippedReason",
     "State",
     "Status",
     "Story",
     "Talker",
+    "Term",
     "Tool",
 ]

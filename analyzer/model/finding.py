@@ -36,6 +36,27 @@ class Confidence(StrEnum):
         return list(Confidence).index(self)
 
 
+class Side(StrEnum):
+    """What a term does to a finding."""
+
+    FOR = "for"
+    AGAINST = "against"
+    REFUTES = "refutes"  # it would, if it were found: nothing in the inputs says so
+
+
+class Term(Struct, frozen=True, kw_only=True):
+    """One reason for or against a finding.
+
+    `origin` is detector, inputs, merge (another source shows the same) or the rule that met (`c7`). `raised`: it made
+    the finding one level surer.
+    """
+
+    side: Side
+    text: str
+    origin: str
+    raised: bool = False
+
+
 class Record(Struct, frozen=True, kw_only=True):
     """Where in the inputs a fact was read. `number` is the frame or physical line, from 1; `command` prints it."""
 
@@ -109,7 +130,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     """`subject` is what it is about (client, agent, node, owner); `summary` is one sentence, numbers first.
 
     `key` is `detector:subject`, with `#2` and so on for later windows of the same subject; `limits` holds a sentence
-    for each edge or gap of its inputs that its window touches. The pipeline fills in both.
+    for each edge or gap of its inputs that its window touches, `terms` all that was weighed, `merged` the keys of
+    findings of other sources that show the same. The pipeline fills these in.
     """
 
     detector: str
@@ -132,6 +154,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     stories: tuple[int, ...] = ()
     key: str = ""
     limits: tuple[str, ...] = ()
+    terms: tuple[Term, ...] = ()
+    merged: tuple[str, ...] = ()
 
     def figure(self, name: str) -> int | float:
         """The impact figure of that name; KeyError if the finding does not state it."""

@@ -80,15 +80,15 @@ def _judged(
         command=options.command,
         settings=settings.effective(picked),
         inputs=case.reports,
-        runs=runs,
+        runs=told.runs,
         story=told.story,
         series=told.series,
         talkers=told.talkers,
         changes=told.changes,
-        entities=entities_of(runs, store),
+        entities=entities_of(told.runs, store),
         offsets=told.offsets,
         coverage=coverage,
-        collect=to_collect(picked, runs, coverage),
+        collect=to_collect(picked, told.runs, coverage),
         remarks=told.remarks,
     )
     if options.baseline is not None:

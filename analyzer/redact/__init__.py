@@ -30,7 +30,7 @@ OURS = {
     ),
     *("Run.detector", "Run.title", "Finding.detector", "Finding.variant", "Compared.detector", "Saving.unit"),
     *("InputReport.kind", "Moment.kind", "Cause.rule", "CauseEnd.kind", "Talker.kind", "Talker.unit", "Entity.kind"),
-    *("Coverage.table", "Series.id", "Series.unit", "EvidenceSeries.unit", "FigureChange"),
+    *("Term.side", "Term.origin", "Coverage.table", "Series.id", "Series.unit", "EvidenceSeries.unit", "FigureChange"),
     *("Collect.source", "Collect.command", "Offset.matched_by"),
 }
 """Types and fields whose texts are this program's own: codes that other programs compare."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from analyzer.model import Cause, Comparison, Finding, InputReport, Result, Saving, Status
+from analyzer.model import Cause, Comparison, Finding, InputReport, Result, Saving, Side, Status
 from analyzer.render.format import amount, clock, duration, number, quantity, size, window
 from analyzer.render.mdtext import code, fence, inline, table
 from analyzer.render.page import Limits, Page, Told, page
@@ -140,7 +140,7 @@ def _finding(told: Told) -> Iterator[str]:
     yield ""
     yield f"- Key: {code(finding.key, 300)}"
     yield f"- Severity: {finding.severity.value}. Window: {window(finding.start, finding.end)}"
-    yield f"- Confidence: {finding.confidence.value}, because {inline(finding.confidence_reason)}"
+    yield from _confidence(finding)
     if finding.why:
         yield f"- Why: {inline(finding.why)}"
     for limit in finding.limits:
@@ -154,6 +154,19 @@ def _finding(told: Told) -> Iterator[str]:
     yield from table(("Impact", "", ""), figures, (False, True))
     yield from _remedies(finding)
     yield from _evidence(told)
+
+
+def _confidence(finding: Finding) -> Iterator[str]:
+    if not finding.terms:
+        yield f"- Confidence: {finding.confidence.value}, because {inline(finding.confidence_reason)}"
+        return
+    yield f"- Confidence: {finding.confidence.value}"
+    for term in finding.terms:
+        if term.side is not Side.REFUTES:
+            surer = ", one level surer" if term.raised else ""
+            yield f"  - {term.side.value.capitalize()}{surer}: {inline(term.text, 400)} ({inline(term.origin, 40)})"
+    for key in finding.merged:
+        yield f"  - Shown by {code(key, 300)} too"
 
 
 def _remedies(finding: Finding) -> Iterator[str]:

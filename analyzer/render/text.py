@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from analyzer.model import Collect, Comparison, Finding, InputReport, Offset, Result, Run, Status
+from analyzer.model import Collect, Comparison, Finding, InputReport, Offset, Result, Run, Side, Status
 from analyzer.render.escape import MOST_CHARACTERS, shown
 from analyzer.render.format import amount, clock, duration, number, quantity, seconds_of, size, window
 
@@ -62,7 +62,7 @@ def _head(result: Result) -> Iterator[str]:
         yield from _wrapped(result.command, " " * 10, "command   ", MOST_CHARACTERS)
     if result.story.verdict:
         yield ""
-        yield from _wrapped(result.story.verdict)
+        yield from _wrapped(result.story.verdict, most=2 * _LONG)
     for remark in result.remarks[:MOST_LINES]:
         yield from _wrapped(remark, "  ", "* ")
 
@@ -104,6 +104,10 @@ def _finding(id_: str, finding: Finding, title: str) -> Iterator[str]:
     yield f"{pad}{window(finding.start, finding.end)}, confidence {finding.confidence.value}"
     for limit in finding.limits:
         yield from _wrapped(limit, pad * 2, f"{pad}limit   ")
+    for term in finding.terms:
+        name = "refute" if term.side is Side.REFUTES else term.side.value
+        surer = "one level surer: " if term.raised else ""
+        yield from _wrapped(f"{surer}{shown(term.text, 400)}", pad * 3, f"{pad}{name:<8}")
     if finding.impact:
         yield f"{pad}impact"
         rows = [(shown(f.name, 60), *amount(f.value, f.unit)) for f in finding.impact]

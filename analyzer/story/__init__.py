@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 from msgspec import Struct
 
 from analyzer.facts.changes import CHANGES
-from analyzer.model import Change, Coverage, Finding, Moment, Offset, Run, Series, Status, Story, Talker
+from analyzer.model import Change, Coverage, Finding, Moment, Offset, Run, Series, Story, Talker
 from analyzer.story import clocks
-from analyzer.story.causes import MOST_CHANGES as NAMED
-from analyzer.story.causes import causes, describe, preceding
+from analyzer.story.causes import causes
+from analyzer.story.causes.preceded import MOST_CHANGES as NAMED
+from analyzer.story.causes.preceded import describe, preceding
+from analyzer.story.confidence import weighed
+from analyzer.story.merge import merged
 from analyzer.story.observations import Observation, observations
 from analyzer.story.series import Get, charts
 from analyzer.story.talkers import talkers
+from analyzer.story.verdict import verdict
 
 MOST_CHANGES = 200
 """Changes kept in a result; those before an onset are kept first."""
@@ -30,8 +35,10 @@ LEAD = timedelta(minutes=30)
 
 
 class Told(Struct, frozen=True, kw_only=True):
-    """All that the page draws beside findings."""
+    """All that the page draws beside findings, and the runs as the story leaves them: findings of several sources made
+    one, each weighed with what others say."""
 
+    runs: tuple[Run, ...]
     story: Story
     series: tuple[Series, ...]
     talkers: tuple[Talker, ...]
@@ -42,17 +49,25 @@ class Told(Struct, frozen=True, kw_only=True):
 
 def tell(get: Get, runs: Sequence[Run], coverage: tuple[Coverage, ...], offsets: tuple[Offset, ...] = ()) -> Told:
     """The story of one run. Reads tables and facts through `get`; judges nothing that no detector found."""
-    findings = [finding for run in runs for finding in run.findings]
-    changes, unsaid = _changes(get, findings)
+    runs = merged(runs, get)
+    changes, unsaid = _changes(get, [finding for run in runs for finding in run.findings])
     seen = observations(get)
-    links = causes(findings, changes, seen)
-    before = [change for finding in findings for _, found in preceding(finding, changes) for change in found[:NAMED]]
+    links = causes([finding for run in runs for finding in run.findings], changes, get, offsets)
+    runs = weighed(runs, links.met, coverage)
+    findings = [finding for run in runs for finding in run.findings]
+    before = [
+        one
+        for _, groups in preceding(findings, changes, links.about)
+        for group in groups
+        for one in group.changes[:NAMED]
+    ]
     linked = {f"{change.source}:{change.number}" for change in before}
     return Told(
+        runs=runs,
         story=Story(
-            verdict=verdict(runs, coverage),
+            verdict=verdict(runs, coverage, links),
             timeline=_timeline(findings, changes, linked, seen),
-            causes=links,
+            causes=links.told,
         ),
         series=charts(get, coverage),
         talkers=talkers(get),
@@ -60,26 +75,6 @@ def tell(get: Get, runs: Sequence[Run], coverage: tuple[Coverage, ...], offsets:
         offsets=offsets,
         remarks=(*clocks.remarks(offsets), *((f"{unsaid:,} further changes are not listed.",) if unsaid else ())),
     )
-
-
-def verdict(runs: Sequence[Run], coverage: Sequence[Coverage]) -> str:
-    """One sentence for the top of the page."""
-    findings = [finding for run in runs for finding in run.findings]
-    looked = sum(run.status is Status.QUIET for run in runs)
-    blind = sum(run.status in {Status.SKIPPED, Status.FAILED} for run in runs)
-    limits = f" {blind} of {len(runs)} checks could not run." if blind else ""
-    if not findings:
-        if not coverage:
-            return "Nothing could be read, so nothing can be said."
-        if not looked:
-            return f"No check could run on these inputs.{limits}"
-        return f"No known failure pattern was found by the {looked} checks that could run.{limits}"
-    first = min((f for f in findings if f.start is not None), key=lambda f: (f.start, f.key), default=findings[0])
-    worst = max(findings, key=lambda f: (f.severity.rank, f.confidence.rank))
-    count = "One failure pattern was" if len(findings) == 1 else f"{len(findings)} findings were"
-    begins = f" The first sign is at {first.start:%Y-%m-%d %H:%M:%S} UTC: {first.summary}" if first.start else ""
-    heaviest = "" if worst is first else f" The most severe: {worst.summary}"
-    return f"{count} made.{begins}{heaviest}{limits}" if len(findings) > 1 else f"{count} found.{begins}{limits}"
 
 
 def _changes(get: Get, findings: Sequence[Finding]) -> tuple[list[Change], int]:
@@ -106,10 +101,17 @@ def _changes(get: Get, findings: Sequence[Finding]) -> tuple[list[Change], int]:
         )
         for row in rows.iter_rows(named=True)
     ]
-    onsets = [finding.start for finding in findings if finding.start is not None]
-    near = [c for c in every if any(timedelta(0) <= onset - c.time <= LEAD for onset in onsets)]
-    kept = (near + [c for c in every if c not in near])[:MOST_CHANGES] if len(every) > MOST_CHANGES else every
+    onsets = sorted(finding.start for finding in findings if finding.start is not None)
+    # Those before an onset stand first; the sort is stable.
+    ranked = sorted(every, key=lambda change: not _leads(change.time, onsets))
+    kept = ranked[:MOST_CHANGES]
     return sorted(kept, key=lambda c: (c.time, c.source, c.number)), len(every) - len(kept)
+
+
+def _leads(time: datetime, onsets: Sequence[datetime]) -> bool:
+    """Whether an onset follows within LEAD."""
+    at = bisect_left(onsets, time)
+    return at < len(onsets) and onsets[at] - time <= LEAD
 
 
 def _timeline(

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from analyzer.facts.contract import Fact
 from analyzer.frames import AUDIT_EVENTS, KLOG_LINES, Table
-from analyzer.model import Confidence, Coverage, Evidence, Finding, Record, Run, Severity, Status
+from analyzer.model import Column, Confidence, Coverage, Evidence, EvidenceTable, Finding, Record, Run, Severity, Status
 from analyzer.pipeline.store import Store
 from analyzer.story import Told, tell
 from tests.build import at, held, rows
@@ -112,15 +112,22 @@ def test_kubelets_that_could_not_renew_leases_in_the_storm_are_linked_to_it() ->
         {"time": 640, "host": "node-1", "severity": "E", "text": '"Failed to update lease"'},
         {"time": 5000, "host": "node-2", "severity": "E", "text": '"Failed to update lease"'},
     )
-    [cause] = told(STORM, tables={KLOG_LINES: lines}).story.causes
+    refused = {"verb": "update", "resource": "leases", "stage": "ResponseComplete", "code": 429}
+    asked = [{**refused, "time": 610, "node": "node-1.internal"}, {**refused, "time": 611, "node": "node-2"}]
+    [cause] = told(STORM, tables={KLOG_LINES: lines, **audit(*asked)}).story.causes
     assert (cause.rule, cause.from_.id, cause.to.kind, cause.lag_seconds) == ("c7", STORM.key, "observation", 20.0)
-    assert cause.to.text == "node-1 could not renew a node lease: 2 lines (component log)"
+    assert cause.to.text == "node-1 could not renew a node lease: 2 records (component log)"
 
 
-def test_several_hosts_that_were_hit_are_one_link() -> None:
-    lines = [{"time": 620 + i, "host": f"node-{i}", "text": '"Failed to update lease"'} for i in range(3)]
-    [cause] = told(STORM, tables={KLOG_LINES: rows(KLOG_LINES, *lines, severity="E")}).story.causes
-    assert cause.to.text == "3 hosts (node-0, node-1, node-2) could not renew a node lease: 3 lines (component log)"
+def test_a_kubelet_that_was_never_rejected_is_not_linked_to_the_storm() -> None:
+    line = rows(KLOG_LINES, {"time": 620, "host": "node-1", "severity": "E", "text": '"Failed to update lease"'})
+    assert told(STORM, tables={KLOG_LINES: line}).story.causes == ()
+
+
+def test_a_client_that_says_it_was_told_to_wait_is_linked_without_an_audit_log_of_its_requests() -> None:
+    text = "Waited for 1.2s due to server-side throttling"
+    [cause] = told(STORM, tables={KLOG_LINES: rows(KLOG_LINES, {"time": 620, "host": "n", "text": text})}).story.causes
+    assert cause.to.text == "n was told by the API server to wait (component log)"
 
 
 def test_the_timeline_is_in_order_and_names_its_records() -> None:
@@ -133,7 +140,7 @@ def test_the_verdict_names_the_first_and_the_worst() -> None:
     later = replace(STORM, start=at(700), severity=Severity.CRITICAL, summary="Worse.", key="x:y")
     text = told(STORM, later).story.verdict
     assert text.startswith("2 findings were made. The first sign is at 2026-03-14 09:10:00 UTC: 1,200 requests")
-    assert "The most severe: Worse." in text
+    assert "The most severe, 100 s later: Worse." in text
 
 
 def test_the_verdict_without_findings_never_says_all_is_well() -> None:
@@ -161,3 +168,14 @@ def test_facts_are_reached_through_get_only() -> None:
 
     tell(get, [], ())
     assert "changes" in asked
+
+
+def test_a_change_of_the_workload_of_a_findings_pod_is_of_its_object() -> None:
+    pods = EvidenceTable(caption="Pods", columns=(Column(name="pod"),), rows=(("shop/web-7d9f8c6b5d-x2x4z",),))
+    walk = replace(STORM, subject="10.244.1.7", summary="Many.", evidence=replace(STORM.evidence, tables=(pods,)))
+    write = {**WRITE, "resource": "deployments", "namespace": "shop", "name": "web"}
+    other = {**write, "name": "api", "time": 590, "user": "somebody"}
+    first, second = told(walk, tables=audit(write, other)).story.causes
+    assert (first.from_.text, first.lag_seconds) == ("ci-deployer created deployments shop/web (audit log)", 300.0)
+    assert "shares a name with it" in first.verdict
+    assert "shares" not in second.verdict

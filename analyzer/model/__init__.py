@@ -17,6 +17,7 @@ from analyzer.model.finding import (
 )
 from analyzer.model.result import (
     SCHEMA,
+    Caller,
     Cause,
     CauseEnd,
     Change,
@@ -40,6 +41,7 @@ from analyzer.model.result import (
 
 __all__ = [
     "SCHEMA",
+    "Caller",
     "Cause",
     "CauseEnd",
     "Cell",

@@ -71,6 +71,7 @@ def _judged(case: Case, picked: Sequence[Detector[Any]], options: RunOptions, pr
         story=told.story,
         series=told.series,
         talkers=told.talkers,
+        callers=told.callers,
         changes=told.changes,
         entities=entities,
         offsets=told.offsets,

@@ -20,9 +20,25 @@ __all__ = ["Map", "atoms_of", "new_map", "read_map", "redacted", "shown_again", 
 
 OURS = {
     *("Tool", "SettingValue", "Figure", "Column", "SkippedReason.reason", "Result.schema"),
-    *("Run.detector", "Run.title", "Finding.detector", "Finding.variant", "Compared.detector", "Saving.unit"),
+    *(
+        "Run.detector",
+        "Run.title",
+        "Run.about",
+        "Finding.detector",
+        "Finding.variant",
+        "Compared.detector",
+        "Saving.unit",
+    ),
     *("InputReport.kind", "Moment.kind", "Cause.rule", "CauseEnd.kind", "Talker.kind", "Talker.unit", "Entity.kind"),
-    *("Coverage.table", "Series.id", "Series.unit", "EvidenceSeries.unit", "FigureChange"),
+    *(
+        "Caller.kind",
+        "Coverage.table",
+        "Series.id",
+        "Series.unit",
+        "Series.never",
+        "EvidenceSeries.unit",
+        "FigureChange",
+    ),
 }
 """Types and fields whose texts are this program's own: codes that other programs compare."""
 

@@ -9,7 +9,8 @@ import polars as pl
 from msgspec import Struct
 
 from analyzer.facts.changes import CHANGES
-from analyzer.model import Change, Coverage, Finding, Moment, Offset, Run, Series, Status, Story, Talker
+from analyzer.model import Caller, Change, Coverage, Finding, Moment, Offset, Run, Series, Status, Story, Talker
+from analyzer.story.callers import callers
 from analyzer.story.causes import causes, describe
 from analyzer.story.observations import Observation, observations
 from analyzer.story.series import Get, charts
@@ -33,6 +34,7 @@ class Told(Struct, frozen=True, kw_only=True):
     story: Story
     series: tuple[Series, ...]
     talkers: tuple[Talker, ...]
+    callers: tuple[Caller, ...]
     changes: tuple[Change, ...]
     offsets: tuple[Offset, ...]
     remarks: tuple[str, ...]
@@ -53,6 +55,7 @@ def tell(get: Get, runs: Sequence[Run], coverage: tuple[Coverage, ...]) -> Told:
         ),
         series=charts(get, coverage),
         talkers=talkers(get),
+        callers=callers(get),
         changes=tuple(changes),
         offsets=(),
         remarks=(f"{unsaid:,} further changes are not listed.",) if unsaid else (),

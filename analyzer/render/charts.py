@@ -161,15 +161,7 @@ def _blanked(lane: Lane, gaps: Sequence[tuple[float, float, str]], start: float,
 def _with(series: Series, lanes: tuple[Any, ...]) -> Series:
     more = len(series.lanes) - len(lanes)
     title = f"{series.title} ({more} smaller lanes left out)" if more else series.title
-    return Series(
-        id=series.id,
-        title=title,
-        unit=series.unit,
-        start=series.start,
-        step_seconds=series.step_seconds,
-        lanes=lanes,
-        gaps=series.gaps,
-    )
+    return replace(series, title=title, lanes=lanes)
 
 
 def _known(value: float | None) -> Value:
@@ -219,9 +211,8 @@ def _timeline(groups: Sequence[_Group], windows: Sequence[Window]) -> Chart | No
     start = min([p.start for p in panels] + [w.start for w in windows])
     end = max([p.end for p in panels] + [w.end for w in windows])
     legends = [Legend(groups[at].series.title, _keys(groups[at], dashed=False)) for at in stacks]
-    for title in dict.fromkeys(title for _, _, title in signals):
-        if keys := tuple(key for _, key, of in signals if of == title and key is not None):
-            legends.append(Legend(title, keys))
+    of = {title: tuple(key for _, key, at in signals if at == title and key is not None) for _, _, title in signals}
+    legends += [Legend(title, keys) for title, keys in of.items() if keys]
     drawn = [groups[at] for at in stacks] + [group for group in groups if _is_failures(group)]
     desc = " ".join(_peaks_of(group) for group in drawn) or f"{len(windows)} finding windows."
     hidden = left_out(windows, start, end) if windows else 0

@@ -326,7 +326,7 @@ def _gaps(canvas: _Canvas, panel: Panel, top: float, height: float) -> list[str]
 
 def _paths(canvas: _Canvas, panel: Panel, base: float, scale: float, top: float, height: float) -> list[str]:
     if panel.kind is Kind.STACK:
-        lanes = stacked([trace.values for trace in panel.traces], MOST_BUCKETS)
+        lanes = _own(stacked([trace.values for trace in panel.traces], MOST_BUCKETS))
     else:
         lanes = [peaks(trace.values, MOST_BUCKETS) for trace in panel.traces]
     out = []
@@ -350,6 +350,15 @@ def _paths(canvas: _Canvas, panel: Panel, base: float, scale: float, top: float,
             )
         )
     return out[::-1] if panel.kind is Kind.STACK else out  # the tallest outline lies behind the others
+
+
+def _own(lanes: list[list[Bucket]]) -> list[list[Bucket]]:
+    """Stacked lanes without the buckets to which they add nothing: their edges would colour those of the lane below."""
+    pairs = ((upper, below) for upper, below in zip(lanes[1:], lanes, strict=False))
+    return lanes[:1] + [
+        [Bucket(b.first, b.stop, None) if b.value == under.value else b for b, under in zip(upper, below, strict=True)]
+        for upper, below in pairs
+    ]
 
 
 def _outline(canvas: _Canvas, panel: Panel, buckets: Sequence[Bucket], base: float, scale: float, filled: bool) -> str:

@@ -66,8 +66,8 @@ def _title(view: Page) -> str:
 
 @cache
 def asset(name: str) -> str:
-    """A style or script as it goes into the page: without what only its authors need, indentation, `//` lines and breaks
-    after a character that goes on."""
+    """A style or script as it goes into the page, without what only its authors need: indentation, lines of comment, and
+    breaks where the sentence goes on."""
     lines = (line.strip() for line in (_HERE / "assets" / name).read_text(encoding="utf-8").splitlines())
     whole = "\n".join(line for line in lines if line and not line.startswith("//"))
     return re.sub(r"(?<=[;{},(])\n" if name.endswith(".css") else r"(?<=[;{,(])\n", "", whole)

@@ -12,8 +12,8 @@ TERMS: tuple[tuple[str, str, str], ...] = (
         "confidence",
         r"",
         (
-            "How sure the tool is: low rests on one weak sign, medium on a strong one or two that agree, high on a sign "
-            "that has no other reading."
+            "How sure the tool is: low rests on one weak sign, medium on a strong one or two that agree, high on a "
+            "sign that has no other reading."
         ),
     ),
     ("observed, modelled", r"", "What was counted, and what would have been counted with one fix, by replay."),

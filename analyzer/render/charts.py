@@ -24,7 +24,7 @@ MOST_LINES = 6
 MOST_LANES = 16
 MOST_STRIPS = 32
 MOST_STACKS = 2
-MOST_TABLE_ROWS = 24
+MOST_TABLE_ROWS = 18
 MOST_ZOOM_VALUES = 60_000
 """Values that the page carries for zooming, in all charts together: about 300 kB."""
 

@@ -66,8 +66,8 @@ def _title(view: Page) -> str:
 
 @cache
 def asset(name: str) -> str:
-    """A style or script as it goes into the page, without what only its authors need: indentation, lines of comment, and
-    breaks where the sentence goes on."""
+    """A style or script as it goes into the page, without what only its authors need: indentation, lines of comment,
+    and breaks where a sentence goes on."""
     lines = (line.strip() for line in (_HERE / "assets" / name).read_text(encoding="utf-8").splitlines())
     whole = "\n".join(line for line in lines if line and not line.startswith("//"))
     return re.sub(r"(?<=[;{},(])\n" if name.endswith(".css") else r"(?<=[;{,(])\n", "", whole)
@@ -96,6 +96,7 @@ def _environment() -> Environment:
         duration=words.duration,
         clock=words.clock,
         quoted=lambda text: shown(text, MOST_CELL),
+        verbatim=lambda text: shown(text, MOST_CELL, keep="\n\t"),
         some=lambda text, most: shown(text, most),
         iso=_iso,
     )

@@ -19,7 +19,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     rows: int = MOST_ROWS
     full: int = 40  # findings told in full; later ones get one row each
     open: int = 12  # findings unfolded when the page opens
-    records: int = 12  # quoted records of one finding
+    records: int = 10  # quoted records of one finding
     all_records: int = 480
     table_rows: int = 12
     all_table_rows: int = 400

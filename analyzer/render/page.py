@@ -35,7 +35,7 @@ from analyzer.render.league import League, league
 from analyzer.render.limits import Budget, Cut, Limits
 from analyzer.render.svg import Window
 from analyzer.render.terms import sections, terms
-from analyzer.render.touched import Touched, grouped, namespaces, touched
+from analyzer.render.touched import Touched, by_title, grouped, namespaces, touched
 
 NOTHING = "–"
 MOST_CELL = 300  # characters of one cell or quoted record
@@ -162,10 +162,7 @@ class Page(Struct, kw_only=True):
 
     def by_title(self, findings: dict[str, Finding]) -> list[tuple[str, list[str]]]:
         """The numbers of the findings by the titles of their detectors."""
-        out: dict[str, list[str]] = {}
-        for id_, finding in findings.items():
-            out.setdefault(self.titles.get(finding.detector, finding.detector), []).append(id_)
-        return list(out.items())
+        return by_title(findings, self.titles)
 
     @property
     def explained(self) -> set[str]:
@@ -373,8 +370,10 @@ def _backing(made: Page, budget: Budget) -> None:
     made.inputs = budget.take(inputs, limits.list_rows * 2)
     made.coverage = budget.take(result.coverage, limits.list_rows)
     made.offsets = budget.take(result.offsets, limits.list_rows)
-    changed = sorted(result.settings, key=lambda setting: setting.default)
-    made.settings = budget.take(changed, limits.list_rows * 4)
+    fired = {finding.detector for finding in result.findings}
+    told = [setting for setting in result.settings if not setting.default or setting.detector in fired]
+    settings = budget.take(sorted(told, key=lambda setting: setting.default), limits.list_rows * 4)
+    made.settings = Cut(settings.shown, settings.more + len(result.settings) - len(told))
     by_status: dict[str, list[Run]] = {}
     for run in result.runs:
         by_status.setdefault(run.status.value, []).append(run)

@@ -101,6 +101,14 @@ def grouped(rows: Sequence[Touched]) -> tuple[tuple[str, tuple[Touched, ...]], .
     return tuple((_HEADINGS[kind], tuple(row for row in rows if row.kind == kind)) for kind in kinds)
 
 
+def by_title(findings: dict[str, Finding], titles: dict[str, str]) -> list[tuple[str, list[str]]]:
+    """The numbers of the findings by the titles of their detectors."""
+    out: dict[str, list[str]] = {}
+    for id_, finding in findings.items():
+        out.setdefault(titles.get(finding.detector, finding.detector), []).append(id_)
+    return list(out.items())
+
+
 def namespaces(rows: Iterable[Touched]) -> dict[str, tuple[str, ...]]:
     """Of every finding the namespaces of those that it touches, by its number on the page."""
     out: dict[str, set[str]] = {}

@@ -76,7 +76,7 @@ def test_a_finding_shows_its_figures_reasons_fix_records_and_commands() -> None:
     assert all(command in told.text for command in finding.verify)
     assert all(figure.name in told.text for figure in finding.impact)
     assert "node3.pcap frame 48211" in told.text
-    assert "34 more records" in told.text
+    assert "36 more records" in told.text
     assert "open" in told.attributes
 
 

@@ -211,7 +211,7 @@ def test_records_are_folded_with_their_number_and_their_commands() -> None:
     assert len(made) == len(full().findings)
     for finding, details in zip(full().findings, made, strict=True):
         assert "open" not in details.attributes
-        shown = min(len(finding.evidence.records), 12)
+        shown = min(len(finding.evidence.records), 10)
         assert details.text.count("tshark -r node3.pcap") == shown
         assert f"{len(finding.evidence.records)} records" in details.text
 

@@ -77,6 +77,7 @@ if (facets.some(one => one.kind)) {
   const names = [...new Set(facets.flatMap(one => one.names))].filter(Boolean).sort();
   const least = choice("Severity", [["", "all"], ["1", "≥ medium"], ["2", "≥ high"], ["3", "critical"]]);
   const space = choice("Namespace", [["", "all"], ...names.map(name => [name, name])]);
+  space.parentNode.hidden = !names.length;
   const from = time("From, UTC"), to = time("To, UTC");
   const seconds = made => {
     const text = made.value.trim(), t = text && Date.parse((text.includes("-") ? text : day + " " + text).replace(" ", "T") + "Z");

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +12,7 @@ from analyzer.cli.output import check_inputs, sound_format, to_stdout
 from analyzer.cli.wording import safe
 from analyzer.detector import Detector, Needs
 from analyzer.errors import UsageError
+from analyzer.pipeline.detect import about
 from analyzer.settings import suggest
 from analyzer.sources.contract import ReadOptions
 
@@ -64,8 +63,7 @@ def explained(name: str) -> int:
     if name not in known:
         raise UsageError(f"there is no detector {name}{suggest(name, list(known))}")
     detector = known[name]
-    doc = inspect.getdoc(sys.modules[detector.detect.__module__]) or ""
-    lines = [f"{detector.id}: {detector.title}", "", *doc.splitlines()[1:], "", "## Needs", ""]
+    lines = [f"{detector.id}: {detector.title}", "", *about(detector).splitlines(), "", "## Needs", ""]
     lines += [f"- {_names(needs)}; from inputs of kind {_kinds(needs)}" for needs in detector.needs_any]
     lines += [f"- uses, where given: {_names(detector.uses)}"] if detector.uses else []
     lines += ["", "## Settings", "", *_settings(detector), "", "## What to do", ""]

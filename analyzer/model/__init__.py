@@ -19,6 +19,7 @@ from analyzer.model.finding import (
 )
 from analyzer.model.result import (
     SCHEMA,
+    Caller,
     Cause,
     CauseEnd,
     Change,
@@ -43,6 +44,7 @@ from analyzer.model.result import (
 
 __all__ = [
     "SCHEMA",
+    "Caller",
     "Cause",
     "CauseEnd",
     "Cell",

@@ -21,7 +21,10 @@ class Status(StrEnum):
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """What became of one detector: all of them appear in the report, also those that could not run."""
+    """What became of one detector: all of them appear in the report, also those that could not run.
+
+    `about` is what `analyze detectors ID` says of a detector that fired: sections that begin with `## `.
+    """
 
     detector: str
     title: str
@@ -29,6 +32,7 @@ class Run(Struct, frozen=True, kw_only=True):
     reason: str = ""
     remarks: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    about: str = ""
 
 
 class SkippedReason(Struct, frozen=True, kw_only=True):
@@ -94,13 +98,6 @@ class Story(Struct, frozen=True, kw_only=True):
     causes: tuple[Cause, ...] = ()
 
 
-class Lane(Struct, frozen=True, kw_only=True):
-    """One line of a series."""
-
-    name: str
-    values: tuple[float, ...]
-
-
 class Gap(Struct, frozen=True, kw_only=True):
     """A stretch of time of which nothing is known."""
 
@@ -109,8 +106,19 @@ class Gap(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Lane(Struct, frozen=True, kw_only=True):
+    """One line of a series; `gaps` are those of its own source, beside the gaps of the whole series."""
+
+    name: str
+    values: tuple[float, ...]
+    gaps: tuple[Gap, ...] = ()
+
+
 class Series(Struct, frozen=True, kw_only=True):
-    """Lanes of values at equal steps from `start`; each value is the greatest of its step, never the mean."""
+    """Lanes of values at equal steps from `start`; each value is the greatest of its step, never the mean.
+
+    `never` names what was looked for in the same way and never seen.
+    """
 
     id: str
     title: str
@@ -119,6 +127,7 @@ class Series(Struct, frozen=True, kw_only=True):
     step_seconds: int
     lanes: tuple[Lane, ...]
     gaps: tuple[Gap, ...] = ()
+    never: tuple[str, ...] = ()
 
 
 class Talker(Struct, frozen=True, kw_only=True):
@@ -130,6 +139,26 @@ class Talker(Struct, frozen=True, kw_only=True):
     share: float
     unit: str
     note: str = ""
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """One sender and what it asked of the cluster; null where no input can tell.
+
+    `kind` is user agent, account, pod or address. `audit_bytes` are bytes of the audit log; `dns_failed` counts answers
+    SERVFAIL and REFUSED, and queries that nobody answered.
+    """
+
+    kind: str
+    name: str
+    requests: int | None = None
+    watches: int | None = None
+    throttled: int | None = None
+    server_errors: int | None = None
+    audit_bytes: int | None = None
+    dns_queries: int | None = None
+    dns_nxdomain: int | None = None
+    dns_failed: int | None = None
+    metadata_requests: int | None = None
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -240,6 +269,7 @@ class Result(Struct, frozen=True, kw_only=True):
     story: Story = Story()
     series: tuple[Series, ...] = ()
     talkers: tuple[Talker, ...] = ()
+    callers: tuple[Caller, ...] = ()
     changes: tuple[Change, ...] = ()
     entities: tuple[Entity, ...] = ()
     offsets: tuple[Offset, ...] = ()

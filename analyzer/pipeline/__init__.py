@@ -84,6 +84,7 @@ def _judged(
         story=told.story,
         series=told.series,
         talkers=told.talkers,
+        callers=told.callers,
         changes=told.changes,
         entities=entities_of(told.runs, store),
         offsets=told.offsets,

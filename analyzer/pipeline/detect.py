@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -68,9 +70,15 @@ def _run(detector: Detector[Any], store: Store, coverage: Sequence[Coverage]) ->
     findings = with_keys([out for out in outcome if isinstance(out, Finding)])
     remarks = tuple(out.text for out in outcome if isinstance(out, Remark))
     if findings:
-        return replace(made, status=Status.FIRED, findings=findings, remarks=remarks)
+        return replace(made, status=Status.FIRED, findings=findings, remarks=remarks, about=about(detector))
     behind = {table.name for table in store.tables_behind(need for needs in met for need in needs)}
     return replace(made, status=Status.QUIET, reason=_covered(behind, coverage), remarks=remarks)
+
+
+def about(detector: Detector[Any]) -> str:
+    """What the detector says of itself in the documentation of its module, without the first line, which is its title;
+    empty where the interpreter dropped the documentation (-OO)."""
+    return "\n".join((inspect.getdoc(sys.modules[detector.detect.__module__]) or "").splitlines()[1:]).strip()
 
 
 def _declared(detector: Detector[Any]) -> Needs:

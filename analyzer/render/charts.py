@@ -12,7 +12,7 @@ from markupsafe import Markup
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from analyzer.model import EvidenceSeries, Lane, Result, Series
+from analyzer.model import EvidenceSeries, Gap, Lane, Result, Series
 from analyzer.render.escape import for_script, shown
 from analyzer.render.format import clock, duration, moment, quantity, seconds_of
 from analyzer.render.scale import Value, peaks
@@ -22,13 +22,17 @@ MOST_LINES = 6
 """More lanes than this become strips of their own: lines would cover each other."""
 
 MOST_LANES = 16
-MOST_STRIPS = 8
+MOST_STRIPS = 32
 MOST_STACKS = 2
-MOST_TABLE_ROWS = 24
+MOST_TABLE_ROWS = 18
 MOST_ZOOM_VALUES = 60_000
 """Values that the page carries for zooming, in all charts together: about 300 kB."""
 
 _GREY = len(COLOURS) - 1
+_FAILED = 3  # vermilion
+
+FAILURES = "failure-signals"
+"""Id of the series that has a lane for each failure signal: all its lanes are strips of the timeline."""
 
 _FAILURE = re.compile(
     r"servfail|refused|nxdomain|formerr|no_reply|time.?out|\b4(?:\d\d|xx)\b|\b5(?:\d\d|xx)\b|\berr|fail|fatal|retrans|"
@@ -72,6 +76,7 @@ class _Group(Struct, frozen=True):
     step: float
     lanes: tuple[tuple[Value, ...], ...]
     gaps: tuple[tuple[float, float, str], ...]
+    own_gaps: tuple[tuple[tuple[float, float, str], ...], ...] = ()  # of each lane, those of the group among them
 
     @property
     def end(self) -> float:
@@ -96,7 +101,7 @@ def charts(result: Result, windows: Sequence[Window]) -> Charts:
     for group in groups:
         made.groups.append(_for_zoom(group, limit))
     made.timeline = _timeline(groups, windows)
-    made.sources = tuple(_source(at, group, windows) for at, group in enumerate(groups))
+    made.sources = tuple(_source(at, group, windows) for at, group in enumerate(groups) if not _is_failures(group))
     return made
 
 
@@ -124,35 +129,39 @@ def small(made: Charts, id_: str, series: EvidenceSeries) -> Chart | None:
     return Chart(id_, series.caption, Markup(svg), (), caption, headers, rows)
 
 
+def _is_failures(group: _Group) -> bool:
+    return group.series.id == FAILURES
+
+
 def _group(series: Series) -> _Group:
     start, step = seconds_of(series.start), max(float(series.step_seconds), 1.0)
-    gaps = tuple((seconds_of(gap.start), seconds_of(gap.end), gap.reason) for gap in series.gaps)
-    kept = sorted(range(len(series.lanes)), key=lambda i: (-max(series.lanes[i].values, default=0), i))[:MOST_LANES]
-    lanes = []
-    for at in sorted(kept):
-        values: list[Value] = [_known(value) for value in series.lanes[at].values]
-        for first, last, _ in gaps:
-            # A step only partly inside the gap holds what was seen in its other part.
-            begin = max(math.ceil((first - start) / step), 0)
-            stop = min(math.floor((last - start) / step), len(values))
-            values[begin:stop] = [None] * max(stop - begin, 0)
-        lanes.append(tuple(values))
+    most = MOST_STRIPS if series.id == FAILURES else MOST_LANES
+    kept = sorted(range(len(series.lanes)), key=lambda i: (-max(series.lanes[i].values, default=0), i))[:most]
     names = tuple(series.lanes[at] for at in sorted(kept))
-    return _Group(_with(series, names), start, step, tuple(lanes), gaps)
+    own = tuple(_spans((*series.gaps, *lane.gaps)) for lane in names)
+    lanes = tuple(_blanked(lane, gaps, start, step) for lane, gaps in zip(names, own, strict=True))
+    return _Group(_with(series, names), start, step, lanes, _spans(series.gaps), own)
+
+
+def _spans(gaps: Sequence[Gap]) -> tuple[tuple[float, float, str], ...]:
+    return tuple((seconds_of(gap.start), seconds_of(gap.end), gap.reason) for gap in gaps)
+
+
+def _blanked(lane: Lane, gaps: Sequence[tuple[float, float, str]], start: float, step: float) -> tuple[Value, ...]:
+    """The values of the lane, null inside gaps."""
+    values: list[Value] = [_known(value) for value in lane.values]
+    for first, last, _ in gaps:
+        # A step only partly inside the gap holds what was seen in its other part.
+        begin = max(math.ceil((first - start) / step), 0)
+        stop = min(math.floor((last - start) / step), len(values))
+        values[begin:stop] = [None] * max(stop - begin, 0)
+    return tuple(values)
 
 
 def _with(series: Series, lanes: tuple[Any, ...]) -> Series:
     more = len(series.lanes) - len(lanes)
     title = f"{series.title} ({more} smaller lanes left out)" if more else series.title
-    return Series(
-        id=series.id,
-        title=title,
-        unit=series.unit,
-        start=series.start,
-        step_seconds=series.step_seconds,
-        lanes=lanes,
-        gaps=series.gaps,
-    )
+    return replace(series, title=title, lanes=lanes)
 
 
 def _known(value: float | None) -> Value:
@@ -193,51 +202,76 @@ def _rounded(value: Value) -> Value:
 def _timeline(groups: Sequence[_Group], windows: Sequence[Window]) -> Chart | None:
     if not groups and not windows:
         return None
-    by_code = [at for at, group in enumerate(groups) if " by code" in group.series.title and len(group.lanes) > 1]
-    stacks = by_code[:MOST_STACKS] or list(range(len(groups)))[:1]
+    rates = [at for at, group in enumerate(groups) if not _is_failures(group)]
+    by_code = [at for at in rates if " by code" in groups[at].series.title and len(groups[at].lanes) > 1]
+    stacks = by_code[:MOST_STACKS] or rates[:1]
     panels = [_panel(groups[at], at, Kind.STACK) for at in stacks]
     signals = _signals(groups, stacks)
-    panels += [panel for panel, _ in signals]
+    panels += [panel for panel, _, _ in signals]
     start = min([p.start for p in panels] + [w.start for w in windows])
     end = max([p.end for p in panels] + [w.end for w in windows])
     legends = [Legend(groups[at].series.title, _keys(groups[at], dashed=False)) for at in stacks]
-    if others := tuple(key for _, key in signals if key is not None):
-        legends.append(Legend("Strips of other sources", others))
-    desc = " ".join(_peaks_of(groups[at]) for at in stacks) or f"{len(windows)} finding windows."
+    of = {title: tuple(key for _, key, at in signals if at == title and key is not None) for _, _, title in signals}
+    legends += [Legend(title, keys) for title, keys in of.items() if keys]
+    drawn = [groups[at] for at in stacks] + [group for group in groups if _is_failures(group)]
+    desc = " ".join(_peaks_of(group) for group in drawn) or f"{len(windows)} finding windows."
     hidden = left_out(windows, start, end) if windows else 0
-    caption = (
-        "All panels share one UTC axis. Stacked areas show the step with the greatest total of each column, the strips "
-        "below them the greatest value of each column on a scale of their own, so spikes of one step stay visible."
-    )
-    if windows:
-        caption += " Bars and shading: the windows of the findings."
-    if hidden:
-        caption += f" {hidden} more windows have no bar for want of room; the list of findings has all of them."
-    if any(panel.gaps for panel in panels):
-        caption += " Hatched: no data, which is not zero."
+    caption = _caption(groups, windows, hidden, any(panel.gaps for panel in panels))
     svg = plot("tl", panels, windows, start, end or start + 1, "Timeline of all sources", desc, bars=True)
-    headers, rows = _table([groups[at] for at in stacks])
+    headers, rows = _table(drawn)
     return Chart("tl", "Timeline", Markup(svg), tuple(legends), caption, headers, rows)
 
 
-def _signals(groups: Sequence[_Group], stacks: Sequence[int]) -> list[tuple[Panel, Key | None]]:
-    """Failure lanes as strips; of a series without any that is not stacked, its greatest lane."""
+def _caption(groups: Sequence[_Group], windows: Sequence[Window], hidden: int, gaps: bool) -> str:
+    rule = (
+        "All panels share one UTC axis. Stacked areas show the step with the greatest total of each column, the strips "
+        "below them the greatest value of each column on a scale of their own, so spikes of one step stay visible."
+    )
+    words = [rule]
+    if windows:
+        words.append("Bars and shading: the windows of the findings.")
+    if hidden:
+        words.append(f"{hidden} more windows have no bar for want of room; the list of findings has all of them.")
+    if gaps:
+        words.append("Hatched: no data, which is not zero.")
+    if never := [name for group in groups for name in group.series.never]:
+        words.append(f"Looked for and never seen: {', '.join(never)}.")
+    return " ".join(words)
+
+
+_SIGNALS = "Failure signals"
+_OTHERS = "Strips of other sources"
+
+
+def _signals(groups: Sequence[_Group], stacks: Sequence[int]) -> list[tuple[Panel, Key | None, str]]:
+    """Every lane of the failure signals as a strip; of every other series that is not stacked its greatest lane.
+
+    A result without such a series has its failure lanes picked by their names.
+    """
+    told = any(_is_failures(group) for group in groups)
     chosen: list[tuple[int, int]] = []
-    for at, group in enumerate(groups):
+    for at, group in sorted(enumerate(groups), key=lambda one: not _is_failures(one[1])):
         lanes = [k for k, lane in enumerate(group.series.lanes) if _FAILURE.search(shown(lane.name, 200))]
         lanes = [k for k in lanes if any(group.lanes[k])]
-        if not lanes and at not in stacks and group.lanes:
+        if _is_failures(group):
+            lanes = list(range(len(group.lanes)))
+        elif at not in stacks and group.lanes and (told or not lanes):
             lanes = [max(range(len(group.lanes)), key=lambda k: (_peak(group.lanes[k]) or 0, -k))]
+        elif told:
+            lanes = []
         chosen += [(at, k) for k in lanes]
-    out = []
+    out: list[tuple[Panel, Key | None, str]] = []
     for at, lane in chosen[:MOST_STRIPS]:
         group = groups[at]
         known = at in stacks  # then its colour and peak stand in the legend of its stack
-        trace = _trace(group, at, lane) if known else replace(_trace(group, at, lane), colour=_GREY)
-        panel = Panel(trace.name, Kind.STRIP, group.start, group.step, (trace,), group.gaps)
-        name = f"{trace.name}, {_inside(group.series.title)}"
-        key = Key(Markup(swatch(_GREY, False)), name, _peak_note(group.lanes[lane], group))
-        out.append((panel, None if known else key))
+        colour = lane if known else _FAILED if _is_failures(group) else _GREY
+        trace = replace(_trace(group, at, lane), colour=colour)
+        title = _SIGNALS if _is_failures(group) else _OTHERS
+        heading = "" if out and out[-1][2] == title else f"{title}: each on its own scale, its peak at the right"
+        panel = Panel(trace.name, Kind.STRIP, group.start, group.step, (trace,), group.own_gaps[lane], heading)
+        name = trace.name if _is_failures(group) else f"{trace.name}, {_inside(group.series.title)}"
+        key = Key(Markup(swatch(colour, False)), name, _peak_note(group.lanes[lane], group))
+        out.append((panel, None if known else key, title))
     return out
 
 

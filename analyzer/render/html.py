@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -17,7 +18,8 @@ from analyzer.model import Result
 from analyzer.render import format as words
 from analyzer.render.compiled import CompiledTemplates
 from analyzer.render.escape import shown
-from analyzer.render.page import MOST_CELL, Limits, Page, page
+from analyzer.render.limits import Limits
+from analyzer.render.page import MOST_CELL, Page, page
 from analyzer.render.svg import bar
 
 TARGET_BYTES = 1_000_000
@@ -46,7 +48,7 @@ def render_html(result: Result, slices: Links | None = None) -> str:
 
 
 def _render(view: Page, slices: Links) -> str:
-    css, script = _asset("page.css"), _asset("page.js")
+    css, script = asset("page.css"), asset("page.js")
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(css)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -71,8 +73,12 @@ def _title(view: Page) -> str:
 
 
 @cache
-def _asset(name: str) -> str:
-    return (_HERE / "assets" / name).read_text(encoding="utf-8").strip("\n")
+def asset(name: str) -> str:
+    """A style or script as it goes into the page, without what only its authors need: indentation, lines of comment,
+    and breaks where a sentence goes on."""
+    lines = (line.strip() for line in (_HERE / "assets" / name).read_text(encoding="utf-8").splitlines())
+    whole = "\n".join(line for line in lines if line and not line.startswith("//"))
+    return re.sub(r"(?<=[;{},(])\n" if name.endswith(".css") else r"(?<=[;{,(])\n", "", whole)
 
 
 def _hash(text: str) -> str:
@@ -98,6 +104,7 @@ def _environment() -> Environment:
         duration=words.duration,
         clock=words.clock,
         quoted=lambda text: shown(text, MOST_CELL),
+        verbatim=lambda text: shown(text, MOST_CELL, keep="\n\t"),
         some=lambda text, most: shown(text, most),
         iso=_iso,
     )

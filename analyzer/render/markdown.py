@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from analyzer.model import Cause, Comparison, Finding, InputReport, Result, Saving, Side, Status
 from analyzer.render.format import amount, clock, duration, number, quantity, size, window
+from analyzer.render.limits import Limits
 from analyzer.render.mdtext import code, fence, inline, table
-from analyzer.render.page import Limits, Page, Told, page
+from analyzer.render.page import Page, Told, page
 
 MOST_BYTES = 1_000_000
 """GitHub cuts a step summary at 1,024 kB (docs.github.com, "Adding a job summary")."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Generic, TypeVar
 
 from msgspec import Struct, field
 
@@ -30,54 +29,16 @@ from analyzer.model import (
 )
 from analyzer.render.charts import Chart, Charts, charts, seal, small
 from analyzer.render.escape import shown
+from analyzer.render.facets import of_findings, of_row
 from analyzer.render.format import number, seconds_of
+from analyzer.render.league import League, league
+from analyzer.render.limits import Budget, Cut, Limits
 from analyzer.render.svg import Window
-
-T = TypeVar("T")
+from analyzer.render.terms import sections, terms
+from analyzer.render.touched import Touched, by_title, grouped, namespaces, touched
 
 NOTHING = "–"
 MOST_CELL = 300  # characters of one cell or quoted record
-
-MOST_ROWS = 2_000
-"""Table rows in the whole page: with 100,000 a browser takes longer than half a minute to open it."""
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """How much of each thing the page shows. `tighter` halves it, for a page that came out too heavy."""
-
-    rows: int = MOST_ROWS
-    full: int = 40  # findings told in full; later ones get one row each
-    open: int = 12  # findings unfolded when the page opens
-    records: int = 12  # quoted records of one finding
-    all_records: int = 480
-    table_rows: int = 12
-    all_table_rows: int = 400
-    tables: int = 6
-    charts: int = 16
-    moments: int = 100
-    list_rows: int = 60
-    words: int = 40  # remarks, notes, commands in one list
-
-    def tighter(self) -> Limits:
-        return Limits(**{name: max(1, getattr(self, name) // 2) for name in self.__struct_fields__})
-
-
-class Cut(Struct, Generic[T], frozen=True):
-    """The first of many, and how many more there are."""
-
-    shown: tuple[T, ...]
-    more: int
-
-
-class Budget(Struct):
-    """The table rows that are left for the page."""
-
-    left: int
-
-    def take(self, items: Sequence[T], most: int) -> Cut[T]:
-        count = max(min(len(items), most, self.left), 0)
-        self.left -= count
-        return Cut(tuple(items[:count]), len(items) - count)
 
 
 class Quote(Struct, frozen=True):
@@ -180,6 +141,33 @@ class Page(Struct, kw_only=True):
     offsets: Cut[Offset] = field(default_factory=lambda: Cut((), 0))
     runs: dict[str, tuple[Run, ...]] = field(default_factory=dict)
     data_tables: frozenset[str] = frozenset()
+    touched: Cut[Touched] = field(default_factory=lambda: Cut((), 0))
+    league: League = League()
+    about: tuple[tuple[Run, tuple[tuple[str, tuple[str, ...]], ...]], ...] = ()
+    terms: tuple[tuple[str, str], ...] = ()
+    touched_groups: tuple[tuple[str, tuple[Touched, ...]], ...] = ()
+    titles: dict[str, str] = field(default_factory=dict)
+    facets: dict[str, str] = field(default_factory=dict)
+
+    def facet(self, row: Touched | Moment | Change) -> str:
+        """What the filters of the page ask of a row."""
+        return of_row(row, self.facets.get(self.ids.get(row.finding, ""), "") if isinstance(row, Moment) else "")
+
+    def begun(self, moment: Moment) -> str:
+        """A finding's first moment by its title and subject; empty for others. Its sentence stands in the summary."""
+        told = next((told for told in self.told if told.finding.key == moment.finding), None)
+        if told is None or moment.kind != "finding-start" or moment.text != told.finding.summary:
+            return ""
+        return f"{told.title}: {shown(told.finding.subject, 160)}"
+
+    def by_title(self, findings: dict[str, Finding]) -> list[tuple[str, list[str]]]:
+        """The numbers of the findings by the titles of their detectors."""
+        return by_title(findings, self.titles)
+
+    @property
+    def explained(self) -> set[str]:
+        """The detectors whose documentation stands on the page."""
+        return {run.detector for run, _ in self.about}
 
     def link(self, end: CauseEnd) -> str:
         """The id of the finding that a cause speaks of, or nothing."""
@@ -198,11 +186,28 @@ def page(result: Result, limits: Limits) -> Page:
     _findings(made, findings, budget)
     there = findings[: len(made.told) + len(made.brief.shown)]  # nothing links to a finding that found no room
     made.ids = {key: id_ for key, id_ in ids.items() if int(id_[1:]) <= len(there)}
+    rows = touched(there, made.ids, result.entities)
+    made.facets = of_findings(there, made.ids, namespaces(rows))
+    made.touched = budget.take(rows, limits.list_rows)
+    made.touched_groups = grouped(made.touched.shown)
+    made.titles = {run.detector: run.title or run.detector for run in result.runs}
+    made.league = league(result.callers, rows, budget, max(1, limits.list_rows // 4))
+    _explained(made, there)
     _data_tables(made, budget)
     _story(made, there, budget)
     _backing(made, budget)
     seal(made.charts, windows[:200])
     return made
+
+
+def _explained(made: Page, findings: Sequence[Finding]) -> None:
+    """What the checks that fired look for, and the words that a reader may not know."""
+    fired = {finding.detector for finding in findings[: made.limits.full]}
+    runs = [run for run in made.result.runs if run.detector in fired and run.about]
+    made.about = tuple((run, sections(run.about)) for run in runs)
+    texts = [text for f in findings for text in (f.summary, f.why, f.confidence_reason, *(r.text for r in f.remedies))]
+    lanes = [lane.name for series in made.result.series for lane in series.lanes]
+    made.terms = terms([*texts, *lanes]) if findings else ()
 
 
 def _data_tables(made: Page, budget: Budget) -> None:
@@ -365,8 +370,10 @@ def _backing(made: Page, budget: Budget) -> None:
     made.inputs = budget.take(inputs, limits.list_rows * 2)
     made.coverage = budget.take(result.coverage, limits.list_rows)
     made.offsets = budget.take(result.offsets, limits.list_rows)
-    changed = sorted(result.settings, key=lambda setting: setting.default)
-    made.settings = budget.take(changed, limits.list_rows * 4)
+    fired = {finding.detector for finding in result.findings}
+    told = [setting for setting in result.settings if not setting.default or setting.detector in fired]
+    settings = budget.take(sorted(told, key=lambda setting: setting.default), limits.list_rows * 4)
+    made.settings = Cut(settings.shown, settings.more + len(result.settings) - len(told))
     by_status: dict[str, list[Run]] = {}
     for run in result.runs:
         by_status.setdefault(run.status.value, []).append(run)

@@ -24,7 +24,7 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#7
 DASHES = ("", "7 3", "2 2", "9 3 2 3", "5 2 1 2 1 2", "12 3", "1 3")
 
 WIDTH = 960
-LEFT, RIGHT = 118, 66
+LEFT, RIGHT = 132, 66
 MOST_BUCKETS = 480
 MOST_WINDOW_ROWS = 8
 MOST_WINDOWS = 200
@@ -59,6 +59,7 @@ class Panel(Struct, frozen=True):
     step: float
     traces: tuple[Trace, ...]
     gaps: tuple[tuple[float, float, str], ...] = ()
+    heading: str = ""  # above the first of several strips
 
     @property
     def end(self) -> float:
@@ -281,12 +282,14 @@ def _vertical(canvas: _Canvas, top: float, bottom: float) -> list[str]:
 def _draw_panel(canvas: _Canvas, panel: Panel) -> list[str]:
     """The panel's elements; moves the canvas down by its height."""
     strip = panel.kind is Kind.STRIP
-    if not strip:
+    out = []
+    if not strip or panel.heading:
         canvas.y += 20
+    if strip and panel.heading:
+        out.append(_text(LEFT, canvas.y - 4, _fitted(panel.heading, WIDTH - LEFT - RIGHT), kind="ttl"))
     top, height = canvas.y + 4, float(_HEIGHTS[panel.kind])
     base = top + height
     ticks = [0.0, panel.top or 1.0] if strip else value_ticks(panel.top)
-    out = []
     if strip:
         out.append(_text(LEFT - 8, base - 8, _fitted(panel.title, LEFT - 12), "end"))
         out.append(_text(WIDTH - RIGHT + 8, base - 8, short(panel.top), kind="lab n"))
@@ -323,7 +326,7 @@ def _gaps(canvas: _Canvas, panel: Panel, top: float, height: float) -> list[str]
 
 def _paths(canvas: _Canvas, panel: Panel, base: float, scale: float, top: float, height: float) -> list[str]:
     if panel.kind is Kind.STACK:
-        lanes = stacked([trace.values for trace in panel.traces], MOST_BUCKETS)
+        lanes = _own(stacked([trace.values for trace in panel.traces], MOST_BUCKETS))
     else:
         lanes = [peaks(trace.values, MOST_BUCKETS) for trace in panel.traces]
     out = []
@@ -347,6 +350,15 @@ def _paths(canvas: _Canvas, panel: Panel, base: float, scale: float, top: float,
             )
         )
     return out[::-1] if panel.kind is Kind.STACK else out  # the tallest outline lies behind the others
+
+
+def _own(lanes: list[list[Bucket]]) -> list[list[Bucket]]:
+    """Stacked lanes without the buckets to which they add nothing: their edges would colour those of the lane below."""
+    pairs = ((upper, below) for upper, below in zip(lanes[1:], lanes, strict=False))
+    return lanes[:1] + [
+        [Bucket(b.first, b.stop, None) if b.value == under.value else b for b, under in zip(upper, below, strict=True)]
+        for upper, below in pairs
+    ]
 
 
 def _outline(canvas: _Canvas, panel: Panel, buckets: Sequence[Bucket], base: float, scale: float, filled: bool) -> str:

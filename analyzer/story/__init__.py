@@ -10,8 +10,9 @@ import polars as pl
 from msgspec import Struct
 
 from analyzer.facts.changes import CHANGES
-from analyzer.model import Change, Coverage, Finding, Moment, Offset, Run, Series, Story, Talker
+from analyzer.model import Caller, Change, Coverage, Finding, Moment, Offset, Run, Series, Story, Talker
 from analyzer.story import clocks
+from analyzer.story.callers import callers
 from analyzer.story.causes import causes
 from analyzer.story.causes.preceded import MOST_CHANGES as NAMED
 from analyzer.story.causes.preceded import describe, preceding
@@ -42,6 +43,7 @@ class Told(Struct, frozen=True, kw_only=True):
     story: Story
     series: tuple[Series, ...]
     talkers: tuple[Talker, ...]
+    callers: tuple[Caller, ...]
     changes: tuple[Change, ...]
     offsets: tuple[Offset, ...]
     remarks: tuple[str, ...]
@@ -71,6 +73,7 @@ def tell(get: Get, runs: Sequence[Run], coverage: tuple[Coverage, ...], offsets:
         ),
         series=charts(get, coverage),
         talkers=talkers(get),
+        callers=callers(get),
         changes=tuple(changes),
         offsets=offsets,
         remarks=(*clocks.remarks(offsets), *((f"{unsaid:,} further changes are not listed.",) if unsaid else ())),

@@ -8,6 +8,7 @@ from analyzer.frames import (
     AUDIT_ADDRESSES,
     AUDIT_ANNOTATIONS,
     AUDIT_EVENTS,
+    AUDIT_FIELDS,
     AUDIT_OBJECTS,
     AUDIT_SERVICE_PORTS,
     CGROUP_CPU,
@@ -136,7 +137,7 @@ kubectl get --raw /metrics > apiserver-$(date -u +%Y%m%dT%H%M%SZ).prom
 KINDS = (
     Kind(
         "kube-apiserver audit log",
-        (AUDIT_EVENTS, AUDIT_ANNOTATIONS, AUDIT_OBJECTS, AUDIT_ADDRESSES, AUDIT_SERVICE_PORTS),
+        (AUDIT_EVENTS, AUDIT_ANNOTATIONS, AUDIT_OBJECTS, AUDIT_FIELDS, AUDIT_ADDRESSES, AUDIT_SERVICE_PORTS),
         AUDIT,
     ),
     Kind("Events", (KUBE_EVENTS,), EVENTS),

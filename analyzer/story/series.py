@@ -6,14 +6,25 @@ A value is the busiest second of its step, so that a spike of one second is as h
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 from msgspec import Struct
 
 from analyzer.facts.contract import Fact
-from analyzer.frames import AUDIT_EVENTS, COREDNS_QUERIES, DNS_MESSAGES, HTTP_MESSAGES, KLOG_LINES, Table
+from analyzer.frames import (
+    AUDIT_ANNOTATIONS,
+    AUDIT_EVENTS,
+    AUDIT_OBJECTS,
+    COREDNS_QUERIES,
+    DNS_ANSWERS,
+    DNS_MESSAGES,
+    HTTP_MESSAGES,
+    KLOG_LINES,
+    Table,
+)
 from analyzer.model import Coverage, Gap, Lane, Series
+from analyzer.story.signals import SIGNALS, per_second
 
 Get = Callable[[Table | Fact], pl.LazyFrame | None]
 
@@ -122,25 +133,95 @@ CHARTS = (
 )
 
 
+FAILURES = "failure-signals"
+"""Id of the series with one lane per failure signal."""
+
+STEADY = ("packets", "coredns_queries", "audit_events", "klog_lines")
+"""Sources that always have something to say: nothing is known before their first record and after their last."""
+
+_EDGE = timedelta(seconds=30)
+"""How long such a source may be silent at an end of the axis before that counts as a gap."""
+
+
+class _Axis(Struct, frozen=True, kw_only=True):
+    """The steps that all series share."""
+
+    start: datetime
+    step: int
+    count: int
+    gaps: dict[str, tuple[Gap, ...]]  # by table
+
+
 def charts(get: Get, coverage: tuple[Coverage, ...]) -> tuple[Series, ...]:
-    """One series per chart that has data, all on the axis that the inputs cover together."""
-    span = _span(coverage)
-    if span is None:
+    """One series per chart that has data and one of all failure signals, on the axis that the inputs cover together."""
+    axis = _axis(coverage)
+    if axis is None:
         return ()
-    gaps = {entry.table: entry.gaps for entry in coverage}
-    drawn = [_draw(chart, get(chart.table), span, gaps.get(chart.table.name, ())) for chart in CHARTS]
-    return tuple(series for series in drawn if series is not None)
+    drawn = [_draw(chart, get(chart.table), axis) for chart in CHARTS]
+    return tuple(series for series in (*drawn, _failures(get, axis)) if series is not None)
 
 
-def _span(coverage: tuple[Coverage, ...]) -> tuple[datetime, datetime] | None:
+def _axis(coverage: tuple[Coverage, ...]) -> _Axis | None:
     firsts = [entry.first_time for entry in coverage if entry.first_time is not None]
     lasts = [entry.last_time for entry in coverage if entry.last_time is not None]
-    return (min(firsts), max(lasts)) if firsts and lasts else None
+    if not firsts or not lasts:
+        return None
+    first, last = min(firsts), max(lasts)
+    start, end = int(first.timestamp()), int(last.timestamp())
+    step = next((s for s in STEPS if (end - start) // s < MOST_STEPS), STEPS[-1])
+    start -= start % step
+    return _Axis(
+        start=datetime.fromtimestamp(start, tz=first.tzinfo),
+        step=step,
+        count=(end - start) // step + 1,
+        gaps={entry.table: (*entry.gaps, *_edges(entry, first, last, step)) for entry in coverage},
+    )
 
 
-def _draw(
-    chart: _Chart, frame: pl.LazyFrame | None, span: tuple[datetime, datetime], gaps: tuple[Gap, ...]
-) -> Series | None:
+def _edges(entry: Coverage, first: datetime, last: datetime, step: int) -> list[Gap]:
+    """What of the axis lies before the first record of a steady source, and after its last."""
+    if entry.table not in STEADY or entry.first_time is None or entry.last_time is None:
+        return []
+    least = max(_EDGE, timedelta(seconds=2 * step))
+    out = []
+    if entry.first_time - first > least:
+        out.append(Gap(start=first, end=entry.first_time, reason="before the first record of this source"))
+    if last - entry.last_time > least:
+        out.append(Gap(start=entry.last_time, end=last, reason="after the last record of this source"))
+    return out
+
+
+def _blind(get: Get, need: Table | Fact, axis: _Axis) -> tuple[Gap, ...]:
+    """Where none of the steady sources behind a table or fact tells anything; none where another source may."""
+    tables = [table for table in _behind(need) if get(table) is not None]
+    names = {_STREAM.get(table.name, table.name) for table in tables}
+    if not names or not names <= set(STEADY):
+        return ()
+    first, *others = (axis.gaps.get(name, ()) for name in sorted(names))
+    for other in others:
+        first = tuple(
+            Gap(start=max(a.start, b.start), end=min(a.end, b.end), reason=a.reason)
+            for a in first
+            for b in other
+            if max(a.start, b.start) < min(a.end, b.end)
+        )
+    return first
+
+
+_STREAM = {table.name: "packets" for table in (DNS_MESSAGES, DNS_ANSWERS, HTTP_MESSAGES)} | {
+    table.name: "audit_events" for table in (AUDIT_ANNOTATIONS, AUDIT_OBJECTS)
+}
+"""The table of every record of a source, by tables that hold some of its records."""
+
+
+def _behind(need: Table | Fact) -> set[Table]:
+    """The tables that a fact rests on by itself or through other facts."""
+    if isinstance(need, Table):
+        return {need}
+    return {table for alternative in need.needs_any for one in alternative for table in _behind(one)}
+
+
+def _draw(chart: _Chart, frame: pl.LazyFrame | None, axis: _Axis) -> Series | None:
     if frame is None:
         return None
     seconds = (
@@ -152,26 +233,54 @@ def _draw(
     )
     if seconds.is_empty():
         return None
-    start = int(span[0].timestamp())
-    step = next((s for s in STEPS if (int(span[1].timestamp()) - start) // s < MOST_STEPS), STEPS[-1])
-    start -= start % step
-    count = (int(span[1].timestamp()) - start) // step + 1
     seconds = _fold(seconds)
-    peaks = (
-        seconds.with_columns(step=(pl.col("second") - start) // step)
-        .filter(pl.col("step").is_between(0, count - 1))
-        .group_by("lane", "step")
-        .agg(pl.col("value").max())
-        .sort("lane", "step")
-    )
+    peaks = _peaks(seconds, axis)
     return Series(
         id=chart.id,
         title=chart.title,
         unit=chart.unit,
-        start=datetime.fromtimestamp(start, tz=span[0].tzinfo),
-        step_seconds=step,
-        lanes=tuple(Lane(name=name, values=_dense(peaks, name, count)) for name in _ordered(seconds)),
-        gaps=gaps,
+        start=axis.start,
+        step_seconds=axis.step,
+        lanes=tuple(Lane(name=name, values=_dense(peaks, name, axis.count)) for name in _ordered(seconds)),
+        gaps=axis.gaps.get(_STREAM.get(chart.table.name, chart.table.name), ()),
+    )
+
+
+def _failures(get: Get, axis: _Axis) -> Series | None:
+    """Every failure signal that was seen, a lane each, and the names of those that were looked for in vain."""
+    lanes, never = [], []
+    for signal in SIGNALS:
+        frame = get(signal.table)
+        if frame is None:
+            continue
+        seconds = per_second(signal, frame)
+        peaks = _peaks(seconds, axis)
+        if not peaks["value"].sum():
+            never.append(signal.name)
+            continue
+        gaps = _blind(get, signal.table, axis)
+        lanes.append(Lane(name=signal.name, values=_dense(peaks, signal.name, axis.count), gaps=gaps))
+    if not lanes:
+        return None
+    return Series(
+        id=FAILURES,
+        title="Failure signals",
+        unit="per second",
+        start=axis.start,
+        step_seconds=axis.step,
+        lanes=tuple(lanes),
+        never=tuple(never),
+    )
+
+
+def _peaks(seconds: pl.DataFrame, axis: _Axis) -> pl.DataFrame:
+    """The busiest second of each lane and step of the axis."""
+    return (
+        seconds.with_columns(step=(pl.col("second") - int(axis.start.timestamp())) // axis.step)
+        .filter(pl.col("step").is_between(0, axis.count - 1))
+        .group_by("lane", "step")
+        .agg(pl.col("value").max())
+        .sort("lane", "step")
     )
 
 

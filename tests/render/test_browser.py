@@ -4,77 +4,24 @@ from __future__ import annotations
 
 import html
 import re
-import shutil
 import subprocess
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from analyzer.render.html import render_html
+from tests.render.browser import NEEDS_CHROMIUM, PDFTOTEXT, answer, browse, console, page, probed, unscripted
 from tests.render.reading import changed
-from tests.render.sample import sample
+from tests.render.sample_full import full
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PDFTOTEXT = shutil.which("pdftotext")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-]
+pytestmark = NEEDS_CHROMIUM
 
 PWN = "</script><svg onload=\"document.title='pwned'\"></svg><script>document.title='pwned'</script>"
 
 
-@cache
-def page() -> str:
-    return render_html(sample())
-
-
-def browse(folder: Path, text: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Open the text as a file in a fresh profile."""
-    file = folder / "page.html"
-    file.write_text(text, encoding="utf-8")
-    command = [
-        str(CHROMIUM),
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--hide-scrollbars",
-        "--enable-logging=stderr",
-        "--v=0",
-        f"--user-data-dir={folder / 'profile'}",
-        *flags,
-        file.as_uri(),
-    ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
-
-
-def console(run: subprocess.CompletedProcess[str]) -> list[str]:
-    """What the page said on the console, which is where errors and refused loads appear."""
-    return [line for line in run.stderr.splitlines() if "CONSOLE" in line]
-
-
-def probed(text: str, script: str) -> str:
-    """The page without its policy, and with a script of the test that leaves its answer in `data-answer`."""
-    bare = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
-    return bare.replace("</body>", f"<script>document.documentElement.dataset.answer = {script}</script></body>")
-
-
-def answer(run: subprocess.CompletedProcess[str]) -> str:
-    found = re.search(r'<html[^>]*data-answer="([^"]*)"', run.stdout)
-    assert found, "the probe left no answer"
-    return html.unescape(found[1])
-
-
 @pytest.mark.parametrize("payload", ["", PWN], ids=["sample", "hostile"])
 def test_the_page_opens_without_an_error_under_its_own_policy(tmp_path: Path, payload: str) -> None:
-    run = browse(tmp_path, render_html(changed(sample(), lambda text: text + payload)), "--dump-dom")
+    run = browse(tmp_path, render_html(changed(full(), lambda text: text + payload)), "--dump-dom")
     assert console(run) == []
     assert "<title>pwned</title>" not in run.stdout
     assert "Zoom to F1" in run.stdout  # our own script did run
@@ -148,7 +95,7 @@ def test_the_filter_hides_rows_that_do_not_match(tmp_path: Path) -> None:
       const input = document.querySelector("input[type=search]");
       input.value = "SERVFAIL";
       input.dispatchEvent(new Event("input"));
-      return [...document.querySelectorAll("table.events tbody tr")].filter(r => !r.hidden).length + "";
+      return [...document.querySelectorAll("table.events tbody tr")].filter(r => r.offsetHeight).length + "";
     })()"""
     assert answer(browse(tmp_path, probed(page(), script), "--dump-dom")) == "1"
 
@@ -160,18 +107,11 @@ def test_dark_mode_follows_the_system(tmp_path: Path) -> None:
     assert (answer(dark), answer(light)) == ("rgb(15, 19, 24)", "rgb(255, 255, 255)")
 
 
-def unscripted() -> str:
-    """The page with every script refused and every finding folded, as a strict server would deliver it."""
-    strict, times = re.subn(r"script-src &#39;sha256-[^&]*&#39;", "script-src &#39;none&#39;", page())
-    assert times == 1
-    return strict.replace(" open>", ">")
-
-
 def test_without_a_script_every_chart_and_finding_is_there(tmp_path: Path) -> None:
     run = browse(tmp_path, unscripted(), "--dump-dom")
     assert "Zoom to F1" not in run.stdout
     assert run.stdout.count('class="plot"') == page().count('class="plot"')
-    assert all(html.escape(f.key, quote=False) in run.stdout for f in sample().findings)
+    assert all(html.escape(f.key, quote=False) in run.stdout for f in full().findings)
 
 
 def test_print_rules_unfold_findings_and_hide_controls(tmp_path: Path) -> None:
@@ -179,7 +119,8 @@ def test_print_rules_unfold_findings_and_hide_controls(tmp_path: Path) -> None:
       const seen = e => e.getBoundingClientRect().height > 0;
       const all = what => [...document.querySelectorAll(what)];
       return [all(".finding .cmds code").every(seen), all(".finding .snippet").every(seen),
-        all("nav, button, .tools, details.data").some(seen), all(".scroll").some(e => e.scrollWidth > e.clientWidth + 1)
+        all("nav, button, .tools, .filters, details.data").some(seen),
+        all(".scroll").some(e => e.scrollWidth > e.clientWidth + 1)
       ].join(" ");
     })()"""
     printed = page().replace(" open>", ">").replace("@media print", "@media all")
@@ -199,7 +140,10 @@ def test_the_printed_page_holds_every_finding_and_command(tmp_path: Path) -> Non
     browse(tmp_path, unscripted(), "--no-pdf-header-footer", f"--print-to-pdf={pdf}")
     read = subprocess.run([str(PDFTOTEXT), "-layout", str(pdf), "-"], capture_output=True, text=True, check=True)
     text = re.sub(r"\s+", "", read.stdout)
-    for finding in sample().findings:
+    for finding in full().findings:
         assert re.sub(r"\s+", "", finding.key) in text
         assert all(re.sub(r"\s+", "", command) in text for command in finding.verify)
+        shown = finding.evidence.records[:10]
+        assert all(re.sub(r"\s+", "", record.command) in text for record in shown)
+    assert "Eachwalkcostsqueries." in text
     assert "Zoomto" not in text

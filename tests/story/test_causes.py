@@ -10,7 +10,7 @@ import pytest
 from analyzer.facts.contract import Fact
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, Table
-from analyzer.model import Cause, Finding
+from analyzer.model import Cause, Finding, Offset
 from analyzer.story.causes import RULES, WITNESSES, causes
 from analyzer.story.causes.objects import SUBJECTS
 from tests.build import rows
@@ -159,3 +159,17 @@ def test_names_of_any_length_are_cut_in_sentences_and_braces_in_them_stay() -> N
     assert len(cause.verdict) < 400
     assert len(cause.from_.text) < 400
     assert "{entity}{entity}" in cause.verdict
+
+
+@pytest.mark.parametrize(("spread", "count"), [(0.5, 1), (100_000.0, 0)])
+def test_an_order_below_the_spread_of_the_clocks_is_none(spread: float, count: int) -> None:
+    chain = next(one for one in CHAINS if one.rule == "c1")
+    given = chain.told(chain.at, chain.who)
+    assert not isinstance(given, Finding)
+    [link] = links(chain.findings, given)
+    observed = next(end.id for end in (link.from_, link.to) if end.kind == "observation").rpartition(":")[0]
+    quoted = chain.findings[0].evidence.records[0].source
+    assert observed != quoted
+    offset = Offset(source=observed, reference=quoted, seconds=0.0, spread_seconds=spread, events=9)
+    made = causes(chain.findings, (), lambda need: given.get(need), (offset,)).told
+    assert len(made) == count

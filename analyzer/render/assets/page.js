@@ -8,9 +8,12 @@ const make = (name, text, where) => {
   if (where) where.append(made);
   return made;
 };
+const put = (made, values) => {
+  for (const key in values) made.setAttribute(key, values[key]);
+  return made;
+};
 const button = (text, where, act) => {
-  const made = make("button", text, where);
-  made.type = "button";
+  const made = put(make("button", text, where), { type: "button" });
   made.onclick = act;
   return made;
 };
@@ -29,32 +32,81 @@ all(".cmd code, .snippet code").forEach(code => {
     };
     if (navigator.clipboard) navigator.clipboard.writeText(code.textContent).then(done, select); else select();
   });
-  made.setAttribute("aria-label", "Copy: " + code.textContent.slice(0, 120));
+  put(made, { "aria-label": "Copy: " + code.textContent.slice(0, 120) });
   code.after(made);
 });
 
 // Long tables get a filter.
 all("table[data-filter]").forEach(table => {
-  const rows = all("tbody tr", table);
+  const rows = all("tbody tr:not(.of)", table);
   if (rows.length < 8) return;
-  const bar = make("p"), input = make("input", "", bar), told = make("small", "", bar);
-  bar.className = "tools";
-  input.type = "search";
-  input.placeholder = "Filter " + table.dataset.filter;
-  input.setAttribute("aria-label", input.placeholder);
-  told.setAttribute("role", "status");
+  const bar = put(make("p"), { class: "tools" }), input = make("input", "", bar), words = "Filter " + table.dataset.filter;
+  const told = put(make("small", "", bar), { role: "status" });
+  put(input, { type: "search", placeholder: words, "aria-label": words });
   input.oninput = () => {
     const wanted = input.value.toLowerCase();
-    rows.forEach(row => { row.hidden = !row.textContent.toLowerCase().includes(wanted); });
-    told.textContent = wanted ? rows.filter(row => !row.hidden).length + " of " + rows.length : "";
+    rows.forEach(row => row.classList.toggle("miss", !row.textContent.toLowerCase().includes(wanted)));
+    told.textContent = wanted ? rows.filter(row => !row.matches(".miss,.out")).length + " of " + rows.length : "";
   };
   table.parentNode.before(bar);
 });
 
-// A link to a folded finding unfolds it; printing unfolds all.
+// Filters by severity, namespace and time: data-f holds kind;rank;namespaces;first;last. What is not known is not hidden,
+// but a namespace hides what names none.
+const facets = all("[data-f]").map(el => {
+  const [kind, rank, names, a, b] = el.dataset.f.split(";");
+  return { el, kind, rank, names: names.split(" "), a: a && +a, b: b && +b };
+});
+let reset = () => {}, scope = () => {};
+if (facets.some(one => one.kind)) {
+  const bar = put(make("div"), { class: "tools filters", role: "search", "aria-label": "Filter findings and rows" });
+  const said = put(make("p"), { class: "said-filter", role: "status" });
+  const day = new Date(Math.min(...facets.map(one => one.a).filter(Boolean)) * 1000 || 0).toISOString().slice(0, 10);
+  const field = (text, made) => {
+    const label = make("label", text + " ", bar);
+    label.append(made);
+    made.onchange = () => sift();
+    return made;
+  };
+  const choice = (text, options) => {
+    const made = field(text, make("select"));
+    options.forEach(([value, words]) => { make("option", words, made).value = value; });
+    return made;
+  };
+  const time = text => put(field(text, make("input")), { placeholder: day + " 00:00", size: 15 });
+  const names = [...new Set(facets.flatMap(one => one.names))].filter(Boolean).sort();
+  const least = choice("Severity", [["", "all"], ["1", "≥ medium"], ["2", "≥ high"], ["3", "critical"]]);
+  const space = choice("Namespace", [["", "all"], ...names.map(name => [name, name])]);
+  space.parentNode.hidden = !names.length;
+  const from = time("From, UTC"), to = time("To, UTC");
+  const seconds = made => {
+    const text = made.value.trim(), t = text && Date.parse((text.includes("-") ? text : day + " " + text).replace(" ", "T") + "Z");
+    put(made, { "aria-invalid": t !== t });
+    return t / 1000 || 0;
+  };
+  const sift = () => {
+    const a = seconds(from), b = seconds(to);
+    facets.forEach(one => one.el.classList.toggle("out", !!(
+      least.value && one.rank && one.rank < least.value ||
+      space.value && !one.names.includes(space.value) ||
+      a && one.b !== "" && one.b < a || b && one.a !== "" && one.a > b)));
+    const main = facets.filter(one => one.kind && one.el.id), rest = facets.filter(one => !one.kind);
+    const count = list => list.filter(one => !one.el.matches(".out")).length + " of " + list.length;
+    said.textContent = least.value || space.value || a || b ? "Filtered: " + count(main) + " findings and " + count(rest) + " rows are shown." : "";
+    scope(a || -Infinity, b || Infinity);
+  };
+  reset = () => { [least, space, from, to].forEach(made => { made.value = ""; }); sift(); };
+  bar.append(button("Show all", null, reset));
+  document.querySelector("main").before(bar, said);
+}
+
+// A link to what is folded or filtered shows it; printing unfolds all.
 const unfold = () => {
   const aim = location.hash && document.getElementById(location.hash.slice(1));
-  if (aim && aim.tagName === "DETAILS") aim.open = true;
+  if (!aim) return;
+  if (aim.matches(".out")) reset();
+  if (aim.tagName === "DETAILS") aim.open = true;
+  aim.scrollIntoView();
 };
 addEventListener("hashchange", unfold);
 unfold();
@@ -69,27 +121,21 @@ addEventListener("afterprint", () => folded.forEach(one => { one.open = false; }
 all(".scroll").forEach(box => {
   if (box.scrollWidth <= box.clientWidth) return;
   const caption = box.querySelector("caption, title");
-  box.tabIndex = 0;
-  box.setAttribute("role", "group");
-  box.setAttribute("aria-label", caption ? caption.textContent : "Chart");
+  put(box, { tabindex: 0, role: "group", "aria-label": caption ? caption.textContent : "Chart" });
 });
 
 // Charts: one zoom for all on the shared axis, a cursor with the values of its moment.
 const island = document.getElementById("values");
 if (!island) return;
 const data = JSON.parse(island.textContent), SVG = "http://www.w3.org/2000/svg";
-const tip = make("div", "", document.body);
-tip.className = "tip";
+const tip = put(make("div", "", document.body), { class: "tip" });
 tip.hidden = true;
-const two = n => String(n).padStart(2, "0");
 const clock = (t, short) => {
-  const d = new Date(t * 1000), hm = two(d.getUTCHours()) + ":" + two(d.getUTCMinutes());
-  if (short) return hm + (t % 60 ? ":" + two(d.getUTCSeconds()) : "");
-  return d.toISOString().slice(0, 10) + " " + hm + ":" + two(d.getUTCSeconds()) + "Z";
+  const text = new Date(t * 1000).toISOString(), end = text.slice(16, 19);
+  return short ? text.slice(11, 16) + (t % 60 ? end : "") : text.slice(0, 10) + " " + text.slice(11, 16) + end + "Z";
 };
 const node = (name, set, where) => {
-  const made = document.createElementNS(SVG, name);
-  for (const key in set) made.setAttribute(key, set[key]);
+  const made = put(document.createElementNS(SVG, name), set);
   if (where) where.append(made);
   return made;
 };
@@ -140,14 +186,18 @@ const draw = plot => {
   plot.paths.forEach(p => p.path.setAttribute("d", whole ? p.first : outline(plot, p)));
   plot.spans.forEach(({ el, x, w }) => {
     const a = Math.max(+el.dataset.from, plot.a), b = Math.min(+el.dataset.to, plot.b);
-    el.setAttribute("visibility", a > b ? "hidden" : "visible");
-    el.setAttribute("x", whole ? x : plot.x(a).toFixed(1));
-    el.setAttribute("width", whole ? w : Math.max(plot.x(b) - plot.x(a), 3).toFixed(1));
+    put(el, {
+      visibility: a > b ? "hidden" : "visible",
+      x: whole ? x : plot.x(a).toFixed(1),
+      width: whole ? w : Math.max(plot.x(b) - plot.x(a), 3).toFixed(1)
+    });
   });
   plot.labels.forEach(({ el, x }) => {
     const t = +el.dataset.of, gap = el.getAttribute("text-anchor") === "end" ? -4 : 4;
-    el.setAttribute("x", whole ? x : plot.x(Math.min(Math.max(t, plot.a), plot.b)) + gap);
-    el.setAttribute("visibility", !whole && (t < plot.a || t > plot.b) ? "hidden" : "visible");
+    put(el, {
+      x: whole ? x : plot.x(Math.min(Math.max(t, plot.a), plot.b)) + gap,
+      visibility: !whole && (t < plot.a || t > plot.b) ? "hidden" : "visible"
+    });
   });
   all(".tick", plot.svg).forEach(old => old.remove());
   if (whole) { plot.svg.append(...plot.ticks); return; }
@@ -164,6 +214,7 @@ const zoom = (a, b) => charts.forEach(plot => {
   draw(plot);
 });
 const whole = () => zoom(-Infinity, Infinity);
+scope = zoom;
 
 const hide = plot => { tip.hidden = true; plot.cross.setAttribute("visibility", "hidden"); };
 const show = (plot, t, e) => {
@@ -175,8 +226,7 @@ const show = (plot, t, e) => {
     const value = group.v[p.k][i];
     lines.push((value === null ? "no data" : value.toLocaleString("en")).padStart(9) + "  " + group.n[p.k]);
   });
-  plot.cross.setAttribute("d", "M" + x + " " + plot.t + "V" + plot.h);
-  plot.cross.setAttribute("visibility", "visible");
+  put(plot.cross, { d: "M" + x + " " + plot.t + "V" + plot.h, visibility: "visible" });
   tip.textContent = lines.join("\n");
   tip.hidden = false;
   const box = plot.svg.getBoundingClientRect(), left = box.left + x * box.width / plot.width;
@@ -191,9 +241,7 @@ charts.forEach((plot, n) => {
   plot.svg.addEventListener("pointermove", e => {
     const x = plot.at(e);
     if (start !== null) {
-      plot.pick.setAttribute("x", Math.min(start, inside(x)));
-      plot.pick.setAttribute("width", Math.abs(start - inside(x)));
-      plot.pick.setAttribute("visibility", "visible");
+      put(plot.pick, { x: Math.min(start, inside(x)), width: Math.abs(start - inside(x)), visibility: "visible" });
     }
     if (x < plot.l || x > plot.r) hide(plot); else show(plot, plot.time(x), e);
   });
@@ -208,20 +256,16 @@ charts.forEach((plot, n) => {
     if (wide) zoom(a, b);
   });
   plot.svg.addEventListener("dblclick", whole);
-  if (plot.svg.id[0] === "e") return; // small charts inside findings have their table
-  const bar = make("div"), range = make("input");
-  bar.className = "tools";
+  // Small charts inside findings have their table.
+  if (plot.svg.id[0] === "e") return;
+  const bar = put(make("div"), { class: "tools" }), range = make("input");
   if (n === 0) data.windows.slice(0, 8).forEach(([id, a, b]) => {
     const edge = Math.max((b - a) * .25, 30);
     button("Zoom to " + id, bar, () => zoom(a - edge, b + edge));
   });
   button("Whole window", bar, whole);
-  Object.assign(range, { type: "range", min: 0, max: 1000, value: 0 });
-  range.setAttribute("aria-label", "Time cursor: reads the values of one moment");
-  range.oninput = () => {
-    const said = show(plot, plot.a + (plot.b - plot.a) * range.value / 1000.001);
-    range.setAttribute("aria-valuetext", said);
-  };
+  put(range, { type: "range", min: 0, max: 1000, value: 0, "aria-label": "Time cursor: reads the values of one moment" });
+  range.oninput = () => put(range, { "aria-valuetext": show(plot, plot.a + (plot.b - plot.a) * range.value / 1000.001) });
   range.onblur = () => hide(plot);
   bar.append(range);
   plot.svg.parentNode.after(bar);

@@ -16,7 +16,7 @@ The kubelet writes `options ndots:5`: every name of fewer than five dots is sear
 then costs ten queries instead of two, for CoreDNS and conntrack too, and each of them can be lost and wait 5 seconds.
 
 ## What does not count
-Names that the cluster itself answers, as `payments.shop`: they need the search list, are listed apart, and decide how
+Names that the cluster itself answers, as `basket.shop`: they need the search list, are listed apart, and decide how
 far ndots can be lowered. Names that exist nowhere, searched before or after they are asked as they stand (a remark).
 NOERROR without a record for AAAA where A was found. Clients behind autopath: the server answers their first query (a
 remark). Names with at least ndots dots that musl asks as they stand. A cache on the node (NodeLocal DNSCache, which

@@ -17,16 +17,13 @@ from analyzer.facts.audit_windows import short
 BURST = 10.0
 """Most by which the peak of a second is taken to be above its mean (engineering default)."""
 
-
 MOSTLY = 0.9
 """Share of the served requests whose priority level must be known, so that levels are replayed one by one."""
 
 
 class Replay(Struct, frozen=True):
-    """`limit` requests in flight were possible; without the agent at most `peak` would have been wanted.
-
-    Where levels were replayed one by one these two are of the `level` that rejected most, else `level` is None.
-    """
+    """`limit` requests in flight were possible; without the agent at most `peak` would have been wanted. Where levels
+    were replayed one by one these two are of the `level` that rejected most, else `level` is None."""
 
     observed: int
     modelled: int

@@ -55,9 +55,7 @@ DEFAULT = "engineering default"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    min_chains: int = setting(
-        20, "Complete walks from which a client is reported, whatever their share.", minimum=1, source=DEFAULT
-    )
+    min_chains: int = setting(20, "Complete walks that count whatever their share.", minimum=1, source=DEFAULT)
     min_share: float = setting(
         0.1,
         "Wasted share of a client's queries from which fewer walks suffice.",

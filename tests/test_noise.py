@@ -31,8 +31,14 @@ def told(finding: Finding) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("case", GUILTY)
 def test_thousands_of_rows_of_another_cluster_change_nothing(case: str) -> None:
+    beside = found(case, "quiet").findings
     alone = {finding.key: told(finding) for finding in result_of(case).findings}
-    assert {finding.key: told(finding) for finding in found(case, "quiet").findings} == alone
+    # The other cluster's log may tell that two names are one node: then two findings are told as one, with their time.
+    one = {key for finding in beside for key in (finding.key, *finding.merged) if finding.merged}
+    assert one <= alone.keys()
+    assert {finding.key: told(finding) for finding in beside if finding.key not in one} == {
+        key: what for key, what in alone.items() if key not in one
+    }
 
 
 @pytest.mark.parametrize("case", GUILTY)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import polars as pl
+
 from analyzer.frames import COREDNS_QUERIES
 from analyzer.model import CauseEnd, Figure, Finding
 from analyzer.story.causes.signs import Sign, key
@@ -21,7 +23,9 @@ def told_by_figures(findings: Sequence[Finding], get: Get) -> list[Sign]:
     """Observations about the findings that state such a figure, and not 0."""
     stated = [(one, figure) for one in findings for figure in one.impact if figure.name in FIGURES and figure.value]
     log = get(COREDNS_QUERIES) if stated else None
-    first = [] if log is None else log.select("source", "number").head(1).collect().rows()
+    # Rows kept in files are in no order: the first record of the first log stands for all of them.
+    place = (pl.col("source").min(), pl.col("number").filter(pl.col("source") == pl.col("source").min()).min())
+    first = [] if log is None else [row for row in log.select(place).collect().rows() if None not in row]
     return [_observed(one, figure, *first[0]) for one, figure in stated if first and one.start is not None]
 
 

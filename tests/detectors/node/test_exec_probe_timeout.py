@@ -105,6 +105,12 @@ def test_fires_where_the_calls_and_the_probes_agree() -> None:
     assert any("kubelet.log" in command for command in finding.verify)
 
 
+@pytest.mark.parametrize(("pod", "pasted"), [("shop/web-1", True), ("shop/--kubeconfig=x", False), ("-x/web-1", False)])
+def test_a_name_that_would_be_an_option_is_not_pasted_into_a_command(pod: str, pasted: bool) -> None:
+    [finding] = run(DETECTOR, logs(*(probe(i * 10, pod=pod) for i in range(6))))
+    assert any("kubectl get pod" in command for command in finding.verify) is pasted
+
+
 @pytest.mark.parametrize("era", ["1.36", "1.25"])
 def test_fires_on_the_probes_alone_in_every_era(era: str) -> None:
     [finding] = run(DETECTOR, logs(*(probe(i * 10, era=era) for i in range(3))))

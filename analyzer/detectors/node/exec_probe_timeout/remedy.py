@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from analyzer.detectors.node.exec_probe_timeout.containers import Probed
@@ -55,6 +56,10 @@ def saving(most: int) -> Saving:
     )
 
 
+_POD = re.compile(r"(?P<namespace>[a-z0-9][a-z0-9-]{0,62})/(?P<name>[a-z0-9][a-z0-9.-]{0,252})", re.ASCII)
+"""Names as the API server allows them (RFC 1123). A quoted `--kubeconfig=...` would still be an option of kubectl."""
+
+
 def verify(one: Probed) -> tuple[str, ...]:
     """Commands on the original logs and on the node."""
     source = one.rows["source"][0]
@@ -62,9 +67,8 @@ def verify(one: Probed) -> tuple[str, ...]:
         f"grep -cE 'ExecSync.*(DeadlineExceeded|timed out)|Probe (failed|errored).*timed out' {shlex.quote(source)}"
     ]
     pods = one.pods
-    if pods:
-        namespace, _, name = pods[0].partition("/")
-        where = f"-n {shlex.quote(namespace)} {shlex.quote(name)}"
+    if pods and (sound := _POD.fullmatch(pods[0])):
+        where = f"-n {sound['namespace']} {sound['name']}"
         shown.append(f"kubectl get pod {where} -o jsonpath='{{.spec.containers[*].readinessProbe}}'")
     return (
         *shown,

@@ -10,9 +10,11 @@ import pytest
 from analyzer.facts.contract import Fact
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, Table
-from analyzer.model import Cause, Finding, Offset
-from analyzer.story.causes import RULES, WITNESSES, causes
+from analyzer.model import Cause, CauseEnd, Finding, Offset
+from analyzer.story.causes import RULES, WITNESSES, Rule, causes
+from analyzer.story.causes.link import joined
 from analyzer.story.causes.objects import SUBJECTS
+from analyzer.story.causes.signs import Sign
 from tests.build import rows
 from tests.story.chains import CHAINS, START, Chain, Given, finding, lost_before, one
 
@@ -173,3 +175,16 @@ def test_an_order_below_the_spread_of_the_clocks_is_none(spread: float, count: i
     offset = Offset(source=observed, reference=quoted, seconds=0.0, spread_seconds=spread, events=9)
     made = causes(chain.findings, (), lambda need: given.get(need), (offset,)).told
     assert len(made) == count
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule.id + "-" + rule.then[0] for rule in RULES])
+def test_what_is_shared_must_be_of_a_kind_that_the_rule_names(rule: Rule) -> None:
+    def ends(*keys: str) -> list[Sign]:
+        kinds = (rule.first[0], "finding", "F1"), (rule.then[0], "finding", "F2")
+        return [
+            Sign(kind=kind, time=START, until=START, keys=frozenset(keys), end=CauseEnd(kind=what, id=id_, text=""))
+            for kind, what, id_ in kinds
+        ]
+
+    assert joined(rule, ends("colour:red")) == []
+    assert len(joined(rule, ends("colour:red", f"{rule.shared[0]}:one"))) == 1

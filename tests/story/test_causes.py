@@ -15,7 +15,7 @@ from analyzer.story.causes import RULES, WITNESSES, Rule, causes
 from analyzer.story.causes.link import joined
 from analyzer.story.causes.objects import SUBJECTS
 from analyzer.story.causes.signs import Sign
-from tests.build import rows
+from tests.build import at, rows
 from tests.story.chains import CHAINS, START, Chain, Given, finding, lost_before, one
 
 EACH = pytest.mark.parametrize("chain", CHAINS, ids=[f"{chain.rule}-{chain.findings[0].detector}" for chain in CHAINS])
@@ -179,12 +179,12 @@ def test_an_order_below_the_spread_of_the_clocks_is_none(spread: float, count: i
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule.id + "-" + rule.then[0] for rule in RULES])
 def test_what_is_shared_must_be_of_a_kind_that_the_rule_names(rule: Rule) -> None:
+    def end(kind: str, key: str, shared: frozenset[str]) -> Sign:
+        told = CauseEnd(kind="finding", id=key, text="")
+        return Sign(kind=kind, time=at(START), until=at(START), keys=shared, end=told)
+
     def ends(*keys: str) -> list[Sign]:
-        kinds = (rule.first[0], "finding", "F1"), (rule.then[0], "finding", "F2")
-        return [
-            Sign(kind=kind, time=START, until=START, keys=frozenset(keys), end=CauseEnd(kind=what, id=id_, text=""))
-            for kind, what, id_ in kinds
-        ]
+        return [end(rule.first[0], "F1", frozenset(keys)), end(rule.then[0], "F2", frozenset(keys))]
 
     assert joined(rule, ends("colour:red")) == []
     assert len(joined(rule, ends("colour:red", f"{rule.shared[0]}:one"))) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
-from analyzer.facts.requests import AUDIT_REQUESTS
+from analyzer.facts.requests import AUDIT_REQUESTS, meant
 from analyzer.facts.workload_names import SUFFIX
 from analyzer.frames import AUDIT_ADDRESSES, Col, Table, empty
 from analyzer.frames.contract import PLACE
@@ -38,7 +38,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     )
     name = pl.col("name")
     return (
-        frames[AUDIT_REQUESTS]
+        meant(frames[AUDIT_REQUESTS])
         .filter(
             pl.col("resource").is_in(["endpointslices", "endpoints"]),
             pl.col("verb").is_in(WRITES),

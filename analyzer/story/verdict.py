@@ -57,7 +57,10 @@ def _later(first: Finding, worst: Finding) -> str:
 def _before(first: Finding, links: Sequence[Cause]) -> str:
     """The change that preceded the first sign and shares a name with it, if there is one."""
     named = [one for one in links if one.rule == "c9" and one.to.id == first.key and " a name with it" in one.verdict]
-    return f"{named[0].lag_seconds:,.0f} s before it, {named[0].from_.text}." if named else ""
+    if not named:
+        return ""
+    told, several, _ = named[0].from_.text.partition(" changes: ")  # each of them stands with the links
+    return f"{named[0].lag_seconds:,.0f} s before it, {told}{' changes, named below' if several else ''}."
 
 
 def _linked(links: Sequence[Cause]) -> Iterator[str]:

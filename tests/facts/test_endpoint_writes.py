@@ -21,6 +21,7 @@ def test_slices_name_their_service_and_bodies_their_addresses() -> None:
         write(time=3, verb="get"),
         write(time=4, code=409),
         write(time=5, name="odd"),
+        write(time=6, uri="/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-x2kbc?dryRun=All"),
     ]
     told = [
         {"time": 1, "number": 1, "resource": "endpointslices", "address": address, "kind": "pod"}

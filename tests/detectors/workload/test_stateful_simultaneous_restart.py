@@ -113,6 +113,12 @@ def test_a_custom_resource_whose_name_is_alike_is_less_sure_than_one_that_owns_i
     assert finding.confidence is Confidence.HIGH
 
 
+def test_a_write_that_was_only_tried_precedes_nothing() -> None:
+    tried = custom(298, uri="/apis/databases.example.com/v1/namespaces/shop/redisfailovers/cache?dryRun=All")
+    assert len(run(DETECTOR, log(custom(298), *down(310, 0, 1, 2)))) == 1
+    assert run(DETECTOR, log(tried, *down(310, 0, 1, 2))) == run(DETECTOR, log(*down(310, 0, 1, 2)))
+
+
 def test_replicas_in_all_are_those_that_a_body_names() -> None:
     body = {"time": 300, "resource": "statefulsets", "namespace": "shop", "name": "rfr-cache", "replicas": 6}
     [finding] = run(DETECTOR, log(*INCIDENT, objects=(body,)))

@@ -238,6 +238,7 @@ def test_silent_on_a_volume_that_waits_briefly_while_no_node_was_deleted() -> No
     assert run(DETECTOR, waits) == []
     assert run(DETECTOR, waits | audit(node_deleted(100))) == []
     assert run(DETECTOR, waits | audit(node_deleted(0, code=404))) == []
+    assert run(DETECTOR, waits | audit(node_deleted(0, uri="/api/v1/nodes/node-2?dryRun=All"))) == []
 
 
 def test_silent_on_a_volume_of_a_deleted_node_that_was_bound_anew() -> None:

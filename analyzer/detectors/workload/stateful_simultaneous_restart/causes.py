@@ -10,7 +10,7 @@ from msgspec import Struct
 from analyzer.detectors.workload.stateful_simultaneous_restart.groups import Group
 from analyzer.facts.change_ledger import CHANGE_LEDGER
 from analyzer.facts.contract import Frames
-from analyzer.facts.requests import AUDIT_REQUESTS
+from analyzer.facts.requests import AUDIT_REQUESTS, meant
 from analyzer.frames import AUDIT_OBJECTS, TIME
 
 BUILT_IN = ("apps", "batch", "autoscaling", "policy", "extensions", "")
@@ -60,7 +60,7 @@ def writes(frames: Frames) -> pl.DataFrame:
     if AUDIT_REQUESTS in frames:
         group = pl.col("api_group")
         custom = ~group.is_in(BUILT_IN) & group.str.contains(".", literal=True) & ~group.str.ends_with(".k8s.io")
-        written = frames[AUDIT_REQUESTS].filter(
+        written = meant(frames[AUDIT_REQUESTS]).filter(
             pl.col("verb").is_in(["update", "patch"]),
             custom.fill_null(False),
             pl.col("subresource").is_null(),

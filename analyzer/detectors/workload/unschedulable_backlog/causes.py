@@ -11,7 +11,7 @@ from analyzer.detectors.workload.unschedulable_backlog.backlog import ON_A_NODE,
 from analyzer.detectors.workload.unschedulable_backlog.requested import Amounts, Asked, asked, lacking, of_pods
 from analyzer.facts.changes import CHANGES
 from analyzer.facts.contract import Frames
-from analyzer.facts.requests import AUDIT_REQUESTS, FAILED
+from analyzer.facts.requests import AUDIT_REQUESTS, FAILED, meant
 from analyzer.facts.scheduling import SCHEDULING
 from analyzer.facts.told_events import TOLD_EVENTS
 
@@ -106,7 +106,7 @@ def _deleted(frames: Frames, backlog: Backlog) -> pl.DataFrame:
     rows = []
     if AUDIT_REQUESTS in frames:
         gone = (pl.col("verb") == "delete") & (pl.col("resource") == "nodes") & (pl.col("code") < FAILED)
-        rows.append(frames[AUDIT_REQUESTS].filter(gone, pl.col("subresource").is_null()))
+        rows.append(meant(frames[AUDIT_REQUESTS]).filter(gone, pl.col("subresource").is_null()))
     if TOLD_EVENTS in frames:
         rows.append(frames[TOLD_EVENTS].filter(pl.col("kind") == "Node", pl.col("reason").is_in(_GONE)))
     last = backlog.waits["start"].max()

@@ -62,6 +62,41 @@ def strangers(plane: ControlPlane, rng: random.Random, begin: int) -> tuple[int,
     return len(looked) + 3, 3
 
 
+def visitors(capture: Capture, ports: Ports, rng: random.Random, ready: int, address: str) -> tuple[int, int, int]:
+    """Strangers look at the console and run commands through it: requests, commands, connections."""
+    requests = commands = visits = 0
+    look = [("GET", "/", 200), ("GET", "/api/topology", 200), ("GET", "/api/topology/containers", 200)]
+    for client, count in zip(STRANGERS, (6, 3), strict=True):
+        for number, at in enumerate(spread(rng, ready + MINUTE, END - MINUTE, count)):
+            asks = list(look)
+            if number % 3 == 2:
+                asks.append(("POST", "/api/control/1d0f5a/7be2c1%3B%3Ccontainer%3E/docker_exec_container", 200))
+                commands += 1
+            visit(capture, ports, at, client, address, asks)
+            requests += len(asks)
+            visits += 1
+    return requests, commands, visits
+
+
+def looks_alike(capture: Capture, ports: Ports, rng: random.Random, plane: ControlPlane, address: str) -> None:
+    """Somebody knocks at a port where nobody is; the owner's own people use a console inside."""
+    for at in spread(rng, START, END - SECOND, 6):
+        knock = Connection(capture, Ends(SCANNER, ports.next(SCANNER), address, 2375), rtt=41_000)
+        knock.refused(at)
+    inside = Opened(
+        namespace="monitoring",
+        name="prometheus",
+        type="LoadBalancer",
+        port=9090,
+        target=9090,
+        node_port=32090,
+        annotations={"service.beta.kubernetes.io/aws-load-balancer-internal": "true"},
+    )
+    create(
+        plane, START + 5 * MINUTE, plane.deployer, inside, {"hostname": "internal-a77e-118.us-east-1.elb.amazonaws.com"}
+    )
+
+
 def main() -> None:
     rng = random.Random(NAME)
     here = node(33)
@@ -84,36 +119,11 @@ def main() -> None:
     there = {"hostname": "a1f3c9d2e8b7-1206533172.us-east-1.elb.amazonaws.com"}
     ready = create(plane, START + 2 * MINUTE, plane.deployer, service, there)
 
-    requests = commands = visits = 0
-    look = [("GET", "/", 200), ("GET", "/api/topology", 200), ("GET", "/api/topology/containers", 200)]
-    for client, count in zip(STRANGERS, (6, 3), strict=True):
-        for number, at in enumerate(spread(rng, ready + MINUTE, END - MINUTE, count)):
-            asks = list(look)
-            if number % 3 == 2:
-                asks.append(("POST", "/api/control/1d0f5a/7be2c1%3B%3Ccontainer%3E/docker_exec_container", 200))
-                commands += 1
-            visit(capture, ports, at, client, scope.ip, asks)
-            requests += len(asks)
-            visits += 1
+    requests, commands, visits = visitors(capture, ports, rng, ready, scope.ip)
     anonymous, ran = strangers(plane, rng, START + 9 * MINUTE)
     guilty = len(capture.frames)
 
-    # Somebody knocks at a port where nobody is; the owner's own people use a console inside.
-    for at in spread(rng, START, END - SECOND, 6):
-        knock = Connection(capture, Ends(SCANNER, ports.next(SCANNER), here.subnet + "40", 2375), rtt=41_000)
-        knock.refused(at)
-    inside = Opened(
-        namespace="monitoring",
-        name="prometheus",
-        type="LoadBalancer",
-        port=9090,
-        target=9090,
-        node_port=32090,
-        annotations={"service.beta.kubernetes.io/aws-load-balancer-internal": "true"},
-    )
-    create(
-        plane, START + 5 * MINUTE, plane.deployer, inside, {"hostname": "internal-a77e-118.us-east-1.elb.amazonaws.com"}
-    )
+    looks_alike(capture, ports, rng, plane, here.subnet + "40")
     people = Innocent(capture, dns, ports, rng)
     calm = cluster.pods(CALM, here)
     people.pods(calm, START, END, 5)

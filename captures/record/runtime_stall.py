@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from cluster import Cluster, moment, node
+from cluster import Cluster, Pod, moment, node
 from klog import KubeletLog
 from nodelogs import NodeJournal, container_id, killing
 from story import HOME, Truth
@@ -31,19 +31,19 @@ def took(seconds: float) -> str:
     return f"{int(seconds // 60)}m{seconds % 60:.9f}".rstrip("0").rstrip(".") + "s"
 
 
-def main() -> None:
-    rng = random.Random(NAME)
-    here, cluster = node(37), Cluster(rng)
-    log, journal = KubeletLog(here, rng, 1402), NodeJournal(here)
-    pods = cluster.pods(["shop/storefront", "payments/ledger", "search/index", "logistics/stock"], here)
-    log.murmur(pods, START, FROZEN)
-    log.murmur(pods, THAWED + 2 * MINUTE, END)
+def tasks(journal: NodeJournal) -> int:
+    """The kernel tells of tasks that hang; how often it does."""
     hung = 0
     for number in range(4):
         at = FROZEN + 130 * SECOND + number * 123 * SECOND
         text = f"INFO: task runc:[2:INIT]:{20417 + number % 2} blocked for more than 120 seconds."
         journal.kernel(at, text, *TRACE)
         hung += 1
+    return hung
+
+
+def deadlines(log: KubeletLog, journal: NodeJournal, rng: random.Random, pods: list[Pod]) -> tuple[int, int, int]:
+    """Containers that do not stop, sandboxes that do not start, cgroups that stay; how many of each."""
     stops = sandboxes = cgroups = 0
     for number, pod in enumerate(pods[:2]):
         container = container_id(log)
@@ -75,6 +75,11 @@ def main() -> None:
         )
         log.say(FROZEN + (700 + 60 * number) * SECOND, "I", "pod_container_manager_linux.go:196", text)
         cgroups += 1
+    return stops, sandboxes, cgroups
+
+
+def unhealthy(log: KubeletLog, name: str) -> tuple[int, float, float]:
+    """The PLEG is not heard of: lines that say so, the longest time that they tell, seconds until the node is ready."""
     lines, longest, active = 0, 0.0, FROZEN + 2 * SECOND
     for at in range(active + 180 * SECOND + 400_000, THAWED, 5 * SECOND):
         ago = (at - active) / SECOND
@@ -83,9 +88,22 @@ def main() -> None:
         lines, longest = lines + 1, max(longest, ago)
     lost = active + 186 * SECOND
     reason = '{"type":"Ready","status":"False","reason":"KubeletNotReady","message":"PLEG is not healthy"}'
-    log.say(lost, "I", "setters.go:618", f'"Node became not ready" node="{here.name}" condition={reason}')
+    log.say(lost, "I", "setters.go:618", f'"Node became not ready" node="{name}" condition={reason}')
     again = THAWED + 4 * SECOND
     log.say(again, "I", "kubelet_node_status.go:736", '"Fast updating node status as it just became ready"')
+    return lines, longest, (again - lost) / SECOND
+
+
+def main() -> None:
+    rng = random.Random(NAME)
+    here, cluster = node(37), Cluster(rng)
+    log, journal = KubeletLog(here, rng, 1402), NodeJournal(here)
+    pods = cluster.pods(["shop/storefront", "payments/ledger", "search/index", "logistics/stock"], here)
+    log.murmur(pods, START, FROZEN)
+    log.murmur(pods, THAWED + 2 * MINUTE, END)
+    hung = tasks(journal)
+    stops, sandboxes, cgroups = deadlines(log, journal, rng, pods)
+    lines, longest, away = unhealthy(log, here.name)
 
     truth = Truth(START, END)
     truth.findings[f"{NAME}:{here.name.split('.', 1)[0]}"] = {
@@ -96,7 +114,7 @@ def main() -> None:
         "sandbox deadlines": sandboxes,
         "hung tasks": hung,
         "cgroups that were not removed": cgroups,
-        "seconds not ready": (again - lost) / SECOND,
+        "seconds not ready": away,
     }
     truth.counts = {"lines of the kubelet": len(log.lines), "lines of kernel and containerd": len(journal.lines)}
     folder = HOME / NAME

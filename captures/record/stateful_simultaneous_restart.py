@@ -6,8 +6,8 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from audit import AuditLog, Call, Json, ref
-from cluster import Cluster, moment, node
+from audit import Actor, AuditLog, Call, Json, ref
+from cluster import Cluster, Node, Pod, moment, node
 from controlplane import ControlPlane
 from replicas import Side, ordinal
 from story import HOME, Truth
@@ -22,6 +22,38 @@ CHANGED = START + 8 * MINUTE + 4 * SECOND
 READY = (71, 84, 97)
 """Seconds until each replica has loaded its data again."""
 REDIS, KAFKA = "rfr-cache", "queue"
+
+
+def one_by_one(side: Side, kafka: list[Pod], cluster: Cluster, rng: random.Random, nodes: list[Node]) -> None:
+    """Kafka: each replica waits for the one before, which takes nineteen seconds."""
+    side.write(START + 3 * MINUTE, side.plane.deployer, KAFKA, "platform", 3, None)
+    at = START + 3 * MINUTE + SECOND
+    for number in (2, 1, 0):
+        side.delete(at, kafka[number], side.ordered)
+        gone = side.ends(at, kafka[number], 2 * SECOND)
+        again = ordinal(cluster, rng, "platform", KAFKA, number, nodes[number])
+        at = side.runs(gone + 100_000, again, 16 * SECOND) + 500_000
+
+
+def together(
+    side: Side, operator: Actor, redis: list[Pod], cluster: Cluster, rng: random.Random, nodes: list[Node]
+) -> tuple[list[int], list[int]]:
+    """Redis: somebody raises its limits; the operator writes the StatefulSet and deletes all pods. When each stops, and
+    when it is back."""
+    limits: Json = {"spec": {"redis": {"resources": {"limits": {"memory": "6Gi"}}}}}
+    target = ref("redisfailovers", "platform", "cache", group="databases.example.com")
+    patch = Call(actor=side.plane.deployer, verb="patch", target=target, took=8000, level="Request")
+    side.plane.log.add(CHANGED, replace(patch, request=limits))
+    side.write(CHANGED + 1_200_000, operator, REDIS, "platform", 3, ("RedisFailover", "cache"))
+    stopped, back = [], []
+    for number, pod in enumerate(redis):
+        when = CHANGED + 4 * SECOND + number * 130_000
+        side.delete(when, pod, operator)
+        gone = side.ends(when, pod, 1_500_000 + number * 400_000)
+        again = ordinal(cluster, rng, "platform", REDIS, number, nodes[number])
+        back.append(side.runs(gone + 100_000, again, READY[number] * SECOND))
+        stopped.append(when + 4000)
+    return stopped, back
 
 
 def main() -> None:
@@ -39,30 +71,8 @@ def main() -> None:
     kafka = [ordinal(cluster, rng, "platform", KAFKA, number, nodes[number]) for number in range(3)]
     for number, pod in enumerate((*redis, *kafka)):
         side.runs(START + (5 + number) * SECOND, pod, 30 * SECOND)
-
-    # Kafka: each replica waits for the one before, which takes nineteen seconds.
-    side.write(START + 3 * MINUTE, plane.deployer, KAFKA, "platform", 3, None)
-    at = START + 3 * MINUTE + SECOND
-    for number in (2, 1, 0):
-        side.delete(at, kafka[number], side.ordered)
-        gone = side.ends(at, kafka[number], 2 * SECOND)
-        again = ordinal(cluster, rng, "platform", KAFKA, number, nodes[number])
-        at = side.runs(gone + 100_000, again, 16 * SECOND) + 500_000
-
-    # Redis: somebody raises its limits; the operator writes the StatefulSet and deletes all pods.
-    limits: Json = {"spec": {"redis": {"resources": {"limits": {"memory": "6Gi"}}}}}
-    target = ref("redisfailovers", "platform", "cache", group="databases.example.com")
-    patch = Call(actor=plane.deployer, verb="patch", target=target, took=8000, level="Request")
-    plane.log.add(CHANGED, replace(patch, request=limits))
-    side.write(CHANGED + 1_200_000, operator, REDIS, "platform", 3, ("RedisFailover", "cache"))
-    stopped, back = [], []
-    for number, pod in enumerate(redis):
-        when = CHANGED + 4 * SECOND + number * 130_000
-        side.delete(when, pod, operator)
-        gone = side.ends(when, pod, 1_500_000 + number * 400_000)
-        again = ordinal(cluster, rng, "platform", REDIS, number, nodes[number])
-        back.append(side.runs(gone + 100_000, again, READY[number] * SECOND))
-        stopped.append(when + 4000)
+    one_by_one(side, kafka, cluster, rng, nodes)
+    stopped, back = together(side, operator, redis, cluster, rng, nodes)
 
     journals = side.journals
     for one in nodes:

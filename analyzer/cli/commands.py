@@ -44,7 +44,6 @@ def _top(
 
 def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:
     def command(
-        ctx: typer.Context,
         inputs: o.Inputs,
         outputs: o.Output = None,
         format: o.Format = None,
@@ -74,11 +73,13 @@ def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:
         color: o.Color = o.When.auto,
         force: o.Force = False,
     ) -> None:
+        given = dict(locals())
+
         def work() -> int:
             with importing():
                 from analyzer.cli.investigate import Request, investigate
 
-            return investigate(Request.of(name, kind or as_, default, ctx.params))
+            return investigate(Request.of(name, kind or as_, default, given))
 
         guarded(work, verbose)
 
@@ -134,7 +135,6 @@ def quote(
 
 @app.command(epilog=EXAMPLES["ingest"])
 def ingest(
-    ctx: typer.Context,
     inputs: o.Inputs,
     case: Annotated[Path, typer.Option("--case", metavar="DIR", help="Where to keep the tables.")],
     as_: o.As = None,
@@ -148,12 +148,13 @@ def ingest(
     color: o.Color = o.When.auto,
 ) -> None:
     """Keep the tables only, as Parquet. The folder can then be given as an INPUT."""
+    given = dict(locals())
 
     def work() -> int:
         with importing():
             from analyzer.cli.investigate import Request, ingested
 
-        return ingested(Request.of("ingest", as_, "-", ctx.params), case)
+        return ingested(Request.of("ingest", as_, "-", given), case)
 
     guarded(work, verbose)
 

@@ -1,9 +1,13 @@
-"""`--redact` and `analyze unredact`: where the private map lies, and how it is written."""
+"""`--redact` and `analyze unredact`: where the private map lies, and how it is written.
+
+What hides names is imported only where names are hidden.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -11,7 +15,9 @@ from analyzer.cli.options import Kind
 from analyzer.cli.output import STDOUT, Target, check, check_folder, to_file, to_stdout
 from analyzer.cli.wording import tell
 from analyzer.errors import InputError, UsageError
-from analyzer.redact import Map, new_map, read_map, shown_again, write_map
+
+if TYPE_CHECKING:
+    from analyzer.redact import Map
 
 PRIVATE = 0o600
 
@@ -26,6 +32,8 @@ class NamesFile(Struct):
         """Write the map for its owner alone; say so."""
         if self.map is None or self.path is None:
             return []
+        from analyzer.redact import write_map
+
         to_file(self.path, write_map(self.map), mode=PRIVATE)
         return [f"wrote {self.path} (private: it undoes the redaction)"]
 
@@ -43,10 +51,14 @@ def names_for(redact: bool, given: Path | None, wanted: Sequence[Target]) -> Nam
     if path.resolve() in {Path(file).resolve() for file in files}:
         raise UsageError(f"--map {path} is the report itself; choose another name")
     check_folder(path)
+    from analyzer.redact import new_map
+
     return NamesFile(_read(path) if path.exists() else new_map(), path)
 
 
 def _read(path: Path) -> Map:
+    from analyzer.redact import read_map
+
     try:
         return read_map(path.read_bytes())
     except OSError as error:
@@ -57,6 +69,8 @@ def _read(path: Path) -> Map:
 
 def named_again(file: Path, map_: Path, output: str, force: bool) -> int:
     """`analyze unredact`: the file with its names, in whatever form it is."""
+    from analyzer.redact import shown_again
+
     kept = _read(map_)
     try:
         text = file.read_bytes().decode()

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -20,7 +20,6 @@ from analyzer.pipeline.clocks import aligned
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import kinds_behind, run_all
 from analyzer.pipeline.entities import entities_of
-from analyzer.pipeline.identities import identities
 from analyzer.pipeline.options import Progress, RunOptions
 from analyzer.pipeline.owners import name_owners
 from analyzer.pipeline.quote import fill, quoted
@@ -29,10 +28,12 @@ from analyzer.pipeline.recognise import Known, recognise
 from analyzer.pipeline.sink import Sink
 from analyzer.pipeline.slices import Slices, is_slices
 from analyzer.pipeline.store import Store
-from analyzer.redact import Map, atoms_of, redacted, redacted_texts
 from analyzer.story.blind import to_collect
 from analyzer.story.compare import compare
 from analyzer.story.edges import with_limits
+
+if TYPE_CHECKING:
+    from analyzer.redact import Map
 
 __all__ = [
     "Known",
@@ -96,6 +97,9 @@ def _judged(
         result = replace(result, comparison=compare(options.baseline, result))
     given = result
     if options.names is not None:
+        from analyzer.pipeline.identities import identities  # its patterns cost every start a thirtieth of a second
+        from analyzer.redact import atoms_of, redacted
+
         given = redacted(result, options.names, identities(store, atoms_of(result)))
     if options.slices is not None:
         progress.phase("carving the evidence")
@@ -106,6 +110,9 @@ def _judged(
 def _hide(names: Map | None, store: Store) -> Hide | None:
     if names is None:
         return None
+    from analyzer.pipeline.identities import identities
+    from analyzer.redact import atoms_of, redacted_texts
+
     return lambda texts: redacted_texts(texts, names, identities(store, atoms_of(tuple(texts))))
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from analyzer.model import Result
 from analyzer.pipeline.engine import Engine, Here
 from analyzer.pipeline.slices import Slices
-from analyzer.redact import Map
 from analyzer.settings import Overrides
+
+if TYPE_CHECKING:
+    from analyzer.redact import Map
 
 
 class RunOptions(Struct, frozen=True, kw_only=True):

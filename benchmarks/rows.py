@@ -146,8 +146,9 @@ def start(setting: Setting) -> Iterator[Row]:
 def cores(setting: Setting) -> Iterator[Row]:
     """Two threads against one; detection has the threads of polars in both."""
     file = setting.file("capture")
-    two, one = (_drain(file, f"{jobs} thread", "--jobs", jobs) for jobs in ("2", "1"))
-    yield Row("pcap to tables, two cores", two, Command("one core", one.argv), CORES)
+    for name, packets in (("capture", "2 M"), ("large", "10 M")):
+        two, one = (_drain(setting.file(name), "", "--jobs", jobs, slow=name == "large") for jobs in ("2", "1"))
+        yield Row(f"{packets} packets to tables, two cores", two, Command("one core", one.argv, slow=one.slow), CORES)
     two, one = (_postmortem(setting, file, "--jobs", jobs) for jobs in ("2", "1"))
     yield Row("pcap to page, two cores", two, Command("one core", one.argv), SOONER)
 
@@ -156,10 +157,12 @@ def logs(setting: Setting) -> Iterator[Row]:
     """Logs into tables."""
     file, peers = setting.file, setting.peers
     coredns, klog, audit = file("coredns"), file("klog"), file("audit")
-    yield Row("CoreDNS log to tables", _drain(coredns), peers.expression_to_table("coredns", coredns), RE_COREDNS)
-    yield Row("CoreDNS log to tables", _drain(coredns), peers.expression("coredns", coredns), FASTER)
-    if (other := peers.one_liner(coredns)) is not None:
-        yield Row("CoreDNS log to tables", _drain(coredns), other, SHELL)
+    yield Row("1 M CoreDNS lines to tables", _drain(coredns), peers.expression("coredns", coredns), FASTER)
+    for name, lines in (("coredns", "1 M"), ("coredns-large", "5 M")):
+        log, words = file(name), f"{lines} CoreDNS lines to tables"
+        yield Row(words, _drain(log), peers.expression_to_table("coredns", log), RE_COREDNS)
+        if (other := peers.one_liner(log)) is not None:
+            yield Row(words, _drain(log), other, SHELL)
     yield Row("klog to tables", _drain(klog), peers.expression_to_table("klog", klog), RE_KLOG)
     yield Row("klog to tables", _drain(klog), peers.expression("klog", klog), FASTER)
     if (other := peers.jq(audit)) is not None:

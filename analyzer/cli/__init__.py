@@ -12,13 +12,14 @@ from analyzer.errors import AnalyzerError
 
 USAGE, INTERNAL, INTERRUPTED = 2, 70, 130
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here, and NumPy would start its threads
+
 
 def main() -> NoReturn:
     """Entry point of the `analyze` command. Imports late, so that an interrupt has its exit code from the start."""
     while (null := os.open(os.devnull, os.O_RDWR)) <= 2:  # a closed stream must not become the next file opened
         pass
     os.close(null)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here, and NumPy would start its threads
     try:
         from analyzer.cli.commands import app
 

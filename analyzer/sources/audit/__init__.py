@@ -28,7 +28,7 @@ from analyzer.sources.audit.quote import shown, shown_line
 from analyzer.sources.audit.records import records
 from analyzer.sources.audit.shape import Ahead, Kind, Shape, shape_of, without_hosts
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
-from analyzer.sources.lines import QUOTE_LIMIT, ends_open, physical_lines, text_head, windows
+from analyzer.sources.lines import QUOTE_LIMIT, ends_open, newlines, physical_lines, text_head, windows
 from analyzer.sources.textwindow import Window
 from analyzer.sources.wrappers import Kind as Wrapping
 from analyzer.sources.wrappers import Wrapper, detect_wrapper, unwrap
@@ -212,7 +212,7 @@ def _wanted(stream: Ahead, shape: Shape, numbers: frozenset[int]) -> Iterator[tu
         return
     wanted = np.array(sorted(numbers), np.int64)
     for window in parts:
-        last = window.first_number + window.data.count(b"\n")
+        last = window.first_number + newlines(window.data)
         here = wanted[(wanted >= window.first_number) & (wanted <= last)]
         if len(here):
             split = window.data.split(b"\n")

@@ -144,11 +144,15 @@ def start(setting: Setting) -> Iterator[Row]:
 
 
 def cores(setting: Setting) -> Iterator[Row]:
-    """Two threads against one; detection has the threads of polars in both."""
+    """Two cores against one: threads for one capture, processes for several inputs."""
     file = setting.file("capture")
     for name, packets in (("capture", "2 M"), ("large", "10 M")):
         two, one = (_drain(setting.file(name), "", "--jobs", jobs, slow=name == "large") for jobs in ("2", "1"))
         yield Row(f"{packets} packets to tables, two cores", two, Command("one core", one.argv, slow=one.slow), CORES)
+    inputs = [str(setting.file(name)) for name in ("coredns", "klog", "audit", "gz")]
+    folder = (sys.executable, "-m", "benchmarks.folder", "--jobs")
+    two, one = (Command(f"{jobs} processes", (*folder, jobs, *inputs)) for jobs in ("2", "1"))
+    yield Row("three logs and a .pcap.gz to tables, two cores", two, Command("one core", one.argv), CORES)
     two, one = (_postmortem(setting, file, "--jobs", jobs) for jobs in ("2", "1"))
     yield Row("pcap to page, two cores", two, Command("one core", one.argv), SOONER)
 

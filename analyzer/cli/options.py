@@ -110,7 +110,11 @@ MaxMemory = Annotated[
 Jobs = Annotated[
     int | None,
     typer.Option(
-        "--jobs", min=1, max=64, metavar="N", help="Threads that decode a large capture. Default: cores, but at most 2."
+        "--jobs",
+        min=1,
+        max=64,
+        metavar="N",
+        help="Processes that read several large inputs, threads that decode one. Default: cores, at most 8 and 2.",
     ),
 ]
 CorednsFormat = Annotated[

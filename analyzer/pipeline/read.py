@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import reduce
-from pathlib import Path
 
 import polars as pl
-from msgspec import Struct
 from msgspec.structs import replace
 
-from analyzer.case import Case, Parts, Place, Rows, Writer, beside, is_case, load, merged
-from analyzer.errors import InputError, OutputError
-from analyzer.frames import Table
+from analyzer.case import Case, Place, Rows, Writer, beside, is_case, load, merged
+from analyzer.errors import InputError
 from analyzer.model import InputReport
+from analyzer.pipeline.beside import processes, read_beside, read_here, shares, write_beside
 from analyzer.pipeline.engine import Engine
+from analyzer.pipeline.one_input import Job, Read, work
 from analyzer.pipeline.options import Progress, RunOptions
-from analyzer.pipeline.recognise import Known, recognise, sentence, size_of, source_of
+from analyzer.pipeline.recognise import Known, recognise, size_of
 from analyzer.pipeline.sink import Sink
-from analyzer.sources.contract import Item, Ledger, Marks, ReadOptions
-from analyzer.sources.stream import Opener, Stream
-
-log = logging.getLogger(__name__)
-
-Read = tuple[InputReport, Marks | None]
-"""What became of one input, and where its records stand."""
+from analyzer.sources.contract import Ledger, ReadOptions
+from analyzer.sources.stream import Opener
 
 
 def read_all(options: RunOptions, progress: Progress, sink: Sink) -> Case:
@@ -76,63 +69,35 @@ def _read_files(
         how = ReadOptions(
             tz=options.tz, year=options.year, dated_span=span, jobs=options.jobs, coredns_format=options.coredns_format
         )
-        wave = [_Job(item, source.name, how) for item, source in ready if source.needs_dates == needs_dates]
-        read = (
-            _read_apart(wave, sink.apart(), options.engine)
-            if options.engine.apart
-            else _read_here(wave, sink, progress)
-        )
+        wave = [Job(item, source.name, how) for item, source in ready if source.needs_dates == needs_dates]
+        read = _read_wave(wave, options, progress, sink)
         reports |= {report.path: report for report, _ in read}
         places |= {report.path: replace(places[report.path], marks=marks) for report, marks in read if marks}
         span = reduce(_widen, (report for report, _ in read), span)
     return sink.case(tuple(reports[name] for name in sorted(reports)), places)
 
 
-class _Job(Struct, frozen=True):
-    """One input to read. `folder` is the case that its rows go to, where another process reads it."""
-
-    item: Item
-    kind: str
-    how: ReadOptions
-    folder: Path | None = None
-
-
-class _Done(Struct, frozen=True):
-    """What became of one input."""
-
-    read: Read
-    heights: dict[Table, int]
-    size: int
+def _read_wave(wave: Sequence[Job], options: RunOptions, progress: Progress, sink: Sink) -> list[Read]:
+    """Read by whoever is quickest: the engine's workers, processes beside this one, or this one alone."""
+    if options.engine.apart:
+        return _read_apart(wave, sink.apart(), options.engine)
+    parts = shares(wave)
+    if (count := processes(parts, options.jobs, options.memory)) > 1:
+        if sink.keeps:
+            return write_beside(parts, count, sink.apart(), progress)
+        return read_beside(parts, count, sink, progress)
+    return read_here([job for part in parts for job in part.jobs], sink, progress)
 
 
-def _read_here(jobs: Sequence[_Job], sink: Sink, progress: Progress) -> list[Read]:
-    read = []
-    with Opener() as opener:
-        # Members of an archive are read in its order, in one pass.
-        for job in sorted(jobs, key=lambda one: (str(one.item.path), one.item.member.start if one.item.member else 0)):
-            progress.phase(f"reading {job.item.id}")
-            read.append(_read_one(job, sink, opener, progress))
-    return read
-
-
-def _read_apart(jobs: Sequence[_Job], writer: Writer, engine: Engine) -> list[Read]:
+def _read_apart(jobs: Sequence[Job], writer: Writer, engine: Engine) -> list[Read]:
     """Read by the engine's workers, which write their parts into the folder of this case."""
     folder = writer.folder.resolve()
     moved = [replace(job, item=replace(job.item, path=job.item.path.resolve()), folder=folder) for job in jobs]
     read = []
-    for done in engine.map(_work, moved):
+    for done in engine.map(work, moved):
         writer.count(done.heights, done.size)
         read.append(done.read)
     return read
-
-
-def _work(job: _Job) -> _Done:
-    """Read one input on a worker: a pure function of the input, but for the files that it writes."""
-    assert job.folder is not None
-    parts = Parts(job.folder)
-    with Opener() as opener:
-        read = _read_one(job, parts, opener, Progress())
-    return _Done(read, parts.heights, parts.bytes)
 
 
 def _fresh(known: Sequence[Known], taken: Mapping[str, InputReport]) -> list[Known]:
@@ -159,46 +124,6 @@ def _same(one: Known, other: InputReport, opener: Opener) -> bool:
             return bool(other.sha256) and stream.sha256 == other.sha256
     except (InputError, OSError):
         return False
-
-
-def _read_one(job: _Job, rows: Parts | Sink, opener: Opener, progress: Progress) -> Read:
-    source, item, ledger = source_of(job.kind), job.item, Ledger()
-    sha256, size = "", size_of(item)
-    try:
-        with opener.open(item, ledger) as stream:
-            error = _rows_of(stream, job, rows, ledger, progress)
-            # Also of what nobody wanted, and while the input is open.
-            sha256, size = stream.sha256, stream.size
-    except (InputError, OSError) as problem:
-        error = sentence(problem)
-    if ledger.used:
-        for table in source.tables:
-            rows.add(table)
-    rows.end_input()
-    return ledger.report(path=item.id, kind=source.name, sha256=sha256, size=size, error=error), ledger.marks
-
-
-def _rows_of(stream: Stream, job: _Job, rows: Parts | Sink, ledger: Ledger, progress: Progress) -> str:
-    """Read an input to its end, or to where it breaks: then the sentence that says why."""
-    done = 0
-    try:
-        for batch in source_of(job.kind).read(stream, job.item, job.how, ledger):
-            for table, frame in batch.items():
-                rows.add(table, frame)
-            progress.advance(stream.taken - done)
-            done = stream.taken
-        while stream.read(1 << 20):  # damage behind what the source wanted is told too
-            pass
-    except OutputError:
-        raise
-    except (InputError, OSError) as problem:
-        return sentence(problem)
-    except Exception as problem:  # guard: one broken input must not cost the run
-        log.debug("input %s failed", job.item.id, exc_info=True)
-        return f"could not be read further: {type(problem).__name__}: {problem}"[:400]
-    finally:
-        progress.advance(stream.taken - done)
-    return ""
 
 
 def _widen(span: tuple[datetime, datetime] | None, report: InputReport) -> tuple[datetime, datetime] | None:

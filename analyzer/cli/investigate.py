@@ -27,6 +27,7 @@ from analyzer.cli.redaction import NamesFile, names_for
 from analyzer.cli.wording import plural, say, size, storable, tell
 from analyzer.errors import UsageError
 from analyzer.model import InputReport, Result, Severity
+from analyzer.pipeline.beside import affordable
 from analyzer.pipeline.engine import Dask, Engine, Here
 from analyzer.sources.discover import STDIN
 
@@ -167,8 +168,9 @@ def _options(request: Request, outputs: tuple[Path, ...] = ()) -> pipeline.RunOp
         overrides=(*layers, settings.from_options(request.set)),
         title=storable(request.title) or canonical_title(request.inputs),
         command=canonical(request),
-        memory=memory_of(request.max_memory),
+        memory=(memory := memory_of(request.max_memory)),
         jobs=request.jobs,
+        processes=request.jobs or affordable(memory),
         coredns_format=sound_format(request.coredns_format),
         apply_offsets=request.apply_offsets,
     )

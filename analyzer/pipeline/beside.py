@@ -104,14 +104,17 @@ def shares(jobs: Sequence[Job]) -> list[Share]:
     return [Share(each, sum(size_of(job.item) for job in each)) for _, jobs in grouped for each in [tuple(jobs)]]
 
 
-def processes(parts: Sequence[Share], wanted: int | None, memory: int | None) -> int:
-    """How many processes shall read these; 1 where this one is as quick. `wanted` is what the user says, `memory` what
-    the tables may take."""
-    apart = [part.size for part in parts if str(part.jobs[0].item.path) != str(STDIN)]
+def affordable(memory: int | None) -> int:
+    """How many processes may read unless the user says so: one per core, and what fits into `memory` bytes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST, max(1, memory // PROCESS_MEMORY) if memory is not None else MOST)
+
+
+def processes(parts: Sequence[Share], most: int) -> int:
+    """How many processes shall read these, of so many that may; 1 where this one is as quick."""
+    apart = [part.size for part in parts if part.jobs[0].item.path != STDIN]
     if len(apart) < 2 or sum(apart) - max(apart) < FROM:
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    most = wanted or min(cores, MOST, max(1, memory // PROCESS_MEMORY) if memory is not None else MOST)
     return min(most, len(apart))
 
 
@@ -134,7 +137,7 @@ def read_beside(parts: Sequence[Share], count: int, sink: Sink, progress: Progre
                 sink.end_input()
                 progress.advance(one.read[0].bytes)
 
-        here = [part for part in ordered if str(part.jobs[0].item.path) == str(STDIN)]
+        here = [part for part in ordered if part.jobs[0].item.path == STDIN]
         lost = _spread(_lay, [one for one in given if one[0].jobs[0].item.path != STDIN], count, take)
         for part in [*here, *(one[0] for one in lost)]:
             read += read_here(part.jobs, sink, progress)
@@ -153,7 +156,7 @@ def write_beside(parts: Sequence[Share], count: int, writer: Writer, progress: P
             progress.advance(one.read[0].bytes)
 
     given = [replace(part, jobs=tuple(replace(job, folder=folder) for job in part.jobs)) for part in parts]
-    here = [part for part in given if str(part.jobs[0].item.path) == str(STDIN)]
+    here = [part for part in given if part.jobs[0].item.path == STDIN]
     apart = sorted((part for part in given if part not in here), key=lambda part: -part.size)
     for part in [*here, *_spread(_write, apart, count, take)]:
         take(_write(part))
@@ -216,15 +219,15 @@ def _spread(function: Callable[[T], R], items: Sequence[T], count: int, take: Ca
 @contextmanager
 def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that begin anew: to fork one with threads inside, as polars has them, may lock up."""
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin)
+    pool, whole = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin), False
     try:
         yield pool
-        pool.shutdown()
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in multiprocessing.active_children():
-            child.terminate()
-        raise
+        whole = True
+    finally:
+        if not whole:
+            for child in multiprocessing.active_children():
+                child.terminate()
+        pool.shutdown(wait=whole, cancel_futures=True)
 
 
 def _begin() -> None:

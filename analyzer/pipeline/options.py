@@ -22,7 +22,9 @@ class RunOptions(Struct, frozen=True, kw_only=True):
 
     `outputs` are files and folders that this run replaces: where they lie among the inputs, they are no evidence.
     Tables that need more than `memory` bytes lie in files (None: never). `jobs` threads decode one large input and look
-    for patterns (None: as many as pay); `coredns_format` is that of CoreDNS's log plugin, where it has one of its own;
+    for patterns (None: as many as pay). So many `processes` may read several inputs side by side; they start from the
+    main module of the caller, which has to be one that can be imported. `coredns_format` is that of CoreDNS's log
+    plugin, where it has one of its own;
     `engine` runs what can run elsewhere. `baseline` is an earlier result to hold this one against. With `names` the
     result hides names and addresses, and what replaced what is added to that map. `slices` take what an evidence
     directory shall hold. `apply_offsets` shifts the rows of inputs whose clocks are found to be wrong.
@@ -42,6 +44,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     command: str = ""
     memory: int | None = None
     jobs: int | None = None
+    processes: int = 1
     coredns_format: str | None = None
     baseline: Result | None = None
     names: Map | None = None

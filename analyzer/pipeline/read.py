@@ -82,7 +82,7 @@ def _read_wave(wave: Sequence[Job], options: RunOptions, progress: Progress, sin
     if options.engine.apart:
         return _read_apart(wave, sink.apart(), options.engine)
     parts = shares(wave)
-    if (count := processes(parts, options.jobs, options.memory)) > 1:
+    if (count := processes(parts, options.processes)) > 1:
         if sink.keeps:
             return write_beside(parts, count, sink.apart(), progress)
         return read_beside(parts, count, sink, progress)

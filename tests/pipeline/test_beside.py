@@ -12,7 +12,7 @@ import pytest
 
 from analyzer.pipeline import RunOptions, ingest, investigate
 from analyzer.pipeline import beside as beside_
-from analyzer.pipeline.beside import FROM, PROCESS_MEMORY, Share, processes, shares
+from analyzer.pipeline.beside import FROM, MOST, PROCESS_MEMORY, Share, affordable, processes, shares
 from analyzer.pipeline.one_input import Job
 from analyzer.sources.contract import Item, Member, ReadOptions
 from tests.cases import CAPTURES, as_json
@@ -36,7 +36,7 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _read(evidence: Path, jobs: int) -> str:
-    return as_json(investigate(RunOptions(inputs=(evidence,), title="t", command="c", jobs=jobs)))
+    return as_json(investigate(RunOptions(inputs=(evidence,), title="t", command="c", processes=jobs)))
 
 
 @pytest.mark.usefixtures("apart")
@@ -47,7 +47,7 @@ def test_two_processes_give_the_result_of_one(evidence: Path) -> None:
 @pytest.mark.usefixtures("apart")
 def test_they_write_the_case_that_one_would_write(evidence: Path, tmp_path: Path) -> None:
     for jobs in (1, 2):
-        ingest(RunOptions(inputs=(evidence,), jobs=jobs), tmp_path / f"case-{jobs}")
+        ingest(RunOptions(inputs=(evidence,), processes=jobs), tmp_path / f"case-{jobs}")
     one, two = tmp_path / "case-1", tmp_path / "case-2"
     names = sorted(str(path.relative_to(one)) for path in one.rglob("*") if path.is_file())
     assert names == sorted(str(path.relative_to(two)) for path in two.rglob("*") if path.is_file())
@@ -99,29 +99,30 @@ def _sizes(*sizes: int) -> list[Share]:
 
 
 def test_processes_pay_from_so_many_bytes_beside_the_largest_input() -> None:
-    assert processes(_sizes(1 << 40, FROM), 2, None) == 2
-    assert processes(_sizes(1 << 40, FROM - 1), 2, None) == 1
+    assert processes(_sizes(1 << 40, FROM), 2) == 2
+    assert processes(_sizes(1 << 40, FROM - 1), 2) == 1
 
 
 def test_one_input_is_read_by_this_process() -> None:
-    assert processes(_sizes(1 << 40), 8, None) == 1
-    assert processes([], 8, None) == 1
+    assert processes(_sizes(1 << 40), 8) == 1
+    assert processes([], 8) == 1
 
 
-def test_no_more_processes_than_inputs_or_than_the_user_wants() -> None:
-    assert processes(_sizes(FROM, FROM, FROM), 8, None) == 3
-    assert processes(_sizes(FROM, FROM, FROM), 2, None) == 2
+def test_no_more_processes_than_inputs_or_than_may() -> None:
+    assert processes(_sizes(FROM, FROM, FROM), 8) == 3
+    assert processes(_sizes(FROM, FROM, FROM), 2) == 2
+    assert processes(_sizes(FROM, FROM, FROM), 1) == 1
 
 
-def test_processes_fit_into_the_memory_unless_the_user_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
-    many = _sizes(*[FROM] * 20)
-    assert processes(many, None, None) == beside_.MOST
-    assert processes(many, None, 3 * PROCESS_MEMORY) == 3
-    assert processes(many, None, 3 * PROCESS_MEMORY - 1) == 2
-    assert processes(many, None, 1) == 1
-    assert processes(many, 5, 1) == 5
+def test_as_many_may_as_there_are_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(5)), raising=False)
+    assert affordable(None) == 5
+    assert affordable(3 * PROCESS_MEMORY) == 3
+    assert affordable(3 * PROCESS_MEMORY - 1) == 2
+    assert affordable(1) == 1
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    assert affordable(None) == MOST
 
 
 def test_standard_input_is_nothing_for_another_process() -> None:
-    assert processes([Share((_job("-"),), FROM), Share((_job("a.log"),), FROM)], 8, None) == 1
+    assert processes([Share((_job("-"),), FROM), Share((_job("a.log"),), FROM)], 8) == 1

@@ -18,7 +18,12 @@ def followers(frame: pl.DataFrame, key: Sequence[str], order: Sequence[str], bef
     Most keys occur once, and a window over each key costs far more than one sort of the few that repeat.
     """
     group = pl.struct(key)
-    ranked = frame.filter(group.is_duplicated()).with_columns(group=group.rank("dense")).sort("group", *order)
+    ranked = (
+        frame.filter(hashed(key).is_duplicated())
+        .filter(group.is_duplicated())
+        .with_columns(group=group.rank("dense"))
+        .sort("group", *order)
+    )
     return (
         ranked.with_columns(pl.col(name).shift(1).alias(f"before_{name}") for name in before)
         .filter(pl.col("group") == pl.col("group").shift(1))

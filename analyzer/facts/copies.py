@@ -4,8 +4,6 @@ capture before and after a service address is translated."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
-from itertools import combinations
 
 import polars as pl
 
@@ -39,7 +37,7 @@ def copies(queries: pl.DataFrame, key: Sequence[str] = QUERY, packets: pl.LazyFr
         .to_list()
     )
     if len(order) > 1:
-        found.extend(_between(frame, order, key))
+        found.append(_between(frame, order, key))
     rows = pl.concat(found).unique()
     return frame.select(pl.col("row").is_in(rows.implode())).to_series()
 
@@ -72,39 +70,52 @@ def _forwarded(again: pl.DataFrame, packets: pl.LazyFrame) -> pl.Series:
     return both.filter(pl.col("ttl") < pl.col("before_ttl"), one)["row"]
 
 
-def _between(frame: pl.DataFrame, order: list[str], key: Sequence[str]) -> list[pl.Series]:
-    """Rows of one input that a better one holds as well. Most queries are told once: to group them all by text would
-    cost ten times as much."""
-    frame = frame.filter(pl.all_horizontal(pl.col(key).is_not_null())).filter(hashed(key).is_duplicated())
-    per_source = frame.group_by("source", *key).agg(pl.len(), pl.col("row").first(), pl.col("time").first())
-    first = per_source.filter(pl.struct(key).is_duplicated())
-    shared = {str(name[0]): part for name, part in first.partition_by("source", as_dict=True).items()}
-    rows = frame.join(first.select("source", *key), on=["source", *key], how="semi")
-    rows_of = {str(name[0]): part for name, part in rows.partition_by("source", as_dict=True).items()}
-    found = []
-    for better, other in combinations([source for source in order if source in shared], 2):
-        both = shared[better].join(shared[other], on=key, suffix="_other")
-        once = both.filter(pl.col("len") == 1, pl.col("len_other") == 1)
-        used = once if once.height else both
-        if used.height:
-            offset = (used["time_other"] - used["time"]).median()
-            if isinstance(offset, timedelta):
-                found.append(_near(rows_of[better], rows_of[other], offset, key))
-            else:
-                found.append(rows_of[other].join(both.select(key), on=key, how="semi")["row"])
-    return found
+def _between(frame: pl.DataFrame, order: list[str], key: Sequence[str]) -> pl.Series:
+    """Rows of one input that a better one holds as well.
 
-
-def _near(better: pl.DataFrame, other: pl.DataFrame, offset: timedelta, key: Sequence[str]) -> pl.Series:
-    """Rows of `other` that lie within the tolerance of the same query in `better`, clocks aligned."""
-    held = better.filter(pl.col("time").is_not_null()).select("time", *key, pl.col("row").alias("met")).sort("time")
-    moved = other.filter(pl.col("time").is_not_null()).with_columns(time=pl.col("time") - offset).sort("time")
-    met = moved.join_asof(
-        held,
-        on="time",
-        by=list(key),
-        strategy="nearest",
-        tolerance=pl.select(TOLERANCE).item(),
-        check_sortedness=False,
+    Most queries are told once, and are left out by a hash: to group them all by text would cost ten times as much. Of
+    the inputs that hold a query each is compared with the one before it and with the best, so that the work follows the
+    rows, not the pairs of inputs.
+    """
+    known = frame.filter(pl.all_horizontal(pl.col(key).is_not_null())).with_columns(key=hashed(key))
+    ranks = pl.DataFrame({"source": order}, schema={"source": pl.String}).with_row_index("rank")
+    rows = known.filter(pl.col("key").is_duplicated()).join(ranks, on="source").select("row", "time", "rank", "key")
+    held = rows.group_by("key", "rank").agg(pl.len(), pl.col("time").first()).sort("key", "rank")
+    links = _offsets(pl.concat([_met(held, first=False), _met(held, first=True)]).unique(["key", "rank", "better"]))
+    other = rows.join(links, on=["key", "rank"])
+    timed = other.filter(pl.col("offset").is_not_null(), pl.col("time").is_not_null())
+    near = (
+        timed.with_columns(time=pl.col("time") - pl.col("offset"))
+        .sort("time")
+        .join_asof(
+            rows.drop_nulls("time").select("time", "key", better="rank", met="row").sort("time"),
+            on="time",
+            by=["key", "better"],
+            strategy="nearest",
+            tolerance=pl.select(TOLERANCE).item(),
+            check_sortedness=False,
+        )
+        .filter(pl.col("met").is_not_null())
     )
-    return met.filter(pl.col("met").is_not_null())["row"]
+    return pl.concat([other.filter(pl.col("offset").is_null())["row"], near["row"]])
+
+
+def _met(held: pl.DataFrame, *, first: bool) -> pl.DataFrame:
+    """Each input that holds a query, beside the one before it that does, or the first."""
+    again = (pl.col("key") == pl.col("key").shift(1)).fill_null(False)
+
+    def other(name: str) -> pl.Expr:
+        if first:
+            return pl.when(~again).then(name).forward_fill()
+        return pl.col(name).shift(1)
+
+    beside = {"better": other("rank"), "better_len": other("len"), "better_time": other("time")}
+    return held.with_columns(**beside, again=again).filter("again").drop("again")
+
+
+def _offsets(met: pl.DataFrame) -> pl.DataFrame:
+    """`key`, `rank` and `better` with the offset of the two clocks; null where one has none."""
+    once, apart = (pl.col("len") == 1) & (pl.col("better_len") == 1), pl.col("time") - pl.col("better_time")
+    offset = pl.when(once.any()).then(apart.filter(once).median()).otherwise(apart.median())
+    pairs = met.group_by("rank", "better").agg(offset=offset)
+    return met.select("key", "rank", "better").join(pairs, on=["rank", "better"])

@@ -33,6 +33,10 @@ ROWS = 10_000
 _FAULTS = (msgspec.DecodeError, RecursionError, UnicodeError, ValueError)
 
 
+_NAMES = (b"involvedObject", b"regarding")
+"""The field of an Event that names its object, in core/v1 and events.k8s.io/v1."""
+
+
 def identify(head: bytes) -> Match | None:
     """Sure where one of the first objects is an Event, or the first line is the header of kubectl's table."""
     text = text_head(head)
@@ -42,6 +46,8 @@ def identify(head: bytes) -> Match | None:
         sure = b"involvedObject:" in text or b"regarding:" in text
         tried = [*eventsyaml.elements(BytesIO(text), Ledger())][:LOOKED_AT] if sure else []
         return Match(0.9, "a YAML list of Events") if any(event_in(_yaml(one.data)) for one in tried) else None
+    if not any(name in text for name in _NAMES):  # every input is asked, and few hold Events
+        return None
     if (shape := _document(head)) is None:
         candidates: Iterable[bytes] = _lines_of(text, _wrapper(head))
     else:

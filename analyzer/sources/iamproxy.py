@@ -42,6 +42,11 @@ _KEYS = (
 )
 _KUBE2IAM = r'(?:^|[ "])(?:req\.remote|pod\.iam\.role)[="]|msg[=":]+Using fallback role for IP '
 _KIAM = r'msg[=":]+(?:processed request|error processing request: |error finding role for pod: )'
+_WORDS = (
+    *(b"req.remote", b"pod.iam.role", b"Using fallback role for IP "),
+    *(b"processed request", b"error processing request: ", b"error finding role for pod: "),
+)
+"""What the lines that these two are found by hold, whatever is wrapped around them."""
 _JSON = r'^\{.*"level":".*"msg":'
 _CUT = r"^(?:\{.*|t(?:i(?:m(?:e(?:=.*)?)?)?)?)$"
 """How an unfinished last line may look."""
@@ -51,6 +56,9 @@ _OBJECT = Decoder(dict[str, Raw])
 
 def identify(head: bytes) -> Match | None:
     """By lines in logrus's forms with fields or messages that only these proxies write."""
+    text = text_head(head)
+    if not any(words in text for words in _WORDS):  # every input is asked, and few are of such a proxy
+        return None
     lines = _head(head)[1]["text"].head(LOOKED_AT)
     own = int((lines.str.contains(_KUBE2IAM) | lines.str.contains(_KIAM)).sum())
     shaped = int(_shaped(lines).sum())

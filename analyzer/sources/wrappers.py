@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from itertools import chain
 
+import numpy as np
 import polars as pl
 from msgspec import Struct
 
@@ -114,21 +115,22 @@ class Wrapper(Struct, frozen=True):
 @lru_cache(maxsize=HEADS_KEPT)
 def detect_wrapper(head: bytes) -> Wrapper:
     """The wrapper of an input, by the first lines (64 KiB are plenty); the most frequent one where they differ."""
-    return _detect(_first_lines(text_head(head)))
+    return _detect(_first_lines(head))
 
 
 def describe(head: bytes) -> str:
     """The wrapper of an input for a reader, with what speaks for it; empty where there is none."""
-    lines = _first_lines(text_head(head))
-    wrapper = _detect(lines)
+    wrapper = detect_wrapper(head)
     if wrapper == Wrapper():
         return ""
-    texts = lines["text"]
+    texts = _first_lines(head)["text"]
     fitting = texts.str.contains(PREFIX) if wrapper.prefixed else _fits(wrapper.kind, texts)
     return f"wrapped: {wrapper.name} ({int(fitting.sum())} of the first {texts.len()} lines)"
 
 
-def _first_lines(text: bytes) -> pl.DataFrame:
+@lru_cache(maxsize=HEADS_KEPT)
+def _first_lines(head: bytes) -> pl.DataFrame:
+    text = text_head(head)
     whole = text[: text.rfind(b"\n") + 1] or text
     return _uncoloured(line_frame(Window(1, whole)), whole).head(_LOOK_AT)
 
@@ -140,10 +142,14 @@ def _detect(frame: pl.DataFrame, allowed: frozenset[Kind] = frozenset(Kind), lay
         frame = _strip(frame, Wrapper(prefixed=True))
         lines = frame["text"]
     counts: dict[Kind, int] = dict.fromkeys(Kind, 0)
+    # all at once: a query costs more than what it asks of so few lines
+    fitting = lines.to_frame("line").select(pl.col("line").str.contains(SHAPES[kind]).alias(kind) for kind in SHAPES)
+    left = np.ones(lines.len(), np.bool_)
     for kind in SHAPES:
-        fits = _fits(kind, lines)
+        fits = left & fitting[kind].to_numpy()
         counts[kind] = int(fits.sum())
-        lines = lines.filter(~fits)
+        left &= ~fits
+    lines = lines.filter(pl.Series(left))
     counts[Kind.JSON] = int(_fits(Kind.JSON, lines).sum())
     counts[Kind.RAW] = lines.len() - counts[Kind.JSON]
     # markers and program lines without a wrapper stand among wrapped lines, never the other way round

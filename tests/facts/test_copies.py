@@ -100,3 +100,26 @@ def test_a_query_that_is_sent_again_elsewhere_is_no_copy() -> None:
 def test_cost_stays_linear_where_all_queries_are_alike() -> None:
     rows = [query(source, i / 100) for source in ("a", "b") for i in range(20_000)]
     assert sum(covered(rows)) == 20_000
+
+
+def test_of_many_inputs_that_hold_one_query_one_counts() -> None:
+    rows = [query(f"{name}.log", i, i, origin="log") for name in "abcde" for i in range(3)]
+    assert covered(rows) == [False] * 3 + [True] * 12
+
+
+def test_rotations_that_overlap_pairwise_count_each_query_once() -> None:
+    held = {"1": range(6), "2": range(4, 10), "3": range(8, 14)}
+    rows = [query(name, i, i, origin="log") for name, queries in held.items() for i in queries]
+    assert sum(not one for one in covered(rows)) == 14
+
+
+def test_what_the_input_between_asked_at_another_time_is_no_witness_but_the_first_is() -> None:
+    """Inputs of equal size are compared by name: the last one's query is that of the first, not that between."""
+    steady = [query(source, i, i) for source in ("1", "2", "3") for i in range(2, 6)]
+    rows = [*steady, query("1", 0, 1), query("2", 900, 1), query("3", 0.1, 1)]
+    assert covered(rows)[-3:] == [False, False, True]
+
+
+def test_cost_follows_the_rows_not_the_pairs_of_inputs() -> None:
+    rows = [query(f"{source}.log", i, i, origin="log") for source in range(400) for i in range(50)]
+    assert sum(covered(rows)) == 399 * 50

@@ -58,6 +58,8 @@ def _candidates(head: bytes) -> Iterator[bytes]:
     """The first records of an input as JSON texts."""
     shape = shape_of(head)
     if shape.kind is Kind.LINES:
+        if b"{" not in text_head(head):  # every input is asked, and most logs hold no JSON
+            return
         wrapper = detect_wrapper(head)
         window = _bare(Window(1, text_head(head)), shape)
         for lines in unwrap([window], wrapper, Ledger()):

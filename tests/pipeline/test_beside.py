@@ -12,7 +12,7 @@ import pytest
 
 from analyzer.pipeline import RunOptions, ingest, investigate
 from analyzer.pipeline import beside as beside_
-from analyzer.pipeline.beside import FROM, MOST, PROCESS_MEMORY, Share, affordable, processes, shares
+from analyzer.pipeline.beside import EACH, FROM, MOST, PROCESS_MEMORY, Share, affordable, processes, shares
 from analyzer.pipeline.one_input import Job
 from analyzer.sources.contract import Item, Member, ReadOptions
 from tests.cases import CAPTURES, as_json
@@ -99,8 +99,14 @@ def _sizes(*sizes: int) -> list[Share]:
 
 
 def test_processes_pay_from_so_many_bytes_beside_the_largest_input() -> None:
-    assert processes(_sizes(1 << 40, FROM), 2) == 2
-    assert processes(_sizes(1 << 40, FROM - 1), 2) == 1
+    assert processes(_sizes(1 << 40, FROM - EACH), 2) == 2
+    assert processes(_sizes(1 << 40, FROM - EACH - 1), 2) == 1
+
+
+def test_many_small_inputs_are_work_too() -> None:
+    many = FROM // EACH + 1
+    assert processes(_sizes(*[0] * many), 2) == 2
+    assert processes(_sizes(*[0] * (many - 1)), 2) == 1
 
 
 def test_one_input_is_read_by_this_process() -> None:

@@ -25,7 +25,7 @@ from analyzer.sources.audit.decode import decode_each, decode_window, salvage
 from analyzer.sources.audit.envelope import Told
 from analyzer.sources.audit.legacy import DERIVED, MARK, Legacy
 from analyzer.sources.audit.quote import shown, shown_line
-from analyzer.sources.audit.records import records
+from analyzer.sources.audit.records import deliveries, records
 from analyzer.sources.audit.shape import Ahead, Kind, Shape, shape_of, without_hosts
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.lines import QUOTE_LIMIT, ends_open, physical_lines, text_head, windows
@@ -96,6 +96,9 @@ def _rows(stream: Ahead, shape: Shape, tally: Told, ledger: Ledger) -> Iterator[
         yield from _lines(stream, shape, tally, ledger)
     elif shape.kind is Kind.LEGACY:
         yield from _legacy(stream, tally, ledger)
+    elif shape.kind is Kind.DELIVERY:
+        for batch, names in deliveries(stream, ledger, shape):
+            yield _named(decode_each(batch, tally, ledger), np.array([number for number, _ in batch], np.int64), names)
     else:
         for batch in records(stream, ledger, shape):
             yield decode_each(batch, tally, ledger)

@@ -181,12 +181,13 @@ def unwrap(parts: Iterable[Window], wrapper: Wrapper, ledger: Ledger) -> Iterato
 
 
 class Unwrapper:
-    """What `unwrap` does, window by window. With `markers`, lines of the journal about itself are passed on."""
+    """What `unwrap` does, window by window. With `markers`, lines of the journal about itself are passed on; with
+    `keeps`, those that are taken off can be asked for."""
 
-    def __init__(self, wrapper: Wrapper, ledger: Ledger, *, markers: bool = False) -> None:
+    def __init__(self, wrapper: Wrapper, ledger: Ledger, *, markers: bool = False, keeps: bool = False) -> None:
         self.wrapper = wrapper
         self._joiner = Joiner(ledger)
-        self._marks = Marks(ledger, markers=markers, looks=not wrapper.silent)
+        self._marks = Marks(ledger, markers=markers, looks=not wrapper.silent, keeps=keeps)
 
     @property
     def holds(self) -> bool:
@@ -208,7 +209,7 @@ class Unwrapper:
         return self._marks.taken_off(_finish(_strip(lines, self.wrapper), ends_open(window)))
 
     def folded(self) -> list[pl.DataFrame]:
-        """With `markers`: what was taken off since one asked last, and says how often the line before it came."""
+        """What was taken off since one asked last, and may say that lines are not there, or came more than once."""
         folded, self._marks.folded = self._marks.folded, []
         return folded
 

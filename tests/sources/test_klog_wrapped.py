@@ -69,7 +69,7 @@ def test_notes_tell_what_journald_and_syslog_left_out() -> None:
         "-- Boot 0123456789abcdef --",
         f"{at} kubelet[1]: message repeated 500 times: [ x]",
     )
-    assert "12345 messages of kubelet.service were suppressed" in reading.notes
+    assert "12,345 messages of kubelet were left out" in reading.notes
     assert "line 3: the node was rebooted" in reading.notes
     assert "line 4: syslog folded 500 repeated messages" in reading.notes
     assert reading.report.used == 2

@@ -31,6 +31,7 @@ from analyzer.sources.coredns.lines import QUERY_LINE, Lines, Parsed, own_time
 from analyzer.sources.coredns.tally import Tally
 from analyzer.sources.lines import quote_lines
 from analyzer.sources.secrets import scrub_column
+from analyzer.sources.suppressions import Suppressions
 from analyzer.sources.wrappers import UNWRAPPED, Unwrapper, head_lines, head_texts, wrapped_windows
 from analyzer.sources.yearless import YearlessClock
 
@@ -97,22 +98,30 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
     clock = YearlessClock(item, options, ledger, "the syslog prefix")
     tally = Tally()
     wrapper, parts = wrapped_windows(stream, ledger)
-    unwrapper = Unwrapper(wrapper, ledger)
-    lines = Lines(unwrapper, options)
+    unwrapper = Unwrapper(wrapper, ledger, keeps=True)
+    lines, suppressions = Lines(unwrapper, options), Suppressions(item.id, ledger)
+    none = UNWRAPPED.to_frame()
 
-    def parsed() -> Iterator[Parsed]:
+    def parsed() -> Iterator[tuple[Parsed, Batch]]:
         for window in parts:
             if wrapper.stamped:
-                yield lines.lines(clock.stamped(unwrapper.feed(window)))
+                frame = unwrapper.feed(window)
+                frame, told = suppressions.taken(frame, pl.concat([none, *unwrapper.folded()]), clock.stamped)
+                yield lines.lines(frame), told
             else:
-                yield lines.window(window)
+                part = lines.window(window)
+                marks = unwrapper.folded()
+                yield part, suppressions.taken(none, pl.concat(marks), lambda rows: rows)[1] if marks else {}
         if (rest := unwrapper.rest()) is not None:
-            yield lines.lines(rest)
+            yield lines.lines(rest), {}
 
-    for part in parsed():
+    for part, told in parsed():
         tally.add(part)
         yield _batch(part, item, ledger)
+        if told:
+            yield told
     tally.tell(ledger)
+    suppressions.tell()
 
 
 def _batch(parsed: Parsed, item: Item, ledger: Ledger) -> Batch:

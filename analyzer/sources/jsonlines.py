@@ -55,6 +55,10 @@ null without one; `docker` says that the text came under `log` without such a fl
 the line goes on; `lost` marks a journal entry whose message is null, as journalctl writes what is too long for it."""
 
 
+SHIPPED = ("stream", "pod", "host", "component", "container")
+"""One of these columns is told by every shipper, and hardly by a program's own JSON, which may have a `message`."""
+
+
 class _Docker(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """What docker's json-file writes, and what most windows of such lines hold."""
 
@@ -114,7 +118,6 @@ class _Line(msgspec.Struct, gc=False):
     source: Any = None
     source_location: Raw = msgspec.field(default=_EMPTY, name="sourceLocation")
     log_stream: Any = msgspec.field(default=None, name="logStreamName")
-    ingestion: Any = msgspec.field(default=None, name="ingestionTime")
     systemd: Raw = _EMPTY
     syslog: Raw = _EMPTY
     process: Raw = _EMPTY
@@ -232,7 +235,7 @@ def _rows(rows: list[_Line]) -> pl.DataFrame:
     flag = pl.select(pl.coalesce(text["logtag"], text["flag"])).to_series()
     cloud = pl.coalesce(text["text_payload"], text["payload"])
     # other programs write a `line` too, as the line of their source
-    loki = there(columns["labels"]) | there(columns["timestamp"])
+    loki = there(columns["labels"]) | there(columns["timestamp"]) | there(columns["log_stream"])
     line = pl.when(loki).then(text["line"])
     made = _fitted(
         pl.select(
@@ -256,28 +259,7 @@ def _rows(rows: list[_Line]) -> pl.DataFrame:
             (journal & text["journal"].is_null()).alias("lost"),
         )
     )
-    watch = there(columns["log_stream"]) | there(columns["ingestion"])
-    return _opened_again(_with_klog_headers(made, columns), watch)
-
-
-def _opened_again(made: pl.DataFrame, watch: pl.Series) -> pl.DataFrame:
-    """The rows with what lies inside the messages of CloudWatch Logs: agents put records of their own there."""
-    if not watch.any():
-        return made
-    inner = made["text"].set(~(watch & made["text"].str.starts_with("{")).fill_null(False), None)
-    if inner.null_count() == inner.len():
-        return made
-    found = _decoded(inner.fill_null("null").str.strip_chars())
-    there = found["text"].is_not_null()
-    deeper = [
-        pl.when(there).then(found[name]).otherwise(pl.col(name)).alias(name) for name in ("text", "goes_on", "docker")
-    ]
-    more = [
-        pl.coalesce(found[name], name) for name in made.columns if name not in {"text", "goes_on", "docker", "lost"}
-    ]
-    return made.with_columns(
-        *deeper, *(pl.when(there).then(one).otherwise(pl.col(one.meta.output_name())) for one in more)
-    )
+    return _with_klog_headers(made, columns)
 
 
 def _with_klog_headers(made: pl.DataFrame, columns: Columns) -> pl.DataFrame:

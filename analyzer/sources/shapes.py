@@ -25,7 +25,7 @@ LABELS = r'\{(?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\]|\\.)*"(?:, ?)?)*\}'
 NAME = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
 
 KNOWN = (
-    r'(?:[IWEF][0-9]{4} [0-9]{2}:[0-9]{2}:|\[(?:INFO|ERROR|WARNING|DEBUG)\] |\{"|\[?[0-9a-f.:]+\]?:[0-9]+ - |'
+    r'(?:[IWEF][0-9]{4} [0-9]{2}:[0-9]{2}:|\[(?:INFO|ERROR|WARNING|DEBUG)\] |\{"|time="|\[?[0-9a-f.:]+\]?:[0-9]+ - |'
     rf"{ISO} |[0-9]{{2}}-[0-9]{{2}} [0-9:]{{8}} |(?:{SHORT}|{FULL}) {PROGRAM})"
 )
 """How a line begins that is worth taking a bare word off: any word could stand before any text."""
@@ -68,14 +68,16 @@ SHAPES = {
 }
 """In the order of trial: a CRI line also looks like a line with a timestamp, and so on."""
 
+_TAILED = frozenset({Kind.CRI, Kind.SYSLOG_5424, Kind.SYSLOG, Kind.SYSLOG_ISO, Kind.JSON})
+
 INNER: dict[Kind, frozenset[Kind]] = {
     Kind.NODE: frozenset(Kind) - {Kind.NODE, Kind.STERN},
     Kind.STERN: frozenset({Kind.TIMESTAMPS, Kind.JSON}),
-    Kind.TIMESTAMPS: frozenset({Kind.NODE}),
-    **dict.fromkeys(
-        (Kind.JSON, Kind.LOGCLI, Kind.GRAFANA, Kind.FLUENT_BIT, Kind.FLUENTD),
-        frozenset({Kind.CRI, Kind.SYSLOG_5424, Kind.SYSLOG, Kind.SYSLOG_ISO}),
-    ),
+    Kind.TIMESTAMPS: frozenset({Kind.NODE, Kind.JSON}),
+    **dict.fromkeys((Kind.CRI, Kind.SYSLOG_5424, Kind.SYSLOG, Kind.SYSLOG_ISO), frozenset({Kind.JSON})),
+    **dict.fromkeys((Kind.JSON, Kind.LOGCLI, Kind.GRAFANA, Kind.FLUENT_BIT, Kind.FLUENTD), _TAILED),
 }
-"""What may lie inside a wrapper: a shipper that does not know CRI passes its lines on as they are. Times that a
+"""What may lie inside a wrapper: a shipper that does not know CRI passes its lines on as they are, a store
+keeps the records of an agent (Container Insights in CloudWatch Logs, Fluent Bit in Loki), an agent forwards them by
+syslog (OpenShift) or prints them into a log of its own. Times that a
 program writes itself are left to the program's source."""

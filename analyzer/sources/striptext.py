@@ -144,8 +144,8 @@ def _json(lines: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     ended = inner.str.ends_with("\n")
     # docker cuts lines at 16 KiB; shippers that trim every line end none of them with a newline
     cut = found["docker"] & ~ended & (ended.any() | (inner.str.len_bytes() >= _DOCKER_PART))
-    kept = lines.drop("pod", strict=False).rename({"text": "whole"})
-    pod = pl.coalesce("pod", lines["pod"]) if "pod" in lines.columns else pl.col("pod")
+    kept = lines.drop("pod", "container", strict=False).rename({"text": "whole"})
+    pod, container = (pl.coalesce(at, lines[at]) if at in lines.columns else pl.col(at) for at in ("pod", "container"))
     return pl.concat([kept, found.drop("goes_on", "docker")], how="horizontal").select(
         "number",
         "time",
@@ -154,7 +154,7 @@ def _json(lines: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
         pod,
         "host",
         "component",
-        "container",
+        container,
         "line_bytes",
         pl.coalesce(found["goes_on"], cut).fill_null(False).alias("partial"),
         "lost",

@@ -21,7 +21,7 @@ from analyzer.sources import stripsyslog, striptext
 from analyzer.sources.contract import ByteStream, Ledger
 from analyzer.sources.joiner import Joiner
 from analyzer.sources.journalmarks import Marks
-from analyzer.sources.jsonlines import decode_json_lines
+from analyzer.sources.jsonlines import SHIPPED, decode_json_lines
 from analyzer.sources.lines import ends_open, line_frame, text_head, windows
 from analyzer.sources.shapes import COLOUR, INNER, PREFIX, SHAPES
 from analyzer.sources.shapes import Kind as Kind
@@ -56,6 +56,8 @@ _LOOK_AT = 200
 """Lines of the head that decide."""
 
 _ESCAPE = b"\x1b"
+_OWN = ("number", "text", "line_bytes")
+"""What a line has before anything is taken off it."""
 
 _STRIP: dict[Kind, Callable[[pl.DataFrame], pl.DataFrame]] = {
     Kind.RAW: lambda lines: lines,
@@ -144,7 +146,7 @@ def _detect(frame: pl.DataFrame, allowed: frozenset[Kind] = frozenset(Kind), lay
         fits = _fits(kind, lines)
         counts[kind] = int(fits.sum())
         lines = lines.filter(~fits)
-    counts[Kind.JSON] = int(_fits(Kind.JSON, lines).sum())
+    counts[Kind.JSON] = int(_is_json(lines, inside=layers < LAYERS).sum())
     counts[Kind.RAW] = lines.len() - counts[Kind.JSON]
     # markers and program lines without a wrapper stand among wrapped lines, never the other way round
     best = max(counts, key=lambda kind: (counts[kind] * (1 if kind is Kind.RAW else 3), kind is Kind.RAW))
@@ -153,17 +155,27 @@ def _detect(frame: pl.DataFrame, allowed: frozenset[Kind] = frozenset(Kind), lay
     inner = None
     if layers > 1 and best in INNER:
         texts = frame.filter(_fits(best, frame["text"]))
-        found = _detect(_finish(_strip(texts, Wrapper(best)), False), INNER[best], layers - 1)
+        inside = _finish(_strip(texts, Wrapper(best)), False).select(_OWN)
+        found = _detect(inside, INNER[best], layers - 1)
         inner = found if found != Wrapper() else None
     return Wrapper(best, prefixed, inner)
 
 
 def _fits(kind: Kind, lines: pl.Series) -> pl.Series:
-    if kind is not Kind.JSON:
-        return lines.str.contains(SHAPES[kind]) if kind in SHAPES else lines.is_null()
+    if kind is Kind.JSON:
+        return _is_json(lines)
+    return lines.str.contains(SHAPES[kind]) if kind in SHAPES else lines.is_null()
+
+
+def _is_json(lines: pl.Series, *, inside: bool = False) -> pl.Series:
+    """Records of shippers. Inside another wrapper a program's own JSON is likelier: there a record has to tell more
+    than a message and a time."""
     braces = lines.str.contains(r"^(?:data: )?\{")
-    found = decode_json_lines(lines.filter(braces).str.strip_prefix("data: "))["text"].is_not_null()
-    return braces.scatter(braces.arg_true(), found)
+    found = decode_json_lines(lines.filter(braces).str.strip_prefix("data: "))
+    fits = found["text"].is_not_null()
+    if inside:
+        fits &= found.select(pl.any_horizontal(pl.col(SHIPPED).is_not_null())).to_series()
+    return braces.scatter(braces.arg_true(), fits)
 
 
 def unwrap(parts: Iterable[Window], wrapper: Wrapper, ledger: Ledger) -> Iterator[pl.DataFrame]:
@@ -253,9 +265,8 @@ def _strip(lines: pl.DataFrame, wrapper: Wrapper) -> pl.DataFrame:
     told = _STRIP[wrapper.kind](lines)
     if wrapper.inner is None:
         return told
-    own = ("number", "text", "line_bytes")
-    deeper = _strip(told.select(own), wrapper.inner)
-    outer = [name for name in told.columns if name not in own]
+    deeper = _strip(told.select(_OWN), wrapper.inner)
+    outer = [name for name in told.columns if name not in _OWN]
     both = {name: pl.coalesce(name, told[name]) for name in outer if name in deeper.columns}
     if "partial" in both:
         both["partial"] = pl.col("partial") | told["partial"]

@@ -139,7 +139,9 @@ _POD_LOG = r"([a-z0-9][a-z0-9.-]*)_[a-z0-9-]+_[a-z0-9-]+-[0-9a-f]{64}\.log$|/pod
 """Names of container logs on a node: /var/log/containers/POD_NAMESPACE_CONTAINER-ID.log, and
 /var/log/pods/NAMESPACE_POD_UID/CONTAINER/0.log (kubernetes, pkg/kubelet/kuberuntime/legacy.go and helpers.go)."""
 
-_EKS_STREAM = r"^(kube-apiserver|kube-controller-manager|kube-scheduler|cloud-controller-manager)-(?:audit-)?[0-9a-f]+$"
+CONTROL_PLANE = (
+    r"^(kube-apiserver|kube-controller-manager|kube-scheduler|cloud-controller-manager)-(?:audit-)?[0-9a-f]+$"
+)
 """Streams of an EKS control plane in CloudWatch Logs: kube-apiserver-audit-ID (Amazon EKS User Guide, control plane
 logs)."""
 
@@ -317,7 +319,7 @@ def _components(columns: Columns) -> pl.Expr:
     log = log.set(log.is_in(["stdout", "stderr"]), None)
     own = [strings(columns[name]) for name in ("identifier", "command")]
     control = strings(columns["resource"], _control_plane)
-    eks = by_distinct(strings(columns["log_stream"]), lambda names: names.str.extract(_EKS_STREAM, 1))
+    eks = by_distinct(strings(columns["log_stream"]), lambda names: names.str.extract(CONTROL_PLANE, 1))
     return pl.coalesce(*own, *found, log, control, eks, *_units(columns)).str.strip_suffix(".service")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from analyzer.sources.jsonlines import decode_json_lines
-from analyzer.sources.shapes import ISO, KNOWN, LABELS, NAME
+from analyzer.sources.jsonlines import CONTROL_PLANE, decode_json_lines
+from analyzer.sources.shapes import AWS_EVENT, ISO, KNOWN, LABELS, NAME
 from analyzer.sources.times import parse_rfc3339
 
 _DOCKER_PART = (16 << 10) - 4
@@ -70,6 +70,20 @@ def grafana(lines: pl.DataFrame) -> pl.DataFrame:
     time = parse_rfc3339(cut["field_1"])
     time = time.set(~fits.fill_null(False), None)
     return _timed(lines, time, cut["field_2"].fill_null(""))
+
+
+def aws_short(lines: pl.DataFrame) -> pl.DataFrame:
+    """`TIME TEXT` with a time in UTC that does not say so."""
+    cut = lines["text"].str.splitn(" ", 2).struct.unnest()
+    return _timed(lines, parse_rfc3339(cut["field_0"] + "Z"), cut["field_1"].fill_null(""))
+
+
+def aws_text(lines: pl.DataFrame) -> pl.DataFrame:
+    """`EVENTS TAB ... TAB STREAM TAB TEXT TAB MILLISECONDS`."""
+    stream, inner, time = lines["text"].str.extract_groups(AWS_EVENT).struct.unnest().get_columns()
+    moment = time.cast(pl.Int64, strict=False).cast(pl.Datetime("ms", "UTC")).dt.cast_time_unit("us")
+    component = stream.str.extract(CONTROL_PLANE, 1)
+    return _timed(lines, moment, inner).with_columns(component.alias("component"))
 
 
 def node(lines: pl.DataFrame) -> pl.DataFrame:

@@ -64,6 +64,8 @@ _STRIP: dict[Kind, Callable[[pl.DataFrame], pl.DataFrame]] = {
     Kind.CRI: striptext.cri,
     Kind.TIMESTAMPS: striptext.timestamps,
     Kind.STERN: striptext.stern,
+    Kind.AWS_SHORT: striptext.aws_short,
+    Kind.AWS_TEXT: striptext.aws_text,
     Kind.NODE: striptext.node,
     Kind.LOGCLI: striptext.logcli,
     Kind.GRAFANA: striptext.grafana,

@@ -108,6 +108,13 @@ LINES: dict[str, Form] = {
         jsonPayload={"MESSAGE": line, "_HOSTNAME": "node-1"}, logName="projects/p/logs/kubelet", timestamp=iso(i)
     ),
     "aws logs tail": lambda i, line: f"{iso(i)} kube-apiserver-0123 {line}",
+    "aws logs tail --format short": lambda i, line: f"2026-03-14T{_short(i)} {line}",
+    "aws logs filter-log-events --output text": lambda i, line: (
+        f"EVENTS\t3{i}\t{nanos(i) // 10**6}\tkube-scheduler-01\t{line}\t{nanos(i) // 10**6}"
+    ),
+    "aws logs get-log-events --output text": lambda i, line: (
+        f"EVENTS\t{nanos(i) // 10**6}\t{line}\t{nanos(i) // 10**6}"
+    ),
     "logcli": lambda i, line: f'{iso(i)} {{container="app", pod="web-0"}}   {line}',
     "logcli -o jsonl": lambda i, line: _obj(labels={"pod": "web-0"}, line=line, timestamp=iso(i)),
     "Grafana, text": lambda i, line: f"{nanos(i) // 10**6}\t{iso(i)}\t{line}",

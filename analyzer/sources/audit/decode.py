@@ -46,6 +46,9 @@ Numbers = npt.NDArray[np.int64]
 
 _ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
+_OTHER_KINDS = (b'"EventList"', b'"Policy"')
+"""Kinds of the same versions: what an apiserver sends to a webhook, and what is configured."""
+
 _NAMES = (b'"apiVersion"', b'"auditID"', b'"verb"')
 """One of these fields must be there for `is_event` to hold."""
 
@@ -110,8 +113,8 @@ def _clean(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: N
         parts, refs = parts_of(events, one_line=True), refs_of(events, one_line=True)
     except _ERRORS:
         return None
-    versions = set(parts.values("api_version"))
-    if len(events) != len(starts) or not (versions <= VERSIONS or all(map(is_event, events))):
+    known = set(parts.values("api_version")) <= VERSIONS and not any(kind in data for kind in _OTHER_KINDS)
+    if len(events) != len(starts) or not (known or all(map(is_event, events))):
         return None
     request, response = (gone.request, gone.response) if gone else np.zeros((2, len(starts)), np.int64)
     asked, answered = [event.request_body for event in events], [event.response_body for event in events]

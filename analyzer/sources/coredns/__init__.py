@@ -27,7 +27,7 @@ from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, Re
 from analyzer.sources.coredns.errors import ERROR_LINE
 from analyzer.sources.coredns.eventkinds import KLOG
 from analyzer.sources.coredns.found import custom, json_lines
-from analyzer.sources.coredns.lines import QUERY_LINE, Lines, Parsed, own_time
+from analyzer.sources.coredns.lines import QUERY_LINE, Lines, Parsed, own_time, without_time
 from analyzer.sources.coredns.tally import Tally
 from analyzer.sources.lines import quote_lines
 from analyzer.sources.secrets import scrub_column
@@ -35,7 +35,12 @@ from analyzer.sources.suppressions import Suppressions
 from analyzer.sources.wrappers import UNWRAPPED, Unwrapper, head_lines, head_texts, wrapped_windows
 from analyzer.sources.yearless import YearlessClock
 
-_BANNER = r"^(?:CoreDNS-[0-9]|(?:[^ ]*\.)?:[0-9]+(?: on [^ ]+)?$|\[[A-Z]+\] (?:plugin/[a-z0-9]+: |CoreDNS-))"
+_BANNER = (
+    r"^(?:CoreDNS-[0-9]|(?:[^ ]*\.)?:[0-9]+(?: on [^ ]+)?$|\[[A-Z]+\] (?:plugin/[a-z0-9]+: |CoreDNS-|"
+    r"Starting node-cache image: |Using Corefile |Using Pidfile|Updated Corefile with |Added interface - |"
+    r"Added back .* rule - |Tearing down|Skipping kube-dns configmap sync))"
+)
+"""How CoreDNS begins, and NodeLocal DNSCache (kubernetes/dns, cmd/node-cache)."""
 
 _AS_TOLD = 0.85
 """How sure a format is that somebody named."""
@@ -46,7 +51,7 @@ _SCRUBBED = {COREDNS_ERRORS: "error", COREDNS_EVENTS: "text"}
 
 def identify(head: bytes) -> Match | None:
     """By lines of the log and errors plugins, or of the start of CoreDNS, as the bulk of the first lines."""
-    texts = head_texts(head)
+    texts = without_time(head_texts(head))
     if not texts.len():
         return None
     queries = int((texts.str.contains(QUERY_LINE) | texts.str.contains(ERROR_LINE)).sum()) + _json_queries(texts)

@@ -23,6 +23,8 @@ PROGRAM = r"[^ \[\]:{}\"]+ [^ \[\]:{}\"]+(?:\[[0-9]+\])?:(?: |$)"
 PREFIX = r"^\[pod/[^/\] ]+/[^/\] ]+\] "
 COLOUR = r"\x1b\[[0-9;]*m"
 ELEMENTS = r'(?:-|(?:\[[^ =\]"]+(?: [^ =\]"]+="(?:[^"\\\]]|\\.)*")*\])+)'
+NODE = r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|[a-z0-9-]*[0-9.-][a-z0-9.-]*:)"
+"""A node before each line; talosctl writes a colon behind its name or address."""
 LABELS = r'\{(?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\]|\\.)*"(?:, ?)?)*\}'
 AWS_EVENT = r"^EVENTS\t(?:[0-9]+\t)?[0-9]{13}\t(?:([^\t {}]+)\t)?(.*)\t([0-9]{13})$"
 NAME = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
@@ -70,7 +72,7 @@ SHAPES = {
     Kind.FLUENT_BIT: r"^(?:\[[0-9]+\] )?(?:[^ \[\]{}\"]+: )?\[\[?[0-9]{9,10}(?:\.[0-9]+)?(?:, \{.*?\}\])?, \{.*\}\]$",
     Kind.AWS_SHORT: rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9:]{{8}} {KNOWN}",
     Kind.AWS_TEXT: AWS_EVENT,
-    Kind.NODE: rf"^{NAME} {KNOWN}",
+    Kind.NODE: rf"^{NODE} {KNOWN}",
     Kind.STERN: rf"^(?:{NAME} )?{NAME} {NAME} {KNOWN}",
 }
 """In the order of trial: a CRI line also looks like a line with a timestamp, and so on."""

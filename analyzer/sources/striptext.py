@@ -6,7 +6,7 @@ from __future__ import annotations
 import polars as pl
 
 from analyzer.sources.jsonlines import CONTROL_PLANE, decode_json_lines
-from analyzer.sources.shapes import AWS_EVENT, ISO, KNOWN, LABELS, NAME
+from analyzer.sources.shapes import AWS_EVENT, ISO, KNOWN, LABELS, NAME, NODE
 from analyzer.sources.times import parse_rfc3339
 
 _DOCKER_PART = (16 << 10) - 4
@@ -87,10 +87,10 @@ def aws_text(lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def node(lines: pl.DataFrame) -> pl.DataFrame:
-    """`HOST TEXT`, as `oc adm node-logs` for several nodes and `aws logs tail` write it."""
+    """`HOST TEXT`, as `oc adm node-logs` for several nodes and `aws logs tail` write it, or talosctl's `HOST: TEXT`."""
     cut = lines["text"].str.splitn(" ", 2).struct.unnest()
-    fits = cut["field_0"].str.contains(rf"^{NAME}$").fill_null(False) & cut["field_1"].is_not_null()
-    return _where(lines, fits, cut["field_1"], host=cut["field_0"])
+    fits = cut["field_0"].str.contains(rf"^{NODE}$").fill_null(False) & cut["field_1"].is_not_null()
+    return _where(lines, fits, cut["field_1"], host=cut["field_0"].str.strip_suffix(":"))
 
 
 def stern(lines: pl.DataFrame) -> pl.DataFrame:

@@ -215,7 +215,13 @@ def test_errors_of_every_era_of_the_plugin() -> None:
         "2019-01-10 18:01:16",
         "None",
     ]
-    same = {"rcode": "SERVFAIL", "name": "a.example.com", "qtype": "A", "error": error, "kind": "backend unreachable"}
+    same: dict[str, object] = {
+        "rcode": "SERVFAIL",
+        "name": "a.example.com",
+        "qtype": "A",
+        "error": error,
+        "kind": "backend unreachable",
+    }
     same |= {"upstream": "10.0.0.10", "upstream_port": 53, "count": 1}
     for row in rows:
         assert {name: row[name] for name in same} == same

@@ -135,6 +135,7 @@ LINES: dict[str, Form] = {
     "RFC 5424 without elements": lambda i, line: f"<134>1 {iso(i)} node-1 kubelet - - - {line}",
     "rsyslog": lambda i, line: f"{iso(i)} node-1 kubelet[12]: {line}",
     "oc adm node-logs": lambda i, line: f"node-{i % 2} Mar 14 {_short(i)} node-{i % 2} kubelet[12]: {line}",
+    "talosctl logs": lambda i, line: f"10.5.0.2: {line}",
     "oc adm node-logs --path": lambda i, line: f"node-1 {line}",
     "Container Insights, data plane": lambda i, line: _obj(systemd_unit="kubelet.service", hostname="n", message=line),
     "Container Insights in CloudWatch": lambda i, line: _obj(
@@ -316,6 +317,7 @@ TIMELESS = {
         "Container Insights, data plane",
         "journalctl short-monotonic",
         "oc adm node-logs --path",
+        "talosctl logs",
         "carriage returns",
         "UTF-16",
     ),

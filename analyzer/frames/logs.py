@@ -119,7 +119,7 @@ LOG_SUPPRESSIONS = Table(
             "`repeated`: so many more messages equal the one before. `left out`: a rate limit lost them, "
             "or an overflow.",
         ),
-        Col("count", pl.Int64(), "How many messages."),
+        Col("count", pl.Int64(), "How many messages; null where it is only said that dropping began."),
         Col("text", pl.String(), "The message that was repeated, as far as the line holds it; else null."),
     ),
 )

@@ -215,7 +215,7 @@ class Offset(Struct, frozen=True, kw_only=True):
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
-    """What one table covers."""
+    """What one table covers. `left_out`: messages of which its inputs say themselves that they do not hold them."""
 
     table: str
     rows: int
@@ -224,6 +224,7 @@ class Coverage(Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...]
     gaps: tuple[Gap, ...] = ()
     remark: str = ""
+    left_out: int = 0
 
 
 class Collect(Struct, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ from analyzer.pipeline.store import Store
 from analyzer.story.blind import to_collect
 from analyzer.story.compare import compare
 from analyzer.story.edges import with_limits
+from analyzer.story.leftout import left_out
 
 if TYPE_CHECKING:
     from analyzer.redact import Map
@@ -72,7 +73,8 @@ def _judged(
     coverage = coverage_of(store, case.reports)
     store.count_once()
     runs = name_owners(fill(run_all(picked, store, coverage, options.jobs), case), store)
-    runs = with_limits(runs, case.reports, coverage, (options.start, options.end))
+    lost = left_out(store.get, [finding for run in runs for finding in run.findings])
+    runs = with_limits(runs, case.reports, coverage, (options.start, options.end), lost)
     progress.phase("writing the story")
     told = story.tell(store.get, runs, coverage, offsets)
     result = Result(

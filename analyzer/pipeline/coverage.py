@@ -12,6 +12,7 @@ from analyzer.facts.overlaps import LOG_COPIES, told
 from analyzer.frames import COREDNS_QUERIES, Table
 from analyzer.model import Coverage, Gap, InputReport
 from analyzer.pipeline.store import Store
+from analyzer.story.leftout import LeftOut, left_out
 
 GAP = timedelta(minutes=10)
 """A table that is silent for longer has a gap there, not a quiet time."""
@@ -26,10 +27,13 @@ def coverage_of(store: Store, reports: Sequence[InputReport]) -> tuple[Coverage,
     """One entry per table that was read, in the order of table names."""
     found = store.get(LOG_COPIES)
     copies = found.collect() if found is not None else pl.DataFrame(schema=LOG_COPIES.table.schema)
-    return tuple(_one(store, table, reports, copies) for table in sorted(store.rows, key=lambda table: table.name))
+    lost = left_out(store.get, ())
+    return tuple(
+        _one(store, table, reports, copies, lost) for table in sorted(store.rows, key=lambda table: table.name)
+    )
 
 
-def _one(store: Store, table: Table, reports: Sequence[InputReport], copies: pl.DataFrame) -> Coverage:
+def _one(store: Store, table: Table, reports: Sequence[InputReport], copies: pl.DataFrame, left: LeftOut) -> Coverage:
     frame = store.get(table)
     assert frame is not None
     span = frame.select(first=pl.col("time").min(), last=pl.col("time").max()).collect().row(0, named=True)
@@ -43,7 +47,10 @@ def _one(store: Store, table: Table, reports: Sequence[InputReport], copies: pl.
         last_time=span["last"],
         sources=tuple(given),
         gaps=gaps(frame) if table.name in STEADY else (),
-        remark="; ".join(filter(None, (_lost(lost), told(copies, table.name), _left_out(table, store)))),
+        remark="; ".join(
+            filter(None, (_lost(lost), left.told(given), told(copies, table.name), _left_out(table, store)))
+        ),
+        left_out=left.count(given),
     )
 
 

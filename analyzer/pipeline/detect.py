@@ -115,11 +115,15 @@ def _alternatives(needs_any: Sequence[Needs]) -> str:
 
 def _covered(tables: set[str], coverage: Sequence[Coverage]) -> str:
     parts = [
-        f"{c.rows:,} rows of {c.table}{_span(c.first_time, c.last_time)}"
+        f"{c.rows:,} rows of {c.table}{_span(c.first_time, c.last_time)}{_lacking(c.left_out)}"
         for c in coverage
         if c.table in tables and c.rows
     ]
     return "nothing of the kind in " + "; ".join(parts) if parts else "nothing of the kind"
+
+
+def _lacking(count: int) -> str:
+    return f", whose inputs lack {count:,} messages that rate limits or overflows left out" if count else ""
 
 
 def _span(first: datetime | None, last: datetime | None) -> str:

@@ -13,10 +13,12 @@ _BEGIN = re.compile(rb"(?:---[ \t]*\r?\n)?(?:errorGroups|httpRequest|insertId|js
 _PAYLOAD = re.compile(rb"(?m)^(?:jsonPayload|textPayload):")
 _OTHER = re.compile(rb"(?m)^protoPayload:")
 _MARK = b"\n---"
+_COMMENTS = re.compile(rb"(?:[ \t\r]*(?:#[^\n]*)?\n)*+")
 
 
 def is_cloud_yaml(text: bytes) -> bool:
     """Whether these first bytes are such entries."""
+    text = text[_COMMENTS.match(text).end() :]  # type: ignore[union-attr]  # matches anything
     named = b"\nlogName:" in text or text.startswith(b"logName:")
     return bool(_BEGIN.match(text)) and named and bool(_PAYLOAD.search(text)) and not _OTHER.search(text)
 

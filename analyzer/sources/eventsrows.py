@@ -30,10 +30,12 @@ _RAW = pl.Schema(
 
 
 def event_in(found: object) -> dict[str, Any] | None:
-    """The Event that an object is, or that a watch (`type`, `object`) or an exporter (`verb`, `event`) wrapped."""
+    """The Event that an object is, or that a watch (`type`, `object`), an exporter (`verb`, `event`) or a store
+    wrapped: GKE keeps Events in the log `events` of Cloud Logging (`jsonPayload`), Elasticsearch in a hit
+    (`_source`)."""
     if not isinstance(found, dict):
         return None
-    for key in ("object", "event"):
+    for key in ("object", "event", "jsonPayload", "_source"):
         if isinstance(found.get(key), dict) and ("involvedObject" in found[key] or "regarding" in found[key]):
             return event_in(found[key])
     version = found.get("apiVersion")

@@ -1,20 +1,25 @@
 """Documents that hold log lines, made one JSON line per record before anybody looks for lines.
 
 Some tools write what they found in a log not line by line but as one document: Loki's API, Grafana, `gcloud logging
-read` (JSON and YAML), `aws logs filter-log-events`, `journalctl -o json-pretty` and `-o export`, OpenTelemetry's
-OTLP/JSON. Here each becomes the form that `analyzer.sources.jsonlines` reads, so that sources see a log of a shipper.
-A record's number is its place in the document; a quote shows the record.
+read` (JSON and YAML), `aws logs filter-log-events` and `get-query-results`, the deliveries of a CloudWatch Logs
+subscription, `az monitor log-analytics query`, the batches of an Azure event hub, a search in Elasticsearch,
+`journalctl -o json-pretty` and `-o export`, OpenTelemetry's OTLP/JSON. Here each becomes the form that
+`analyzer.sources.jsonlines` reads, so that sources see a log of a shipper. A record's number is its place in the
+document; a quote shows the record.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from analyzer.sources.contract import Ledger
+
+if TYPE_CHECKING:
+    from analyzer.sources.audit.split import Element
 
 HEAD = 16 << 10
 """Bytes of an input that show what document it is."""
@@ -45,6 +50,8 @@ def export_of(head: bytes) -> Export | None:
         from analyzer.sources.cloudyaml import CloudYaml, is_cloud_yaml
 
         return CloudYaml() if is_cloud_yaml(text) else None
+    if _DELIVERY.match(text):
+        return Deliveries("deliveries of a CloudWatch Logs subscription", 2, _as_line)
     for name, base, shape, flatten in _DOCUMENTS:
         if shape.match(text):
             return Document(name, base, flatten)
@@ -66,14 +73,17 @@ class Document:
         self._over = False
 
     def feed(self, chunk: bytes) -> bytes:
-        made = []
+        made: list[bytes] = []
         data = chunk
         while not self._over:
-            made += [line for element in self._splitter.feed(data) for line in self._flatten(element.data)]
+            made += [line for element in self._splitter.feed(data) for line in self._lines(element)]
             if not self._splitter.damaged:
                 break
             data = self._go_on()
         return b"".join(line + b"\n" for line in made)
+
+    def _lines(self, element: Element) -> Iterator[bytes]:
+        return self._flatten(element.data)
 
     def _go_on(self) -> bytes:
         """What follows the damage, from the next line on that begins with a brace: in an array nothing tells which."""
@@ -113,6 +123,25 @@ class Document:
         return b"".join(line + b"\n" for line in self._flatten(closed))
 
 
+class Deliveries(Document):
+    """Log events whose document names their stream: it is put into each, as `aws logs filter-log-events` writes it."""
+
+    def __init__(self, name: str, base: int, flatten: Callable[[bytes], Iterator[bytes]]) -> None:
+        from analyzer.sources.audit.around import Around
+
+        super().__init__(name, base, flatten)
+        self._splitter.around = Around()
+        self._last: tuple[bytes, bytes] = (b"", b"")
+
+    def _lines(self, element: Element) -> Iterator[bytes]:
+        if element.around != self._last[0]:
+            stream = _decoded(element.around).get("logStream")
+            told = _ENCODE.encode(stream) if isinstance(stream, str) else b""
+            self._last = element.around, b'{"logStreamName":%b,' % told if told else b""
+        line = next(_as_line(element.data))
+        yield self._last[1] + line[1:] if self._last[1] and element.around else line
+
+
 _DECODE = msgspec.json.Decoder()
 _ENCODE = msgspec.json.Encoder()
 _FAULTS = (msgspec.DecodeError, RecursionError, UnicodeError)
@@ -121,6 +150,17 @@ _FAULTS = (msgspec.DecodeError, RecursionError, UnicodeError)
 def _as_line(element: bytes) -> Iterator[bytes]:
     """A record that is a shipper's object already; JSON strings hold no raw line break, so each is white space."""
     yield element.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+def _field_pairs(element: bytes) -> Iterator[bytes]:
+    """A row of an Insights query: `[{"field": "@message", "value": ...}, ...]` (API, GetQueryResults)."""
+    try:
+        found = _DECODE.decode(element)
+    except _FAULTS:
+        return
+    pairs = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    if pairs:
+        yield _ENCODE.encode({str(one.get("field")): one.get("value") for one in pairs})
 
 
 def _loki(element: bytes) -> Iterator[bytes]:
@@ -203,11 +243,30 @@ _LOKI = (
 )
 _GRAFANA = (rb"\[", rb"\{", rb'"line"', rb":", _TEXT, rb",", rb'"timestamp"')
 _CLOUD = (rb"\[", _FLAT + rb'"(?:insertId|jsonPayload|textPayload|logName)"', rb":")
+_ROWS = rb"LogMessage|SyslogMessage|LogEntry|log_s|_source|@message|_raw"
+_STORE = (rb"\[", _FLAT + rb'"(?:%b)"' % _ROWS, rb":")
+_HUB = (rb"\{", rb'"records"', rb":", rb"\[", _FLAT + rb'"(?:category|operationName|properties)"', rb":")
+_QUERY = (
+    rb"\{(?:",
+    rb'"queryLanguage"',
+    rb":",
+    _TEXT,
+    rb",)?",
+    rb'"results"',
+    rb":",
+    rb"\[",
+    rb"\[",
+    rb"\{",
+    rb'"field"',
+)
+_SEARCH = (rb"\{", rb'"(?:took|_scroll_id|pit_id|timed_out)".{0,600}"hits"', rb":", rb'\{.{0,200}"hits"', rb":", rb"\[")
 _WATCH = (rb"\{", rb'"events"', rb":", rb"\[", _FLAT + rb'"(?:timestamp|logStreamName|ingestionTime)"', rb":")
 _VALUE = rb"(?:%b|null|\[(?:[0-9,\s]|%b)*\])" % (_TEXT, _TEXT)
 _JOURNAL = rb'\{\s*\n\s*(?:"[A-Z_0-9]+"\s*:\s*%b\s*,\s*)*"(?:__REALTIME_TIMESTAMP|__CURSOR)"' % _VALUE
 _KEYS = rb"@timestamp|timestamp|date|log|line|message|stream|labels|kubernetes|hostname|insertId"
 _PRETTY = rb'\{\s*\n\s*"(?:%b)"\s*:' % _KEYS
+
+_DELIVERY = re.compile(_FLAT + rb'"(?:logStream|logEvents|subscriptionFilters)"\s*:', re.DOTALL)
 
 _DOCUMENTS: tuple[tuple[str, int, re.Pattern[bytes], Callable[[bytes], Iterator[bytes]]], ...] = (
     ("a result of Loki's API", 3, _shape(*_LOKI), _loki),
@@ -215,6 +274,10 @@ _DOCUMENTS: tuple[tuple[str, int, re.Pattern[bytes], Callable[[bytes], Iterator[
     ("a download of Grafana", 1, _shape(*_GRAFANA), _as_line),
     ("entries of Cloud Logging", 1, _shape(*_CLOUD), _as_line),
     ("events of CloudWatch Logs", 2, _shape(*_WATCH), _as_line),
+    ("results of CloudWatch Logs Insights", 2, _shape(*_QUERY), _field_pairs),
+    ("rows of a log store", 1, _shape(*_STORE), _as_line),
+    ("records of an Azure event hub", 2, _shape(*_HUB), _as_line),
+    ("hits of a search", 3, _shape(*_SEARCH), _as_line),
     ("journalctl -o json-pretty", 0, re.compile(_JOURNAL), _as_line),
     ("records written over several lines", 0, re.compile(_PRETTY), _as_line),
 )

@@ -14,18 +14,26 @@ entries as GoogleCloudPlatform/khi tests them): here the line is put together ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from operator import attrgetter
 from typing import Any
 
 import msgspec
 import polars as pl
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from analyzer.frames.contract import TIME
 from analyzer.sources import klogheaders
-from analyzer.sources.nested import Nested
+from analyzer.sources.jsoncolumns import (
+    Columns,
+    by_distinct,
+    bytes_as_text,
+    columns_of,
+    dig,
+    inside,
+    none,
+    strings,
+    there,
+)
+from analyzer.sources.jsonrecords import plainer
 from analyzer.sources.times import MICROS_LIMIT, parse_rfc3339, since_1970
 
 JSON_LINES = pl.Schema(
@@ -45,6 +53,10 @@ JSON_LINES = pl.Schema(
 """`text` is null where the line is no such object. `goes_on` is what a CRI flag beside the text says (true for `P`),
 null without one; `docker` says that the text came under `log` without such a flag, where a missing newline means that
 the line goes on; `lost` marks a journal entry whose message is null, as journalctl writes what is too long for it."""
+
+
+SHIPPED = ("stream", "pod", "host", "component", "container")
+"""One of these columns is told by every shipper, and hardly by a program's own JSON, which may have a `message`."""
 
 
 class _Docker(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -106,10 +118,17 @@ class _Line(msgspec.Struct, gc=False):
     source: Any = None
     source_location: Raw = msgspec.field(default=_EMPTY, name="sourceLocation")
     log_stream: Any = msgspec.field(default=None, name="logStreamName")
+    systemd: Raw = _EMPTY
+    syslog: Raw = _EMPTY
+    process: Raw = _EMPTY
+    systemd_unit: Any = None
+    unit: Any = msgspec.field(default=None, name="SYSTEMD_UNIT")
+    ident: Any = None
+    program: Any = msgspec.field(default=None, name="PROGRAM")
+    upper_hostname: Any = msgspec.field(default=None, name="HOSTNAME")
+    upper_host: Any = msgspec.field(default=None, name="HOST")
     kind: Any = None
 
-
-_NESTED = frozenset({"host", "kubernetes", "labels", "fields", "resource", "file", "source_location"})
 
 _DOCKER = msgspec.json.Decoder(_Docker)
 _JOURNAL = msgspec.json.Decoder(_Journal)
@@ -120,7 +139,9 @@ _POD_LOG = r"([a-z0-9][a-z0-9.-]*)_[a-z0-9-]+_[a-z0-9-]+-[0-9a-f]{64}\.log$|/pod
 """Names of container logs on a node: /var/log/containers/POD_NAMESPACE_CONTAINER-ID.log, and
 /var/log/pods/NAMESPACE_POD_UID/CONTAINER/0.log (kubernetes, pkg/kubelet/kuberuntime/legacy.go and helpers.go)."""
 
-_EKS_STREAM = r"^(kube-apiserver|kube-controller-manager|kube-scheduler|cloud-controller-manager)-(?:audit-)?[0-9a-f]+$"
+CONTROL_PLANE = (
+    r"^(kube-apiserver|kube-controller-manager|kube-scheduler|cloud-controller-manager)-(?:audit-)?[0-9a-f]+$"
+)
 """Streams of an EKS control plane in CloudWatch Logs: kube-apiserver-audit-ID (Amazon EKS User Guide, control plane
 logs)."""
 
@@ -131,7 +152,23 @@ _WRITERS = ("SYSLOG_IDENTIFIER", "syslog_identifier", "unit", "systemd_unit", "_
 
 
 def decode_json_lines(lines: pl.Series) -> pl.DataFrame:
-    """One row of JSON_LINES per line. All lines are decoded in one call; only where that fails, each line alone."""
+    """One row of JSON_LINES per line. All lines are decoded in one call; only where that fails, each line alone, and
+    so are the records of stores that name things otherwise."""
+    made = _decoded(lines)
+    unknown = (made["text"].is_null() & ~made["lost"]).arg_true()
+    if not unknown.len():
+        return made
+    plain = [(at, record) for at, line in zip(unknown, lines.gather(unknown), strict=True) if (record := plainer(line))]
+    if not plain:
+        return made
+    known = _decoded(pl.Series([record.decode() for _, record in plain])).with_columns(
+        pl.Series([at for at, _ in plain], dtype=pl.UInt32).alias("at")
+    )
+    rows = made.with_row_index("at").join(known, on="at", how="anti")
+    return pl.concat([rows, known.select(rows.columns)]).sort("at").drop("at")
+
+
+def _decoded(lines: pl.Series) -> pl.DataFrame:
     whole = lines.str.join("\n")[0] if lines.len() else ""
     plain = _decode_all(whole, lines.len(), _DOCKER)
     if plain is not None:
@@ -161,42 +198,27 @@ def _decode(line: str) -> _Line:
 def _docker_rows(rows: list[_Docker]) -> pl.DataFrame:
     if not rows:
         return pl.DataFrame(schema=JSON_LINES)
-    columns = _columns(rows)
-    made = {name: _strings(columns[key]) for name, key in _DOCKER_KEYS.items()}
+    columns = columns_of(rows)
+    made = {name: strings(columns[key]) for name, key in _DOCKER_KEYS.items()}
     known = pl.DataFrame(made, schema=dict.fromkeys(made, pl.String)).with_columns(pl.lit(True).alias("docker"))
     return _fitted(known.with_columns(parse_rfc3339(known["time"]).alias("time")))
 
 
 def _journal_rows(rows: list[_Journal]) -> pl.DataFrame:
-    columns = _columns(rows)
-    text = _strings(columns["journal"], _bytes_as_text)
-    clock = _strings(columns["realtime"]).cast(pl.Int64, strict=False)
+    columns = columns_of(rows)
+    text = strings(columns["journal"], bytes_as_text)
+    clock = strings(columns["realtime"]).cast(pl.Int64, strict=False)
     clock = clock.set(~clock.is_between(0, MICROS_LIMIT, closed="left"), None)
-    writers = [_strings(columns[name]) for name in ("identifier", "command")]
+    writers = [strings(columns[name]) for name in ("identifier", "command")]
     return _fitted(
         pl.select(
             text.alias("text"),
             clock.cast(TIME).alias("time"),
-            _strings(columns["node"]).alias("host"),
+            strings(columns["node"]).alias("host"),
             pl.coalesce(*writers).str.strip_suffix(".service").alias("component"),
             text.is_null().alias("lost"),
         )
     )
-
-
-class _Columns(Struct, frozen=True):
-    """The fields of many rows, field by field: as values, and as objects of which few are distinct."""
-
-    plain: dict[str, list[Any]]
-    nested: dict[str, Nested]
-
-    def __getitem__(self, name: str) -> list[Any] | Nested:
-        return self.nested[name] if name in self.nested else self.plain[name]
-
-
-def _columns(rows: Sequence[Any]) -> _Columns:
-    made = {name: list(map(attrgetter(name), rows)) for name in type(rows[0]).__struct_fields__}
-    return _Columns(made, {name: Nested(made.pop(name)) for name in _NESTED & made.keys()})
 
 
 _DOCKER_KEYS = {"text": "log", "stream": "stream", "time": "time"}
@@ -205,17 +227,17 @@ _DOCKER_KEYS = {"text": "log", "stream": "stream", "time": "time"}
 def _rows(rows: list[_Line]) -> pl.DataFrame:
     if not rows:
         return pl.DataFrame(schema=JSON_LINES)
-    columns = _columns(rows)
-    text = {name: _strings(columns[name]) for name in _TEXTS}
-    text["journal"] = _strings(columns["journal"], _bytes_as_text)
-    text["payload"] = _strings(columns["json_payload"], _inside(("MESSAGE", "message", "log")))
-    journal = _there(columns["realtime"]) | text["journal"].is_not_null()
+    columns = columns_of(rows)
+    text = {name: strings(columns[name]) for name in _TEXTS}
+    text["journal"] = strings(columns["journal"], bytes_as_text)
+    text["payload"] = strings(columns["json_payload"], inside(("MESSAGE", "message", "log")))
+    journal = there(columns["realtime"]) | text["journal"].is_not_null()
     # an audit event has a kind and may have a message, but is not somebody's log line
-    own = ~_there(columns["kind"])
+    own = ~there(columns["kind"])
     flag = pl.select(pl.coalesce(text["logtag"], text["flag"])).to_series()
     cloud = pl.coalesce(text["text_payload"], text["payload"])
     # other programs write a `line` too, as the line of their source
-    loki = _there(columns["labels"]) | _there(columns["timestamp"])
+    loki = there(columns["labels"]) | there(columns["timestamp"]) | there(columns["log_stream"])
     line = pl.when(loki).then(text["line"])
     made = _fitted(
         pl.select(
@@ -231,8 +253,8 @@ def _rows(rows: list[_Line]) -> pl.DataFrame:
             _components(columns).alias("component"),
             pl.coalesce(
                 text["container_name"],
-                *(_strings(columns[at], _inside(_CONTAINERS)) for at in ("kubernetes", "labels", "fields")),
-                _strings(columns["resource"], _inside(_CONTAINERS, "labels")),
+                *(strings(columns[at], inside(_CONTAINERS)) for at in ("kubernetes", "labels", "fields")),
+                strings(columns["resource"], inside(_CONTAINERS, "labels")),
             ).alias("container"),
             flag.str.starts_with("P").alias("goes_on"),
             (own & ~journal & text["log"].is_not_null() & flag.is_null() & text["line"].is_null()).alias("docker"),
@@ -242,75 +264,84 @@ def _rows(rows: list[_Line]) -> pl.DataFrame:
     return _with_klog_headers(made, columns)
 
 
-def _with_klog_headers(made: pl.DataFrame, columns: _Columns) -> pl.DataFrame:
+def _with_klog_headers(made: pl.DataFrame, columns: Columns) -> pl.DataFrame:
     """The rows with the header of klog before the text where an agent took it off."""
     told = columns["source_location"], columns["source"], columns["json_payload"]
-    if all(_none(one) for one in told):
+    if all(none(one) for one in told):
         return made
-    caller = pl.select(pl.coalesce(_strings(one, klogheaders.caller) for one in told)).to_series()
+    caller = pl.select(pl.coalesce(strings(one, klogheaders.caller) for one in told)).to_series()
     if caller.null_count() == caller.len():
         return made
-    inner = _strings(columns["json_payload"], lambda payload: klogheaders.thread(_dig(payload, "pid")))
-    pid = pl.select(pl.coalesce(_strings(columns["pid"], klogheaders.thread), inner)).to_series()
-    return klogheaders.put_back(made, caller, pid, _strings(columns["severity"]))
+    inner = strings(columns["json_payload"], lambda payload: klogheaders.thread(dig(payload, "pid")))
+    pid = pl.select(pl.coalesce(strings(columns["pid"], klogheaders.thread), inner)).to_series()
+    return klogheaders.put_back(made, caller, pid, strings(columns["severity"]))
 
 
 _TEXTS = ("log", "message", "line", "text_payload", "stream", "logtag", "flag", "container_name")
 
 
-def _time(columns: _Columns) -> pl.Expr:
+def _time(columns: Columns) -> pl.Expr:
     """The first of the times that can be read; a Journal's clock is text of microseconds."""
-    texts = [_strings(columns[name]) for name in ("time", "stamp", "timestamp", "date") if not _none(columns[name])]
+    texts = [strings(columns[name]) for name in ("time", "stamp", "timestamp", "date") if not none(columns[name])]
     numbers = [since_1970(columns.plain[name]) for name in ("realtime", "timestamp", "date", "time")]
     return pl.coalesce(*map(parse_rfc3339, texts), *numbers)
 
 
-def _pods(columns: _Columns) -> pl.Expr:
-    paths = [_strings(columns[name]) for name in ("file", "tag")]
+def _pods(columns: Columns) -> pl.Expr:
+    paths = [strings(columns[name]) for name in ("file", "tag")]
     if not all(isinstance(log, str) for log in columns.plain["log"]):
-        paths.append(_strings(columns["log"], lambda log: _dig(log, "file", "path")))
-    paths.append(_strings(columns["labels"], _inside(("filename",))))
-    named = _by_distinct(pl.select(pl.coalesce(*paths)).to_series(), _pod_in)
-    found = [_strings(columns[at], _inside(_PODS)) for at in ("kubernetes", "labels", "fields")]
-    found.append(_strings(columns["resource"], _inside(_PODS, "labels")))
-    return pl.coalesce(_strings(columns["pod_name"]), *found, named)
+        paths.append(strings(columns["log"], lambda log: dig(log, "file", "path")))
+    paths.append(strings(columns["labels"], inside(("filename",))))
+    named = by_distinct(pl.select(pl.coalesce(*paths)).to_series(), _pod_in)
+    found = [strings(columns[at], inside(_PODS)) for at in ("kubernetes", "labels", "fields")]
+    found.append(strings(columns["resource"], inside(_PODS, "labels")))
+    return pl.coalesce(strings(columns["pod_name"]), *found, named)
 
 
 def _pod_in(paths: pl.Series) -> pl.Series:
     return pl.select(pl.coalesce(paths.str.extract(_POD_LOG, 1), paths.str.extract(_POD_LOG, 2))).to_series()
 
 
-def _by_distinct(texts: pl.Series, make: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """What is made of each text, where few are distinct."""
-    distinct = texts.unique().drop_nulls()
-    return texts.replace_strict(distinct, make(distinct), default=None, return_dtype=pl.String)
+def _hosts(columns: Columns) -> pl.Expr:
+    payload = strings(columns["json_payload"], inside(("_HOSTNAME",)))
+    found = [strings(columns[at], inside(_NODES)) for at in ("kubernetes", "labels", "fields")]
+    resource = strings(columns["resource"], inside(("node_name",), "labels"))
+    host = strings(columns["host"], lambda host: host if isinstance(host, str) else dig(host, "name"))
+    named = strings(columns["host"], inside(("hostname",)))
+    own = [strings(columns[name]) for name in ("node", "node_name", "hostname", "upper_hostname", "upper_host")]
+    return pl.coalesce(own[0], payload, *found, own[1], resource, own[2], host, named, *own[3:])
 
 
-def _hosts(columns: _Columns) -> pl.Expr:
-    payload = _strings(columns["json_payload"], _inside(("_HOSTNAME",)))
-    found = [_strings(columns[at], _inside(_NODES)) for at in ("kubernetes", "labels", "fields")]
-    resource = _strings(columns["resource"], _inside(("node_name",), "labels"))
-    host = _strings(columns["host"], lambda host: host if isinstance(host, str) else _dig(host, "name"))
-    own = [_strings(columns[name]) for name in ("node", "node_name", "hostname")]
-    return pl.coalesce(own[0], payload, *found, own[1], resource, own[2], host)
-
-
-def _components(columns: _Columns) -> pl.Expr:
-    found = [_strings(columns[at], _inside(_WRITERS)) for at in ("json_payload", "labels", "fields")]
+def _components(columns: Columns) -> pl.Expr:
+    found = [strings(columns[at], inside(_WRITERS)) for at in ("json_payload", "labels", "fields")]
     # GKE names the log of a node's unit after it: projects/PROJECT/logs/kubelet
-    log = _by_distinct(_strings(columns["log_name"]), lambda names: names.str.extract(r"/logs/([a-z0-9-]+)$", 1))
+    log = by_distinct(strings(columns["log_name"]), lambda names: names.str.extract(r"/logs/([a-z0-9-]+)$", 1))
     log = log.set(log.is_in(["stdout", "stderr"]), None)
-    own = [_strings(columns[name]) for name in ("identifier", "command")]
-    control = _strings(columns["resource"], _control_plane)
-    eks = _by_distinct(_strings(columns["log_stream"]), lambda names: names.str.extract(_EKS_STREAM, 1))
-    return pl.coalesce(*own, *found, log, control, eks).str.strip_suffix(".service")
+    own = [strings(columns[name]) for name in ("identifier", "command")]
+    control = strings(columns["resource"], _control_plane)
+    eks = by_distinct(strings(columns["log_stream"]), lambda names: names.str.extract(CONTROL_PLANE, 1))
+    return pl.coalesce(*own, *found, log, control, eks, *_units(columns)).str.strip_suffix(".service")
+
+
+def _units(columns: Columns) -> list[pl.Series]:
+    """The program by what agents make of a journal's fields: Filebeat and Journalbeat (`syslog.identifier`,
+    `systemd.unit`; `process.name` of its syslog input), ViaQ (`systemd.u`, `systemd.t`), Fluent Bit with the fields
+    renamed, as for Container Insights (`systemd_unit`, `ident` of its syslog parser), syslog-ng (`PROGRAM`)."""
+    nested = [
+        strings(columns[at], inside(names)) for at, names in (("syslog", ("identifier",)), ("systemd", ("unit",)))
+    ]
+    openshift = [
+        strings(columns["systemd"], inside(("SYSLOG_IDENTIFIER", "COMM", "SYSTEMD_UNIT"), part)) for part in ("u", "t")
+    ]
+    plain = [strings(columns[name]) for name in ("ident", "program", "systemd_unit", "unit")]
+    return [nested[0], *openshift, nested[1], *plain, strings(columns["process"], inside(("name",)))]
 
 
 def _control_plane(resource: Any) -> object:
     """Components of a GKE control plane: apiserver, scheduler, controller-manager."""
     if not isinstance(resource, dict) or resource.get("type") != "k8s_control_plane_component":
         return None
-    name = _dig(resource, "labels", "component_name")
+    name = dig(resource, "labels", "component_name")
     return f"kube-{name}" if isinstance(name, str) else None
 
 
@@ -319,63 +350,3 @@ def _fitted(known: pl.DataFrame) -> pl.DataFrame:
     return (
         known.with_columns(missing).with_columns(pl.col("docker", "lost").fill_null(False)).select(JSON_LINES.names())
     )
-
-
-def _none(values: Sequence[Any] | Nested) -> bool:
-    return values.none if isinstance(values, Nested) else values.count(None) == len(values)
-
-
-def _there(values: Sequence[Any] | Nested) -> pl.Series:
-    """Which of the values are not null."""
-    if isinstance(values, Nested):
-        return values.spread(_there)
-    return pl.Series([value is not None for value in values], dtype=pl.Boolean)
-
-
-def _strings(values: Sequence[Any] | Nested, pick: Callable[[Any], object] | None = None) -> pl.Series:
-    """Those values, or what is picked of them, that are text; null for the others."""
-    if isinstance(values, Nested):
-        return values.spread(lambda distinct: _strings(distinct, pick))
-    if _none(values):
-        return pl.Series([None], dtype=pl.String).new_from_index(0, len(values))
-    if pick is not None:
-        values = [None if value is None else pick(value) for value in values]
-    # one look spares many a failed try: what is no text in one record is mostly none in any
-    if isinstance(next((value for value in values if value is not None), ""), str):
-        with suppress(TypeError, pl.exceptions.PolarsError):
-            return pl.Series(values, dtype=pl.String, strict=True)
-    return pl.Series([value if isinstance(value, str) else None for value in values], dtype=pl.String)
-
-
-def _inside(keys: tuple[str, ...], *path: str) -> Callable[[Any], object]:
-    """The first of these keys of an object that is text, or an object with a name (Filebeat: `pod: {name}`)."""
-
-    def pick(value: Any) -> object:
-        place = _dig(value, *path)
-        if not isinstance(place, dict):
-            return None
-        for key in keys:
-            found = place.get(key)
-            found = found.get("name") if isinstance(found, dict) else found
-            if isinstance(found, str) and found:
-                return found
-        return None
-
-    return pick
-
-
-def _dig(value: Any, *path: str) -> Any:
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def _bytes_as_text(message: object) -> object:
-    """journald gives a list of byte values where a message is not UTF-8, and a list of values where it has several."""
-    if not isinstance(message, list):
-        return message
-    if message and all(isinstance(part, str) for part in message):
-        return "\n".join(message)
-    if all(isinstance(byte, int) and 0 <= byte < 256 for byte in message):
-        return bytes(message).decode("utf-8", "replace")
-    return None

@@ -46,7 +46,7 @@ def identify(head: bytes) -> Match | None:
     text, many = lines["text"], lines.height
     if text.str.contains(HEADER).any() or text.str.contains(JSON_HEADER).any():
         return None  # the reader of klog takes the kernel's lines too
-    if wrapper.kind in _JOURNALS:
+    if wrapper.kind in _JOURNALS and lines["component"].null_count() < many:
         named = int((lines["component"] == "kernel").sum())
         reason = f"{named} of the first {many} lines are the kernel's"
         return Match(0.85 if 5 * named >= many else 0.4, reason) if named >= min(3, many) else None
@@ -69,7 +69,7 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
     """
     ahead = Ahead(stream)
     lines, wrapper = _first_lines(ahead.head)
-    if wrapper.kind in _JOURNALS:
+    if wrapper.kind in _JOURNALS and lines["component"].null_count() < lines.height:
         yield from klog.read(ahead, item, options, ledger)
         return
     shape = f"{STAMPED}|{KMSG}|{AUDITD}|{COMMA_ISO}"

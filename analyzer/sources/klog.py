@@ -16,7 +16,7 @@ from datetime import datetime
 
 import polars as pl
 
-from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, LOG_SUPPRESSIONS, RUNTIME_MESSAGES, TIME
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, RUNTIME_MESSAGES, TIME
 from analyzer.sources import kernellines, runtimelines
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.kernelclock import KernelRows
@@ -103,16 +103,10 @@ class _Others:
 
     def batches(self, of_kernel: pl.DataFrame, of_runtime: pl.DataFrame, every: pl.DataFrame) -> Iterator[Batch]:
         """Rows of the lines of each writer, and of those among `every` that say what is not there."""
-        found = self._suppressions.found(every) if every["component"].null_count() < every.height else every.clear()
-        if found.height:
-            # one clock places both, in the order of their lines
-            both = pl.concat([of_kernel, found], how="diagonal").sort("number", maintain_order=True)
-            both = self.clock.stamped(both)
-            said = both["count"].is_not_null()
-            yield {LOG_SUPPRESSIONS: self._suppressions.rows(both.filter(said))}
-            of_kernel = both.filter(~said).select(of_kernel.columns)
-        elif of_kernel.height:
-            of_kernel = self.clock.stamped(of_kernel)
+        # one clock places both, in the order of their lines
+        of_kernel, told = self._suppressions.taken(of_kernel, every, self.clock.stamped)
+        if told:
+            yield told
         if of_kernel.height:
             yield {KERNEL_MESSAGES: self._kernel.finish(kernellines.rows(of_kernel, self._tz))}
         if of_runtime.height and (rows := self._runtime.finish(of_runtime)).height:

@@ -39,7 +39,6 @@ _MACHINE = re.compile(r"^Running on machine: ([^\s]{1,253})$")
 _JOURNAL = re.compile(
     r"^-- (?:Logs begin|Journal begins) at \w+ ([0-9-]{10} [0-9:]{8})[^,]*, ends? at \w+ ([0-9-]{10} [0-9:]{8})"
 )
-_SUPPRESSED = re.compile(r"Suppressed ([0-9]{1,15}) messages from (\S+)")
 _NOTES_EACH = 3
 
 ENTRY = pl.Schema(
@@ -142,9 +141,7 @@ class Entries:
     def _foreign(self, lines: pl.DataFrame) -> None:
         """Lines of others; some say what the log itself cannot."""
         self._ledger.skip("not-a-record", lines["number"].head(3).to_list(), lines.height)
-        telling = lines.filter(
-            pl.col("text").str.contains(r"^-- |^Log file created at|^Running on machine|Suppressed [0-9]")
-        )
+        telling = lines.filter(pl.col("text").str.contains(r"^-- |^Log file created at|^Running on machine"))
         for number, text in telling.head(1000).select("number", "text").iter_rows():
             if found := _CREATED.search(text):
                 moment = _moment(found[1], "%Y/%m/%d %H:%M:%S")
@@ -156,11 +153,6 @@ class Entries:
                 first, last = (_moment(part, "%Y-%m-%d %H:%M:%S") for part in found.groups())
                 if first and last:
                     self._clock.hint(first, last, "the header of the journal")
-            elif found := _SUPPRESSED.search(text):
-                self._ledger.note(
-                    f"line {number}: {found[1]} messages of {found[2]} were suppressed by journald's rate limit; "
-                    "counts from this log are lower bounds"
-                )
             elif text.startswith(("-- Boot", "-- Reboot")):
                 self._boots += 1
                 if self._boots <= _NOTES_EACH:

@@ -27,7 +27,12 @@ _NAMES = (
 )
 """Programs that log with klog, by the names of their images (the kubernetes, kubernetes-csi and -sigs projects)."""
 
-_KNOWN = rf"^(?:{'|'.join(_NAMES)}|kube-[a-z-]+|k3s(?:-agent|-server)?|rke2(?:-agent|-server)?|microk8s\..*)$"
+_KNOWN = (
+    rf"^(?:{'|'.join(_NAMES)}|kube-[a-z-]+|k3s(?:-agent|-server)?|rke2(?:-agent|-server)?|microk8s\..*|kubelite|k0s.*)$"
+)
+
+_TOGETHER = r"^(?:k3s(?:-agent|-server)?|rke2(?:-agent|-server)?|microk8s\..*|kubelite|k0s.*)$"
+"""Programs in which several components run; the source file tells which of them logged."""
 
 _IN_NAME = re.compile(rf"(?<![a-z0-9])({'|'.join(sorted((*_NAMES, *_ALIASES), key=len, reverse=True))})(?![a-z0-9])")
 
@@ -125,6 +130,10 @@ class Writers:
         named = (
             prefix.str.replace(r"^[a-z]+-(cloud-controller-manager)$", "$1").replace(_ALIASES) if prefixed else prefix
         )
+        if prefixed and (together := named.str.contains(_TOGETHER)).any():
+            file = fields["caller"].str.extract(r"^([^:]+):", 1)
+            inner = file.replace_strict(_VOTES, default=None, return_dtype=pl.String)
+            named = pl.select(pl.coalesce(pl.when(together).then(inner), named)).to_series()
         known = named.is_not_null() & named.str.contains(_KNOWN).fill_null(False)
         if prefixed and known.any():
             for component in sorted(named.filter(known).unique().to_list()):

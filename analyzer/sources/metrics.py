@@ -35,6 +35,12 @@ _HEADER = r"^# +(?:HELP|TYPE|UNIT) +[a-zA-Z_:][a-zA-Z0-9_:.]*(?: |$)"
 _TYPE = r"^# +TYPE +([a-zA-Z_:][a-zA-Z0-9_:]*) +([a-z]{1,32}) *$"
 _NUMBER = r"[+-]?(?:[0-9.]+(?:[eE][+-]?[0-9]+)?|Inf|NaN|inf|nan)"
 _SAMPLE = rf'^[a-zA-Z_:][a-zA-Z0-9_:]*(?:\{{(?:[^"}}]|"(?:[^"\\]|\\.)*")*\}})?[ \t]+{_NUMBER}(?:[ \t]|$)'
+_KNOWN = (
+    r"^(?:aggregator|apiextensions|apiserver|cadvisor|cluster_autoscaler|container|coredns|etcd|go|grpc|kube|kubelet|"
+    r"kubeproxy|kubernetes|machine|node|process|prober|rest_client|scheduler|storage_operation|workqueue)_"
+    r"[a-z0-9_]+[{ ]"
+)
+"""How the names of metrics begin that Kubernetes, etcd, CoreDNS, cAdvisor and the node exporter export."""
 _EXEMPLAR = r'^([^{#\s]+(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?(?:\s+[^\s#]+){1,2})\s+# \{.*$'
 _SUFFIXES = ("_total", "_bucket", "_sum", "_count", "_created", "_info", "_gsum", "_gcount")
 
@@ -47,12 +53,17 @@ _RAW = pl.Schema(
 
 
 def identify(head: bytes) -> Match | None:
-    """By `# HELP` and `# TYPE` lines between samples."""
+    """By `# HELP` and `# TYPE` lines between samples; what grep left of a scrape by samples whose names are those of
+    the components of a cluster."""
     data = text_head(head)
     lines = line_frame(Window(1, data[: data.rfind(b"\n") + 1] or data))["text"].head(_LOOKED_AT)
+    lines = lines.filter(~lines.str.contains(r"^# EOF\s*$"))
     headers, samples = int(lines.str.contains(_HEADER).sum()), int(lines.str.contains(_SAMPLE).sum())
     if headers and samples and 10 * (headers + samples) >= 9 * lines.len():
         return Match(0.9, f"{headers} headers of metrics and {samples} samples in the first {lines.len()} lines")
+    known = int(lines.str.contains(_KNOWN).sum())
+    if known >= 2 and known == samples and 10 * samples >= 9 * lines.len():
+        return Match(0.6, f"{samples} of the first {lines.len()} lines are samples of known metrics, without headers")
     return None
 
 

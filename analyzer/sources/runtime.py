@@ -17,7 +17,7 @@ from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, Re
 from analyzer.sources.klogheads import HEADER
 from analyzer.sources.lines import quote_lines, windows
 from analyzer.sources.runtimelines import RuntimeRows, is_logfmt, take
-from analyzer.sources.wrappers import Kind, head_lines, unwrap
+from analyzer.sources.wrappers import Kind, Wrapper, head_lines, unwrap
 
 LOOKED_AT = 200
 """Lines of the first bytes that decide."""
@@ -46,7 +46,7 @@ def identify(head: bytes) -> Match | None:
     if not many:
         return None
     taken, _ = take(lines)
-    if wrapper.kind in _JOURNALS:
+    if _is_journal(wrapper, lines):
         klog_lines = text.str.contains(HEADER).any()
         share = 5 * taken.height >= many and not klog_lines
         reason = f"{taken.height} of the first {many} lines are a container runtime's"
@@ -65,7 +65,7 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
     """
     ahead = Ahead(stream)
     wrapper, first = head_lines(ahead.head)
-    if wrapper.kind in _JOURNALS:
+    if _is_journal(wrapper, first):
         yield from klog.read(ahead, item, options, ledger)
         return
     component = _component(first["text"].head(LOOKED_AT))
@@ -83,6 +83,11 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
         lines = frame.filter(own).with_columns(named)
         if lines.height and (rows := made.finish(lines)).height:
             yield {RUNTIME_MESSAGES: rows}
+
+
+def _is_journal(wrapper: Wrapper, lines: pl.DataFrame) -> bool:
+    """Whether lines have writers; the records of a shipper may have none."""
+    return wrapper.kind in _JOURNALS and lines["component"].null_count() < lines.height
 
 
 def _component(text: pl.Series) -> str | None:

@@ -17,8 +17,11 @@ from analyzer.sources.logfmt import HEAD, fields
 from analyzer.sources.secrets import scrub_column
 from analyzer.sources.times import parse_rfc3339
 
-WRITERS = r"^(?:(?:docker-)?containerd(?:-shim[a-z0-9.-]*)?|dockerd(?:-current)?|docker|crio|cri-o|cri-dockerd|kata)$"
-"""Names that journals have for container runtimes."""
+WRITERS = (
+    r"^(?:(?:docker-)?containerd(?:-shim[a-z0-9.-]*)?|dockerd(?:-current)?|docker|crio|cri-o|cri-dockerd|kata|"
+    r"container-runtime)$"
+)
+"""Names that journals have for container runtimes, and GKE for their log."""
 
 _KEYS = ("time", "level", "msg", "error", "id", "container", "containerID", "sandbox", "sandboxID", "podsandboxid")
 _ID = r"\b([0-9a-f]{64})\b"

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from analyzer.sources.jsonlines import decode_json_lines
-from analyzer.sources.shapes import ISO, KNOWN, LABELS, NAME
+from analyzer.sources.jsonlines import CONTROL_PLANE, decode_json_lines
+from analyzer.sources.shapes import AWS_EVENT, ISO, KNOWN, LABELS, NAME, NODE
 from analyzer.sources.times import parse_rfc3339
 
 _DOCKER_PART = (16 << 10) - 4
@@ -72,11 +72,25 @@ def grafana(lines: pl.DataFrame) -> pl.DataFrame:
     return _timed(lines, time, cut["field_2"].fill_null(""))
 
 
-def node(lines: pl.DataFrame) -> pl.DataFrame:
-    """`HOST TEXT`, as `oc adm node-logs` for several nodes and `aws logs tail` write it."""
+def aws_short(lines: pl.DataFrame) -> pl.DataFrame:
+    """`TIME TEXT` with a time in UTC that does not say so."""
     cut = lines["text"].str.splitn(" ", 2).struct.unnest()
-    fits = cut["field_0"].str.contains(rf"^{NAME}$").fill_null(False) & cut["field_1"].is_not_null()
-    return _where(lines, fits, cut["field_1"], host=cut["field_0"])
+    return _timed(lines, parse_rfc3339(cut["field_0"] + "Z"), cut["field_1"].fill_null(""))
+
+
+def aws_text(lines: pl.DataFrame) -> pl.DataFrame:
+    """`EVENTS TAB ... TAB STREAM TAB TEXT TAB MILLISECONDS`."""
+    stream, inner, time = lines["text"].str.extract_groups(AWS_EVENT).struct.unnest().get_columns()
+    moment = time.cast(pl.Int64, strict=False).cast(pl.Datetime("ms", "UTC")).dt.cast_time_unit("us")
+    component = stream.str.extract(CONTROL_PLANE, 1)
+    return _timed(lines, moment, inner).with_columns(component.alias("component"))
+
+
+def node(lines: pl.DataFrame) -> pl.DataFrame:
+    """`HOST TEXT`, as `oc adm node-logs` for several nodes and `aws logs tail` write it, or talosctl's `HOST: TEXT`."""
+    cut = lines["text"].str.splitn(" ", 2).struct.unnest()
+    fits = cut["field_0"].str.contains(rf"^{NODE}$").fill_null(False) & cut["field_1"].is_not_null()
+    return _where(lines, fits, cut["field_1"], host=cut["field_0"].str.strip_suffix(":"))
 
 
 def stern(lines: pl.DataFrame) -> pl.DataFrame:
@@ -144,8 +158,8 @@ def _json(lines: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     ended = inner.str.ends_with("\n")
     # docker cuts lines at 16 KiB; shippers that trim every line end none of them with a newline
     cut = found["docker"] & ~ended & (ended.any() | (inner.str.len_bytes() >= _DOCKER_PART))
-    kept = lines.drop("pod", strict=False).rename({"text": "whole"})
-    pod = pl.coalesce("pod", lines["pod"]) if "pod" in lines.columns else pl.col("pod")
+    kept = lines.drop("pod", "container", strict=False).rename({"text": "whole"})
+    pod, container = (pl.coalesce(at, lines[at]) if at in lines.columns else pl.col(at) for at in ("pod", "container"))
     return pl.concat([kept, found.drop("goes_on", "docker")], how="horizontal").select(
         "number",
         "time",
@@ -154,7 +168,7 @@ def _json(lines: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
         pod,
         "host",
         "component",
-        "container",
+        container,
         "line_bytes",
         pl.coalesce(found["goes_on"], cut).fill_null(False).alias("partial"),
         "lost",

@@ -22,7 +22,7 @@ from analyzer.sources import stripsyslog, striptext
 from analyzer.sources.contract import ByteStream, Ledger
 from analyzer.sources.joiner import Joiner
 from analyzer.sources.journalmarks import Marks
-from analyzer.sources.jsonlines import decode_json_lines
+from analyzer.sources.jsonlines import SHIPPED, decode_json_lines
 from analyzer.sources.lines import ends_open, line_frame, text_head, windows
 from analyzer.sources.shapes import COLOUR, INNER, PREFIX, SHAPES
 from analyzer.sources.shapes import Kind as Kind
@@ -57,12 +57,16 @@ _LOOK_AT = 200
 """Lines of the head that decide."""
 
 _ESCAPE = b"\x1b"
+_OWN = ("number", "text", "line_bytes")
+"""What a line has before anything is taken off it."""
 
 _STRIP: dict[Kind, Callable[[pl.DataFrame], pl.DataFrame]] = {
     Kind.RAW: lambda lines: lines,
     Kind.CRI: striptext.cri,
     Kind.TIMESTAMPS: striptext.timestamps,
     Kind.STERN: striptext.stern,
+    Kind.AWS_SHORT: striptext.aws_short,
+    Kind.AWS_TEXT: striptext.aws_text,
     Kind.NODE: striptext.node,
     Kind.LOGCLI: striptext.logcli,
     Kind.GRAFANA: striptext.grafana,
@@ -142,6 +146,7 @@ def _detect(frame: pl.DataFrame, allowed: frozenset[Kind] = frozenset(Kind), lay
         frame = _strip(frame, Wrapper(prefixed=True))
         lines = frame["text"]
     counts: dict[Kind, int] = dict.fromkeys(Kind, 0)
+    lines = lines.drop_nulls()
     # all at once: a query costs more than what it asks of so few lines
     fitting = lines.to_frame("line").select(pl.col("line").str.contains(SHAPES[kind]).alias(kind) for kind in SHAPES)
     left = np.ones(lines.len(), np.bool_)
@@ -150,7 +155,7 @@ def _detect(frame: pl.DataFrame, allowed: frozenset[Kind] = frozenset(Kind), lay
         counts[kind] = int(fits.sum())
         left &= ~fits
     lines = lines.filter(pl.Series(left))
-    counts[Kind.JSON] = int(_fits(Kind.JSON, lines).sum())
+    counts[Kind.JSON] = int(_is_json(lines, inside=layers < LAYERS).sum())
     counts[Kind.RAW] = lines.len() - counts[Kind.JSON]
     # markers and program lines without a wrapper stand among wrapped lines, never the other way round
     best = max(counts, key=lambda kind: (counts[kind] * (1 if kind is Kind.RAW else 3), kind is Kind.RAW))
@@ -159,17 +164,27 @@ def _detect(frame: pl.DataFrame, allowed: frozenset[Kind] = frozenset(Kind), lay
     inner = None
     if layers > 1 and best in INNER:
         texts = frame.filter(_fits(best, frame["text"]))
-        found = _detect(_finish(_strip(texts, Wrapper(best)), False), INNER[best], layers - 1)
+        inside = _finish(_strip(texts, Wrapper(best)), False).select(_OWN)
+        found = _detect(inside, INNER[best], layers - 1)
         inner = found if found != Wrapper() else None
     return Wrapper(best, prefixed, inner)
 
 
 def _fits(kind: Kind, lines: pl.Series) -> pl.Series:
-    if kind is not Kind.JSON:
-        return lines.str.contains(SHAPES[kind]) if kind in SHAPES else lines.is_null()
+    if kind is Kind.JSON:
+        return _is_json(lines)
+    return lines.str.contains(SHAPES[kind]) if kind in SHAPES else lines.is_null()
+
+
+def _is_json(lines: pl.Series, *, inside: bool = False) -> pl.Series:
+    """Records of shippers. Inside another wrapper a program's own JSON is likelier: there a record has to tell more
+    than a message and a time."""
     braces = lines.str.contains(r"^(?:data: )?\{")
-    found = decode_json_lines(lines.filter(braces).str.strip_prefix("data: "))["text"].is_not_null()
-    return braces.scatter(braces.arg_true(), found)
+    found = decode_json_lines(lines.filter(braces).str.strip_prefix("data: "))
+    fits = found["text"].is_not_null()
+    if inside:
+        fits &= found.select(pl.any_horizontal(pl.col(SHIPPED).is_not_null())).to_series()
+    return braces.scatter(braces.arg_true(), fits)
 
 
 def unwrap(parts: Iterable[Window], wrapper: Wrapper, ledger: Ledger) -> Iterator[pl.DataFrame]:
@@ -187,12 +202,13 @@ def unwrap(parts: Iterable[Window], wrapper: Wrapper, ledger: Ledger) -> Iterato
 
 
 class Unwrapper:
-    """What `unwrap` does, window by window. With `markers`, lines of the journal about itself are passed on."""
+    """What `unwrap` does, window by window. With `markers`, lines of the journal about itself are passed on; with
+    `keeps`, those that are taken off can be asked for."""
 
-    def __init__(self, wrapper: Wrapper, ledger: Ledger, *, markers: bool = False) -> None:
+    def __init__(self, wrapper: Wrapper, ledger: Ledger, *, markers: bool = False, keeps: bool = False) -> None:
         self.wrapper = wrapper
         self._joiner = Joiner(ledger)
-        self._marks = Marks(ledger, markers=markers, looks=not wrapper.silent)
+        self._marks = Marks(ledger, markers=markers, looks=not wrapper.silent, keeps=keeps)
 
     @property
     def holds(self) -> bool:
@@ -214,7 +230,7 @@ class Unwrapper:
         return self._marks.taken_off(_finish(_strip(lines, self.wrapper), ends_open(window)))
 
     def folded(self) -> list[pl.DataFrame]:
-        """With `markers`: what was taken off since one asked last, and says how often the line before it came."""
+        """What was taken off since one asked last, and may say that lines are not there, or came more than once."""
         folded, self._marks.folded = self._marks.folded, []
         return folded
 
@@ -258,9 +274,8 @@ def _strip(lines: pl.DataFrame, wrapper: Wrapper) -> pl.DataFrame:
     told = _STRIP[wrapper.kind](lines)
     if wrapper.inner is None:
         return told
-    own = ("number", "text", "line_bytes")
-    deeper = _strip(told.select(own), wrapper.inner)
-    outer = [name for name in told.columns if name not in own]
+    deeper = _strip(told.select(_OWN), wrapper.inner)
+    outer = [name for name in told.columns if name not in _OWN]
     both = {name: pl.coalesce(name, told[name]) for name in outer if name in deeper.columns}
     if "partial" in both:
         both["partial"] = pl.col("partial") | told["partial"]

@@ -1,4 +1,5 @@
-"""Findings whose window touches an edge or a gap of their inputs: what they count is a lower bound, and they say so."""
+"""Findings whose window touches an edge or a gap of their inputs, or what these lost before they were written: what
+they count is a lower bound, and they say so."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from analyzer.model import Coverage, Finding, InputReport, Run
+from analyzer.story.leftout import LeftOut
 
 NEAR = timedelta(seconds=60)
 """One bin: what begins so soon after its input does may have begun before it."""
@@ -22,15 +24,21 @@ Window = tuple[datetime | None, datetime | None]
 
 
 def with_limits(
-    runs: Sequence[Run], inputs: Sequence[InputReport], coverage: Sequence[Coverage], wanted: Window = (None, None)
+    runs: Sequence[Run],
+    inputs: Sequence[InputReport],
+    coverage: Sequence[Coverage],
+    wanted: Window = (None, None),
+    lost: LeftOut | None = None,
 ) -> tuple[Run, ...]:
-    """The runs, each finding with what edges and gaps of its inputs leave open. `wanted`: what --from and --to kept."""
+    """The runs, each finding with what edges and gaps of its inputs leave open. `wanted`: what --from and --to kept;
+    `lost`: what was left out before the inputs were written, which every finding that it concerns says first."""
+
+    def limits(finding: Finding) -> tuple[str, ...]:
+        told = () if lost is None else tuple(lost.beside(finding))
+        return (*told, *_limits(finding, inputs, coverage, wanted))[:MOST]
+
     return tuple(
-        replace(
-            run, findings=tuple(replace(one, limits=_limits(one, inputs, coverage, wanted)) for one in run.findings)
-        )
-        if run.findings
-        else run
+        replace(run, findings=tuple(replace(one, limits=limits(one)) for one in run.findings)) if run.findings else run
         for run in runs
     )
 

@@ -101,4 +101,6 @@ def _unseen(runs: Sequence[Run], coverage: Sequence[Coverage]) -> str:
     holes = sum(bool(one.gaps) for one in coverage)
     told = f" {blind} of {len(runs)} checks could not run." if blind else ""
     has = "has" if holes == 1 else "have"
-    return f"{told} {holes} of {len(coverage)} tables {has} holes in time." if holes else told
+    told += f" {holes} of {len(coverage)} tables {has} holes in time." if holes else ""
+    lacking = max((one.left_out for one in coverage), default=0)
+    return f"{told} At least {lacking:,} messages are missing in logs by their own word." if lacking else told

@@ -264,3 +264,26 @@ def test_bodies_and_secrets_in_envelopes_are_not_quoted() -> None:
         [told] = SOURCE.quote(io.BytesIO(data), frozenset(table["number"].to_list())).values()
         assert "id-0" in told
         assert "hunter" not in told + str(table.rows())
+
+
+def test_lists_among_the_lines_of_a_runtime_or_a_log_are_opened() -> None:
+    """A webhook backend is sent EventLists; they have the version of an event, and are none."""
+    batch = json.dumps({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": [event(1), event(2)]})
+
+    check(f"{text(0)}\n{batch}\n{text(3)}\n".encode(), "id-0", "id-1", "id-2", "id-3")
+    check(
+        "".join(f"2026-01-01T00:00:00Z stdout F {one}\n" for one in (batch, text(3))).encode(), "id-1", "id-2", "id-3"
+    )
+
+
+def test_a_policy_is_no_event() -> None:
+    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
+    assert SOURCE.identify(json.dumps(policy).encode()) is None
+    check(f"{text(0)}\n{json.dumps(policy)}\n".encode(), "id-0", skipped=1)
+
+
+def test_events_that_elastic_s_agents_decoded() -> None:
+    filebeat = {"@timestamp": "2026-01-01T00:00:00Z", "json": event(1), "log": {"offset": 1, "file": {"path": "/x"}}}
+    integration = {"@timestamp": "2026-01-01T00:00:00Z", "kubernetes": {"audit": event(2)}, "message": "x"}
+
+    check(dumped(filebeat, integration), "id-1", "id-2", where="records with the event as an object")

@@ -12,7 +12,9 @@ import pytest
 
 from analyzer.frames import AUDIT_EVENTS
 from analyzer.sources.audit import SOURCE
+from analyzer.sources.audit.around import Around, server_around
 from analyzer.sources.audit.servers import server_in
+from analyzer.sources.audit.split import elements
 from analyzer.sources.contract import Item, Ledger, ReadOptions
 from tests.sources.audit_log import event, line, lines
 from tests.sources.enveloped import diagnostic, dumped, table_row
@@ -97,18 +99,69 @@ def test_what_openshift_s_collector_puts_beside_an_event() -> None:
 
 
 def test_streams_and_pods_of_clouds() -> None:
-    eks = {
-        "messageType": "DATA_MESSAGE",
-        "logGroup": "/aws/eks/dev/cluster",
-        "logStream": "kube-apiserver-audit-0123456789abcdef",
-        "logEvents": [{"id": "1", "timestamp": 1736000000000, "message": line(1).decode()}],
-    }
     fetched = {"logStreamName": "kube-apiserver-audit-01", "eventId": "1", "timestamp": 1, "message": line(2).decode()}
 
-    assert told(dumped(eks)) == [None]  # such a document is cut into its records before anybody reads it
     assert told(dumped(fetched)) == ["kube-apiserver"]
     assert told(dumped(diagnostic(line(3).decode()))) == ["kube-apiserver"]
     assert told(dumped(table_row(4))) == ["kube-apiserver"]
+
+
+EKS = "kube-apiserver-audit-0123456789abcdef"
+
+
+def delivered(stream: str, *numbers: int) -> dict[str, Any]:
+    """What a subscription of CloudWatch Logs delivers (Amazon CloudWatch Logs User Guide, subscriptions)."""
+    return {
+        "messageType": "DATA_MESSAGE",
+        "owner": "111111111111",
+        "logGroup": "/aws/eks/dev/cluster",
+        "logStream": stream,
+        "subscriptionFilters": ["to-firehose"],
+        "logEvents": [{"id": f"{n}", "timestamp": 1736000000000, "message": line(n).decode()} for n in numbers],
+    }
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("between", ["", "\n"])
+@pytest.mark.parametrize("sort", [False, True])
+def test_each_delivery_of_a_subscription_names_its_stream(indent: int | None, between: str, sort: bool) -> None:
+    deliveries = [delivered(EKS, 1, 2), delivered("authenticator-01", 3), delivered(EKS, 4)]
+    texts = [json.dumps(one, indent=indent, sort_keys=sort) for one in deliveries]
+
+    assert told(between.join(texts).encode(), "x.log", "audit_id", "server", "number") == [
+        ("id-1", "kube-apiserver", 1),
+        ("id-2", "kube-apiserver", 2),
+        ("id-3", None, 3),
+        ("id-4", "kube-apiserver", 4),
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 50, 333])
+def test_the_stream_of_a_delivery_is_known_in_whatever_pieces_it_comes(size: int) -> None:
+    data = dumped(delivered(EKS, 1, 2), delivered("authenticator-01", 3), delivered(EKS, 4))
+    pieces = (data[at : at + size] for at in range(0, len(data), size))
+    found = [one for batch in elements(pieces, Ledger(), 2, Around()) for one in batch]
+
+    assert [server_around(one.around) for one in found] == ["kube-apiserver", "kube-apiserver", None, "kube-apiserver"]
+
+
+def test_behind_damage_the_stream_is_not_guessed() -> None:
+    damaged = dumped(delivered(EKS, 1, 2)).replace(b'\\"id-2\\"', b'"id-2', 1)
+    data = damaged + b"\n" + dumped(delivered("kube-apiserver-audit-02", 3), delivered(EKS, 4))
+    ledger = Ledger()
+    batches = list(SOURCE.read(io.BytesIO(data), Item(id="x", path=Path("x")), ReadOptions(), ledger))
+    table = pl.concat([batch[AUDIT_EVENTS] for batch in batches])
+
+    assert table["audit_id"].to_list()[-1] == "id-4"
+    assert table["server"].to_list()[-1] == "kube-apiserver"
+    assert ledger.skipped > 0
+
+
+def test_a_delivery_that_is_cut_costs_only_its_last_event() -> None:
+    data = dumped(delivered(EKS, 1, 2, 3))
+    whole, end = data[: data.index(b'{"id": "3"')], data.index(b"id-3")
+
+    assert told(data[:end]) == told(whole) == ["kube-apiserver"] * 2
 
 
 def gke(code: int | None, response: object = None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ NOTED = {
     "coredns/errors_only.log": "errors only",
     "coredns/ok_control.log": "no timestamps in this log",
     "klog/dst_fall_back.log": "clock stepped -3599 s: DST or NTP?",
-    "klog/journald_markers.log": "12345 messages of kubelet.service were suppressed",
+    "klog/journald_markers.log": "12,345 messages of kubelet were left out",
     "klog/journald_short.log": "the prefix is +1 h",
     "klog/leap_day.log": "Feb 29 implies 2024 or 2028",
     "klog/new_year_rollover.log": "a new year",

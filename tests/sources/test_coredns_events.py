@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from analyzer import sources
 from analyzer.frames import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES
 from analyzer.sources.coredns import SOURCE
 from tests.sources.texts import Reading, read_text
@@ -188,3 +189,61 @@ def test_an_error_tells_its_kind_and_who_was_asked(error: str) -> None:
     [row] = read(f"[ERROR] plugin/errors: 2 a.example.com. A: {error}").tables[COREDNS_ERRORS].to_dicts()
     assert (row["kind"], row["upstream"], row["upstream_port"]) == ERRORS[error]
     assert row["error"] == error
+
+
+def test_errors_of_every_era_of_the_plugin() -> None:
+    told = "a.example.com. A"
+    error = "unreachable backend: read udp 10.0.0.2:4000->10.0.0.10:53: i/o timeout"
+    lines = [
+        f"17/Oct/2017:21:45:36 +0200 [ERROR 2 {told}] {error}",  # until 1.1.2
+        f"2018/11/21 06:48:51 [ERROR] 2 {told}: {error}",  # until 1.2.5
+        f" [ERROR] plugin/errors: 2 {told}: {error}",  # 1.2.6
+        f"2019-01-10T18:01:16.214Z [ERROR] plugin/errors: 2 {told}: {error}",  # until 1.6.2
+        f"[ERROR] plugin/errors: 2 {told}: {error}",
+    ]
+    for line in lines:
+        found = sources.identify(f"{line}\n".encode() * 3)
+        assert found is not None
+        assert found[0] is SOURCE
+    reading = read_text(SOURCE, lines)
+    rows = reading.rows(COREDNS_ERRORS)
+
+    assert [str(row.get("time"))[:19] for row in rows] == [
+        "2017-10-17 19:45:36",
+        "2018-11-21 06:48:51",
+        "None",
+        "2019-01-10 18:01:16",
+        "None",
+    ]
+    same: dict[str, object] = {
+        "rcode": "SERVFAIL",
+        "name": "a.example.com",
+        "qtype": "A",
+        "error": error,
+        "kind": "backend unreachable",
+    }
+    same |= {"upstream": "10.0.0.10", "upstream_port": 53, "count": 1}
+    for row in rows:
+        assert {name: row[name] for name in same} == same
+
+
+def test_queries_of_the_eras_between() -> None:
+    query = '[INFO] 10.0.0.7:4000 - 100 "A IN a.example.com. udp 54 false 1232" NOERROR qr,aa,rd 147 0.000123s'
+    for line in (f"2018/09/12 10:00:00 {query}", f" {query}"):
+        found = sources.identify(f"{line}\n".encode() * 3)
+        assert found is not None
+        assert found[0] is SOURCE
+        assert len(read_text(SOURCE, [line] * 3).rows(COREDNS_QUERIES)) == 3
+
+
+def test_a_cache_on_the_node_is_known_by_its_start_alone() -> None:
+    at = "2022/08/17 10:55:04 [INFO]"
+    lines = [
+        f"{at} Starting node-cache image: 1.21",
+        f"{at} Using Corefile /etc/Corefile",
+        f"{at} Added interface - nodelocaldns",
+    ]
+    found = sources.identify("\n".join(lines).encode())
+    assert found is not None
+    assert found[0] is SOURCE
+    assert len(read_text(SOURCE, lines).rows(COREDNS_EVENTS)) == 3

@@ -336,3 +336,41 @@ def test_objects_from_elsewhere_can_be_made_rows() -> None:
 def test_other_objects_are_no_events(text: str) -> None:
     known = sources.identify(text.encode())
     assert known is None or known[0].name != "events"
+
+
+def kept_by_gke(event: dict[str, Any]) -> dict[str, Any]:
+    """An entry of the log `events` (cloud.google.com/kubernetes-engine/docs, audit and event logs)."""
+    resource = {"type": "k8s_pod", "labels": {"pod_name": "web-0"}}
+    told = {"insertId": "i", "logName": "projects/p/logs/events", "jsonPayload": event, "resource": resource}
+    return told | {"timestamp": "2024-05-07T11:59:43Z"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(json.dumps(kept_by_gke(EVENT)) for _ in range(2)),
+        json.dumps([kept_by_gke(EVENT)] * 2, indent=2),
+        "---\n".join(yaml.safe_dump(kept_by_gke(json.loads(json.dumps(EVENT)))) for _ in range(2)),
+        json.dumps({"took": 1, "hits": {"hits": [{"_id": "x", "_source": EVENT}] * 2}}),
+        "\n".join(json.dumps({"_id": "x", "_source": EVENT}) for _ in range(2)),
+        "\n".join(json.dumps({"labels": {"job": "e"}, "timestamp": "1", "line": json.dumps(EVENT)}) for _ in range(2)),
+    ],
+)
+def test_events_that_a_store_kept(text: str) -> None:
+    found = sources.identify(text.encode())
+    assert found is not None
+    assert found[0] is SOURCE
+    rows = read_text(SOURCE, text).rows(KUBE_EVENTS)
+    assert [{**row, "number": 1} for row in rows] == [ROW, ROW]
+
+
+def test_other_entries_of_such_a_log_cost_themselves() -> None:
+    other = {
+        "insertId": "i",
+        "logName": "projects/p/logs/stdout",
+        "textPayload": "x",
+        "timestamp": "2024-05-07T11:59:43Z",
+    }
+    reading = read_text(SOURCE, json.dumps([kept_by_gke(EVENT), other], indent=2))
+    assert reading.report.used == 1
+    assert reading.skipped == {"not-a-record": 1}

@@ -74,7 +74,21 @@ def test_foreign_lines_at_the_head_cost_only_themselves(form: str) -> None:
     assert reading.report.skipped == 2
 
 
-@pytest.mark.parametrize("form", ["Filebeat", "stern -o json", "logcli", "Grafana, JSON", "Cloud Logging, container"])
+PODS = [
+    *(
+        "Filebeat",
+        "stern -o json",
+        "logcli",
+        "Grafana, JSON",
+        "Cloud Logging, container",
+        "ContainerLogV2",
+        "Splunk, export",
+    ),
+    *("Container Insights in CloudWatch", "a hit of Elasticsearch", "Datadog", "OpenTelemetry, lines", "Event Hubs"),
+]
+
+
+@pytest.mark.parametrize("form", PODS)
 def test_the_pod_is_known(form: str) -> None:
     reading = read_text(COREDNS, wrapped.wrap(form, lines_of("coredns")))
     assert set(reading.column(COREDNS_QUERIES, "pod")) == {"web-0"}
@@ -86,8 +100,19 @@ def test_the_pod_is_read_from_the_name_of_its_log(form: str) -> None:
     assert set(reading.column(COREDNS_QUERIES, "pod")) == {"web-0"}
 
 
-@pytest.mark.parametrize("form", ["oc adm node-logs", "journalctl export", "journalctl with-unit", "RFC 5424"])
+JOURNALS = ["oc adm node-logs", "journalctl export", "journalctl with-unit", "RFC 5424", "ViaQ, journal"]
+
+
+@pytest.mark.parametrize("form", [*JOURNALS, "Filebeat, journal", "Syslog of Azure Monitor", "rsyslog, JSON"])
 def test_host_and_program_are_known(form: str) -> None:
     reading = read_text(KLOG, wrapped.wrap(form, lines_of("klog")), year=2026)
     assert {str(host)[:5] for host in reading.column(KLOG_LINES, "host")} == {"node-"}
     assert set(reading.column(KLOG_LINES, "component")) == {"kubelet"}
+
+
+@pytest.mark.parametrize(
+    "form", ["CloudWatch subscription", "Event Hubs", "CloudWatch Logs Insights", "AKSControlPlane"]
+)
+def test_the_part_of_a_control_plane_is_known_by_its_stream_or_category(form: str) -> None:
+    reading = read_text(KLOG, wrapped.wrap(form, lines_of("klog")), year=2026)
+    assert set(reading.column(KLOG_LINES, "component")) == {"kube-scheduler"}

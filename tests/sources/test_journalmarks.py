@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from analyzer.frames import KLOG_LINES
+from analyzer.frames import KLOG_LINES, LOG_SUPPRESSIONS
 from analyzer.sources.audit import SOURCE as AUDIT
 from analyzer.sources.coredns import SOURCE as COREDNS
 from analyzer.sources.klog import SOURCE as KLOG
@@ -43,7 +45,13 @@ def test_what_was_lost_before_us_is_told(name: str) -> None:
     assert reading.report.used == 6
     assert reading.skipped == {"not-a-record": 2}
     assert "4321" in reading.notes.replace(",", "")
-    assert "journald's rate limit" in reading.notes
+    assert "of kubelet were left out by rate limits" in reading.notes
+    assert "told 2026-03-14 09:00:03 UTC; counts from this log are lower bounds" in reading.notes
+    left_out = [row for row in reading.rows(LOG_SUPPRESSIONS) if row["kind"] == "left out"]
+    at = datetime(2026, 3, 14, 9, 0, 3, tzinfo=UTC)
+    assert [(row["time"], row["number"], row["component"], row["count"]) for row in left_out] == [
+        (at, 4, "kubelet", 4321)
+    ]
     assert "folded 7 repeated messages" in reading.notes
 
 

@@ -251,7 +251,7 @@ def test_text_and_json_may_share_a_file() -> None:
         ("kubenswrapper", "kubelet"),
         ("hyperkube", "kubelet"),
         ("dockerd-current", "kubelet"),
-        ("k3s", "k3s"),
+        ("k3s", "kubelet"),
     ],
 )
 def test_the_component_is_that_of_the_prefix_or_of_the_content(prefix: str, component: str) -> None:

@@ -145,3 +145,11 @@ def test_audit_entries_stay_with_the_audit_log() -> None:
     known = sources.identify(as_yaml(audit, entry(1)).encode())
     assert known is None or known[0].name == "audit"
     assert KUBE_EVENTS not in read(as_yaml(entry(1))).tables
+
+
+def test_comments_before_an_entry_hide_nothing() -> None:
+    text = "# saved by hand\n#\n\n" + as_yaml(entry(1), entry(2))
+    found = sources.identify(text.encode())
+    assert found is not None
+    assert found[0] is SOURCE
+    assert len(read_text(SOURCE, text).rows(KLOG_LINES)) == 2

@@ -69,7 +69,7 @@ def test_notes_tell_what_journald_and_syslog_left_out() -> None:
         "-- Boot 0123456789abcdef --",
         f"{at} kubelet[1]: message repeated 500 times: [ x]",
     )
-    assert "12345 messages of kubelet.service were suppressed" in reading.notes
+    assert "12,345 messages of kubelet were left out" in reading.notes
     assert "line 3: the node was rebooted" in reading.notes
     assert "line 4: syslog folded 500 repeated messages" in reading.notes
     assert reading.report.used == 2
@@ -79,3 +79,17 @@ def test_a_prefix_in_another_zone_is_noted_and_the_own_time_used() -> None:
     reading = read(f"Mar 14 10:00:00 node-1 kubelet[1]: {line('one')}")
     assert "the prefix is +1 h from klog's own time" in reading.notes
     assert reading.report.first_time == datetime(2026, 3, 14, 9, 0, 0, 500_000, tzinfo=UTC)
+
+
+def test_one_process_of_many_components_logs_under_the_name_of_each() -> None:
+    """k3s, RKE2, k0s and MicroK8s run several components in one process; its name says nothing of them."""
+    callers = {
+        "prober.go:107": "kubelet",
+        "proxier.go:805": "kube-proxy",
+        "replica_set.go:621": "kube-controller-manager",
+    }
+    lines = [
+        f'Mar 14 09:00:00 n1 k3s[1]: I0314 09:00:00.000000    1 {caller}] "x"' for caller in [*callers, "log.go:32"]
+    ]
+
+    assert [row["component"] for row in read(*lines).rows(KLOG_LINES)] == [*callers.values(), "k3s"]

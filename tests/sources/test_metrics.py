@@ -101,3 +101,27 @@ def test_a_scrape_is_known_by_its_headers_and_samples() -> None:
     for other in ("# TYPE of house\nsome text\n", "a 1\nb 2\n", "# HELP me\n"):
         found = sources.identify(other.encode())
         assert found is None or found[0].name != "metrics"
+
+
+def test_what_grep_left_of_a_scrape_is_known_by_names() -> None:
+    lines = [
+        f'container_cpu_cfs_throttled_periods_total{{pod="p{number}"}} {number} 1773478800000\n' for number in range(3)
+    ]
+    found = sources.identify("".join(lines).encode())
+    assert found is not None
+    assert found[0] is SOURCE
+    assert len(read("".join(lines)).rows(METRIC_SAMPLES)) == 3
+
+
+@pytest.mark.parametrize(
+    "text", ["go_fast 1\n", "my_app_total 5\nmy_other_total 6\n", "kube_x 1\nsome other line\nmore\n"]
+)
+def test_samples_of_anything_are_not_taken(text: str) -> None:
+    found = sources.identify(text.encode())
+    assert found is None or found[0] is not SOURCE
+
+
+def test_a_short_scrape_of_openmetrics() -> None:
+    found = sources.identify(b"# TYPE a counter\na_total 5 1773478800.123\n# EOF\n")
+    assert found is not None
+    assert found[0] is SOURCE

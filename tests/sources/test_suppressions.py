@@ -18,6 +18,7 @@ def read(*lines: str) -> Reading:
     return read_text(SOURCE, [f"{AT} kubelet[1]: {line('one')}", *(f"{AT} {text}" for text in lines)], year=2026)
 
 
+DROPS = "begin to drop messages due to rate-limiting"
 RATE = "messages lost due to rate-limiting (20000 allowed within 300 seconds)"
 
 
@@ -29,14 +30,24 @@ RATE = "messages lost due to rate-limiting (20000 allowed within 300 seconds)"
         ("kubelet[1]: last message repeated 7 times", "kubelet", "repeated", 7, None),
         ("kernel: last message repeated 9 times", "kernel", "repeated", 9, None),
         ("systemd-journald[5]: Suppressed 12 messages from kubelet.service", "kubelet", "left out", 12, None),
+        (
+            "systemd-journald[5]: Suppressed 9 messages from /system.slice/kubelet.service",
+            "kubelet",
+            "left out",
+            9,
+            None,
+        ),
         ("systemd-journald[5]: Missed 3 kernel messages", "kernel", "left out", 3, None),
         (f"rsyslogd: imuxsock[pid: 51, name: /usr/bin/kubelet]: 488 {RATE}", "kubelet", "left out", 488, None),
         (f"rsyslogd: imjournal: 90 {RATE}", None, "left out", 90, None),
+        (f"rsyslogd: imjournal from <node-1:kubelet>: 90 {RATE}", "kubelet", "left out", 90, None),
+        (f"rsyslogd: imuxsock[pid: 51, name: /usr/bin/kubelet]: {DROPS}", "kubelet", "left out", None, None),
+        (f"rsyslogd[9]: imjournal: {DROPS}", None, "left out", None, None),
         ("rsyslogd-2177: imuxsock lost 6 messages from pid 28 due to rate-limiting", None, "left out", 6, None),
     ],
 )
 def test_what_is_not_there_is_a_row(
-    text: str, component: str | None, kind: str, count: int, repeated: str | None
+    text: str, component: str | None, kind: str, count: int | None, repeated: str | None
 ) -> None:
     reading = read(text, f"kubelet[1]: {line('two')}")
     row = {
@@ -62,7 +73,7 @@ def test_what_is_not_there_is_a_row(
         "kubelet[1]: Suppressed 12 messages from kubelet.service",
         "web[3]: Missed 3 kernel messages",
         "web[3]: imuxsock: 9 messages lost due to rate-limiting",
-        "rsyslogd: imuxsock: begin to drop messages due to rate-limiting",
+        "web[3]: imuxsock: begin to drop messages due to rate-limiting",
         "kubelet[1]: message repeated many times: [ x]",
     ],
 )
@@ -94,3 +105,26 @@ def test_secrets_in_a_repeated_message_are_masked() -> None:
 
 def test_a_log_without_such_lines_has_no_such_table() -> None:
     assert LOG_SUPPRESSIONS not in read().tables
+
+
+def test_the_journal_of_a_unit_without_prefixes() -> None:
+    lines = [
+        line("one"),
+        "Suppressed 40 messages from kubelet.service",
+        line("two"),
+        "Suppressed 3 messages from a test",
+    ]
+    reading = read_text(SOURCE, lines, year=2026)
+
+    assert [(row["number"], row["component"], row["count"]) for row in reading.rows(LOG_SUPPRESSIONS)] == [
+        (2, "kubelet", 40)
+    ]
+
+
+def test_notes_name_a_few_programs_and_count_the_others() -> None:
+    told = [f"systemd-journald[5]: Suppressed {n} messages from unit-{n}.service" for n in range(1, 8)]
+    notes = [note for note in read(*told, *told).report.notes if "left out" in note]
+
+    assert len(notes) == 6
+    assert notes[0].startswith("line 8: 14 messages of unit-7 were left out")
+    assert notes[-1] == "6 more messages of 2 other programs were left out likewise"

@@ -108,6 +108,13 @@ LINES: dict[str, Form] = {
         jsonPayload={"MESSAGE": line, "_HOSTNAME": "node-1"}, logName="projects/p/logs/kubelet", timestamp=iso(i)
     ),
     "aws logs tail": lambda i, line: f"{iso(i)} kube-apiserver-0123 {line}",
+    "aws logs tail --format short": lambda i, line: f"2026-03-14T{_short(i)} {line}",
+    "aws logs filter-log-events --output text": lambda i, line: (
+        f"EVENTS\t3{i}\t{nanos(i) // 10**6}\tkube-scheduler-01\t{line}\t{nanos(i) // 10**6}"
+    ),
+    "aws logs get-log-events --output text": lambda i, line: (
+        f"EVENTS\t{nanos(i) // 10**6}\t{line}\t{nanos(i) // 10**6}"
+    ),
     "logcli": lambda i, line: f'{iso(i)} {{container="app", pod="web-0"}}   {line}',
     "logcli -o jsonl": lambda i, line: _obj(labels={"pod": "web-0"}, line=line, timestamp=iso(i)),
     "Grafana, text": lambda i, line: f"{nanos(i) // 10**6}\t{iso(i)}\t{line}",
@@ -128,7 +135,66 @@ LINES: dict[str, Form] = {
     "RFC 5424 without elements": lambda i, line: f"<134>1 {iso(i)} node-1 kubelet - - - {line}",
     "rsyslog": lambda i, line: f"{iso(i)} node-1 kubelet[12]: {line}",
     "oc adm node-logs": lambda i, line: f"node-{i % 2} Mar 14 {_short(i)} node-{i % 2} kubelet[12]: {line}",
+    "talosctl logs": lambda i, line: f"10.5.0.2: {line}",
     "oc adm node-logs --path": lambda i, line: f"node-1 {line}",
+    "Container Insights, data plane": lambda i, line: _obj(systemd_unit="kubelet.service", hostname="n", message=line),
+    "Container Insights in CloudWatch": lambda i, line: _obj(
+        logStreamName="node-1-application.var.log.containers." + FILE,
+        timestamp=nanos(i) // 10**6,
+        message=_obj(time=iso(i), stream="stderr", _p="F", log=line, kubernetes=_POD),
+        ingestionTime=1,
+    ),
+    "CloudWatch Logs Insights": lambda i, line: json.dumps(
+        {"@timestamp": f"2026-03-14 {_short(i)}.123", "@message": line, "@logStream": "kube-scheduler-01", "@ptr": "x"}
+    ),
+    "Filebeat, journal": lambda i, line: _obj(
+        AT_timestamp=iso(i),
+        message=line,
+        systemd={"unit": "kubelet.service", "transport": "stdout"},
+        syslog={"identifier": "kubelet"},
+        host={"hostname": "node-1"},
+    ),
+    "ViaQ, journal": lambda i, line: _obj(
+        AT_timestamp=iso(i),
+        hostname="node-1",
+        message=line,
+        systemd={"t": {"SYSTEMD_UNIT": "kubelet.service"}, "u": {"SYSLOG_IDENTIFIER": "kubelet"}},
+    ),
+    "ContainerLogV2": lambda i, line: _obj(
+        TimeGenerated=iso(i),
+        Computer="node-1",
+        PodName="web-0",
+        ContainerName="app",
+        LogMessage=line,
+        LogSource="stdout",
+    ),
+    "Syslog of Azure Monitor": lambda i, line: _obj(
+        TimeGenerated=iso(i), Computer="node-1", ProcessName="kubelet", SyslogMessage=line, Facility="daemon"
+    ),
+    "AKSControlPlane": lambda i, line: _obj(
+        TimeGenerated=iso(i), Category="kube-scheduler", Level="INFO", Message=line, PodName="web-0", Stream="stderr"
+    ),
+    "AzureDiagnostics": lambda i, line: _obj(
+        TimeGenerated=iso(i), Category="kube-scheduler", log_s=line + "\n", pod_s="web-0", stream_s="stderr"
+    ),
+    "a hit of Elasticsearch": lambda i, line: _obj(
+        _index="x", _id=f"{i}", _source={"@timestamp": iso(i), "message": line, "kubernetes": _POD}
+    ),
+    "Splunk, collector": lambda i, line: _obj(
+        time=float(seconds(i)), host="node-1", source=f"/var/log/containers/{FILE}", sourcetype="kube", event=line
+    ),
+    "Splunk, export": lambda i, line: _obj(
+        preview=False, result={"_raw": line, "_time": iso(i), "host": "node-1", "source": f"/c/{FILE}"}
+    ),
+    "Datadog": lambda i, line: _obj(
+        id="x", attributes={"timestamp": iso(i), "host": "node-1", "message": line, "tags": ["pod_name:web-0"]}
+    ),
+    "rsyslog, JSON": lambda i, line: _obj(
+        timereported=iso(i), hostname="node-1", programname="kubelet", msg=f" {line}"
+    ),
+    "OpenTelemetry, lines": lambda i, line: _obj(
+        body=line, timestamp=iso(i), attributes={"k8s.pod.name": "web-0"}, resource={"k8s.node.name": "node-1"}
+    ),
     "carriage returns": lambda i, line: f"{line}\r",
 }
 
@@ -183,6 +249,57 @@ DOCUMENTS: dict[str, Callable[[Sequence[str]], bytes]] = {
         {"events": _each(lines, lambda i, line: {"timestamp": nanos(i) // 10**6, "message": line}), "nextToken": "x"},
         indent=4,
     ).encode(),
+    "CloudWatch subscription": lambda lines: json.dumps(
+        {
+            "messageType": "DATA_MESSAGE",
+            "logStream": "kube-scheduler-01",
+            "subscriptionFilters": ["f"],
+            "logEvents": _each(lines, lambda i, line: {"id": f"{i}", "timestamp": nanos(i) // 10**6, "message": line}),
+        }
+    ).encode(),
+    "aws logs get-query-results": lambda lines: json.dumps(
+        {
+            "results": _each(
+                lines,
+                lambda i, line: [
+                    {"field": "@timestamp", "value": f"2026-03-14 {_short(i)}.123"},
+                    {"field": "@message", "value": line},
+                ],
+            ),
+            "status": "Complete",
+        },
+        indent=4,
+    ).encode(),
+    "az monitor log-analytics query": lambda lines: json.dumps(
+        _each(
+            lines, lambda i, line: {"Computer": "n", "LogMessage": line, "PodName": "web-0", "TimeGenerated": iso(i)}
+        ),
+        indent=2,
+    ).encode(),
+    "Event Hubs": lambda lines: json.dumps(
+        {
+            "records": _each(
+                lines,
+                lambda i, line: {
+                    "category": "kube-scheduler",
+                    "properties": {"log": line + "\n", "pod": "web-0", "stream": "stderr"},
+                    "time": iso(i),
+                },
+            )
+        }
+    ).encode(),
+    "a search in Elasticsearch": lambda lines: json.dumps(
+        {
+            "took": 5,
+            "hits": {
+                "total": {"value": len(lines)},
+                "hits": _each(
+                    lines, lambda i, line: {"_id": f"{i}", "_source": {"@timestamp": iso(i), "message": line}}
+                ),
+            },
+        },
+        indent=2,
+    ).encode(),
     "journalctl json-pretty": lambda lines: b"".join(
         json.dumps(journal(i, line), indent="\t").encode() + b"\n" for i, line in enumerate(lines)
     ),
@@ -195,7 +312,15 @@ EVERY = [*LINES, *DOCUMENTS]
 
 TIMELESS = {
     *("kubectl --prefix", "stern", "stern --all-namespaces", "stern --timestamps=short", "stern in colours"),
-    *("stern -o json", "journalctl short-monotonic", "oc adm node-logs --path", "carriage returns", "UTF-16"),
+    *(
+        "stern -o json",
+        "Container Insights, data plane",
+        "journalctl short-monotonic",
+        "oc adm node-logs --path",
+        "talosctl logs",
+        "carriage returns",
+        "UTF-16",
+    ),
     "a byte order mark",
 }
 """Those that tell no time."""

@@ -23,9 +23,10 @@ from analyzer.sources.audit.body import HEAD as EVENT_HEAD
 from analyzer.sources.audit.columns import Rows, tables
 from analyzer.sources.audit.decode import decode_each, decode_window, salvage
 from analyzer.sources.audit.envelope import Told
+from analyzer.sources.audit.leftout import LeftOut
 from analyzer.sources.audit.legacy import DERIVED, MARK, Legacy
 from analyzer.sources.audit.quote import shown, shown_line
-from analyzer.sources.audit.records import records
+from analyzer.sources.audit.records import deliveries, records
 from analyzer.sources.audit.shape import Ahead, Kind, Shape, shape_of, without_hosts
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.lines import QUOTE_LIMIT, ends_open, newlines, physical_lines, text_head, windows
@@ -76,10 +77,11 @@ def _candidates(head: bytes) -> Iterator[bytes]:
 
 def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -> Iterator[Batch]:
     """Rows of AUDIT_EVENTS, a batch for each window. InputError where no event could be read."""
-    ahead, tally = Ahead(stream), Told()
+    ahead, tally, left_out = Ahead(stream), Told(), LeftOut(item, options, ledger)
     if not ahead.head.strip():
         raise InputError(f"{item.id}: empty file; leave it out, or look why nothing was written")
-    for rows in _rows(ahead, shape_of(ahead.head), tally, ledger):
+    for rows in _rows(ahead, shape_of(ahead.head), tally, ledger, left_out):
+        yield from left_out.batches()
         if not rows.events:
             continue
         batch = tables(rows, item.id, options.tz, tally)
@@ -87,23 +89,27 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
         ledger.use(table.height)
         ledger.span(table["time"].min(), table["time"].max())  # type: ignore[arg-type]
         yield batch
+    left_out.tell()
     for note in tally.notes():
         ledger.note(note)
     if not ledger.used:
         raise InputError(f"{item.id}: no audit event in {ledger.records} records{_hint(ahead.head)}")
 
 
-def _rows(stream: Ahead, shape: Shape, tally: Told, ledger: Ledger) -> Iterator[Rows]:
+def _rows(stream: Ahead, shape: Shape, tally: Told, ledger: Ledger, left_out: LeftOut) -> Iterator[Rows]:
     if shape.kind is Kind.LINES:
-        yield from _lines(stream, shape, tally, ledger)
+        yield from _lines(stream, shape, tally, ledger, left_out)
     elif shape.kind is Kind.LEGACY:
         yield from _legacy(stream, tally, ledger)
+    elif shape.kind is Kind.DELIVERY:
+        for batch, names in deliveries(stream, ledger, shape):
+            yield _named(decode_each(batch, tally, ledger), np.array([number for number, _ in batch], np.int64), names)
     else:
         for batch in records(stream, ledger, shape):
             yield decode_each(batch, tally, ledger)
 
 
-def _lines(stream: Ahead, shape: Shape, tally: Told, ledger: Ledger) -> Iterator[Rows]:
+def _lines(stream: Ahead, shape: Shape, tally: Told, ledger: Ledger, left_out: LeftOut) -> Iterator[Rows]:
     wrapper, last, names = detect_wrapper(stream.head), Window(1, b"\n"), pl.Series(dtype=pl.String)
 
     def noted() -> Iterator[Window]:
@@ -122,7 +128,7 @@ def _lines(stream: Ahead, shape: Shape, tally: Told, ledger: Ledger) -> Iterator
             yield _named(rows, np.arange(window.first_number, window.first_number + names.len()), names)
         return
     ledger.note(f"lines are wrapped: {wrapper.name}")
-    for lines in unwrap(noted(), wrapper, ledger):
+    for lines in left_out.beside(noted(), wrapper):
         data = _joined(lines)
         numbers = lines["number"].to_numpy()
         rows = decode_window(data, numbers, tally, ledger, cut_last=ends_open(last), joined=True)

@@ -31,8 +31,9 @@ filter-log-events`, `entries.list` of Cloud Logging, `aws logs get-query-results
 TEXTS = ("log", "log_s", "@message", "message", "line")
 """Fields that hold an event as text, in the order of trial."""
 
-OBJECTS = ("structured", "_source")
-"""Fields that hold an event as an object: of OpenShift's first collector, and of Elasticsearch."""
+OBJECTS = ("structured", "_source", "json")
+"""Fields that hold an event as an object: of OpenShift's first collector, of Elasticsearch, of Filebeat that decodes
+JSON. Elastic's integration for audit logs keeps it as `kubernetes.audit`."""
 
 _CONTROL = "CWL CONTROL MESSAGE"
 _RAWS = msgspec.json.Decoder(dict[str, Raw])
@@ -175,7 +176,10 @@ _SENT = {"id", "extractedFields"} | _LEAST
 
 def _object(fields: Mapping[str, Raw]) -> Opened | None:
     name = next((name for name in OBJECTS if name in fields and bytes(fields[name])[:1] == b"{"), None)
-    return None if name is None else Opened("records with the event as an object", (bytes(fields[name]),))
+    held = None if name is None else bytes(fields[name])
+    if held is None and b'"audit"' in (kubernetes := bytes(fields.get("kubernetes", b""))):
+        held = bytes(_RAWS.decode(kubernetes).get("audit", b"")) or None
+    return None if held is None else Opened("records with the event as an object", (held,))
 
 
 def is_flat(text: bytes) -> bool:
@@ -210,8 +214,8 @@ _KINDS: tuple[Callable[[Mapping[str, Raw]], Opened | None], ...] = (
     _azure_row,
     _otlp,
     _listed,
-    _record,
     _object,
+    _record,
     _flat,
 )
 

@@ -128,11 +128,11 @@ def strictly(text: bytes) -> Event:
 
 def is_event(event: Event) -> bool:
     """Whether it is an audit event at all: `kind: Event` alone is also what the core API calls its events."""
+    if _said(event.kind) not in (None, "Event"):
+        return False  # an EventList or a Policy has the same version
     version = _said(event.api_version)
     if version is not None:
         return version.startswith(GROUP)
-    if _said(event.kind) not in (None, "Event"):
-        return False
     return event.audit_id is not None or (
         _said(event.verb) is not None and (event.uri is not None or len(memoryview(event.object_ref)) > len("null"))
     )

@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator
 
 import msgspec
+import polars as pl
 from msgspec import Raw
 
 from analyzer.sources.audit import csvrows, yamldocs
+from analyzer.sources.audit.around import Around, server_around
 from analyzer.sources.audit.shape import Kind, Shape
 from analyzer.sources.audit.split import Element, elements
 from analyzer.sources.contract import ByteStream, Ledger
@@ -44,6 +46,14 @@ def numbered(batches: Iterator[list[Element]], shape: Shape) -> Iterator[Numbere
             else:
                 found.append((one.ordinal - others if shape.base else one.line, one.data))
         yield found
+
+
+def deliveries(stream: ByteStream, ledger: Ledger, shape: Shape) -> Iterator[tuple[Numbered, pl.Series]]:
+    """Batches of the log events that a subscription delivered, and for each the server that its stream names."""
+    for batch in elements(chunks(stream, ledger), ledger, shape.base, Around()):
+        known = {text: server_around(text) for text in {one.around for one in batch}}
+        names = pl.Series([known[one.around] for one in batch], dtype=pl.String)
+        yield [(one.ordinal, one.data) for one in batch], names
 
 
 def _table_rows(batches: Iterator[list[Element]]) -> Iterator[Numbered]:

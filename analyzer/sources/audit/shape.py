@@ -35,6 +35,7 @@ _HOST = re.compile(rb"(?m)^[A-Za-z0-9][A-Za-z0-9_./-]{0,252}[ :] ?(?=\{)")
 class Kind(StrEnum):
     LINES = "lines"
     DOCUMENT = "JSON document"
+    DELIVERY = "deliveries of a CloudWatch Logs subscription"
     TABLES = "Log Analytics answer"
     OTLP = "OTLP document"
     YAML = "YAML documents"
@@ -134,6 +135,8 @@ def _in_a_list(text: bytes) -> Shape | None:
             return Shape(Kind.OTLP, otlp.RECORDS)
         if name.lower() == "tables":
             return Shape(Kind.TABLES, TABLES)
+        if name == "logEvents":
+            return Shape(Kind.DELIVERY, 2)
         if name in LISTS:
             # `searchedLogStreams` and `statistics` of CloudWatch lie beside the records
             return Shape(Kind.DOCUMENT, 2, {"events": b'"message"', "results": b'"field"'}.get(name, b""))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, repeat
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct, field
 
+from analyzer.sources.audit.around import Around
 from analyzer.sources.contract import Ledger
 from analyzer.sources.textwindow import LINE_LIMIT
 
@@ -31,15 +32,20 @@ Positions = npt.NDArray[np.int64]
 
 
 class Element(Struct, frozen=True):
-    """One object with its 1-based place among its like, and the physical line on which it begins."""
+    """One object with its 1-based place among its like, and the physical line on which it begins. `around`: the
+    document in whose list it lies, with that list empty; only where that was asked for."""
 
     ordinal: int
     line: int
     data: bytes
+    around: bytes = b""
 
 
 class Splitter(Struct):
-    """Gives the values that open at nesting `base`: 0 for a series of values, 1 inside an array, 2 in items."""
+    """Gives the values that open at nesting `base`: 0 for a series of values, 1 inside an array, 2 in items.
+
+    With `around` each element is given what stands around its list.
+    """
 
     base: int
     depth: int = 0
@@ -52,6 +58,7 @@ class Splitter(Struct):
     open_bytes: int = 0
     damaged: bool = False
     rest: bytes = b""
+    around: Around | None = None
 
     @property
     def unfinished(self) -> bool:
@@ -102,16 +109,20 @@ class Splitter(Struct):
         ends = places[~opening & (depths == self.base)] + 1
         lines = self.line + np.searchsorted(newlines, begins)
         found: list[Element] = []
+        told: Iterator[bytes] = repeat(b"")
+        if self.around is not None:
+            told = iter(self.around.of(data, places, opening, depths))
         if self.open_parts:
             if not len(ends):
                 self._hold(data)
                 return []
             self.ordinal += 1
-            found.append(Element(self.ordinal, self.start_line, b"".join([*self.open_parts, data[: ends[0]]])))
+            whole = b"".join([*self.open_parts, data[: ends[0]]])
+            found.append(Element(self.ordinal, self.start_line, whole, next(told)))
             self.open_parts, self.open_bytes, ends = [], 0, ends[1:]
         for begin, end, line in zip(begins.tolist(), ends.tolist(), lines.tolist(), strict=False):
             self.ordinal += 1
-            found.append(Element(self.ordinal, line, data[begin:end]))
+            found.append(Element(self.ordinal, line, data[begin:end], next(told)))
         if len(begins) > len(ends):
             self.start_line = int(lines[-1])
             self._hold(data[int(begins[-1]) :])
@@ -140,14 +151,16 @@ def _quotes(codes: npt.NDArray[np.uint8]) -> Positions:
     return plain
 
 
-def elements(chunks: Iterator[bytes], ledger: Ledger, base: int) -> Iterator[list[Element]]:
+def elements(
+    chunks: Iterator[bytes], ledger: Ledger, base: int, around: Around | None = None
+) -> Iterator[list[Element]]:
     """The elements of the whole document, a list for each window. Damage and a cut end are counted in the ledger.
 
     After damage a series of values goes on at the next line that begins with a brace, and a list at the next place
     that begins as its first element did, with the same key. Where there is none, the rest is left unread, which is
     noted.
     """
-    splitter, damages, opening = Splitter(base), 0, b""
+    splitter, damages, opening = Splitter(base, around=around), 0, b""
     found: list[Element] = []
     for chunk in chain(chunks, (None,)):
         if chunk is not None:
@@ -203,7 +216,10 @@ def _resume_in_list(damaged: Splitter, chunks: Iterator[bytes], opening: bytes) 
         at = data.find(opening)
         if at >= 0:
             line += data.count(b"\n", 0, at)
-            return Splitter(damaged.base, damaged.base, line=line, ordinal=damaged.ordinal + 1, rest=data[at:])
+            # which document the next element lies in is not known
+            around = None if damaged.around is None else Around(depth=damaged.base)
+            ordinal = damaged.ordinal + 1
+            return Splitter(damaged.base, damaged.base, line=line, ordinal=ordinal, rest=data[at:], around=around)
         more = next(chunks, b"")
         keep = len(opening) - 1 if more else 0
         line += data.count(b"\n", 0, len(data) - keep)

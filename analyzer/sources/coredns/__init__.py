@@ -27,14 +27,20 @@ from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, Re
 from analyzer.sources.coredns.errors import ERROR_LINE
 from analyzer.sources.coredns.eventkinds import KLOG
 from analyzer.sources.coredns.found import custom, json_lines
-from analyzer.sources.coredns.lines import QUERY_LINE, Lines, Parsed, own_time
+from analyzer.sources.coredns.lines import QUERY_LINE, Lines, Parsed, own_time, without_time
 from analyzer.sources.coredns.tally import Tally
 from analyzer.sources.lines import quote_lines
 from analyzer.sources.secrets import scrub_column
+from analyzer.sources.suppressions import Suppressions
 from analyzer.sources.wrappers import UNWRAPPED, Unwrapper, head_lines, head_texts, wrapped_windows
 from analyzer.sources.yearless import YearlessClock
 
-_BANNER = r"^(?:CoreDNS-[0-9]|(?:[^ ]*\.)?:[0-9]+(?: on [^ ]+)?$|\[[A-Z]+\] (?:plugin/[a-z0-9]+: |CoreDNS-))"
+_BANNER = (
+    r"^(?:CoreDNS-[0-9]|(?:[^ ]*\.)?:[0-9]+(?: on [^ ]+)?$|\[[A-Z]+\] (?:plugin/[a-z0-9]+: |CoreDNS-|"
+    r"Starting node-cache image: |Using Corefile |Using Pidfile|Updated Corefile with |Added interface - |"
+    r"Added back .* rule - |Tearing down|Skipping kube-dns configmap sync))"
+)
+"""How CoreDNS begins, and NodeLocal DNSCache (kubernetes/dns, cmd/node-cache)."""
 
 _AS_TOLD = 0.85
 """How sure a format is that somebody named."""
@@ -45,7 +51,7 @@ _SCRUBBED = {COREDNS_ERRORS: "error", COREDNS_EVENTS: "text"}
 
 def identify(head: bytes) -> Match | None:
     """By lines of the log and errors plugins, or of the start of CoreDNS, as the bulk of the first lines."""
-    texts = head_texts(head)
+    texts = without_time(head_texts(head))
     if not texts.len():
         return None
     queries = int((texts.str.contains(QUERY_LINE) | texts.str.contains(ERROR_LINE)).sum()) + _json_queries(texts)
@@ -97,22 +103,30 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
     clock = YearlessClock(item, options, ledger, "the syslog prefix")
     tally = Tally()
     wrapper, parts = wrapped_windows(stream, ledger)
-    unwrapper = Unwrapper(wrapper, ledger)
-    lines = Lines(unwrapper, options)
+    unwrapper = Unwrapper(wrapper, ledger, keeps=True)
+    lines, suppressions = Lines(unwrapper, options), Suppressions(item.id, ledger)
+    none = UNWRAPPED.to_frame()
 
-    def parsed() -> Iterator[Parsed]:
+    def parsed() -> Iterator[tuple[Parsed, Batch]]:
         for window in parts:
             if wrapper.stamped:
-                yield lines.lines(clock.stamped(unwrapper.feed(window)))
+                frame = unwrapper.feed(window)
+                frame, told = suppressions.taken(frame, pl.concat([none, *unwrapper.folded()]), clock.stamped)
+                yield lines.lines(frame), told
             else:
-                yield lines.window(window)
+                part = lines.window(window)
+                marks = unwrapper.folded()
+                yield part, suppressions.taken(none, pl.concat(marks), lambda rows: rows)[1] if marks else {}
         if (rest := unwrapper.rest()) is not None:
-            yield lines.lines(rest)
+            yield lines.lines(rest), {}
 
-    for part in parsed():
+    for part, told in parsed():
         tally.add(part)
         yield _batch(part, item, ledger)
+        if told:
+            yield told
     tally.tell(ledger)
+    suppressions.tell()
 
 
 def _batch(parsed: Parsed, item: Item, ledger: Ledger) -> Batch:

@@ -1,4 +1,8 @@
-"""Lines of the errors plugin (plugin/errors/errors.go): single ones, and one for many that are alike."""
+"""Lines of the errors plugin (plugin/errors/errors.go): single ones, and one for many that are alike.
+
+Until CoreDNS 1.2.5 single ones were `[ERROR] 2 NAME TYPE: ERROR` behind a time of Go's log, and until 1.1.2 `TIME
+[ERROR 2 NAME TYPE] ERROR` with the time of the Common Log Format.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,11 @@ from analyzer.frames import COREDNS_ERRORS
 from analyzer.sources.coredns.formats import NAME
 from analyzer.sources.coredns.values import QTYPES, addresses, names, none_of, ports, seconds
 
-ERROR_LINE = r"(?:^|\] )(?:\[[A-Z]+\] )?plugin/errors: [0-9]+ "
 SIGN = "plugin/errors: "
+_SIGNED = rf"^\[ERROR\] ([0-9]{{1,5}} {NAME} [A-Za-z0-9]+: )"
+_CLF = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9:]{8} [+-][0-9]{4}"
+_BRACKETED = rf"^(?:({_CLF}) )?\[ERROR ([0-9]{{1,5}} {NAME} [A-Z0-9]+)\] (.*)$"
+ERROR_LINE = rf"(?:^|\] )(?:\[[A-Z]+\] )?plugin/errors: [0-9]+ |{_SIGNED}|{_BRACKETED}"
 
 _SINGLE = rf"plugin/errors: (?P<rcode>[0-9]+) (?P<name>{NAME}) (?P<qtype>[A-Z0-9]+): (?P<error>.*)$"
 _CONSOLIDATED = (
@@ -60,6 +67,7 @@ def errors(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
     With `show_first` the first error of a consolidated line has a line of its own besides: upstream counts it twice.
     """
+    lines = _of_today(lines)
     ours = lines["text"].str.contains(SIGN, literal=True)
     if not ours.any():
         return none_of(COREDNS_ERRORS), lines
@@ -89,6 +97,25 @@ def errors(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     ).select(none_of(COREDNS_ERRORS).columns)
     valid = rows["name"].is_not_null() | count.is_not_null()
     return rows.filter(valid), pl.concat([rest, mine.filter(~valid)]).sort("number")
+
+
+def _of_today(lines: pl.DataFrame) -> pl.DataFrame:
+    """The lines with those of older versions as they are written since."""
+    text = lines["text"]
+    if (signed := text.str.contains(_SIGNED)).any():
+        text = text.set(signed, None).fill_null(text.str.replace(_SIGNED, f"[ERROR] {SIGN}${{1}}"))
+    old = text.str.contains("[ERROR ", literal=True)
+    if not old.any():
+        return lines.with_columns(text)
+    time, what, error = text.str.extract_groups(_BRACKETED).struct.unnest().get_columns()
+    own = time.str.to_datetime("%d/%b/%Y:%H:%M:%S %z", time_unit="us", strict=False)
+    return lines.with_columns(
+        pl.when(what.is_not_null())
+        .then(pl.concat_str(pl.lit(f"[ERROR] {SIGN}"), what, pl.lit(": "), error))
+        .otherwise(text)
+        .alias("text"),
+        pl.coalesce("time", own).alias("time"),
+    )
 
 
 def _kind(errors: pl.Series) -> pl.Series:

@@ -169,9 +169,18 @@ def _slow_queries(queries: pl.DataFrame, rest: pl.DataFrame) -> tuple[pl.DataFra
     return queries, rest
 
 
+def without_time(texts: pl.Series) -> pl.Series:
+    """Lines without CoreDNS's own time."""
+    return texts.str.replace(_OWN_TIME, "").str.replace(r"^ \[", "[")
+
+
 def own_time(frame: pl.DataFrame, options: ReadOptions) -> pl.DataFrame:
     """Take CoreDNS's own time off the text; it counts where the wrapper has none."""
     text = frame["text"]
+    if text.str.starts_with(" [").any():
+        # CoreDNS 1.2.6 writes a space in place of the time
+        text = text.str.replace(r"^ \[", "[")
+        frame = frame.with_columns(text)
     own = text.str.extract(_OWN_TIME, 1)
     if not own.is_not_null().any():
         return frame

@@ -16,7 +16,7 @@ FILES = sorted((ROOT / "analyzer").rglob("*.py"))
 GUARDS = {
     "analyzer/cli/__init__.py": "the top of the command line",
     "analyzer/pipeline/detect.py": "one broken detector",
-    "analyzer/pipeline/read.py": "one broken input",
+    "analyzer/pipeline/one_input.py": "one broken input",
 }
 """The three places where any exception may be caught, and the words of their comment."""
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from analyzer.errors import InputError
 from analyzer.pipeline import RunOptions
-from analyzer.pipeline import read as reading
+from analyzer.pipeline import one_input as reading
 from analyzer.pipeline.options import Progress
 from analyzer.pipeline.read import read_all
 from analyzer.pipeline.recognise import source_of

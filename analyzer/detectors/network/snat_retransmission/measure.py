@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from analyzer.detectors.network.snat_retransmission.captures import captures
 from analyzer.detectors.network.snat_retransmission.mtu import black_holes
+from analyzer.detectors.network.snat_retransmission.sides import Sides, first_side, sides
 from analyzer.facts.address_space import with_sides
 from analyzer.facts.connection_attempts import CONNECTION_ATTEMPTS, SILENT
 from analyzer.facts.contract import Frames
@@ -57,6 +58,8 @@ class Traffic(Struct, frozen=True, kw_only=True):
     """Attempts to endpoints that never answered, or not for a while: they lose nothing, they are not there."""
     holes: pl.DataFrame
     """Connections to the outside in an MTU black hole."""
+    sides: Sides = Sides()
+    """What a capture behind the address translation has of the lost SYNs."""
 
 
 def count(rows: pl.DataFrame) -> Count:
@@ -80,7 +83,7 @@ def traffic(frames: Frames) -> list[Traffic]:
     again = frames[TCP_RETRANSMISSIONS].filter(pl.col("kind") != SPURIOUS).collect()
     real, copies = again.filter(~pl.col("copy")), again.filter("copy")
     counted = _counted(connections, real, copies)
-    outside = counted.filter(pl.col("client_within"), ~pl.col("server_within"))
+    outside = counted.filter(pl.col("client_within"), ~pl.col("server_within"), first_side(counted))
     inside = counted.filter(pl.col("client_within"), pl.col("server_within"))
     unanswered = outside.filter(_away())
     inside, outside = inside.filter(~_away()), outside.filter(~_away())
@@ -100,6 +103,7 @@ def traffic(frames: Frames) -> list[Traffic]:
                 lost=sent,
                 copies=int(outside.filter(mine)["copies"].sum()),
                 unanswered=unanswered.filter(mine).height,
+                sides=sides(sound.filter(mine), frames[TCP_CONNECTIONS]),
                 holes=outside.filter(mine).join(holes, on=CONNECTION, how="semi", maintain_order="left"),
             )
         )
@@ -114,6 +118,7 @@ def _connections(frames: Frames) -> pl.DataFrame:
         .select(
             *("time", "end", "source", connection := pl.col("number").alias("connection")),
             *("client", "client_port", "server", "server_port"),
+            *("client_isn", "syns"),
             (pl.col("client_segments") + pl.col("server_segments")).alias("sent"),
             (pl.col("answered") | pl.col("established")).alias("answers"),
         )

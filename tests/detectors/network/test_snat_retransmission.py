@@ -257,7 +257,7 @@ def test_syns_that_left_the_node_clashed_with_nothing_however_near_another_they_
     [finding] = run(DETECTOR, both(near, behind(near)))
     assert (finding.variant, finding.confidence) == ("", Confidence.MEDIUM)
     assert finding.confidence_reason.endswith("behind the address translation: they left the node")
-    assert finding.summary.endswith("connections needed another SYN. 15 of 15 lost SYNs left the node.")
+    assert finding.summary.endswith("connections needed another SYN. All 15 lost SYNs left the node.")
     assert figures(finding)["lost SYNs that left the node"] == 15
     assert figures(finding)["lost SYNs that never left the node"] == 0
     assert "not address translation on this node" in finding.why

@@ -42,9 +42,11 @@ def _located(verdict: Verdict) -> str:
 def located(verdict: Verdict) -> str:
     """A sentence of the summary; empty where nothing was looked for, or found, behind the node."""
     sides = verdict.sides
-    if sides.behind:
-        return f" {sides.left:,} of {counted(sides.stayed + sides.left, 'lost SYN')} left the node."
-    return f" {sides.stayed:,} of {counted(sides.stayed + sides.left, 'lost SYN')} never left the node." * sides.within
+    if not sides.behind and not sides.within:
+        return ""
+    part, told = (sides.left, "left the node") if sides.behind else (sides.stayed, "never left the node")
+    whole = counted(sides.stayed + sides.left, "lost SYN")
+    return f" All {whole} {told}." if part == sides.stayed + sides.left else f" {part:,} of {whole} {told}."
 
 
 def why(verdict: Verdict) -> str:

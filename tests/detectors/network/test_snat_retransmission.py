@@ -281,6 +281,18 @@ def test_a_capture_of_both_sides_counts_each_connection_once() -> None:
     assert figures(finding)["lost SYNs that never left the node"] == 15
 
 
+def test_the_side_of_the_pods_counts_however_much_else_the_capture_behind_the_node_holds() -> None:
+    near = clashing(apart=500)
+    more = [
+        row for i in range(400) for row in connection(i * 2 + 0.7, NODE, "192.0.2.99", port=50000 + i % 9999, data=1)
+    ]
+    [finding] = run(DETECTOR, both(near, [*behind(near, lost=15), *more]))
+    assert finding.variant == "port-clash"
+    assert finding.evidence.records[0].source == "node.pcap"
+    assert figures(finding)["external connections"] == 115
+    assert figures(finding)["lost SYNs that never left the node"] == 15
+
+
 def test_another_connection_with_the_same_server_tells_nothing_of_a_lost_syn() -> None:
     near = clashing()
     other = [row | {"seq": row["seq"] + 5} for row in behind(near)]

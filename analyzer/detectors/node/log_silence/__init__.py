@@ -31,7 +31,7 @@ from analyzer.detector import Detector, NotObservable, Remark, setting
 from analyzer.detectors.node.log_silence.around import Sink, excuse, sink_of
 from analyzer.detectors.node.log_silence.evidence import evidence, impact, missing, saving, seconds, unit_of, verify
 from analyzer.detectors.node.log_silence.gap import Limits, Silence, together
-from analyzer.detectors.node.log_silence.gone import at_once, lives, went_away
+from analyzer.detectors.node.log_silence.gone import lives, sure, went_away
 from analyzer.detectors.node.log_silence.remedy import REMEDIES
 from analyzer.detectors.node.log_silence.silence import silences
 from analyzer.facts.address_owners import ADDRESS_OWNERS
@@ -44,7 +44,7 @@ from analyzer.facts.pod_moments import POD_MOMENTS
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import HTTP_MESSAGES, KERNEL_MESSAGES, KLOG_LINES, PACKETS
-from analyzer.model import Confidence, Finding, Severity
+from analyzer.model import Finding, Severity
 
 DEFAULT = "engineering default"
 MOST = 10
@@ -94,24 +94,11 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         yield Remark(f"{counted - MOST:,} more emitters fell silent.")
 
 
-def _sure(parts: list[Silence], sink: Sink, alive: bool | None) -> tuple[Confidence, str]:
-    told = "its peers go on, and so does the input that held it"
-    told = f"{told}; {sink.told}" if sink.told else told
-    if alive:
-        return Confidence.HIGH, f"{told}; its kubelet went on to ask the API server, so the node lives"
-    if sink.refused or sink.closed_windows:
-        return Confidence.HIGH, told
-    if at_once(parts):
-        ended = "all its streams ended within a minute and none came back, as where a node goes away"
-        return Confidence.LOW, f"{told}; {ended}: an audit log with the requests of its kubelet would tell"
-    return Confidence.MEDIUM, told
-
-
 def _finding(parts: list[Silence], sink: Sink, alive: bool | None, settings: Settings) -> Finding:
     first = min(parts, key=lambda one: one.start)
     unit = unit_of(first)
     lasts = "" if any(one.resumed.height for one in parts) else ", to the end of its input"
-    confidence, reason = _sure(parts, sink, alive)
+    confidence, reason = sure(parts, sink, alive)
     return Finding(
         detector="log-silence",
         subject=short(first.emitter),

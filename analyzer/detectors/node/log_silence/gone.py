@@ -11,12 +11,13 @@ from datetime import timedelta
 
 import polars as pl
 
-from analyzer.detectors.node.log_silence.around import node_of
+from analyzer.detectors.node.log_silence.around import Sink, node_of
 from analyzer.detectors.node.log_silence.gap import Silence
 from analyzer.facts.contract import Frames
 from analyzer.facts.node_names import short_node
 from analyzer.facts.pod_life import POD_LIFE
 from analyzer.facts.requests import AUDIT_REQUESTS
+from analyzer.model import Confidence
 
 KNOWN = 3
 """Requests of a kubelet before, from which it would be missed [an engineering default]."""
@@ -68,6 +69,20 @@ def at_once(parts: list[Silence]) -> bool:
     ends = [one.start for one in parts]
     never = not any(one.resumed.height for one in parts)
     return never and len({one.stream for one in parts}) > 1 and max(ends) - min(ends) <= TOGETHER
+
+
+def sure(parts: list[Silence], sink: Sink, alive: bool | None) -> tuple[Confidence, str]:
+    """Confidence and its reason; `alive` as of `lives`."""
+    told = "its peers go on, and so does the input that held it"
+    told = f"{told}; {sink.told}" if sink.told else told
+    if alive:
+        return Confidence.HIGH, f"{told}; its kubelet went on to ask the API server, so the node lives"
+    if sink.refused or sink.closed_windows:
+        return Confidence.HIGH, told
+    if at_once(parts):
+        ended = "all its streams ended within a minute and none came back, as where a node goes away"
+        return Confidence.LOW, f"{told}; {ended}: an audit log with the requests of its kubelet would tell"
+    return Confidence.MEDIUM, told
 
 
 def _name(silence: Silence, frames: Frames) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from analyzer.model import Status
+from analyzer.model import Result, Status
+from analyzer.story.causes import RULES
 from tests.cases import CAPTURES, CASES, REPORTS, as_html, as_json, committed, result_of
 
 EVERY_CASE = pytest.mark.parametrize("case", CASES)
@@ -52,6 +53,26 @@ def test_the_committed_result_is_what_the_tool_says_today(case: str) -> None:
     like = committed(case)
     assert as_json(result_of(case), like) == (REPORTS / f"{case}.json").read_text()
     assert as_html(result_of(case), like) == (REPORTS / f"{case}.html").read_text()
+
+
+LINKED = [case for case in CASES if "links" in truth(case)]
+
+
+def drawn(result: Result) -> list[list[str]]:
+    """Links of cause rules: rule, first and second end, a finding by its key."""
+    ends = [(one.rule, one.from_, one.to) for one in result.story.causes if one.rule != "c9"]
+    return sorted([rule, *(end.id if end.kind == "finding" else end.kind for end in pair)] for rule, *pair in ends)
+
+
+@pytest.mark.parametrize("case", LINKED)
+def test_draws_exactly_the_links_that_are_true(case: str) -> None:
+    assert drawn(result_of(case)) == truth(case)["links"]
+
+
+@pytest.mark.parametrize("rule", sorted({"c9", *(rule.id for rule in RULES)}))
+def test_every_cause_rule_has_a_case_that_draws_it(rule: str) -> None:
+    told = (case for case in CASES if (REPORTS / f"{case}.json").is_file())
+    assert any(one.rule == rule for case in told for one in committed(case).story.causes), rule
 
 
 def test_there_is_a_case_that_fires_for_every_detector_and_one_that_stays_quiet() -> None:

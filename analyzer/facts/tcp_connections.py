@@ -82,7 +82,8 @@ CONNECTIONS = Table(
             "covered",
             pl.Boolean(),
             "True where another row tells of the same connection: before a service address or the node's own is "
-            "translated, or in another capture. The row kept is the first of the fullest capture.",
+            "translated, or in another capture. The row kept is the first of the fullest capture; where the address of "
+            "the client is translated, of the one nearer to the clients.",
         ),
     ),
 )
@@ -227,9 +228,10 @@ def _covered(seen: pl.DataFrame) -> pl.Series:
     """
     size = pl.len().over("source")
     rows = seen.with_row_index("at").with_columns(size=size).filter(pl.col("client_isn").is_not_null())
-    order = ["size", "source", "time", "number"]
+    order = ["clients", "asks", "size", "source", "time", "number"]
     key = ["client_isn", "server_isn"]
-    twice = rows.filter(pl.struct(key).is_duplicated()).sort(order, descending=[True, False, False, False])
+    twice = _nearest(rows.filter(pl.struct(key).is_duplicated()), key)
+    twice = twice.sort(order, descending=[True, True, True, False, False, False])
     firsts = ("source", "time", "client", "client_port", "server", "server_port")
     kept = twice.with_columns(pl.col(name).first().over(key).alias(f"first_{name}") for name in firsts)
     kept = kept.with_columns(turn=pl.int_range(pl.len()).over(key)).filter(pl.col("turn") > 0)
@@ -239,6 +241,20 @@ def _covered(seen: pl.DataFrame) -> pl.Series:
     soon = (pl.col("time") - pl.col("first_time") <= TRANSLATION).fill_null(False)
     again = kept.filter(pl.col("server_isn").is_not_null() & (elsewhere | soon) | same & soon & ~elsewhere)
     return seen.select(pl.int_range(pl.len()).is_in(again["at"].cast(pl.Int64).implode())).to_series()
+
+
+def _nearest(twice: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """With `clients` and `asks`, how many clients and SYNs each source shows of connections whose client is translated;
+    0 of the others. Before the translation there are more of both: many pods become one node, and a SYN may be lost."""
+    several = (pl.col("client").n_unique() > 1) & (pl.col("server").n_unique() == 1)
+    marked = twice.with_columns(translated=several.over(key) & pl.col("server_isn").is_not_null())
+    mine = (
+        marked.filter("translated")
+        .group_by("source")
+        .agg(clients=pl.col("client").n_unique(), asks=pl.col("syns").sum())
+    )
+    scores = [pl.when("translated").then(name).fill_null(0).alias(name) for name in ("clients", "asks")]
+    return marked.join(mine, on="source", how="left", maintain_order="left").with_columns(scores).drop("translated")
 
 
 def _once(frames: Frames) -> pl.LazyFrame:

@@ -36,8 +36,9 @@ _SUBJECTS = {
         ("kernel-audit-flood", "kubelet-status-lag", "log-silence", "runtime-stall", "slow-pod-start"), "node"
     ),
     "termination-sigkill": "node",
+    "admission-denial-loop": "other",
 }
-"""What a subject is that does not tell it by its form, by detector."""
+"""What a subject is, by detector, where its form does not tell: a quota is called `namespace/name` like a workload."""
 
 _SAFE = "[bcdfghjklmnpqrstvwxz2456789]"  # k8s.io/apimachinery/pkg/util/rand: the letters of generated names
 _GENERATED = re.compile(rf"(?:-{_SAFE}{{6,10}})?-{_SAFE}{{5}}$|-[0-9]{{1,4}}$")
@@ -143,7 +144,7 @@ def _subject(finding: Finding) -> str:
         return "account"
     if _is_address(text):
         return "address"
-    return "object" if _OBJECT.match(text) else _SUBJECTS.get(finding.detector, "other")
+    return _SUBJECTS.get(finding.detector) or ("object" if _OBJECT.match(text) else "other")
 
 
 def _cells(finding: Finding) -> Iterable[tuple[str, str]]:

@@ -76,6 +76,10 @@ def test_a_subject_without_a_form_is_what_its_detector_speaks_of() -> None:
     assert about("n1", detector="apiserver-throttle-storm") == {"user agent n1": "about"}
     assert about("kube-apiserver", detector="apiserver-overload") == {"other kube-apiserver": "about"}
     assert about("checkout/cart container cart", detector="exec-probe-timeout") == {"workload checkout/cart": "about"}
+    assert about("billing/compute", ("owner", "billing/invoices"), detector="admission-denial-loop") == {
+        "other billing/compute": "about",
+        "workload billing/invoices": "named",
+    }
     assert about("system:serviceaccount:a:b") == {"account system:serviceaccount:a:b": "about"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from analyzer.story.causes.link import joined
 from analyzer.story.causes.objects import SUBJECTS
 from analyzer.story.causes.signs import Sign
 from tests.build import at, rows
-from tests.story.chains import CHAINS, START, Chain, Given, finding, lost_before, one
+from tests.story.chains import CHAINS, END, START, Chain, Given, finding, lost_before, one
 
 EACH = pytest.mark.parametrize("chain", CHAINS, ids=[f"{chain.rule}-{chain.findings[0].detector}" for chain in CHAINS])
 
@@ -122,6 +123,68 @@ def test_the_pod_of_an_address_is_found_by_the_interval_in_which_it_had_it() -> 
     for until, expected in ((None, 1), (START - 1, 0)):
         given = owner | one(ADDRESS_OWNERS, 0, **pod, contradicted=False, since=0, until=until)
         assert len(links([walk], given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("placed", "deleted", "expected"),
+    [
+        (0, None, 1),
+        (0, START - 1, 0),
+        (0, START, 1),
+        (END, None, 1),
+        (END + 1, None, 0),
+        (None, START - 1, 0),
+        (None, END + 9, 1),
+    ],
+)
+def test_a_flood_fills_the_disks_of_nodes_where_the_resolver_was_meanwhile(
+    placed: float | None, deleted: float | None, expected: int
+) -> None:
+    from analyzer.facts.pod_life import POD_LIFE
+
+    pod = {"namespace": "kube-system", "pod": "coredns-5d78c9869d-abcde", "node": "node-1"}
+    turns = [{"time": at, "what": what} for at, what in ((placed, "placed"), (deleted, "deleted")) if at is not None]
+    life: Given = {POD_LIFE: rows(POD_LIFE.table, *(pod | turn for turn in turns))}
+    flood, slow = finding("dns-query-flood", "10.244.1.7"), finding("slow-pod-start", "node-1", start=START + 60)
+    made = links([flood, slow], life)
+    assert [cause.rule for cause in made] == ["c16"] * expected
+    if made:
+        assert made[0].verdict == (
+            "CoreDNS ran on node-1 during the flood, and disk or pod starts suffered there 60 s after it began: a log "
+            "of queries that fills the disk explains it."
+        )
+
+
+@pytest.mark.parametrize(
+    ("stop", "turns", "expected"),
+    [
+        ({"how": "deleted"}, (), 1),
+        ({"how": "deleted"}, ((START + 110, "placed"),), 0),
+        ({"how": "deleted"}, ((START + 161, "placed"),), 1),
+        ({"how": "deleted"}, ((START - 200, "placed"),), 0),
+        ({"how": "deleted"}, ((START - 201, "placed"), (START + 110, "started")), 1),
+        ({"how": "deleted"}, ((START + 110, "started"),), 0),
+        ({"how": "unready"}, (), 0),
+        ({"how": "died", "again": START + 400}, (), 0),
+        ({"how": "died", "again": START + 401}, (), 1),
+    ],
+)
+def test_capacity_decays_by_pods_that_end_for_good_and_are_not_replaced(
+    stop: dict[str, Any], turns: tuple[tuple[float, str], ...], expected: int
+) -> None:
+    from analyzer.facts.pod_life import POD_LIFE
+    from analyzer.facts.pod_stops import POD_STOPS
+
+    loop = finding("admission-denial-loop", "policy.example.com", owner="shop/web")
+    ended = one(POD_STOPS, START + 100, namespace="shop", pod="web-1", workload="web", **stop)
+    new = [{"time": at, "what": what, "pod": "web-2", "workload": "web"} for at, what in turns]
+    others = [{"time": START + 101, "what": "placed", "pod": "api-1", "workload": "api"}]
+    life: Given = {POD_LIFE: rows(POD_LIFE.table, *new, *others, namespace="shop")}
+    made = links([loop], ended | life)
+    assert [cause.rule for cause in made] == ["c11"] * expected
+    if made:
+        assert made[0].to.text.startswith("pods of shop/web ended and were not replaced")
+        assert made[0].verdict.startswith("Pods of shop/web ended, the first 100 s after its new ones were denied")
 
 
 def test_the_nearest_of_many_earlier_ends_is_named_and_time_grows_no_faster_than_their_number() -> None:

@@ -61,6 +61,16 @@ def test_a_change_before_the_onset_is_said_to_precede_it() -> None:
     assert cause.verdict.startswith("The change preceded the onset by 5 min and shares a name with it")
 
 
+def test_a_change_that_the_finding_begins_with_is_no_change_before_it() -> None:
+    made = replace(STORM, evidence=Evidence(records=(Record(source="t", number=1),)))
+    account = told(made, tables=audit({**WRITE, "time": 600})).story
+    [cause] = account.causes
+    assert cause.verdict == "The change is the first sign of the finding itself."
+    assert "before it" not in account.verdict
+    [other] = told(STORM, tables=audit({**WRITE, "time": 600})).story.causes
+    assert other.verdict.startswith("The change preceded the onset by 0 s")
+
+
 def test_no_link_to_changes_after_the_onset_too_long_before_failed_or_routine() -> None:
     out = [
         {**WRITE, "time": 601},

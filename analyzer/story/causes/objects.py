@@ -80,15 +80,15 @@ def signs_of(findings: Sequence[Finding], get: Get) -> list[Sign]:
     named = [(finding, set(_own(finding))) for finding in timed]
     _add_owners(named, get)
     _add_workloads([names for _, names in named])
-    refused, resolvers = _refused(timed, get), _resolver_nodes(timed, get)
+    refused, resolvers = _refused(timed, get), _resolvers(timed, get)
     made = []
     for finding, names in named:
         if finding.detector in API_SERVER and refused is not None:
             names |= _within(refused, finding)
         if finding.detector in API_SERVER:
             names.add(API_SERVER_KEY)
-        if finding.detector == "dns-query-flood":
-            names |= resolvers
+        if finding.detector == "dns-query-flood" and resolvers is not None:
+            names |= _answering(resolvers, finding)
         if finding.detector == "dns-backend-blackhole" and _may_be_resolver(names):
             names.add(RESOLVER_KEY)
         names.add(key("finding", finding.key))
@@ -220,13 +220,32 @@ def _within(refused: pl.DataFrame, finding: Finding) -> set[str]:
     return set(refused.filter(pl.col("minute").is_between(begun, finding.end or finding.start))["key"])
 
 
-def _resolver_nodes(findings: Sequence[Finding], get: Get) -> set[str]:
-    """The nodes on which servers of the cluster's resolver ran: there the queries are answered and logged."""
+def _resolvers(findings: Sequence[Finding], get: Get) -> pl.DataFrame | None:
+    """The nodes of the servers of the cluster's resolver, and from when until when each was there as far as it is told
+    (columns key, since, until)."""
     life = get(POD_LIFE) if any(one.detector == "dns-query-flood" for one in findings) else None
     if life is None:
-        return set()
-    own = (pl.col("namespace") == SYSTEM) & pl.col("pod").str.contains(RESOLVER) & pl.col("node").is_not_null()
-    return set(life.filter(own).select(key=keyed("resolver-node", pl.col("node"))).unique().collect()["key"])
+        return None
+    own = (pl.col("namespace") == SYSTEM) & pl.col("pod").str.contains(RESOLVER)
+    time, what = pl.col("time"), pl.col("what")
+    pods = (
+        life.filter(own)
+        .group_by("pod")
+        .agg(
+            pl.col("node").drop_nulls().unique(),
+            since=time.filter(what == "placed").min(),
+            until=time.filter(what.is_in(["deleted", "evicted", "gone"])).min(),
+        )
+    )
+    named = pods.explode("node", empty_as_null=True).filter(pl.col("node").is_not_null())
+    return named.select("since", "until", key=keyed("resolver-node", pl.col("node"))).collect()
+
+
+def _answering(resolvers: pl.DataFrame, finding: Finding) -> set[str]:
+    """The nodes where one of them was at some time of the finding: there the queries are answered and logged."""
+    there = (pl.col("since") <= (finding.end or finding.start)).fill_null(value=True)
+    there &= (pl.col("until") >= finding.start).fill_null(value=True)
+    return set(resolvers.filter(there)["key"])
 
 
 def _may_be_resolver(names: set[str]) -> bool:

@@ -106,7 +106,9 @@ def _disks(given: Given) -> pl.LazyFrame:
             .filter(pl.col("message").str.contains(_RECLAIM), pl.col("text").str.contains(_DISK))
             .select("time", "source", "number", who="host", what=pl.lit("ran into an eviction threshold"))
         )
-    whole = pl.concat(parts).filter(pl.col("who").is_not_null())
+    # A kubelet's log and an Event name one node each in its way.
+    short = pl.col("who").str.extract(r"^([a-zA-Z][^.]*)", 1)
+    whole = pl.concat(parts).filter(pl.col("who").is_not_null()).with_columns(who=pl.coalesce(short, "who"))
     return whole.with_columns(one(), keys(keyed("node", pl.col("who")), keyed("resolver-node", pl.col("who"))))
 
 

@@ -29,6 +29,8 @@ SHORTEST = 4
 OBJECT, NAMESPACE, NOTHING = 0, 1, 2
 """How a change is related to a finding: it is of an object of the finding, of its namespace, or of nothing of it."""
 
+ITSELF = "The change is the first sign of the finding itself."
+
 _SHARES = {OBJECT: "a name", NAMESPACE: "a namespace"}
 
 
@@ -107,9 +109,16 @@ def preceded(findings: Sequence[Finding], changes: Sequence[Change], about: Abou
                     ),
                     to=CauseEnd(kind="finding", id=finding.key, text=finding.summary),
                     lag_seconds=round(lags[0], 3),
-                    verdict=_verdict(lags, group.relation),
+                    verdict=ITSELF if _is_sign(finding, group.changes) else _verdict(lags, group.relation),
                 ),
             )
+
+
+def _is_sign(finding: Finding, changes: Sequence[Change]) -> bool:
+    """Whether the one change is what the finding begins with: no change precedes itself."""
+    first = changes[0]
+    begins = len(changes) == 1 and first.time == finding.start
+    return begins and any((one.source, one.number) == (first.source, first.number) for one in finding.evidence.records)
 
 
 def _together(found: Sequence[Change]) -> str:

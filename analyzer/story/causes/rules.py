@@ -224,7 +224,8 @@ RULES: tuple[Rule, ...] = (
         then=("pod-stopped",),
         shared=("workload",),
         within=MOST_LAG,
-        verdict="Pods of {entity} ended after its new ones were denied: that explains how its capacity decays.",
+        verdict="Pods of {entity} ended, the first {lag} after its new ones were denied, and none came in their place: "
+        "that explains how its capacity decays.",
         raises=("first",),
     ),
     Rule(
@@ -280,11 +281,21 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="c15",
-        first=("pod-entered", "exposed-admin-service"),
+        first=("pod-entered",),
+        then=("cryptominer-traffic",),
+        shared=("pod",),
+        within=MOST_LAG,
+        verdict="Entered {lag} before a mining pool was spoken to ({entity}): this is a way in that fits.",
+        raises=("then",),
+    ),
+    Rule(
+        id="c15",
+        first=("exposed-admin-service",),
         then=("cryptominer-traffic",),
         shared=("pod", "workload", "service"),
         within=MOST_LAG,
-        verdict="Entered {lag} before a mining pool was spoken to ({entity}): this is a way in that fits.",
+        verdict="Open to strangers {lag} before a mining pool was spoken to, and it reaches {entity}: this is a way in "
+        "that fits.",
         raises=("then",),
     ),
     Rule(
@@ -293,8 +304,8 @@ RULES: tuple[Rule, ...] = (
         then=("disk-pressure", "slow-pod-start"),
         shared=("resolver-node",),
         within=MOST_LAG,
-        verdict="CoreDNS answers and logs on {entity}, whose disk or pod starts suffered after the flood began: a log "
-        "of queries that fills the disk explains it.",
+        verdict="CoreDNS ran on {entity} during the flood, and disk or pod starts suffered there {lag} after it began: "
+        "a log of queries that fills the disk explains it.",
         raises=("first",),
     ),
 )

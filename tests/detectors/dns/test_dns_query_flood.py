@@ -47,7 +47,8 @@ def test_fires_on_a_client_at_the_rate_for_a_minute() -> None:
     [finding] = run(DETECTOR, seen(asks(600, 60, names=3), others()), rate=10)
     assert finding.subject == POD
     assert finding.summary == (
-        "600 queries by 10.0.0.7 in 60 s (10 a second, 99% of all) asked for 3 names; with a cache it had asked 6."
+        "600 queries by 10.0.0.7 in 60 s (10 a second, 99% of all) asked for 3 names; with a cache it "
+        "would have asked 6."
     )
     assert figures(finding) == {
         "queries of the client": 600,

@@ -18,6 +18,7 @@ from tests.detectors.network.ways import (
     OTHER,
     OUTSIDE,
     POD,
+    SYN,
     Row,
     capture,
     connection,
@@ -197,6 +198,107 @@ def test_a_syn_lost_beside_another_pods_syn_to_the_same_server_is_a_clash_of_por
         ("of these from the same source port", 30, 15),
         ("alone", 85, 0),
     )
+
+
+NODE = "10.0.12.33"
+
+
+def clashing(pods: tuple[str, str] = (POD, OTHER), *, apart: int = 0) -> list[Row]:
+    """100 connections of one pod by turns, beside 15 of which another pod's begins; 15 SYNs are lost."""
+    beside = [
+        row
+        for i in range(15)
+        for row in connection(i * 10 + 3.4, pods[1], OUTSIDE[i % 3], port=30000 + i + apart, data=4)
+    ]
+    return [*syn_loss((1.0,), range(15)), *beside]
+
+
+def behind(rows: list[Row], *, lost: int = 0) -> list[Row]:
+    """The same packets after source NAT; of the first `lost` attempts that needed another SYN, the first is missing."""
+    syns: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        if row["tcp_flags"] == SYN:
+            syns.setdefault((row["src"], row["src_port"]), []).append(row)
+    gone = [id(found[0]) for found in syns.values() if len(found) > 1][:lost]
+    out = []
+    for row in rows:
+        for end in ("src", "dst"):
+            if row[end] in (POD, OTHER):
+                port = row[f"{end}_port"] + (7000 if row[end] == OTHER else 14000)
+                new = row | {end: NODE, f"{end}_port": port, "time": row["time"] + 0.001}
+                out += [] if id(row) in gone else [new]
+    return out
+
+
+def both(near: list[Row], far: list[Row]) -> Given:
+    return {PACKETS: pl.concat([capture(within(100), near), capture(far, source="uplink.pcap")])}
+
+
+def test_syns_that_a_capture_behind_the_node_lacks_never_left_it() -> None:
+    near = clashing(apart=500)
+    [alone] = run(DETECTOR, given(within(100), near))
+    assert (alone.variant, alone.confidence) == ("port-clash", Confidence.MEDIUM)
+    assert "a limit of new connections behind the node looks the same" in alone.confidence_reason
+    [finding] = run(DETECTOR, both(near, behind(near, lost=15)))
+    assert (finding.variant, finding.confidence) == ("port-clash", Confidence.HIGH)
+    assert finding.confidence_reason.endswith(
+        "15 of 15 lost SYNs are not in uplink.pcap, behind the address translation: they never left the node"
+    )
+    assert figures(finding)["lost SYNs that never left the node"] == 15
+    assert figures(finding)["lost SYNs that left the node"] == 0
+    assert finding.evidence.tables[-1].rows == (
+        ("never left the node", 15, "uplink.pcap"),
+        ("left the node and was lost behind it", 0, "uplink.pcap"),
+    )
+
+
+def test_syns_that_left_the_node_clashed_with_nothing_however_near_another_they_were() -> None:
+    near = clashing()
+    [finding] = run(DETECTOR, both(near, behind(near)))
+    assert (finding.variant, finding.confidence) == ("", Confidence.MEDIUM)
+    assert finding.confidence_reason.endswith("behind the address translation: they left the node")
+    assert finding.summary.endswith("connections needed another SYN. All 15 lost SYNs left the node.")
+    assert figures(finding)["lost SYNs that left the node"] == 15
+    assert figures(finding)["lost SYNs that never left the node"] == 0
+    assert "not address translation on this node" in finding.why
+    assert not any("EXTERNALSNAT" in one.snippet for one in finding.remedies)
+    assert any("tcp.seq_raw ==" in one and "uplink.pcap" in one for one in finding.verify)
+
+
+@pytest.mark.parametrize(("stayed", "variant"), [(7, ""), (8, "port-clash")])
+def test_half_of_the_lost_syns_is_the_threshold(stayed: int, variant: str) -> None:
+    near = clashing()
+    [finding] = run(DETECTOR, both(near, behind(near, lost=stayed)))
+    assert finding.variant == variant
+
+
+def test_a_capture_of_both_sides_counts_each_connection_once() -> None:
+    near = clashing(apart=500)
+    [finding] = run(DETECTOR, given(within(100), near, behind(near, lost=15)))
+    assert finding.variant == "port-clash"
+    assert figures(finding)["external connections"] == 115
+    assert figures(finding)["external connections with SYN retries"] == 15
+    assert figures(finding)["lost SYNs that never left the node"] == 15
+
+
+def test_the_side_of_the_pods_counts_however_much_else_the_capture_behind_the_node_holds() -> None:
+    near = clashing(apart=500)
+    more = [
+        row for i in range(400) for row in connection(i * 2 + 0.7, NODE, "192.0.2.99", port=50000 + i % 9999, data=1)
+    ]
+    [finding] = run(DETECTOR, both(near, [*behind(near, lost=15), *more]))
+    assert finding.variant == "port-clash"
+    assert finding.evidence.records[0].source == "node.pcap"
+    assert figures(finding)["external connections"] == 115
+    assert figures(finding)["lost SYNs that never left the node"] == 15
+
+
+def test_another_connection_with_the_same_server_tells_nothing_of_a_lost_syn() -> None:
+    near = clashing()
+    other = [row | {"seq": row["seq"] + 5} for row in behind(near)]
+    [finding] = run(DETECTOR, both(near, other))
+    assert "lost SYNs that left the node" not in figures(finding)
+    assert (finding.variant, finding.confidence) == ("port-clash", Confidence.HIGH)
 
 
 def test_loss_in_one_network_outside_is_told_with_little_confidence() -> None:

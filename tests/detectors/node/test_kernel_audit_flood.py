@@ -116,6 +116,33 @@ def test_the_type_that_fills_the_log_is_named_and_can_be_excluded() -> None:
     assert finding.alternatives[-1].modelled == 0
 
 
+def builds(share: float) -> list[Row]:
+    """A node of builds: of its events that share are changes of iptables, the others calls that a rule asks for."""
+    events = flood(ONSET, ONSET + 600, FIRST)
+    kinds = ["1325" if i < share * len(events) else "1300" for i in range(len(events))]
+    return [one | {"audit_type": kind} for one, kind in zip(events, kinds, strict=True)]
+
+
+@pytest.mark.parametrize(("share", "severity"), [(0.79, Severity.MEDIUM), (0.8, Severity.LOW)])
+def test_changes_of_the_firewall_that_pods_make_are_low(share: float, severity: Severity) -> None:
+    [finding] = run(DETECTOR, given(*quiet(0, ONSET, 1000), *builds(share)))
+    assert finding.severity is severity
+    assert finding.variant == ("changes of the firewall" if severity is Severity.LOW else "")
+    assert (finding.confidence is Confidence.LOW) is (severity is Severity.LOW)
+    assert ("kube-proxy and the CNI make one for each pod" in finding.why) is (severity is Severity.LOW)
+
+
+def test_changes_of_the_firewall_are_no_ordinary_load_where_auditing_was_turned_on_or_events_are_lost() -> None:
+    change = setting(ONSET - 1, 1500, "op=set audit_enabled=1 old=0 auid=4294967295 ses=4294967295")
+    written = audit(daemonset(ONSET - 600, "create"))
+    usual = [*quiet(0, ONSET, 1000), *builds(1)]
+    for evidence in (given(*usual, change), given(*usual, audit=written)):
+        [finding] = run(DETECTOR, evidence)
+        assert (finding.severity, finding.variant) == (Severity.MEDIUM, "")
+    [big] = run(DETECTOR, given(*usual[:120], *(one | {"text": "x" * 5000} for one in builds(1))))
+    assert big.severity is Severity.HIGH
+
+
 def test_the_rule_that_asks_for_the_events_is_named() -> None:
     text = 'type=1300 audit(1.000:1): arch=c000003e syscall=59 comm="runc" key="exec"'
     [finding] = run(DETECTOR, given(*incident(text=text)))

@@ -190,6 +190,76 @@ def test_silent_on_a_node_that_events_call_gone(reason: str, text: str) -> None:
     assert text in remarks(DETECTOR, frames)[0]
 
 
+def leases(node: str, end: float, *, every: float = 10, start: float = 0) -> list[Row]:
+    """A kubelet renews its lease."""
+    count = int((end - start) / every)
+    who: Row = {"user": f"system:node:{node}.ec2.internal", "node": f"{node}.ec2.internal"}
+    event: Row = {"stage": "ResponseComplete", "verb": "update", "resource": "leases", "namespace": "kube-node-lease"}
+    event |= {
+        "name": node,
+        "code": 200,
+        "user_agent": "kubelet/v1.36.2",
+        "api_group": "coordination.k8s.io",
+    }
+    times = [start + i * every for i in range(count)]
+    return [event | who | {"time": at, "stage_time": at, "audit_id": f"{node}{at}"} for at in times]
+
+
+def beats(*parts: list[Row]) -> pl.LazyFrame:
+    ordered = sorted((one for part in parts for one in part), key=lambda one: one["time"])
+    return rows(AUDIT_EVENTS, *ordered, source="audit.log")
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "told"),
+    [
+        (STOPS + 20, END, "gone"),
+        (STOPS + 20, STOPS + 200, "unknown"),
+        (END, END, "lives"),
+        (STOPS + 301, END, "lives"),
+    ],
+)
+def test_a_node_whose_kubelet_is_silent_as_well_went_away(own: float, others: float, told: str) -> None:
+    frames = given(incident(), audit=beats(leases(SILENT, own), leases(HOSTS[0], others)))
+    found = run(DETECTOR, frames)
+    if told == "gone":
+        assert found == []
+        [remark] = remarks(DETECTOR, frames)
+        assert remark.endswith("and others did: the node went away. Not counted.")
+        return
+    [finding] = found
+    assert finding.confidence is (Confidence.HIGH if told == "lives" else Confidence.MEDIUM)
+    assert ("so the node lives" in finding.confidence_reason) is (told == "lives")
+
+
+def test_a_kubelet_that_is_heard_of_every_five_minutes_is_not_missed_before_fifteen() -> None:
+    """The policy leaves leases out; the last status is of 1,200 s."""
+    own, other = leases(SILENT, STOPS + 1, every=300), leases(HOSTS[0], STOPS + 890)
+    assert len(run(DETECTOR, given(incident(), audit=beats(own, other)))) == 1
+    assert run(DETECTOR, given(incident(), audit=beats(own, leases(HOSTS[0], STOPS + 920)))) == []
+
+
+@pytest.mark.parametrize(("moved", "fires"), [(1, True), (2, False)])
+def test_a_node_whose_pods_are_removed_after_it_went_away(moved: int, fires: bool) -> None:
+    def turn(pod: int, at: float, **more: Any) -> Row:
+        event = {
+            "stage": "ResponseComplete",
+            "resource": "pods",
+            "namespace": "shop",
+            "name": f"web-{pod}",
+            "code": 200,
+        }
+        return event | {"time": at, "stage_time": at, "audit_id": f"{pod}{at}", "user_agent": "x"} | more
+
+    node = {"user": f"system:node:{SILENT}", "node": SILENT, "verb": "patch", "subresource": "status"}
+    ran = [turn(pod, 100 + pod, **node) for pod in range(3)]
+    ended = [turn(pod, STOPS + 330 + pod, user="system:x", verb="delete") for pod in range(moved)]
+    frames = given(incident(), audit=beats(ran, ended))
+    assert bool(run(DETECTOR, frames)) is fires
+    if not fires:
+        assert remarks(DETECTOR, frames)[0].endswith("its pods were removed after it: the node went away. Not counted.")
+
+
 def test_silent_on_a_leader_that_lost_its_lock() -> None:
     changed = incident().with_columns(component=pl.lit("kube-scheduler"))
     with pytest.raises(NotObservable):
@@ -205,6 +275,8 @@ def test_two_streams_of_a_node_are_one_finding_and_two_nodes_two() -> None:
     [finding] = run(DETECTOR, given(incident(), kernel=rows(KERNEL_MESSAGES, *kernel, source="kernel.log")))
     assert figures(finding)["lines before"] == 240
     assert (finding.severity, len(finding.evidence.tables[0].rows)) == (Severity.HIGH, 2)
+    assert finding.confidence is Confidence.LOW
+    assert "all its streams ended within a minute and none came back" in finding.confidence_reason
     frame = log(lines(HOSTS[0]), lines("node-9"), lines(SILENT, STOPS), lines(HOSTS[1], 1500))
     assert [one.subject for one in run(DETECTOR, given(frame))] == [SILENT, HOSTS[1]]
 

@@ -54,6 +54,13 @@ def test_fires_on_a_node_whose_sandboxes_are_slow() -> None:
     assert "gp3" in finding.remedies[0].snippet
 
 
+def test_begins_with_the_first_start_that_took_too_long() -> None:
+    before = [one for i in range(3) for one in whole(i * 60, 200 + i)]
+    after = [one for i in range(10) for one in whole(600 + i * 60, i, sandbox=40)]
+    [finding] = run(DETECTOR, given([*before, *after, *fleet(0.5, host="n3")]))
+    assert (finding.subject, figures(finding)["pods"], finding.start) == ("n1", 13, at(600))
+
+
 def test_fires_on_the_lines_of_old_kubelets() -> None:
     """No account of their own, so from ADD to the sandbox; when its container runs a pull may be the reason."""
     lines: list[Row] = []

@@ -277,6 +277,52 @@ def test_silent_on_other_connections(packets: list[Row]) -> None:
     assert run(DETECTOR, capture(packets)) == []
 
 
+API = ("198.51.100.4", "198.51.100.5", "198.51.100.6", "198.51.100.7", "198.51.100.8", "198.51.100.9")
+
+
+def managed(count: int, **more: Any) -> list[Row]:
+    """Connections of so many addresses to the port of the kubelet."""
+    return [row for i, client in enumerate(API[:count]) for row in visit(i * 20, port=10250, client=client, **more)]
+
+
+def knocks(client: str, *ports: int) -> list[Row]:
+    return [row for i, port in enumerate(ports) for row in visit(300 + i, port=port, client=client, answered=False)]
+
+
+@pytest.mark.parametrize(("count", "fires"), [(2, False), (5, False), (6, True)])
+def test_few_addresses_at_the_kubelets_port_may_be_a_control_plane_outside(count: int, fires: bool) -> None:
+    evidence = capture(managed(count))
+    assert bool(run(DETECTOR, evidence)) is fires
+    if not fires:
+        [text] = remarks(DETECTOR, evidence)
+        assert text.startswith(f"10.244.1.9 answered {count} connections from {count} public addresses at port 10250")
+        assert "a control plane outside the cluster connects so, for logs and commands" in text
+        assert "which 401 should answer, from outside." in text
+
+
+def test_addresses_that_the_nodes_speak_to_themselves_are_no_strangers_however_many() -> None:
+    own = [row for i, to in enumerate(API[:2]) for row in visit(200 + i, port=443, client="10.0.12.33", server=to)]
+    assert run(DETECTOR, capture(managed(6), own)) == []
+    [text] = remarks(DETECTOR, capture(managed(6), own))
+    assert "from 6 public addresses (the nodes connect to 2 of them themselves) at port 10250" in text
+
+
+@pytest.mark.parametrize(("ports", "fires"), [((2375,), False), ((2375, 22), True), ((10250, 2379), False)])
+def test_who_knocks_at_other_doors_in_vain_is_no_control_plane(ports: tuple[int, ...], fires: bool) -> None:
+    found = run(DETECTOR, capture(managed(2), knocks(API[0], *ports)))
+    assert bool(found) is fires
+    if fires:
+        assert (found[0].severity, figures(found[0])["public addresses"]) == (Severity.HIGH, 2)
+
+
+def test_the_pods_in_which_an_account_ran_commands_are_named() -> None:
+    ran = [exec_by("weave:weave-scope", namespace="shop", name=name) for name in ("web-1", "web-1", "web-2")]
+    [finding] = run(DETECTOR, audit(service(), calls=ran))
+    table = finding.evidence.tables[-1]
+    assert table.caption == "Pods in which commands were run"
+    assert [row[:2] for row in table.rows] == [("shop/web-1", 2), ("shop/web-2", 1)]
+
+
 def test_silent_without_rows_and_it_says_where_bodies_are_missing() -> None:
     nothing = {table: empty(table).lazy() for table in (AUDIT_EVENTS, AUDIT_SERVICE_PORTS, PACKETS, HTTP_MESSAGES)}
     assert run(DETECTOR, nothing) == []

@@ -34,7 +34,7 @@ def test_fires_on_a_webhook_that_refuses_the_pods_of_a_deployment() -> None:
     [finding] = run(DETECTOR, log(*LOOP))
     assert finding.subject == "image.example.com"
     assert finding.summary == (
-        "3 denials by webhook image.example.com over 300 s kept 1 owner from making pods (shop/web), 1 still "
+        "3 denials by webhook image.example.com kept 1 owner from making pods for 300 s (shop/web), 1 still "
         "stuck at the end."
     )
     assert (finding.start, finding.end) == (at(10), at(310))

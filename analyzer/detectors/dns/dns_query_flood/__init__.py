@@ -104,7 +104,7 @@ def _finding(frames: Frames, flood: Flood) -> Finding:
         summary=(
             f"{flood.queries.height:,} queries by {flood.client} in {flood.seconds:.0f} s "
             f"({flood.rate:,.0f} a second, {flood.share:.0%} of all) asked for {flood.queries['name'].n_unique():,} "
-            f"names; with a cache it had asked {asked:,}."
+            f"names; with a cache it would have asked {asked:,}."
         ),
         severity=Severity.HIGH if flood.fast else Severity.MEDIUM,
         confidence=Confidence.HIGH if flood.fast else Confidence.MEDIUM,

@@ -7,8 +7,10 @@ intervals (Wilson) that do not overlap, at three servers or more, and still so w
 connections that addresses within begin. A segment is lost where it is sent again by the definitions of Wireshark,
 spurious retransmissions and copies of one packet left out. SYNs are held against the schedules of Linux: 1, 3, 7, 15 s,
 and since 6.5 1, 2, 3, 4, 5, 7, 11 s. The variant is `port-clash` where a SYN is surely lost more often within a second
-of another pod's SYN to the same server. Severity is high from one segment or SYN in twenty on, else medium. Confidence
-is low where all the loss is in one network (a /24 or /48), high where SYNs clash, else medium.
+of another pod's SYN to the same server; a capture behind the address translation, which knows the same SYN by its
+sequence number, tells whether the lost ones left the node: then nothing clashed. Severity is high from one segment or
+SYN in twenty on, else medium. Confidence is low where all the loss is in one network (a /24 or /48), high where SYNs
+clash and both came from one port or never left the node, else medium.
 
 ## Why it matters
 What leaves the cluster is given the node's address and a port of it. Two connections that are given the same one at the
@@ -32,14 +34,15 @@ from analyzer.detectors.network.snat_retransmission.evidence import evidence, im
 from analyzer.detectors.network.snat_retransmission.judge import Limits, Verdict, judge
 from analyzer.detectors.network.snat_retransmission.measure import Traffic, traffic
 from analyzer.detectors.network.snat_retransmission.remarks import remarks
-from analyzer.detectors.network.snat_retransmission.remedy import REMEDIES, saving, verify
+from analyzer.detectors.network.snat_retransmission.remedy import REMEDIES, remedies, saving, verify
+from analyzer.detectors.network.snat_retransmission.words import located, refuted_by, sure, why
 from analyzer.facts.address_owners import ADDRESS_OWNERS
 from analyzer.facts.connection_attempts import CONNECTION_ATTEMPTS
 from analyzer.facts.contract import Frames
 from analyzer.facts.tcp_connections import TCP_CONNECTIONS
 from analyzer.facts.tcp_retransmissions import TCP_RETRANSMISSIONS
 from analyzer.frames import ICMP_ERRORS
-from analyzer.model import Confidence, Finding, Severity
+from analyzer.model import Finding, Severity
 
 DEFAULT = "engineering default"
 CLASH = "port-clash"
@@ -91,16 +94,16 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
 
 
 def _finding(one: Traffic, verdict: Verdict, settings: Settings) -> Finding:
-    out, within, clash = verdict.outside, verdict.inside, verdict.clashes
+    out, within = verdict.outside, verdict.inside
     worst = max(out.share if verdict.segments else 0.0, out.syn_share if verdict.syns else 0.0)
-    confidence, reason = _sure(verdict)
+    confidence, reason = sure(verdict)
     start, end = one.lost["time"].min(), one.lost["time"].max()
     return Finding(
         detector="snat-retransmission",
         subject=whose(one.outside),
         summary=(
             f"{out.again:,} of {out.segments:,} segments to the outside in {one.source} were sent again "
-            f"({out.share:.2%}; within {within.share:.2%}){retried(out)}."
+            f"({out.share:.2%}; within {within.share:.2%}){retried(out)}.{located(verdict)}"
         ),
         severity=Severity.HIGH if worst >= settings.high_share else Severity.MEDIUM,
         confidence=confidence,
@@ -110,30 +113,13 @@ def _finding(one: Traffic, verdict: Verdict, settings: Settings) -> Finding:
         impact=impact(one, verdict),
         evidence=evidence(one, verdict),
         saving=saving(verdict),
-        why=(
-            "Two pods that connect to one server at the same moment are given the same port of the node, and one "
-            "packet is dropped."
-            if clash.told
-            else "Packets to several servers are lost on the way out, and far fewer within: address translation on the "
-            "node or the gateway, or the line out."
-        ),
-        refuted_by=(
-            "A count of insert_failed that does not grow while SYNs are lost, or the same loss at a capture behind the "
-            "address translation."
-        ),
-        variant=CLASH if clash.told else "",
-        remedies=REMEDIES,
+        why=why(verdict),
+        refuted_by=refuted_by(verdict),
+        variant=CLASH if verdict.clash else "",
+        remedies=remedies(verdict),
         verify=verify(one, verdict),
         stories=(28,),
     )
-
-
-def _sure(verdict: Verdict) -> tuple[Confidence, str]:
-    if verdict.clashes.told:
-        return Confidence.HIGH, "SYNs are lost beside another pod's SYN to the same server, and otherwise are not"
-    if not verdict.networks:
-        return Confidence.LOW, "without one network's servers the loss is gone: it may lie there as well as here"
-    return Confidence.MEDIUM, "the 95 % intervals are apart, and the loss remains without the worst server and network"
 
 
 DETECTOR = Detector(

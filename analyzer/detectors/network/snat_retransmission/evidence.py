@@ -8,7 +8,7 @@ import polars as pl
 
 from analyzer.detectors.network.snat_retransmission.judge import Verdict
 from analyzer.detectors.network.snat_retransmission.measure import Count, Traffic
-from analyzer.detectors.network.snat_retransmission.tables import clashes, kinds, schedules, servers
+from analyzer.detectors.network.snat_retransmission.tables import both_sides, clashes, kinds, schedules, servers
 from analyzer.facts.audit_windows import counted, records
 from analyzer.facts.time_steps import per_step
 from analyzer.model import Evidence, EvidenceSeries, Figure
@@ -38,6 +38,9 @@ def impact(one: Traffic, verdict: Verdict) -> tuple[Figure, ...]:
         figures.append(("SYN retries beside another pod's SYN", clash.beside_retried, "connections"))
     if clash.same_port_retried:
         figures.append(("of them from the same source port", clash.same_port_retried, "connections"))
+    if verdict.sides.stayed + verdict.sides.left:
+        figures.append(("lost SYNs that never left the node", verdict.sides.stayed, "SYN packets"))
+        figures.append(("lost SYNs that left the node", verdict.sides.left, "SYN packets"))
     main = "external share" if verdict.segments else "external connections with SYN retries"
     figures.sort(key=lambda figure: figure[0] != main)  # by the first two results are compared: more traffic is no loss
     if one.unanswered:
@@ -67,7 +70,7 @@ def added(lost: pl.DataFrame) -> float:
 
 def evidence(one: Traffic, verdict: Verdict) -> Evidence:
     """Retransmissions with what they repeat, both kinds of traffic side by side, servers, schedules, the course."""
-    tables = (kinds(verdict), servers(verdict), *schedules(one), *clashes(verdict))
+    tables = (kinds(verdict), servers(verdict), *schedules(one), *clashes(verdict), *both_sides(verdict))
     return Evidence(records=records(one.lost), tables=tables, series=_series(one))
 
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from analyzer.detectors.network.snat_retransmission.captures import network
 from analyzer.detectors.network.snat_retransmission.measure import Count, Traffic, count, exceeds
+from analyzer.detectors.network.snat_retransmission.sides import Sides
 from analyzer.facts.proportions import wilson
 
 NEAR_SECONDS = 1
@@ -37,6 +38,11 @@ class Clashes(Struct, frozen=True):
         """SYNs are surely lost more often beside another."""
         return wilson(self.beside_retried, self.beside)[0] > wilson(self.alone_retried, self.alone)[1]
 
+    @property
+    def one_port(self) -> bool:
+        """Most of those that were lost came from the same port as the other: translation had to choose another."""
+        return 2 * self.same_port_retried > self.beside_retried
+
 
 class Verdict(Struct, frozen=True, kw_only=True):
     outside: Count
@@ -51,6 +57,12 @@ class Verdict(Struct, frozen=True, kw_only=True):
     networks: bool
     """It remains without the worst network too."""
     clashes: Clashes
+    sides: Sides
+
+    @property
+    def clash(self) -> bool:
+        """SYNs are lost beside another pod's, and no capture behind the node shows that they left it."""
+        return self.clashes.told and not self.sides.behind
 
     @property
     def fires(self) -> bool:
@@ -77,6 +89,7 @@ def judge(traffic: Traffic, limits: Limits) -> Verdict:
         shared=any(kept[syn][0] for syn in by_kind),
         networks=any(all(kept[syn]) for syn in by_kind),
         clashes=clashes(traffic.outside),
+        sides=traffic.sides,
     )
 
 

@@ -5,22 +5,17 @@ from __future__ import annotations
 import polars as pl
 from msgspec import Struct
 
+from analyzer.detectors.network.snat_retransmission.attempts import CONNECTION, away, counted
 from analyzer.detectors.network.snat_retransmission.captures import captures
 from analyzer.detectors.network.snat_retransmission.mtu import black_holes
+from analyzer.detectors.network.snat_retransmission.sides import Sides, first_side, sides
 from analyzer.facts.address_space import with_sides
-from analyzer.facts.connection_attempts import CONNECTION_ATTEMPTS, SILENT
+from analyzer.facts.connection_attempts import CONNECTION_ATTEMPTS
 from analyzer.facts.contract import Frames
 from analyzer.facts.proportions import wilson
 from analyzer.facts.tcp_connections import TCP_CONNECTIONS
 from analyzer.facts.tcp_retransmissions import TCP_RETRANSMISSIONS
 from analyzer.facts.tcp_sequence import SPURIOUS
-
-OUTAGE = 3
-"""Attempts in a row that one endpoint did not answer: it was away, or the way to it, and nothing was lost by chance
-[an engineering default]."""
-
-CONNECTION = ["source", "connection"]
-ENDPOINT = ["server", "server_port"]
 
 
 class Count(Struct, frozen=True):
@@ -57,6 +52,8 @@ class Traffic(Struct, frozen=True, kw_only=True):
     """Attempts to endpoints that never answered, or not for a while: they lose nothing, they are not there."""
     holes: pl.DataFrame
     """Connections to the outside in an MTU black hole."""
+    sides: Sides = Sides()
+    """What a capture behind the address translation has of the lost SYNs."""
 
 
 def count(rows: pl.DataFrame) -> Count:
@@ -79,15 +76,15 @@ def traffic(frames: Frames) -> list[Traffic]:
     connections = _connections(frames)
     again = frames[TCP_RETRANSMISSIONS].filter(pl.col("kind") != SPURIOUS).collect()
     real, copies = again.filter(~pl.col("copy")), again.filter("copy")
-    counted = _counted(connections, real, copies)
-    outside = counted.filter(pl.col("client_within"), ~pl.col("server_within"))
-    inside = counted.filter(pl.col("client_within"), pl.col("server_within"))
-    unanswered = outside.filter(_away())
-    inside, outside = inside.filter(~_away()), outside.filter(~_away())
+    met = counted(connections, real, copies)
+    outside = met.filter(pl.col("client_within"), ~pl.col("server_within"), first_side(met))
+    inside = met.filter(pl.col("client_within"), pl.col("server_within"))
+    unanswered = outside.filter(away())
+    inside, outside = inside.filter(~away()), outside.filter(~away())
     lost = real.join(outside.select(CONNECTION), on=CONNECTION, how="semi", maintain_order="left")
     holes = black_holes(lost, frames)
     found = []
-    for pieces in captures(counted):
+    for pieces in captures(met):
         mine = pl.col("source").is_in(pieces)
         sound, sent = (
             part.filter(mine).join(holes, on=CONNECTION, how="anti", maintain_order="left") for part in (outside, lost)
@@ -100,6 +97,7 @@ def traffic(frames: Frames) -> list[Traffic]:
                 lost=sent,
                 copies=int(outside.filter(mine)["copies"].sum()),
                 unanswered=unanswered.filter(mine).height,
+                sides=sides(sound.filter(mine), frames[TCP_CONNECTIONS]),
                 holes=outside.filter(mine).join(holes, on=CONNECTION, how="semi", maintain_order="left"),
             )
         )
@@ -114,6 +112,7 @@ def _connections(frames: Frames) -> pl.DataFrame:
         .select(
             *("time", "end", "source", connection := pl.col("number").alias("connection")),
             *("client", "client_port", "server", "server_port"),
+            *("client_isn", "syns"),
             (pl.col("client_segments") + pl.col("server_segments")).alias("sent"),
             (pl.col("answered") | pl.col("established")).alias("answers"),
         )
@@ -122,29 +121,3 @@ def _connections(frames: Frames) -> pl.DataFrame:
         .collect()
     )
     return with_sides(rows, frames)
-
-
-def _counted(connections: pl.DataFrame, real: pl.DataFrame, copies: pl.DataFrame) -> pl.DataFrame:
-    """The connections with `segments`, `again`, `attempt`, `retried`, `copies`."""
-    own_syn = pl.col("syn") & pl.col("from_client")
-    sums = real.group_by(CONNECTION).agg(pl.len().alias("again"), own_syn.any().alias("retried"))
-    twice = copies.group_by(CONNECTION).agg(pl.len().alias("copies"))
-    met = connections.join(sums, on=CONNECTION, how="left", maintain_order="left").join(
-        twice, on=CONNECTION, how="left", maintain_order="left"
-    )
-    met = met.with_columns(
-        pl.col("again").fill_null(0),
-        pl.col("copies").fill_null(0),
-        pl.col("retried").fill_null(False),
-        attempt=pl.col("outcome").is_not_null(),
-        failed=(pl.col("outcome") == SILENT).fill_null(False),
-    )
-    return met.with_columns(segments=pl.col("sent") - pl.col("copies"))
-
-
-def _away() -> pl.Expr:
-    """Connections to endpoints that never answer, and attempts in a row that nobody answered; rows by time."""
-    silent = pl.col("failed")
-    turn = (silent != silent.shift(1)).fill_null(True).cum_sum().over(ENDPOINT)
-    row = pl.len().over(*ENDPOINT, turn)
-    return ~pl.col("answers").any().over(ENDPOINT) | (silent & (row >= OUTAGE))

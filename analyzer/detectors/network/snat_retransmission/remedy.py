@@ -29,7 +29,19 @@ REMEDIES = (
         snippet="iptables -t nat -A POSTROUTING -s POD_CIDR ! -d POD_CIDR -j MASQUERADE --random-fully\n",
     ),
     Remedy(text="Keep connections to the outside open and share them: what is not opened cannot clash."),
+    Remedy(
+        text="Lost behind the node: look for a limit of new connections for one source address at the gateway, the "
+        "firewall or the servers, and leave by more addresses, or open fewer connections at once."
+    ),
 )
+TRANSLATION, BEHIND = REMEDIES[:-1], REMEDIES[-2:]
+
+
+def remedies(verdict: Verdict) -> tuple[Remedy, ...]:
+    """Those of what is known: what left the node is not helped by how the node translates."""
+    if verdict.sides.behind:
+        return BEHIND[::-1]
+    return TRANSLATION if verdict.clash or verdict.sides.within else REMEDIES
 
 
 def saving(verdict: Verdict) -> Saving:
@@ -64,9 +76,17 @@ def verify(one: Traffic, verdict: Verdict) -> tuple[str, ...]:
         for server, source in bad.select("server", "source").head(SHOWN).iter_rows()
     ]
     syns = "tcp.flags.syn == 1 && tcp.flags.ack == 0 && tcp.analysis.retransmission"
+    sides, behind = verdict.sides, []
+    if sides.isn is not None:
+        wanted = shlex.quote(f"tcp.seq_raw == {sides.isn} && tcp.flags.syn == 1 && tcp.flags.ack == 0")
+        behind = [
+            f"tshark -t a -r {shlex.quote(source)} -Y {wanted}   # the same SYN {where}"
+            for source, where in ((one.source, "at the pods"), (sides.source, "behind the address translation"))
+        ]
     return (
         *shown,
         f"tshark -t a -r {shlex.quote(one.source)} -Y {shlex.quote(syns)}",
+        *behind,
         "conntrack -S | grep -o 'insert_failed=[0-9]*'   # on the node: grows with each lost packet",
         "iptables-save -t nat | grep -E 'MASQUERADE|SNAT'   # on the node: --random-fully is missing?",
     )

@@ -87,3 +87,19 @@ def clashes(verdict: Verdict) -> tuple[EvidenceTable, ...]:
             ),
         ),
     )
+
+
+def both_sides(verdict: Verdict) -> tuple[EvidenceTable, ...]:
+    sides = verdict.sides
+    if not sides.stayed + sides.left:
+        return ()
+    return (
+        EvidenceTable(
+            caption="Lost SYNs, looked for behind the address translation by their sequence number",
+            columns=(Column(name="lost SYN"), Column(name="SYN packets", unit="SYN packets"), Column(name="capture")),
+            rows=(
+                ("never left the node", sides.stayed, sides.source),
+                ("left the node and was lost behind it", sides.left, sides.source),
+            ),
+        ),
+    )

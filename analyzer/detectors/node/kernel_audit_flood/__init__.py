@@ -8,7 +8,9 @@ minutes, twenty events a second count by themselves. The types that fill the log
 DaemonSet written in the half hour before, a CONFIG_CHANGE of the kernel (`audit_enabled=1 old=0`, rules, a daemon's
 pid). Where the writer is deleted, or the audit daemon leaves (`audit_pid=0`), and the flood goes on for five minutes,
 it has outlived its writer: records that nobody reads. Severity is high where the kernel lost events or where the log
-would fill 10 GiB a day, else medium.
+would fill 10 GiB a day, else medium. Changes of iptables and nftables (NETFILTER_CFG) are reported without a rule that
+asks for them: where they are nearly all of it, and nothing tells that somebody turned auditing on, severity and
+confidence are low, for builds that come and go make as many.
 
 ## Why it matters
 Each record is written two or three times: by the kernel, the journal and the log shipper. The disk of the node is busy,

@@ -34,6 +34,11 @@ class Cause(Struct, frozen=True, kw_only=True):
     left: datetime | None
 
     @property
+    def told(self) -> bool:
+        """Whether anything tells who asked for the records."""
+        return bool(self.settings.height or self.written.height or self.removed.height or self.left)
+
+    @property
     def writer(self) -> str | None:
         """The DaemonSet that is named, where it is one only."""
         rows = self.removed if self.removed.height else self.written

@@ -8,6 +8,7 @@ import polars as pl
 
 from analyzer.detectors.node.kernel_audit_flood.causes import Cause
 from analyzer.detectors.node.kernel_audit_flood.flood import Flood
+from analyzer.detectors.node.kernel_audit_flood.words import of_firewall
 from analyzer.facts.audit_windows import records
 from analyzer.model import Column, Confidence, Evidence, EvidenceSeries, EvidenceTable, Figure, Record, Severity
 
@@ -53,7 +54,7 @@ def impact(flood: Flood, cause: Cause) -> tuple[Figure, ...]:
 def severity(flood: Flood, cause: Cause) -> Severity:
     if lost(flood) or bytes_a_day(flood) >= MUCH:
         return Severity.HIGH
-    return Severity.MEDIUM
+    return Severity.LOW if of_firewall(flood, cause) else Severity.MEDIUM
 
 
 def confidence(flood: Flood, cause: Cause) -> tuple[Confidence, str]:
@@ -67,6 +68,8 @@ def confidence(flood: Flood, cause: Cause) -> tuple[Confidence, str]:
         rate += ", and there is no quiet time to compare it with"
     if told:
         return Confidence.HIGH, f"{rate}; " + "; ".join(told)
+    if of_firewall(flood, cause):
+        return Confidence.LOW, f"{rate}; they follow how often pods come and go, and nothing says that this is a fault"
     return Confidence.MEDIUM, f"{rate}; nothing tells who asked for the records"
 
 

@@ -10,7 +10,8 @@ from msgspec import Struct
 from analyzer.facts.audit_types import DENIALS, SIDE
 
 MOSTLY = 0.8
-"""Share of denials from which a flood is one of a security module."""
+"""Share of denials from which a flood is one of a security module, and of changes of the firewall, from which it is
+one of those."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -68,6 +69,13 @@ class Flood(Struct, frozen=True, kw_only=True):
         """The share of records that a security module made."""
         made = self.rows.filter(~pl.col("type").is_in(["SYSCALL", *SIDE]))
         return made.filter(pl.col("type").is_in(DENIALS)).height / made.height if made.height else 0.0
+
+    @property
+    def firewall(self) -> float:
+        """The share of events that are a change of iptables or nftables. The kernel reports each of them, without a
+        rule that asks, as long as auditing is on (kernel include/linux/audit.h, audit_log_nfcfg)."""
+        changed = self.rows.filter(pl.col("type") == "NETFILTER_CFG")["serial"].n_unique()
+        return changed / self.seen if self.seen else 0.0
 
     def after(self, moment: datetime) -> int:
         """Events later than a moment, by serial."""

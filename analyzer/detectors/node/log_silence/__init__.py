@@ -7,14 +7,16 @@ go on. Emitters are the log streams of nodes (kubelet, kernel, container runtime
 an export of a log store, and in captures the senders to log sinks: by port (fluentd, Elasticsearch, Loki, syslog ...)
 or by the name of a log service in TLS. Keep-alives are no speech. What the sink said before is told: answers 429,
 closed windows. Streams of one node that stop are one finding. Severity is high from one hour of silence or where
-several streams of a node stopped, else medium.
+several streams of a node stopped, else medium. Confidence is high where the kubelet went on to speak to the API server
+or the sink refused, low where all streams of a node ended at once for good and nothing tells whether it lives.
 
 ## Why it matters
 A shipper that hangs does not crash: its process lives, its probe passes, and the logs that one looks for after the
 outage were never sent.
 
 ## What does not count
-A node that was drained, cordoned, deleted, shut down or not ready, a pod that was deleted, an address in whose place
+A node that was drained, cordoned, deleted, shut down or not ready, or that went away unannounced: its kubelet asks the
+API server for nothing more either, or its pods are removed. A pod that was deleted, an address in whose place
 another began to send. A file that ends earlier than others: it was saved earlier. A hole in an input in which nothing
 else stands meanwhile: a rotated file is missing, or only this emitter is in it; a remark tells of both. All emitters
 silent at once. Components of which one leads and the others wait.
@@ -29,6 +31,7 @@ from analyzer.detector import Detector, NotObservable, Remark, setting
 from analyzer.detectors.node.log_silence.around import Sink, excuse, sink_of
 from analyzer.detectors.node.log_silence.evidence import evidence, impact, missing, saving, seconds, unit_of, verify
 from analyzer.detectors.node.log_silence.gap import Limits, Silence, together
+from analyzer.detectors.node.log_silence.gone import lives, sure, went_away
 from analyzer.detectors.node.log_silence.remedy import REMEDIES
 from analyzer.detectors.node.log_silence.silence import silences
 from analyzer.facts.address_owners import ADDRESS_OWNERS
@@ -36,10 +39,12 @@ from analyzer.facts.audit_windows import listed, short
 from analyzer.facts.change_ledger import CHANGE_LEDGER
 from analyzer.facts.contract import Frames
 from analyzer.facts.log_emissions import LOG_EMISSIONS
+from analyzer.facts.pod_life import POD_LIFE
 from analyzer.facts.pod_moments import POD_MOMENTS
+from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import HTTP_MESSAGES, KERNEL_MESSAGES, KLOG_LINES, PACKETS
-from analyzer.model import Confidence, Finding, Severity
+from analyzer.model import Finding, Severity
 
 DEFAULT = "engineering default"
 MOST = 10
@@ -79,21 +84,21 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         what = f"{short(parts[0].emitter)} ({names}) is silent for {seconds(parts):,.0f} s"
         if parts[0].hole:
             yield Remark(f"{what}, but nothing else stands in its input meanwhile.")
-        elif reason := excuse(parts[0], frames):
+        elif reason := excuse(parts[0], frames) or went_away(parts, frames):
             yield Remark(f"{what}: {reason}. Not counted.")
         else:
             counted += 1
             if counted <= MOST:
-                yield _finding(parts, sink_of(parts[0], frames), settings)
+                yield _finding(parts, sink_of(parts[0], frames), lives(parts[0], frames), settings)
     if counted > MOST:
         yield Remark(f"{counted - MOST:,} more emitters fell silent.")
 
 
-def _finding(parts: list[Silence], sink: Sink, settings: Settings) -> Finding:
+def _finding(parts: list[Silence], sink: Sink, alive: bool | None, settings: Settings) -> Finding:
     first = min(parts, key=lambda one: one.start)
     unit = unit_of(first)
     lasts = "" if any(one.resumed.height for one in parts) else ", to the end of its input"
-    told = "its peers go on, and so does the input that held it"
+    confidence, reason = sure(parts, sink, alive)
     return Finding(
         detector="log-silence",
         subject=short(first.emitter),
@@ -103,8 +108,8 @@ def _finding(parts: list[Silence], sink: Sink, settings: Settings) -> Finding:
             f"{first.speaking:,} of {first.peers:,} peers went on."
         ),
         severity=Severity.HIGH if seconds(parts) >= settings.high_seconds or len(parts) > 1 else Severity.MEDIUM,
-        confidence=Confidence.HIGH if sink.refused or sink.closed_windows else Confidence.MEDIUM,
-        confidence_reason=f"{told}; {sink.told}" if sink.told else told,
+        confidence=confidence,
+        confidence_reason=reason,
         start=first.start,
         end=max(one.end for one in parts),
         impact=impact(parts, sink),
@@ -123,7 +128,10 @@ DETECTOR = Detector(
     id="log-silence",
     title="A log that always came has stopped, and nobody noticed",
     needs_any=((LOG_EMISSIONS,),),
-    uses=(CHANGE_LEDGER, TOLD_EVENTS, POD_MOMENTS, ADDRESS_OWNERS, PACKETS, HTTP_MESSAGES, KLOG_LINES, KERNEL_MESSAGES),
+    uses=(
+        *(CHANGE_LEDGER, TOLD_EVENTS, POD_MOMENTS, ADDRESS_OWNERS, PACKETS, HTTP_MESSAGES, KLOG_LINES, KERNEL_MESSAGES),
+        *(AUDIT_REQUESTS, POD_LIFE),
+    ),
     settings=Settings(),
     detect=detect,
     remedies=REMEDIES,

@@ -58,7 +58,7 @@ def excuse(silence: Silence, frames: Frames) -> str | None:
             return "another address began to send in its place"
         if _deleted(silence, frames):
             return "its pod was deleted"
-        name = _node_of(silence, frames) or name
+        name = node_of(silence, frames) or name
     elif shut_down(silence, frames):
         return "its node was shut down"
     start, until = silence.start - BEFORE, silence.start + AFTER
@@ -98,7 +98,7 @@ def _owner(silence: Silence, frames: Frames) -> pl.DataFrame | None:
     return owners.collect()
 
 
-def _node_of(silence: Silence, frames: Frames) -> str | None:
+def node_of(silence: Silence, frames: Frames) -> str | None:
     owners = _owner(silence, frames)
     nodes = [] if owners is None else owners["node"].drop_nulls().to_list()
     return nodes[0] if nodes else None

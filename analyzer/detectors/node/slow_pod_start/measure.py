@@ -32,12 +32,13 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Starts(Struct, frozen=True, kw_only=True):
-    """One node; `rows` are its starts, the slowest first. `fleet` are those of the other nodes at about the same time,
-    told in the same way, None where there are too few."""
+    """One node; `rows` are its starts, the slowest first, `good` seconds that one may take. `fleet` are those of the
+    other nodes at about the same time, told in the same way, None where there are too few."""
 
     node: str
     rows: pl.DataFrame
     fleet: pl.DataFrame | None
+    good: float
 
     @property
     def pods(self) -> int:
@@ -70,7 +71,9 @@ class Starts(Struct, frozen=True, kw_only=True):
 
     @property
     def start(self) -> datetime:
-        found: datetime = self.rows["time"].sort().item(0)
+        """The first of those that took too long: a node may have been in order before."""
+        late = self.rows.filter(pl.col("own") > self.good)
+        found: datetime = (late if late.height else self.rows)["time"].sort().item(0)
         return found
 
     @property
@@ -129,7 +132,8 @@ def by_node(starts: pl.DataFrame, limits: Limits) -> tuple[list[Starts], int]:
         then = pl.col("time").is_between(rows["time"].min() - NEAR, rows["time"].max() + NEAR)  # type: ignore[operator]  # untyped by polars
         others = starts.filter(pl.col("node") != node, pl.col("basis").is_in(bases.implode()), then)
         fleet = others if others.height >= limits.pods else None
-        found.append(Starts(node=node, rows=rows.sort(order, descending=[True, False, False, False]), fleet=fleet))
+        ranked = rows.sort(order, descending=[True, False, False, False])
+        found.append(Starts(node=node, rows=ranked, fleet=fleet, good=limits.least))
     passed = sorted((one for one in found if passes(one, limits)), key=lambda one: (-one.p95, one.node))
     more = slow[LOOKED_AT:].filter(pl.col("late") > limits.p95).height
     return passed[:MOST], more + max(len(passed) - MOST, 0)

@@ -14,8 +14,10 @@ Whoever can reach such a service runs commands in every container: miners come i
 
 ## What does not count
 Internal load balancers, private addresses of balancers, source ranges that leave somebody out. Ingress controllers and
-other services at common ports, which are remarked on at most. Probes that get no answer. What anonymous callers are
-meant to read: health, version, discovery, kubeadm's cluster-info. A service that was open for less than a minute.
+other services at common ports, which are remarked on at most. Probes that get no answer. A control plane outside the
+cluster, which comes to the kubelets from few addresses and knocks at no other door: a remark says what would tell.
+What anonymous callers are meant to read: health, version, discovery, kubeadm's cluster-info. A service that was open
+for less than a minute.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ class Settings:
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     found, told = services(frames, settings.min_open_seconds)
-    found = wire(found, frames, settings.min_connections)
+    found, meant = wire(found, frames, settings.min_connections)
+    told += meant[:MOST]
     found += anonymous(found, frames, settings.min_requests)
     found.sort(key=lambda one: -severity(one).rank)
     yield from map(_finding, found[:MOST])

@@ -55,6 +55,9 @@ CONSOLE_EXEC = (
 """Commands in containers through Weave Scope (app/controls.go: POST /api/control/{probeID}/{nodeID}/{control}), the
 Docker API and the kubelet (pkg/kubelet/server/server.go)."""
 
+KUBELET_EXEC = r"^/(?:run|exec|attach|portForward)/(?P<namespace>[^/]+)/(?P<name>[^/]+)"
+"""The pod of such a command at the kubelet (pkg/kubelet/server/server.go: /exec/{podNamespace}/{podID}, by name)."""
+
 _OPEN_PATHS = (
     r"^/(?:healthz|livez|readyz|version|api|apis|openapi|swagger|\.well-known|openid|oauth|ui|favicon|robots)?"
 )

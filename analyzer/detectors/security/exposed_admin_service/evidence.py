@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from analyzer.detectors.security.exposed_admin_service.catalogue import CONSOLE_EXEC
+from analyzer.detectors.security.exposed_admin_service.catalogue import CONSOLE_EXEC, KUBELET_EXEC
 from analyzer.detectors.security.exposed_admin_service.exposed import COMMANDS, Exposed
 from analyzer.model import Column, Evidence, EvidenceTable, Figure, Record
 
@@ -37,7 +37,10 @@ def evidence(one: Exposed) -> Evidence:
     every = pl.concat([frame.select("source", "number", "time") for frame in chosen])
     every = every.unique(["source", "number"], keep="first", maintain_order=True).sort("source", "number")
     records = tuple(Record(source=s, number=n, time=t) for s, n, t in every.iter_rows())
-    tables = (_strangers(one), _asked(one), _requests(one, one.anonymous), _requests(one, one.account))
+    tables = (
+        *(_strangers(one), _asked(one), _requests(one, one.anonymous), _requests(one, one.account)),
+        _entered(one),
+    )
     return Evidence(records=records, tables=tuple(table for table in tables if table is not None))
 
 
@@ -73,6 +76,24 @@ def _requests(one: Exposed, requests: pl.DataFrame) -> EvidenceTable | None:
     )
     who = "Allowed requests without a credential" if requests is one.anonymous else "Commands run by the account"
     return _table(who, ("verb", "request", "from", "agent", "requests"), rows)
+
+
+def _entered(one: Exposed) -> EvidenceTable | None:
+    """The pods in which commands were run: a miner that is found there later came this way."""
+    of_api = pl.concat([one.anonymous, one.account], how="diagonal").filter(pl.col("subresource").is_in(COMMANDS))
+    of_kubelet = one.http.with_columns(pl.col("path").str.extract_groups(KUBELET_EXEC)).unnest("path")
+    parts = [
+        frame.filter(pl.col("namespace").is_not_null(), pl.col("name").is_not_null()).select(
+            "time", pod=pl.concat_str("namespace", pl.lit("/"), "name")
+        )
+        for frame in (of_api, of_kubelet)
+        if "name" in frame.columns
+    ]
+    if not parts:
+        return None
+    rows = pl.concat(parts).group_by("pod").agg(pl.len(), _clock("min").alias("first"), _clock("max").alias("last"))
+    columns = ("pod", "commands", "first", "last")
+    return _table("Pods in which commands were run", columns, rows.sort("len", "pod", descending=[True, False]))
 
 
 def _clock(end: str) -> pl.Expr:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 from msgspec.structs import replace
 
-from analyzer.detectors.security.exposed_admin_service.catalogue import MUTUAL, SURE
+from analyzer.detectors.security.exposed_admin_service.catalogue import SURE
+from analyzer.detectors.security.exposed_admin_service.control import control_planes
 from analyzer.detectors.security.exposed_admin_service.exposed import Exposed
 from analyzer.facts.contract import Frames
 from analyzer.facts.http_requests import HTTP_REQUESTS
@@ -15,10 +16,11 @@ from analyzer.facts.tcp_connections import TCP_CONNECTIONS
 PEER = ["server", "server_port"]
 
 
-def wire(found: list[Exposed], frames: Frames, least: int) -> list[Exposed]:
-    """The services with who was seen at them, and ports that no service tells of."""
+def wire(found: list[Exposed], frames: Frames, least: int) -> tuple[list[Exposed], list[str]]:
+    """The services with who was seen at them, and ports that no service tells of; and a word on those whose clients may
+    be a control plane outside the cluster."""
     if TCP_CONNECTIONS not in frames:
-        return found
+        return found, []
     ports = {port for one in found for port in one.ports if _own(port, one)} | set(SURE)
     stranger = is_public(pl.col("client")) & ~is_public(pl.col("server"))
     answered = pl.col("established") & (pl.col("client_bytes") > 0) & (pl.col("server_bytes") > 0)
@@ -35,12 +37,16 @@ def wire(found: list[Exposed], frames: Frames, least: int) -> list[Exposed]:
         told.append(replace(one, connections=connections.filter(here), http=requests.filter(here)))
         connections, requests = connections.filter(~here), requests.filter(~here)
     asked = requests.partition_by(PEER, as_dict=True)
+    meant, remarks = control_planes(connections, frames), []
     for (server, port), rows in connections.group_by(PEER, maintain_order=True):
         asks = asked.get((server, port), requests.clear())
-        few = rows["client"].n_unique() < 2 and port in MUTUAL and not asks.height
-        if rows.height >= least and not few:
+        if rows.height < least:
+            continue
+        if not asks.height and (text := meant.get((str(server), int(str(port))))):
+            remarks.append(text)
+        else:
             told.append(_port(str(server), int(str(port)), rows, asks))
-    return told
+    return told, remarks
 
 
 def _own(port: int, one: Exposed) -> bool:

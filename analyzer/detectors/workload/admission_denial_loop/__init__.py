@@ -92,11 +92,11 @@ def _finding(loop: Loop, people: int) -> Finding:
     names = listed([owner.label for owner in loop.owners])
     owners = counted(len(loop.owners), "owner")
     state = f"{len(loop.stuck)} still stuck at the end" if loop.stuck else "none stuck at the end"
-    lasting = f" over {loop.seconds:,.0f} s" if loop.seconds is not None else ""
+    lasting = f" for {loop.seconds:,.0f} s" if loop.seconds is not None else ""
     return Finding(
         detector="admission-denial-loop",
         subject=short(loop.subject),
-        summary=(f"{_denied(loop)}{lasting} kept {owners} from making pods ({names}), {state}."),
+        summary=f"{_denied(loop)} kept {owners} from making pods{lasting} ({names}), {state}.",
         severity=severity(loop),
         confidence=sure,
         confidence_reason=reason,

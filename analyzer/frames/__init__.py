@@ -30,6 +30,7 @@ from analyzer.frames.node import (
     KERNEL_MESSAGES,
     KUBE_EVENTS,
     METRIC_SAMPLES,
+    PROCESSES,
     RUNTIME_MESSAGES,
 )
 
@@ -58,6 +59,7 @@ TABLES: tuple[Table, ...] = (
     IAM_PROXY_MESSAGES,
     KUBE_EVENTS,
     CGROUP_CPU,
+    PROCESSES,
     METRIC_SAMPLES,
 )
 
@@ -85,6 +87,7 @@ __all__ = [
     "MINING_MESSAGES",
     "NO_REPLY",
     "PACKETS",
+    "PROCESSES",
     "RUNTIME_MESSAGES",
     "TABLES",
     "TIME",

@@ -1,4 +1,4 @@
-"""Tables read from what a node says beside its kubelet: kernel, container runtime, events, cgroups, metrics."""
+"""Tables read from what a node says beside its kubelet: kernel, runtime, events, cgroups, processes, metrics."""
 
 from __future__ import annotations
 
@@ -111,6 +111,30 @@ CGROUP_CPU = Table(
         Col("periods", pl.Int64(), "Enforcement periods that have elapsed; null without a quota controller."),
         Col("throttled_periods", pl.Int64(), "Periods in which the group ran out of its quota."),
         Col("throttled_seconds", pl.Float64(), "Time its threads were held back, summed over CPUs."),
+    ),
+)
+
+PROCESSES = Table(
+    "processes",
+    "One row per process of a saved listing (ps). Arguments and environments are never kept.",
+    (
+        *PLACE,
+        Col("host", pl.String(), "Host by the prompt before the listing; null without one."),
+        Col("listing", pl.Int64(), "Line of the header that the process stands below: one listing of the input."),
+        Col("pid", pl.Int64(), "Process id."),
+        Col("ppid", pl.Int64(), "Id of its parent; null if not told."),
+        Col(
+            "state",
+            pl.String(),
+            "The letter of ps: R, S, D (waits for a device), Z (zombie), T, t, I, X; Z too where the listing has no "
+            "such column and calls it defunct; else null.",
+        ),
+        Col("user", pl.String(), "User as printed, a name or a number; null if not told."),
+        Col("started", TIME, "When it started, where a whole date or an age at a known time tells it; else null."),
+        Col("elapsed_seconds", pl.Int64(), "Its age; null if not told."),
+        Col("command", pl.String(), "Name of the executable, at most 64 characters; null if none."),
+        _POD_UID,
+        _CONTAINER,
     ),
 )
 

@@ -26,6 +26,7 @@ from analyzer.frames import (
     METRIC_SAMPLES,
     MINING_MESSAGES,
     PACKETS,
+    PROCESSES,
     RUNTIME_MESSAGES,
     TLS_CLIENT_HELLOS,
     TUNNEL_HEADERS,
@@ -130,6 +131,12 @@ while sleep 5; do
 done > cpu.stat.txt
 """
 
+PROCESSES_OF_NODES = """\
+# on each node: names of executables only, for arguments may hold passwords
+{ date -u +%Y-%m-%dT%H:%M:%SZ
+  ps -eo pid,ppid,stat,user:32,etimes,comm:20,cgroup:400; } > ps-$(hostname).txt
+"""
+
 METRICS = """\
 kubectl get --raw /metrics > apiserver-$(date -u +%Y%m%dT%H%M%SZ).prom
 """
@@ -155,6 +162,7 @@ KINDS = (
     Kind("container runtime log", (RUNTIME_MESSAGES,), RUNTIME),
     Kind("log of a credential proxy", (IAM_PROXY_MESSAGES,), PROXY),
     Kind("cpu.stat of cgroups", (CGROUP_CPU,), CGROUPS),
+    Kind("process listing", (PROCESSES,), PROCESSES_OF_NODES),
     Kind("metrics", (METRIC_SAMPLES,), METRICS),
 )
 """The kinds that most checks rest on stand first."""

@@ -66,7 +66,14 @@ def test_ps_ef_has_parents_and_knows_the_defunct_by_their_name() -> None:
 
 def test_a_forest_tells_parents_where_no_column_does() -> None:
     columns = "root  {:>8}  0.0  0.0   5004  3920 ?        S    00:23   0:00 "
-    tree = ["/usr/bin/containerd-shim", " \\_ /pause", " \\_ /usr/bin/java", " |   \\_ [sh] <defunct>", " \\_ sh", "cron"]
+    tree = [
+        "/usr/bin/containerd-shim",
+        " \\_ /pause",
+        " \\_ /usr/bin/java",
+        " |   \\_ [sh] <defunct>",
+        " \\_ sh",
+        "cron",
+    ]
     made = rows(AUX, *(columns.format(10 + at) + text for at, text in enumerate(tree)))
     assert [(one["pid"], one.get("ppid")) for one in made] == [
         *((10, None), (11, 10), (12, 10), (13, 12), (14, 10), (15, None)),
@@ -117,7 +124,10 @@ def test_start_and_age_together_tell_the_time_of_a_listing() -> None:
 
 def test_two_words_of_a_start_are_one_column() -> None:
     header = "  PID  STARTED COMMAND"
-    assert [one["command"] for one in rows(header, "    1   Nov 25 systemd", "    2 08:06:06 cron")] == ["systemd", "cron"]
+    assert [one["command"] for one in rows(header, "    1   Nov 25 systemd", "    2 08:06:06 cron")] == [
+        "systemd",
+        "cron",
+    ]
 
 
 @pytest.mark.parametrize(

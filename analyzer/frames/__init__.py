@@ -32,6 +32,7 @@ from analyzer.frames.node import (
     METRIC_SAMPLES,
     PROCESSES,
     RUNTIME_MESSAGES,
+    UNIT_MESSAGES,
 )
 
 TABLES: tuple[Table, ...] = (
@@ -56,6 +57,7 @@ TABLES: tuple[Table, ...] = (
     LOG_SUPPRESSIONS,
     KERNEL_MESSAGES,
     RUNTIME_MESSAGES,
+    UNIT_MESSAGES,
     IAM_PROXY_MESSAGES,
     KUBE_EVENTS,
     CGROUP_CPU,
@@ -93,6 +95,7 @@ __all__ = [
     "TIME",
     "TLS_CLIENT_HELLOS",
     "TUNNEL_HEADERS",
+    "UNIT_MESSAGES",
     "Col",
     "Table",
     "concat",

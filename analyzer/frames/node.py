@@ -76,6 +76,23 @@ RUNTIME_MESSAGES = Table(
     ),
 )
 
+UNIT_MESSAGES = Table(
+    "unit_messages",
+    "One row per line in which systemd tells of the unit of a kubelet or a container runtime.",
+    (
+        *PLACE,
+        _HOST,
+        Col("unit", pl.String(), "kubelet, containerd, docker or crio."),
+        Col(
+            "what",
+            pl.String(),
+            "starting, started, stopping, stopped, exited (its main process), ended (without an error), failed or "
+            "restarting (systemd will start it again).",
+        ),
+        Col("status", pl.String(), "Exit status as 1/FAILURE, the result, or how many restarts there were; else null."),
+    ),
+)
+
 KUBE_EVENTS = Table(
     "kube_events",
     "One row per Event object, as `kubectl get events` or an exporter saved it; it stands for `count` occurrences.",

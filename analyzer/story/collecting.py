@@ -30,6 +30,7 @@ from analyzer.frames import (
     RUNTIME_MESSAGES,
     TLS_CLIENT_HELLOS,
     TUNNEL_HEADERS,
+    UNIT_MESSAGES,
     Table,
 )
 
@@ -148,7 +149,7 @@ KINDS = (
         AUDIT,
     ),
     Kind("Events", (KUBE_EVENTS,), EVENTS),
-    Kind("kubelet log", (KLOG_LINES,), KUBELET),
+    Kind("kubelet log", (KLOG_LINES, UNIT_MESSAGES), KUBELET),
     Kind("CoreDNS log", (COREDNS_QUERIES, COREDNS_ERRORS, COREDNS_EVENTS), COREDNS),
     Kind(
         "packet capture",

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from analyzer.detectors.node.termination_sigkill import DETECTOR
-from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, KUBE_EVENTS, RUNTIME_MESSAGES, Table, empty
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, KUBE_EVENTS, RUNTIME_MESSAGES, UNIT_MESSAGES, Table, empty
 from analyzer.model import Confidence, Finding, Severity
 from tests.build import at, remarks, rows, run
 
@@ -98,6 +98,19 @@ def test_fires_where_the_kubelet_starts_anew_inside_a_grace_period() -> None:
     assert finding.evidence.series[0].values == (2.0,) * 11
     assert "kubectl drain" in finding.remedies[0].snippet
     assert any("kubelet.log" in command for command in finding.verify)
+
+
+def test_fires_where_systemd_alone_tells_of_the_restart() -> None:
+    lines = [one for one in incident() if "Kubelet version" not in one["text"] and "main sync loop" not in one["text"]]
+    assert run(DETECTOR, given(*lines)) == []
+    units = [{"time": time, "host": "n1", "unit": "kubelet", "what": what} for time, what in ENDS_AND_STARTS]
+    told = {UNIT_MESSAGES: rows(UNIT_MESSAGES, *units, source="journal.log")}
+    [finding] = run(DETECTOR, {**given(*lines), **told})
+    assert (finding.variant, figures(finding)["kubelet restarts"]) == ("kubelet restart", 1)
+    assert ("journal.log", 2) in {(record.source, record.number) for record in finding.evidence.records}
+
+
+ENDS_AND_STARTS = ((609, "exited"), (610, "started"))
 
 
 def test_the_start_with_which_a_log_begins_is_no_restart() -> None:

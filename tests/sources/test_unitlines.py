@@ -86,9 +86,7 @@ def test_rows_have_the_place_and_the_time_of_their_line() -> None:
     [row] = reading.rows(UNIT_MESSAGES)
     assert (row["source"], row["number"], row["host"]) == ("journal.log", 3, "n1")
     assert row["time"] == datetime(2026, 3, 14, 9, 0, 1, 1, UTC)
-    yearless = [
-        "Mar 14 09:00:00 n1 systemd[1]: Stopped Kubernetes kubelet.",
-        KLOG.replace("2026-03-14T09", "Mar 14 09"),
-    ]
+    entry = f"Mar 14 09:00:09 n1 kubelet[7]: {KLOG.partition('kubelet[7]: ')[2]}"
+    yearless = ["Mar 14 09:00:00 n1 systemd[1]: Stopped Kubernetes kubelet.", entry]
     [row] = read_text(SOURCE, yearless, year=2026).rows(UNIT_MESSAGES)
     assert row["time"] == datetime(2026, 3, 14, 9, 0, tzinfo=UTC)

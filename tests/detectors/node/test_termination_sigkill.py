@@ -221,6 +221,25 @@ def test_silent_on_an_oom_kill_and_says_so() -> None:
     assert "1 container by an OOM kill" in remark
 
 
+@pytest.mark.parametrize("reason", ["OOMKilling", "SystemOOM"])
+def test_silent_on_an_oom_kill_that_an_event_tells(reason: str) -> None:
+    event = {
+        "time": 41,
+        "kind": "Node",
+        "name": "n1",
+        "reason": reason,
+        "message": "Killed process 7 (game) total-vm:1kB",
+    }
+    events = {KUBE_EVENTS: rows(KUBE_EVENTS, event, source="events.json")}
+    killed = given(kill(10, 1, 30), *end(40.2, 1, 137))
+    assert len(run(DETECTOR, killed)) == 1
+    assert run(DETECTOR, {**killed, **events}) == []
+    elsewhere = rows(KUBE_EVENTS, event | {"name": "n2"}, source="events.json")
+    assert len(run(DETECTOR, {**killed, KUBE_EVENTS: elsewhere})) == 1
+    nobody = {**given(line(0, "x"), *end(40.2, 1, 137), *end(50, 2, 137)), **events}
+    assert "1 container by an OOM kill" in remarks(DETECTOR, nobody)[0]
+
+
 def test_silent_on_a_node_that_boots_or_shuts_down() -> None:
     boot = rows(KERNEL_MESSAGES, {"time": 600, "kind": "boot", "host": "n1"}, source="kern.log")
     assert run(DETECTOR, {**given(*incident()), KERNEL_MESSAGES: boot}) == []

@@ -51,7 +51,11 @@ KERNEL_MESSAGES = Table(
         Col("dst_port", pl.Int64(), "Destination port of a logged packet or of a flooded listener; else null."),
         Col("audit_type", pl.String(), "Type of an audit record, number or name (1400, AVC); else null."),
         Col("audit_time", TIME, "Stamp of an audit record; else null."),
-        Col("audit_serial", pl.Int64(), "Serial number of an audit record; gaps are records not seen here."),
+        Col(
+            "audit_serial",
+            pl.Int64(),
+            "Serial number of an audit record; gaps are records not seen here. Null in journald's lines.",
+        ),
     ),
 )
 

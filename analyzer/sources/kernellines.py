@@ -16,7 +16,7 @@ import polars as pl
 from analyzer.frames import KERNEL_MESSAGES
 from analyzer.sources.journalmarks import REPEATED
 from analyzer.sources.kernelkinds import kinds, with_values
-from analyzer.sources.secrets import scrub_column
+from analyzer.sources.secrets import scrub_column, without_command_lines
 from analyzer.sources.times import localise, parse_rfc3339
 
 TEXT_LIMIT = 4096
@@ -89,6 +89,8 @@ def rows(lines: pl.DataFrame, tz: str) -> pl.DataFrame:
         each = (pl.col("times") * pl.col("count").clip(upper_bound=COUNT_LIMIT // 10**9)).clip(upper_bound=COUNT_LIMIT)
         frame = frame.with_columns(pl.coalesce(each, "count").alias("count"))
     time = pl.coalesce("time", "audit_time") if (frame["kind"] == "audit").any() else pl.col("time")
+    if (audits := (frame["kind"] == "audit").arg_true()).len():
+        text = text.clone().scatter(audits, without_command_lines(text.gather(audits)))
     return frame.with_columns(time.alias("time"), scrub_column(text), pl.lit(None, pl.String).alias("source")).select(
         KERNEL_MESSAGES.schema.names()
     )

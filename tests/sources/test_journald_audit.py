@@ -7,7 +7,6 @@ from analyzer.frames import KERNEL_MESSAGES
 from analyzer.sources.kernel import SOURCE
 from tests.sources.texts import read_text
 
-
 JOURNALD = [
     "Nov 26 07:00:00 n1 kernel: Linux version 6.1.0",
     'Nov 26 07:00:01 n1 audit[812]: AVC apparmor="DENIED" operation="open" pid=812 comm="cat"',

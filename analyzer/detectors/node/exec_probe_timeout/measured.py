@@ -60,14 +60,16 @@ def _counted(one: Probed, seen: list[Listing], nodes: list[str]) -> Counted | No
     found: list[Counted] = []
     first, own = one.rows["time"][0], {*one.rows["node"].drop_nulls().to_list()}
     ids = one.rows["container_id"].drop_nulls().unique()
-    names = _names(one)
+    names, one_node = _names(one), next(iter(own)) if len(own) == 1 else ""
     for it in seen:
         if it.time is not None and it.time < first:
             continue
         told = it.defunct.filter(pl.coalesce("container_id", "parent_container").is_in(ids.implode()))
         if told.height or not it.shown.isdisjoint(ids):
             found.append(
-                Counted(by="container", node=it.host or "", assumed=False, rows=told, time=it.time, source=it.source)
+                Counted(
+                    by="container", node=it.host or one_node, assumed=False, rows=told, time=it.time, source=it.source
+                )
             )
             continue
         node = it.host or _named(it.source, nodes)

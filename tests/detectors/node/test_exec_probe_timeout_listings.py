@@ -41,7 +41,7 @@ def test_a_process_listing_turns_the_bound_into_a_number() -> None:
     assert (finding.saving.observed, finding.saving.formula) == (6, "defunct processes of the listing")
     table = finding.evidence.tables[-1]
     assert table.caption == "Defunct processes by parent, in ps.txt"
-    assert table.rows == (("java", 4711, 5, "sh", 2), (None, 1, 1, "sh", 7))
+    assert table.rows == (("java", "4711", 5, "sh", 2), (None, "1", 1, "sh", 7))
     assert [one.number for one in finding.evidence.records if one.source == "ps.txt"] == [1, 2, 4, 6, 7]
     assert "saved at 2026-03-14 09:01:00 UTC" in finding.confidence_reason
     assert "/proc/PID/cgroup" in finding.refuted_by

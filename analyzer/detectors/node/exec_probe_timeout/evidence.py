@@ -78,7 +78,7 @@ def _parents(seen: Counted) -> EvidenceTable:
     return EvidenceTable(
         caption=f"Defunct processes by parent, in {short(seen.source)}",
         columns=tuple(Column(name=name) for name in columns),
-        rows=tuple(shown.select("parent", "ppid", "defunct", "names", "first").rows()),
+        rows=tuple(shown.select("parent", pl.col("ppid").cast(pl.String), "defunct", "names", "first").rows()),
     )
 
 

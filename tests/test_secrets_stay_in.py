@@ -17,7 +17,7 @@ from analyzer.render.text import render_text
 from tests.carving import carved
 from tests.sources.capture.make import dns_frame, ethernet, icmp, ipv4, pcap, query, tcp, udp, vxlan
 
-SECRETS = [f"CANARY{i:02d}x9Zq7Lm2Wv8" for i in range(52)]
+SECRETS = [f"CANARY{i:02d}x9Zq7Lm2Wv8" for i in range(54)]
 
 
 def kubelet(*texts: str) -> str:
@@ -131,6 +131,11 @@ def evidence(tmp_path: Path) -> Path:
     )
     (folder / "node.pcap").write_bytes(pcap(spoken(s)))
     (folder / "kube2iam.log").write_text("".join(proxied(s)))
+    (folder / "ps.txt").write_text(
+        "UID          PID    PPID  C STIME TTY          TIME CMD\n"
+        f"root        4711    4690  0 07:02 ?        00:00:03 /usr/bin/mysql -p{next(s)} --host db\n"
+        f"root        4712    4711  0 07:02 ?        00:00:03 sh -c curl -u root:{next(s)} http://db\n"
+    )
     assert next(s, None) == SECRETS[-1]  # all but the last were planted
     return folder
 
@@ -143,7 +148,7 @@ def test_no_output_holds_a_part_of_a_planted_secret(evidence: Path, tmp_path: Pa
     slices = Slices()
     result = investigate(RunOptions(inputs=(evidence,), slices=slices))
     assert {report.kind for report in result.inputs if report.used} == {
-        *("audit", "coredns", "iam-proxy", "kubelet", "pcap")
+        *("audit", "coredns", "iam-proxy", "kubelet", "pcap", "processes")
     }
     findings = {finding.detector: finding for finding in result.findings}
     storm, refusal = findings["apiserver-throttle-storm"], findings["imds-credential-refusal"]
@@ -156,7 +161,14 @@ def test_no_output_holds_a_part_of_a_planted_secret(evidence: Path, tmp_path: Pa
     assert [name for name, data in slices.files.items() if held(data.decode("latin-1"))] == []
     ingest(RunOptions(inputs=(evidence,)), tmp_path / "case")
     tables = {path.parent.parent.name for path in (tmp_path / "case").rglob("*.parquet")}
-    wanted = {"http_messages", "mining_messages", "audit_annotations", "audit_objects", "iam_proxy_messages"}
+    wanted = {
+        "http_messages",
+        "mining_messages",
+        "audit_annotations",
+        "audit_objects",
+        "iam_proxy_messages",
+        "processes",
+    }
     assert wanted <= tables, "what carried secrets was read"
     for path in sorted((tmp_path / "case").rglob("*.parquet")):
         assert held("\n".join(map(str, pl.read_parquet(path).rows()))) == [], path.parent.parent.name
@@ -189,7 +201,7 @@ def test_slices_of_every_record_hold_no_part_of_one(evidence: Path) -> None:
     quoted = [(path.name, number) for path in sorted(evidence.iterdir()) for number in range(1, 20)]
     files = carved([evidence], quoted)
     assert {name.partition(".")[2] for name in files} == {
-        *("json", "pcapng", "audit.jsonl", "coredns.log", "iam-proxy.log", "kubelet.log")
+        *("json", "pcapng", "audit.jsonl", "coredns.log", "iam-proxy.log", "kubelet.log", "processes.log")
     }
     index = json.loads(files["index.json"])
     assert sum(len(one.get("packets", ())) for one in index["findings"][0]["slices"]) == len(carried()) + 5

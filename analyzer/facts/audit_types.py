@@ -59,6 +59,7 @@ SIDE = ("PATH", "CWD", "EXECVE", "SOCKADDR", "PROCTITLE", "EOE")
 
 
 def type_name(column: str) -> pl.Expr:
-    """The name of a type that is written as a number, a name, or `UNKNOWN[number]`; an unknown number as it is."""
-    text = pl.col(column).str.replace(r"^UNKNOWN\[([0-9]+)\]$", "${1}")
+    """The name of a type that is written as a number, a name, `UNKNOWN[number]` or `AUDITnumber` (journald); an unknown
+    number as it is."""
+    text = pl.col(column).str.replace(r"^(?:UNKNOWN\[([0-9]+)\]|AUDIT([0-9]{4}))$", "${1}${2}")
     return text.replace({str(number): name for number, name in TYPES.items()})

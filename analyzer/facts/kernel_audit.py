@@ -4,13 +4,14 @@ Lines are those of kernel/audit.c (`audit_lost=%u audit_rate_limit=%u audit_back
 audit_backlog_limit=%d`, CONFIG_CHANGE with `op=set audit_enabled=1 old=0` or `op=add_rule`) and of lib/ratelimit.c
 (`kauditd_printk_skb: 34 callbacks suppressed`; until 4.9 `audit_printk_skb`). The serial counts events of a boot: the
 records of one event share it (audit_serial in kernel/audit.c), so that gaps are events that are not in the log.
+Journald hears the same records on a socket of its own and leaves stamp and serial out of its text (journald-audit.c).
 """
 
 from __future__ import annotations
 
 import polars as pl
 
-from analyzer.facts.audit_types import type_name
+from analyzer.facts.audit_types import SIDE, type_name
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.node_names import node
 from analyzer.frames import KERNEL_MESSAGES, LOG_SUPPRESSIONS, Col, Table
@@ -29,6 +30,12 @@ _TABLE = Table(
             "rate limit) or boot.",
         ),
         Col("serial", pl.Int64(), "Number of the event since boot; null of what is no record."),
+        Col(
+            "is_numbered",
+            pl.Boolean(),
+            "Whether the serial is the kernel's. Journald leaves it out: then events are counted in their order, "
+            "from 1,001 on.",
+        ),
         Col("type", pl.String(), "Name of the record's type (SYSCALL, AVC), or its number; null of what is no record."),
         Col("process", pl.String(), "Command that it is about; null if not told."),
         Col("rule_key", pl.String(), "Key of the rule that asked for it (-k of auditctl); null without one."),
@@ -56,7 +63,9 @@ def _records(messages: pl.LazyFrame) -> pl.LazyFrame:
     change = pl.col("type") == "CONFIG_CHANGE"
     rule = text.str.contains(_RULE)
     return (
-        messages.filter(pl.col("kind") == "audit", pl.col("audit_serial").is_not_null())
+        messages.filter(
+            pl.col("kind") == "audit", pl.col("audit_serial").is_not_null() | pl.col("audit_type").is_not_null()
+        )
         .with_columns(type=type_name("audit_type").fill_null("unknown"))
         .with_columns(
             what=pl.lit("record"),
@@ -81,7 +90,7 @@ def _told(messages: pl.LazyFrame, what: str, value: pl.Expr) -> pl.LazyFrame:
 
 def _derive(frames: Frames) -> pl.LazyFrame:
     messages, text = frames[KERNEL_MESSAGES], pl.col("text")
-    bare = messages.filter(pl.col("kind") == "audit", pl.col("audit_serial").is_null())
+    bare = messages.filter(pl.col("kind") == "audit", pl.col("audit_serial").is_null(), pl.col("audit_type").is_null())
     limited = messages.filter(pl.col("kind") == "suppressed", text.str.contains(_LIMITED))
     journal = frames.get(LOG_SUPPRESSIONS, empty(LOG_SUPPRESSIONS).lazy()).filter(
         pl.col("kind") == "left out", pl.col("component").is_in(["kernel", "audit", "auditd", "audispd"])
@@ -96,7 +105,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     ]
     whole = pl.concat(parts, how="diagonal").with_columns(node=node()).collect()
     return (
-        _one_node(whole)
+        _counted(_one_node(whole))
         .select(pl.col(name).cast(dtype) for name, dtype in _TABLE.schema.items())
         .sort("time", "source", "number")
         .lazy()
@@ -104,7 +113,8 @@ def _derive(frames: Frames) -> pl.LazyFrame:
 
 
 def _one_node(rows: pl.DataFrame) -> pl.DataFrame:
-    """The audit daemon's log names no host: it is of the node whose journal holds events of its stamps and serials."""
+    """The audit daemon's log and a dmesg name no host: such a log is of the node whose journal holds events of its
+    stamps and serials; or of the only one whose journald heard records in most of the same seconds."""
     key = ["stamp", "serial"]
     records = rows.filter(pl.col("what") == "record", pl.col("stamp").is_not_null())
     named = records.filter(pl.col("host").is_not_null()).select(*key, known="node").unique()
@@ -115,10 +125,64 @@ def _one_node(rows: pl.DataFrame) -> pl.DataFrame:
         .sort("source", "len", "known", descending=[False, True, False])
         .unique("source", keep="first", maintain_order=True)
     )
-    joined = rows.join(found.select("source", "known"), on="source", how="left", maintain_order="left")
+    found = pl.concat([found.select("source", "known"), _heard(rows, found["source"])])
+    joined = rows.join(found, on="source", how="left", maintain_order="left")
     return joined.with_columns(
         node=pl.when(pl.col("host").is_null()).then(pl.coalesce("known", "node")).otherwise("node")
     )
+
+
+def _heard(rows: pl.DataFrame, known: pl.Series) -> pl.DataFrame:
+    """`source` of logs without a host and without stamps that a journal has, and `known`, the node that they are of."""
+    records = rows.filter(pl.col("what") == "record").with_columns(second=pl.col("time").dt.truncate("1s"))
+    bare = records.filter(pl.col("serial").is_null(), pl.col("host").is_not_null()).select("node", "second").unique()
+    nodes = bare["node"].unique()
+    none = pl.DataFrame(schema={"source": pl.String(), "known": pl.String()})
+    if nodes.len() != 1:
+        return none
+    own = records.filter(
+        pl.col("host").is_null(), pl.col("serial").is_not_null(), ~pl.col("source").is_in(known.implode())
+    )
+    met = own.select("source", "second").unique().join(bare, on="second").group_by("source").len()
+    return met.filter(2 * pl.col("len") >= bare.height).sort("source").select("source", known=pl.lit(nodes[0]))
+
+
+def _counted(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with each record told once, by the kernel's own lines where they hold most of the minutes, else by
+    journald's, whose events get numbers here."""
+    rows = rows.with_columns(is_numbered=pl.when(pl.col("what") == "record").then(pl.col("serial").is_not_null()))
+    bare = pl.col("is_numbered").not_().fill_null(False)
+    if not rows.select(bare.any()).item():
+        return rows
+    minutes = (
+        rows.filter(pl.col("is_numbered").is_not_null())
+        .group_by("node", minute=pl.col("time").dt.truncate("1m"))
+        .agg(own=bare.any(), kernel=pl.col("is_numbered").any())
+        .group_by("node")
+        .agg(
+            pl.col("own", "kernel").sum(),
+            both=(pl.col("own") & pl.col("kernel")).sum(),
+        )
+    )
+    by_serial = (2 * pl.col("both") >= pl.col("own")) | (pl.col("kernel") >= pl.col("own"))
+    sure = minutes.filter(by_serial)["node"].implode()
+    kept = rows.filter(pl.col("is_numbered").is_null() | (pl.col("is_numbered") == pl.col("node").is_in(sure)))
+    ordered = kept.sort("node", "time", "source", "number")
+    records = ordered.filter(bare).with_columns(serial=_FIRST + _begins().cum_sum().over("node"))
+    return pl.concat([ordered.filter(~bare), records])
+
+
+_FIRST = 1_000
+"""Numbers that are given here begin after it: small serials are those of a boot."""
+
+
+def _begins() -> pl.Expr:
+    """True for a record that begins an event. The kernel writes what happened, the system call in which it did, and
+    what goes with that (kernel/auditsc.c, audit_log_exit)."""
+    kind, before = pl.col("type"), pl.col("type").shift(1).over("node")
+    near = (pl.col("time") - pl.col("time").shift(1).over("node")) <= pl.duration(seconds=1)
+    explains = (kind == "SYSCALL") & ~before.is_in(["SYSCALL", *SIDE]) & near
+    return (~kind.is_in(SIDE) & ~explains.fill_null(False)).cast(pl.Int64)
 
 
 KERNEL_AUDIT = Fact(table=_TABLE, needs_any=((KERNEL_MESSAGES,),), uses=(LOG_SUPPRESSIONS,), derive=_derive)

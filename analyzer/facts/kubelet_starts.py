@@ -1,4 +1,8 @@
-"""When kubelets started, and what was said shortly before: a certificate that ran out, or the boot of the node."""
+"""When kubelets started, and what was said shortly before: a certificate that ran out, or the boot of the node.
+
+A start is told by the kubelet's log, by its Event `Starting`, by node-problem-detector's Event `KubeletStart` (config/
+systemd-monitor.json), and by systemd's line about its unit.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.klog_values import value
 from analyzer.facts.node_names import node
 from analyzer.facts.told_events import TOLD_EVENTS
-from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, Col, Table, empty
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, UNIT_MESSAGES, Col, Table, empty
 from analyzer.frames.contract import PLACE, TIME
 
 ONE_START = 60
@@ -33,14 +37,19 @@ _CERTIFICATE = (
 _OLD_VERSION = r"^Version: (v1\.[0-9]+\.\S+)$"
 """Kubelets before 1.23 (cmd/kubelet/app/server.go); other components write it too."""
 
+OVER = 9
+"""Rank of what ends a kubelet: what is told after it is another start, however soon."""
+
+_OVER = ("stopped", "exited", "failed", "ended", "restarting")
+
 _TABLE = Table(
     "kubelet_starts",
-    "One row per start of a kubelet that its log or an Event tells of.",
+    "One row per start of a kubelet that its log, an Event or systemd tells of.",
     (
         *PLACE,
         Col("node", pl.String(), "Node: the host without its domain, in lower case; the input where no host is told."),
         Col("host", pl.String(), "Host as the log or the Event names it; null without one."),
-        Col("told_by", pl.String(), "log or event."),
+        Col("told_by", pl.String(), "log, event or systemd."),
         Col("version", pl.String(), "Version of the kubelet; null if not told."),
         Col("after", pl.String(), "certificate or boot: what was said shortly before; null if nothing was."),
         Col("silent_seconds", pl.Float64(), "Since the last line of the kubelet before; null for the first."),
@@ -49,7 +58,7 @@ _TABLE = Table(
 
 
 def _told(frames: Frames) -> pl.DataFrame:
-    """Lines and Events of starts with `rank`: 0 for the version, which comes first and once."""
+    """What tells of starts, with `rank`: 0 for the version, which comes first and once; and of ends, with OVER."""
     parts = []
     if KLOG_LINES in frames:
         message = pl.col("message")
@@ -69,11 +78,15 @@ def _told(frames: Frames) -> pl.DataFrame:
     if TOLD_EVENTS in frames:
         events = frames[TOLD_EVENTS].filter(
             pl.col("kind") == "Node",
-            pl.col("reason") == "Starting",
-            pl.col("message").str.starts_with("Starting kubelet"),
+            ((pl.col("reason") == "Starting") & pl.col("message").str.starts_with("Starting kubelet"))
+            | (pl.col("reason") == "KubeletStart"),
         )
         host = pl.coalesce("node", "name").alias("host")
         parts.append(events.with_columns(host, told_by=pl.lit("event"), rank=1, version=pl.lit(None, pl.String)))
+    if UNIT_MESSAGES in frames:
+        unit = frames[UNIT_MESSAGES].filter(pl.col("unit") == "kubelet", pl.col("what").is_in(["started", *_OVER]))
+        rank = pl.when(pl.col("what") == "started").then(1).otherwise(OVER)
+        parts.append(unit.with_columns(told_by=pl.lit("systemd"), rank=rank, version=pl.lit(None, pl.String)))
     kept = ["time", "source", "number", "host", "told_by", "rank", "version"]
     rows = [part.select(kept).with_columns(pl.col("rank").cast(pl.Int32)) for part in parts]
     return (
@@ -88,8 +101,13 @@ def _told(frames: Frames) -> pl.DataFrame:
 def _starts(told: pl.DataFrame) -> pl.DataFrame:
     """One row per start. Rare by nature: a loop."""
     kept: list[dict[str, Any]] = []
+    over: str | None = None  # the node whose kubelet has ended since
     for row in told.iter_rows(named=True):
-        last = kept[-1] if kept else None
+        if row["rank"] == OVER:
+            over = row["node"]
+            continue
+        last = kept[-1] if kept and over != row["node"] else None
+        over = None
         same = last is not None and last["node"] == row["node"]
         if last is not None and same and (row["time"] - last["time"]).total_seconds() <= ONE_START:
             again = row["rank"] == 0 and last["version"] is not None
@@ -159,4 +177,9 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     return found.sort("time", "source", "number").select(list(_TABLE.schema)).lazy()
 
 
-KUBELET_STARTS = Fact(table=_TABLE, needs_any=((KLOG_LINES,), (TOLD_EVENTS,)), uses=(KERNEL_MESSAGES,), derive=_derive)
+KUBELET_STARTS = Fact(
+    table=_TABLE,
+    needs_any=((KLOG_LINES,), (TOLD_EVENTS,), (UNIT_MESSAGES,)),
+    uses=(KERNEL_MESSAGES,),
+    derive=_derive,
+)

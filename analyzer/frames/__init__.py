@@ -30,7 +30,9 @@ from analyzer.frames.node import (
     KERNEL_MESSAGES,
     KUBE_EVENTS,
     METRIC_SAMPLES,
+    PROCESSES,
     RUNTIME_MESSAGES,
+    UNIT_MESSAGES,
 )
 
 TABLES: tuple[Table, ...] = (
@@ -55,9 +57,11 @@ TABLES: tuple[Table, ...] = (
     LOG_SUPPRESSIONS,
     KERNEL_MESSAGES,
     RUNTIME_MESSAGES,
+    UNIT_MESSAGES,
     IAM_PROXY_MESSAGES,
     KUBE_EVENTS,
     CGROUP_CPU,
+    PROCESSES,
     METRIC_SAMPLES,
 )
 
@@ -85,11 +89,13 @@ __all__ = [
     "MINING_MESSAGES",
     "NO_REPLY",
     "PACKETS",
+    "PROCESSES",
     "RUNTIME_MESSAGES",
     "TABLES",
     "TIME",
     "TLS_CLIENT_HELLOS",
     "TUNNEL_HEADERS",
+    "UNIT_MESSAGES",
     "Col",
     "Table",
     "concat",

@@ -1,4 +1,4 @@
-"""Tables read from what a node says beside its kubelet: kernel, container runtime, events, cgroups, metrics."""
+"""Tables read from what a node says beside its kubelet: kernel, runtime, events, cgroups, processes, metrics."""
 
 from __future__ import annotations
 
@@ -51,7 +51,11 @@ KERNEL_MESSAGES = Table(
         Col("dst_port", pl.Int64(), "Destination port of a logged packet or of a flooded listener; else null."),
         Col("audit_type", pl.String(), "Type of an audit record, number or name (1400, AVC); else null."),
         Col("audit_time", TIME, "Stamp of an audit record; else null."),
-        Col("audit_serial", pl.Int64(), "Serial number of an audit record; gaps are records not seen here."),
+        Col(
+            "audit_serial",
+            pl.Int64(),
+            "Serial number of an audit record; gaps are records not seen here. Null in journald's lines.",
+        ),
     ),
 )
 
@@ -73,6 +77,23 @@ RUNTIME_MESSAGES = Table(
         Col("sandbox_id", pl.String(), "Sandbox id where the line names one as such; null if not."),
         Col("image", pl.String(), "Image that is pulled or checked; null if none."),
         Col("error", pl.String(), "Value of error=, unescaped, at most 4 KiB; null if absent."),
+    ),
+)
+
+UNIT_MESSAGES = Table(
+    "unit_messages",
+    "One row per line in which systemd tells of the unit of a kubelet or a container runtime.",
+    (
+        *PLACE,
+        _HOST,
+        Col("unit", pl.String(), "kubelet, containerd, docker or crio."),
+        Col(
+            "what",
+            pl.String(),
+            "starting, started, stopping, stopped, exited (its main process), ended (without an error), failed or "
+            "restarting (systemd will start it again).",
+        ),
+        Col("status", pl.String(), "Exit status as 1/FAILURE, the result, or how many restarts there were; else null."),
     ),
 )
 
@@ -111,6 +132,30 @@ CGROUP_CPU = Table(
         Col("periods", pl.Int64(), "Enforcement periods that have elapsed; null without a quota controller."),
         Col("throttled_periods", pl.Int64(), "Periods in which the group ran out of its quota."),
         Col("throttled_seconds", pl.Float64(), "Time its threads were held back, summed over CPUs."),
+    ),
+)
+
+PROCESSES = Table(
+    "processes",
+    "One row per process of a saved listing (ps). Arguments and environments are never kept.",
+    (
+        *PLACE,
+        Col("host", pl.String(), "Host by the prompt before the listing; null without one."),
+        Col("listing", pl.Int64(), "Line of the header that the process stands below: one listing of the input."),
+        Col("pid", pl.Int64(), "Process id."),
+        Col("ppid", pl.Int64(), "Id of its parent; null if not told."),
+        Col(
+            "state",
+            pl.String(),
+            "The letter of ps: R, S, D (waits for a device), Z (zombie), T, t, I, X; Z too where the listing has no "
+            "such column and calls it defunct; else null.",
+        ),
+        Col("user", pl.String(), "User as printed, a name or a number; null if not told."),
+        Col("started", TIME, "When it started, where a whole date or an age at a known time tells it; else null."),
+        Col("elapsed_seconds", pl.Int64(), "Its age; null if not told."),
+        Col("command", pl.String(), "Name of the executable, at most 64 characters; null if none."),
+        _POD_UID,
+        _CONTAINER,
     ),
 )
 

@@ -17,7 +17,7 @@ from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, Re
 from analyzer.sources.kernelkinds import container_id, pod_uid
 from analyzer.sources.lines import line_frame, quote_lines, text_head, windows
 from analyzer.sources.textwindow import Window
-from analyzer.sources.times import parse_rfc3339
+from analyzer.sources.timelines import told_times
 
 _KEYS = (
     *("usage_usec", "user_usec", "system_usec", "nice_usec", "core_sched.force_idle_usec", "nr_periods"),
@@ -28,12 +28,7 @@ _KEYS = (
 _RANK = {key: rank for rank, key in enumerate(_KEYS)}
 _PAIR = rf"(?P<key>{'|'.join(key.replace('.', '[.]') for key in _KEYS)}) +(?P<value>\S.*)?$"
 _LINE = rf"^(?:(?P<path>[^ :]*cpu\.stat): ?)?{_PAIR}"
-_PARTS = (
-    r"^(?:==> (?P<tail>.+) <==|(?P<bare>[^ ]*/[^ :]*|[^ :/]*cpu\.stat):? *)$",
-    r"^(?P<iso>[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}[0-9.,]* ?(?:Z|UTC|[+-][0-9]{2}:?[0-9]{2}))$",
-    r"^(?P<epoch>[0-9]{10}(?:\.[0-9]{1,9})?)$",
-    r"^[A-Z][a-z]{2} (?P<date>[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}) (?P<zone>UTC) (?P<year>[0-9]{4})$",
-)
+_HEADING = r"^(?:==> (?P<tail>.+) <==|(?P<bare>[^ ]*/[^ :]*|[^ :/]*cpu\.stat):? *)$"
 _LOOKED_AT = 400
 
 _SECONDS = {"usec": 1e6, "time": 1e9}
@@ -76,19 +71,10 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
 def _taken_apart(lines: pl.DataFrame, state: dict[str, object]) -> pl.DataFrame:
     """`number`, `key` and `count` of cpu.stat lines, the path and the time that hold for them, and `starts` for lines
     that give one of the two, `foreign` and `wrong` for the others."""
-    text = pl.col("text")
     pair = lines["text"].str.extract_groups(_LINE).struct.unnest()
-    parts = lines.select(text.str.extract_groups(one).alias(str(n)) for n, one in enumerate(_PARTS))
-    heading = parts.select(pl.coalesce(pl.col("0").struct.field("tail", "bare")).alias("heading"))["heading"]
-    times = parts.select(
-        pl.col("1").struct.field("iso"),
-        pl.col("2").struct.field("epoch"),
-        (pl.col("3").struct.field("date") + " " + pl.col("3").struct.field("year")).alias("date"),
-    )
-    iso = times["iso"].str.replace(r" ?(?:UTC|Z)$", "Z").str.replace(r"^(\S+) ", "${1}T").str.replace(" ", "")
-    epoch = (times["epoch"].cast(pl.Float64, strict=False) * 1_000_000).round().cast(pl.Int64, strict=False).cast(TIME)
-    date = times["date"].str.to_datetime("%b %e %H:%M:%S %Y", time_unit="us", strict=False).dt.replace_time_zone("UTC")
-    given = pl.select(pl.coalesce(parse_rfc3339(iso), epoch, date).alias("given"))["given"]
+    parts = lines["text"].str.extract_groups(_HEADING).struct.unnest()
+    heading = pl.select(pl.coalesce(parts["tail"], parts["bare"]).alias("heading")).to_series()
+    given = told_times(lines["text"]).alias("given")
     frame = lines.select("number").with_columns(
         pair["key"],
         pair["value"].str.strip_chars().cast(pl.Int64, strict=False).alias("count"),

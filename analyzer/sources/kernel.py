@@ -16,7 +16,7 @@ from analyzer.sources.audit.shape import Ahead
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.kernelclock import KernelRows
 from analyzer.sources.kernelkinds import KINDS, OTHER, kinds
-from analyzer.sources.kernellines import AUDITD, COMMA_ISO, KMSG, STAMPED, rows
+from analyzer.sources.kernellines import AUDITD, COMMA_ISO, KMSG, STAMPED, rows, take
 from analyzer.sources.klogentries import JSON_HEADER
 from analyzer.sources.klogheads import HEADER
 from analyzer.sources.lines import quote_lines, text_head, windows
@@ -47,7 +47,7 @@ def identify(head: bytes) -> Match | None:
     if text.str.contains(HEADER).any() or text.str.contains(JSON_HEADER).any():
         return None  # the reader of klog takes the kernel's lines too
     if wrapper.kind in _JOURNALS and lines["component"].null_count() < many:
-        named = int((lines["component"] == "kernel").sum())
+        named = take(lines)[0].height
         reason = f"{named} of the first {many} lines are the kernel's"
         return Match(0.85 if 5 * named >= many else 0.4, reason) if named >= min(3, many) else None
     shaped = int(text.str.contains(f"{STAMPED}|{KMSG}|{AUDITD}|{COMMA_ISO}|{_AUSEARCH}|^ [A-Z]+=").sum())

@@ -126,7 +126,10 @@ _VALUES: dict[str, list[tuple[list[str], str]]] = {
         (["netfilter_log"], r" DPT=([0-9]{1,5})(?: |$)"),
         (["tcp_syn_flood"], r"on port (?:\S*:)?([0-9]{1,5})\."),
     ],
-    "audit_type": [(["audit"], r"type=([0-9A-Z_]+(?:\[[0-9]+\])?) ")],
+    "audit_type": [
+        (["audit"], r"type=([0-9A-Z_]+(?:\[[0-9]+\])?) "),
+        (["audit"], r"^([A-Z][A-Z0-9_]{2,40}) "),
+    ],
     "audit_stamp": [(["audit"], r"audit\(([0-9]{1,11}\.[0-9]{3}):[0-9]+\)")],
     "audit_serial": [(["audit"], r"audit\([0-9]+\.[0-9]+:([0-9]{1,18})\)")],
     "suppressed": [

@@ -6,7 +6,7 @@
 * /dev/kmsg: `6,1234,5678901,-;text` and lines ` KEY=value` (Documentation/ABI/testing/dev-kmsg)
 * talosctl dmesg: `kern:    info: [2024-05-07T11:59:43.123456789Z]: text`
 * journald and syslog, whose prefix was taken off before: the identifier is `kernel`
-* the audit daemon: `type=AVC msg=audit(1715082.123:456): ...`
+* the audit daemon: `type=AVC msg=audit(1715082.123:456): ...`; journald's own audit transport: `AVC apparmor=...`
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import polars as pl
 from analyzer.frames import KERNEL_MESSAGES
 from analyzer.sources.journalmarks import REPEATED
 from analyzer.sources.kernelkinds import kinds, with_values
-from analyzer.sources.secrets import scrub_column
+from analyzer.sources.secrets import scrub_column, without_command_lines
 from analyzer.sources.times import localise, parse_rfc3339
 
 TEXT_LIMIT = 4096
@@ -47,6 +47,10 @@ COMMA_ISO = (
 KMSG = r"^[0-9]{1,4},[0-9]{1,19},[0-9]{1,19},[^;]{1,80};"
 AUDITD = r"^(?:node=\S+ )?type=[A-Z0-9_\[\]]+ msg=audit\([0-9]+\.[0-9]{3}:[0-9]+\):"
 
+JOURNALD = r"^[A-Z][A-Z0-9_]{2,40} "
+"""An audit record that journald took from the kernel: its type, and what follows the stamp and the serial, which it
+leaves out of the text (systemd, src/journal/journald-audit.c, process_audit_string; `AUDIT1334` for unknown types)."""
+
 _HEAD = (
     rf"^(?P<priority>{_PRIORITY})?(?:(?P<monotonic>{_MONOTONIC})|(?P<clock>{_OTHER_CLOCK})|(?P<iso>{_ISO})(?: |$))?"
     r"(?:\[ *[TC][0-9]+\])? ?"
@@ -55,9 +59,15 @@ _CTIME = r"\[[A-Z][a-z]{2} ([A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}
 
 
 def take(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Unwrapped lines whose writer is the kernel, and all others."""
-    own = (lines["component"] == "kernel").fill_null(False)
+    """Unwrapped lines whose writer is the kernel, or journald for its audit system, and all others."""
+    own = (lines["component"] == "kernel").fill_null(False) | _of_journald(lines)
     return lines.filter(own), lines.filter(~own)
+
+
+def _of_journald(lines: pl.DataFrame) -> pl.Series:
+    """Which lines are audit records as journald writes them: named `audit`, they begin with their type."""
+    named = (lines["component"] == "audit").fill_null(False)
+    return named & lines["text"].str.contains(JOURNALD) if named.any() else named
 
 
 def rows(lines: pl.DataFrame, tz: str) -> pl.DataFrame:
@@ -71,12 +81,16 @@ def rows(lines: pl.DataFrame, tz: str) -> pl.DataFrame:
     ]
     frame = pl.concat(parts).sort("number")
     text = bounded(frame["text"])
-    frame = with_values(frame.with_columns(text, kinds(text)))
+    audited = lines["number"].filter(_of_journald(lines))
+    kind = pl.when(pl.col("number").is_in(audited.implode())).then(pl.lit("audit")).otherwise("kind").alias("kind")
+    frame = with_values(frame.with_columns(text, kinds(text)).with_columns(kind))
     if times is not None:
         frame = frame.join(times, on="number", how="left", maintain_order="left")
         each = (pl.col("times") * pl.col("count").clip(upper_bound=COUNT_LIMIT // 10**9)).clip(upper_bound=COUNT_LIMIT)
         frame = frame.with_columns(pl.coalesce(each, "count").alias("count"))
     time = pl.coalesce("time", "audit_time") if (frame["kind"] == "audit").any() else pl.col("time")
+    if (audits := (frame["kind"] == "audit").arg_true()).len():
+        text = text.clone().scatter(audits, without_command_lines(text.gather(audits)))
     return frame.with_columns(time.alias("time"), scrub_column(text), pl.lit(None, pl.String).alias("source")).select(
         KERNEL_MESSAGES.schema.names()
     )

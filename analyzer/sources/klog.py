@@ -2,8 +2,8 @@
 
 Text (`I1121 22:47:00.621104   24706 kubelet.go:2406] "SyncLoop ADD" source="api" pods=["default/p0"]`) and JSON
 (`--logging-format=json`), bare or in a journal, syslog or a container runtime's file. A journal holds more writers
-than one: what the kernel and the container runtime wrote into it goes into their tables, so that no line of a node's
-journal is lost for having another kind. A text header has neither year
+than one: what the kernel, the container runtime and systemd (of their units) wrote into it goes into their tables, so
+that no line of a node's journal is lost for having another kind. A text header has neither year
 nor zone: where the wrapper has a full time they are taken from it, line by line; else the year comes from
 `analyzer.sources.yearless` and the zone from the options. Lines are not signed: whoever may write a line of text into
 a message could forge an entry in the formats before klog quoted values.
@@ -16,8 +16,8 @@ from datetime import datetime
 
 import polars as pl
 
-from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, RUNTIME_MESSAGES, TIME
-from analyzer.sources import kernellines, runtimelines
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, RUNTIME_MESSAGES, TIME, UNIT_MESSAGES
+from analyzer.sources import kernellines, runtimelines, unitlines
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.kernelclock import KernelRows
 from analyzer.sources.klogentries import JSON_HEADER, Entries
@@ -43,7 +43,7 @@ def identify(head: bytes) -> Match | None:
     texts = lines["text"]
     if not texts.len():
         return None
-    rest, _, _ = split(lines)
+    rest, *_ = split(lines)
     headers = int((texts.str.contains(HEADER) | texts.str.contains(JSON_HEADER)).sum())
     preamble = int(texts.str.contains(r"^Log file created at: |^Log line format: \[IWEF\]").sum())
     share = headers / max(1, rest.height)
@@ -57,7 +57,7 @@ def identify(head: bytes) -> Match | None:
 
 def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -> Iterator[Batch]:
     """Batches of KLOG_LINES, one row per entry; continuation lines belong to the entry before them. Also batches of
-    KERNEL_MESSAGES and RUNTIME_MESSAGES where the prefix of a line names their writers.
+    KERNEL_MESSAGES, RUNTIME_MESSAGES and UNIT_MESSAGES where the prefix of a line names their writers.
 
     Lines of others are skipped as `not-a-record`, what looks like a header and is none as `malformed line`. The year,
     the zone and every turn of the clock are notes.
@@ -71,9 +71,9 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
 
     def feed(lines: pl.DataFrame) -> Iterator[Batch]:
         said = pl.concat([lines, *unwrapper.folded()])
-        rest, of_kernel, of_runtime = split(lines)
+        rest, of_kernel, of_runtime, of_units = split(lines)
         yield from reader.batches(entries.feed(rest))  # the header of a journal, which tells the year, is among them
-        yield from others.batches(of_kernel, of_runtime, said)
+        yield from others.batches(of_kernel, of_runtime, of_units, said)
 
     for window in parts:
         yield from feed(unwrapper.feed(window))
@@ -83,32 +83,41 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
     others.tell()
 
 
-def split(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Unwrapped lines as those that may be klog's, the kernel's, and a container runtime's; each is in one of them."""
+def split(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Unwrapped lines as those that may be klog's, the kernel's, a container runtime's, and systemd's about units; each
+    is in one of them."""
     if lines["component"].null_count() == lines.height:
-        return lines, lines.clear(), lines.clear()
+        return lines, lines.clear(), lines.clear(), unitlines.told(lines.clear())
     of_kernel, rest = kernellines.take(lines)
     of_runtime, rest = runtimelines.take(rest)
-    return rest, of_kernel, of_runtime
+    of_units, rest = unitlines.take(rest)
+    return rest, of_kernel, of_runtime, of_units
 
 
 class _Others:
     """The lines of other writers in a journal."""
 
     def __init__(self, item: Item, options: ReadOptions, ledger: Ledger) -> None:
-        self._tz = options.tz
+        self._tz, self._item, self._ledger = options.tz, item, ledger
         self.clock = YearlessClock(item, options, ledger, "the prefix of the kernel's and the runtime's lines")
         self._kernel, self._runtime = KernelRows(item, ledger), RuntimeRows(item, ledger)
         self._suppressions = Suppressions(item.id, ledger)
 
-    def batches(self, of_kernel: pl.DataFrame, of_runtime: pl.DataFrame, every: pl.DataFrame) -> Iterator[Batch]:
+    def batches(
+        self, of_kernel: pl.DataFrame, of_runtime: pl.DataFrame, of_units: pl.DataFrame, every: pl.DataFrame
+    ) -> Iterator[Batch]:
         """Rows of the lines of each writer, and of those among `every` that say what is not there."""
-        # one clock places both, in the order of their lines
-        of_kernel, told = self._suppressions.taken(of_kernel, every, self.clock.stamped)
+        # one clock places all of them, in the order of their lines
+        lines = pl.concat([of_kernel, of_units], how="diagonal").sort("number") if of_units.height else of_kernel
+        lines, told = self._suppressions.taken(lines, every, self.clock.stamped)
         if told:
             yield told
-        if of_kernel.height:
-            yield {KERNEL_MESSAGES: self._kernel.finish(kernellines.rows(of_kernel, self._tz))}
+        if of_units.height:
+            is_unit = pl.col("unit").is_not_null()
+            yield {UNIT_MESSAGES: unitlines.finish(lines.filter(is_unit), self._item, self._ledger)}
+            lines = lines.filter(~is_unit)
+        if lines.height:
+            yield {KERNEL_MESSAGES: self._kernel.finish(kernellines.rows(lines.select(of_kernel.columns), self._tz))}
         if of_runtime.height and (rows := self._runtime.finish(of_runtime)).height:
             yield {RUNTIME_MESSAGES: rows}
 

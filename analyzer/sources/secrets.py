@@ -12,6 +12,16 @@ import polars as pl
 
 MASK = "[masked]"
 
+COMMAND_LINES = (
+    (r"\bargc=[0-9]{1,7} ", "a0=.+"),
+    (r"\ba[0-9]{1,7}\[[0-9]{1,7}\]=", r"\S+"),
+    (r"\bproctitle=", r'"[^"]*"|[0-9A-Fa-f]+'),
+    (r"\bcwd=\S{1,4096} cmd=", r'"[^"]*"|[0-9A-F]+'),
+)
+"""Command lines in the kernel's audit records, plain or in hexadecimal digits: what stands before them, and they.
+EXECVE and its further parts, PROCTITLE, USER_CMD of sudo (kernel/auditsc.c, audit_log_execve_info,
+audit_log_proctitle). A flood holds millions: who reads such records masks them by column, before `scrub_column`."""
+
 _PATTERNS = (
     # key = value in any of the usual spellings; the value ends at a quote, a comma, an ampersand or white space
     re.compile(
@@ -39,12 +49,14 @@ _PATTERNS = (
     re.compile(r"(?i)(?P<keep>(?:[?&]|\\u0026)(?:X-(?:Amz|Goog)-)?sig(?:nature)?=)(?P<hide>[^\s\"'&\\]{6,})"),
     # a kubeadm bootstrap token: six, a point, sixteen
     re.compile(r"(?P<keep>)(?P<hide>\b[a-z0-9]{6}\.[a-z0-9]{16}\b)"),
+    *(re.compile(f"(?P<keep>{keep})(?P<hide>{hide})") for keep, hide in COMMAND_LINES),
 )
 
 
 _HINT = (
     r"(?i)pass|secret|token|api[_-]?key|private[_-]?key|credential|authoriz|cookie|bearer|basic|eyJ|AKIA|ASIA|ABIA|ACCA"
     r"|://[^/@\s]*@|:[^/@\s:\"]{4,128}@[\w.-]+|sig(?:nature)?=|[a-z0-9]{6}\.[a-z0-9]{16}"
+    r"|argc=[0-9]+ a0=|proctitle=[\"0-9a-f]|\ba[0-9]+\[[0-9]+\]=[^\[\s]|cwd=\S+ cmd=[\"0-9a-f]"
 )
 """What must stand in a text that `scrub` changes."""
 
@@ -56,6 +68,13 @@ def scrub_column(texts: pl.Series) -> pl.Series:
         return texts
     cleaned = [scrub(text) for text in texts.gather(suspect).to_list()]
     return texts.clone().scatter(suspect, pl.Series(cleaned, dtype=pl.String))
+
+
+def without_command_lines(texts: pl.Series) -> pl.Series:
+    """Audit records without the command lines in them, masked by column."""
+    for keep, hide in COMMAND_LINES:
+        texts = texts.str.replace_all(f"({keep})(?:{hide})", f"${{1}}{MASK}")
+    return texts
 
 
 def scrub(text: str) -> str:

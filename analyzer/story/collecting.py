@@ -26,9 +26,11 @@ from analyzer.frames import (
     METRIC_SAMPLES,
     MINING_MESSAGES,
     PACKETS,
+    PROCESSES,
     RUNTIME_MESSAGES,
     TLS_CLIENT_HELLOS,
     TUNNEL_HEADERS,
+    UNIT_MESSAGES,
     Table,
 )
 
@@ -130,6 +132,12 @@ while sleep 5; do
 done > cpu.stat.txt
 """
 
+PROCESSES_OF_NODES = """\
+# on each node: names of executables only, for arguments may hold passwords
+{ date -u +%Y-%m-%dT%H:%M:%SZ
+  ps -eo pid,ppid,stat,user:32,etimes,comm:20,cgroup:400; } > ps-$(hostname).txt
+"""
+
 METRICS = """\
 kubectl get --raw /metrics > apiserver-$(date -u +%Y%m%dT%H%M%SZ).prom
 """
@@ -141,7 +149,7 @@ KINDS = (
         AUDIT,
     ),
     Kind("Events", (KUBE_EVENTS,), EVENTS),
-    Kind("kubelet log", (KLOG_LINES,), KUBELET),
+    Kind("kubelet log", (KLOG_LINES, UNIT_MESSAGES), KUBELET),
     Kind("CoreDNS log", (COREDNS_QUERIES, COREDNS_ERRORS, COREDNS_EVENTS), COREDNS),
     Kind(
         "packet capture",
@@ -155,6 +163,7 @@ KINDS = (
     Kind("container runtime log", (RUNTIME_MESSAGES,), RUNTIME),
     Kind("log of a credential proxy", (IAM_PROXY_MESSAGES,), PROXY),
     Kind("cpu.stat of cgroups", (CGROUP_CPU,), CGROUPS),
+    Kind("process listing", (PROCESSES,), PROCESSES_OF_NODES),
     Kind("metrics", (METRIC_SAMPLES,), METRICS),
 )
 """The kinds that most checks rest on stand first."""

@@ -11,7 +11,7 @@ from analyzer.facts.container_kills import CONTAINER_KILLS
 from analyzer.facts.container_names import CONTAINER_NAMES
 from analyzer.facts.contract import Fact
 from analyzer.facts.kubelet_starts import KUBELET_STARTS
-from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, KUBE_EVENTS, RUNTIME_MESSAGES, Table
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, KUBE_EVENTS, RUNTIME_MESSAGES, UNIT_MESSAGES, Table
 from tests.build import frames_for, rows
 
 ID = "ab" * 32
@@ -144,6 +144,38 @@ def test_one_start_is_one_row_and_a_loop_of_starts_is_many() -> None:
     ]
     given = {KLOG_LINES: rows(KLOG_LINES, *start(0)), KUBE_EVENTS: rows(KUBE_EVENTS, event, other, source="e")}
     assert frames_for([KUBELET_STARTS], given)[KUBELET_STARTS].collect().height == 1
+
+
+def unit(time: float, what: str, unit: str = "kubelet") -> Row:
+    return {"time": time, "host": "n1", "unit": unit, "what": what}
+
+
+def test_systemd_tells_of_starts_and_of_ends_between_them() -> None:
+    units = [unit(19, "exited"), unit(19.5, "restarting"), unit(19.9, "started"), unit(500, "started", "containerd")]
+    given = {
+        KLOG_LINES: rows(KLOG_LINES, *start(0), line(10, "x"), line(21, '"Starting kubelet main sync loop"')),
+        UNIT_MESSAGES: rows(UNIT_MESSAGES, unit(5, "started"), *units, source="journal"),
+    }
+    found = frames_for([KUBELET_STARTS], given)[KUBELET_STARTS].collect()
+    assert found.select("told_by", "version", "silent_seconds").rows() == [
+        ("log", "v1.33.1", None),
+        ("systemd", None, 9.9),
+    ]
+    loop = [unit(n * 10 + at, what) for n in range(5) for at, what in ((0, "started"), (2, "exited"))]
+    alone = frames_for([KUBELET_STARTS], {UNIT_MESSAGES: rows(UNIT_MESSAGES, *loop)})
+    assert alone[KUBELET_STARTS].collect().height == 5
+
+
+def test_node_problem_detector_tells_of_starts() -> None:
+    event = {
+        "time": 3,
+        "kind": "Node",
+        "reason": "KubeletStart",
+        "message": "Started Kubernetes kubelet.",
+        "name": "n1",
+    }
+    [row] = derived(KUBELET_STARTS, KUBE_EVENTS, event)
+    assert (row["told_by"], row["node"]) == ("event", "n1")
 
 
 def test_a_certificate_or_a_boot_before_a_start() -> None:

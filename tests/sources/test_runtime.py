@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from analyzer import sources
-from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, RUNTIME_MESSAGES
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, RUNTIME_MESSAGES, UNIT_MESSAGES
 from analyzer.sources.klog import SOURCE as KLOG
 from analyzer.sources.runtime import SOURCE
 from tests.sources.texts import Reading, read_text
@@ -195,8 +195,10 @@ def test_a_journal_gives_the_tables_of_all_its_writers_and_counts_every_line_onc
     [runtime] = reading.rows(RUNTIME_MESSAGES)
     assert (kernel["number"], kernel["time"], kernel["host"]) == (2, MOMENT.replace(microsecond=0), "node-1")
     assert (runtime["number"], runtime["component"], runtime["host"]) == (4, "containerd", "node-1")
+    [unit] = reading.rows(UNIT_MESSAGES)
+    assert (unit["number"], unit["time"], unit["unit"], unit["what"]) == (9, kernel["time"], "kubelet", "started")
     # the continuation line is part of its entry
-    assert (reading.report.used, reading.skipped) == (4, {"not-a-record": 4, "malformed line": 1})
+    assert (reading.report.used, reading.skipped) == (5, {"not-a-record": 3, "malformed line": 1})
 
 
 def test_whatever_a_journal_is_taken_for_its_rows_are_the_same() -> None:

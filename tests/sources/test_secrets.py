@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.sources.secrets import MASK, scrub, scrub_column
+from analyzer.sources.secrets import _HINT, MASK, scrub, scrub_column, without_command_lines
 
 JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dXJl"
 
@@ -32,6 +32,12 @@ JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dX
         ("Get https://user:hunter2hunter2@registry.example.com/v2/", "hunter2hunter2"),
         ('Failed to pull image "user:hunter2@registry.example.com:5000/a/b:1"', "hunter2"),
         ('Get "https://layers.s3.amazonaws.com/a?X-Amz-Date=1&X-Amz-Signature=0a1b2c3d4e": i/o timeout', "0a1b2c3d4e"),
+        ('audit: type=1309 audit(1.000:7): argc=3 a0="mysql" a1="-u" a2="-phunter2"', "hunter2"),
+        ("EXECVE argc=2 a0=6D7973716C a1=2D7068756E74657232", "2D7068756E74657232"),
+        ("EXECVE a1_len=9000 a1[0]=68756E74657232", "68756E74657232"),
+        ("audit[7]: PROCTITLE proctitle=6D7973716C002D7068756E74657232", "2D7068756E74657232"),
+        ('type=PROCTITLE msg=audit(1.000:7): proctitle="mysql -phunter2"', "hunter2"),
+        ("msg='cwd=\"/root\" cmd=6D7973716C202D7068756E74657232 terminal=pts/0 res=success'", "68756E74657232"),
         (r"https://x.blob.core.windows.net/a?se=2026\u0026sig=AbCdEf%2Bgh%3D", "AbCdEf"),
     ],
 )
@@ -81,3 +87,18 @@ def test_a_value_in_a_list_is_masked() -> None:
 def test_the_work_is_linear_in_the_text() -> None:
     """Each of half a megabyte of beginnings of a token was once followed to the end: minutes."""
     assert scrub("eyJ-" * (1 << 17)) == "eyJ-" * (1 << 17)
+
+
+def test_command_lines_of_audit_records_are_masked_by_column_and_need_no_more_then() -> None:
+    texts = pl.Series(
+        [
+            'audit: type=1309 audit(1.000:7): argc=3 a0="mysql" a1="-u" a2="-phunter2"',
+            "PROCTITLE proctitle=6D7973716C",
+            "SYSCALL a0=7ffd a1=241 a2=1b6 a3=0 items=1 pid=7",
+            "EXECVE a1_len=9000 a1[0]=68756E a1[1]=746572",
+        ]
+    )
+    masked = without_command_lines(texts)
+    assert masked.to_list() == [scrub(text) for text in texts.to_list()]
+    assert masked[2] == texts[2], "numbers of a system call are no command line"
+    assert not masked.str.contains(_HINT).any(), "so that no line is handled by itself"

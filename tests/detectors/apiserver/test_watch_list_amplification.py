@@ -12,7 +12,7 @@ import yaml
 from analyzer.detector import NotObservable
 from analyzer.detectors.apiserver.watch_list_amplification import DETECTOR
 from analyzer.detectors.apiserver.watch_list_amplification.remedy import remedies
-from analyzer.frames import AUDIT_OBJECTS, KERNEL_MESSAGES, KLOG_LINES
+from analyzer.frames import AUDIT_OBJECTS, KERNEL_MESSAGES, KLOG_LINES, KUBE_EVENTS
 from analyzer.model import Confidence, Finding, Severity
 from analyzer.sources import audit as audit_source
 from tests.build import at, remarks, rows, run
@@ -156,6 +156,35 @@ def test_a_death_for_memory_names_the_cause() -> None:
     assert finding.figure("OOM deaths of the client") == 2
     assert finding.figure("container deaths of the client") == 1
     assert ("killed for memory (kernel)", "n1", 2) in finding.evidence.tables[2].rows
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        (
+            "OOMKilling",
+            "Memory cgroup out of memory: Killed process 7 (kube2iam) total-vm:9kB, anon-rss:8kB, file-rss:1kB",
+        ),
+        ("SystemOOM", "System OOM encountered, victim process: kube2iam, pid: 7"),
+    ],
+)
+def test_a_death_for_memory_that_an_event_tells_names_the_cause(reason: str, message: str) -> None:
+    event = {
+        "time": 50,
+        "first_time": 20,
+        "count": 2,
+        "kind": "Node",
+        "name": "n1",
+        "reason": reason,
+        "message": message,
+    }
+    other = event | {"message": message.replace("kube2iam", "java"), "name": "n2"}
+    told = {KUBE_EVENTS: rows(KUBE_EVENTS, event | {"time": 20, "count": 1}, event, other)}
+    finding = only(run(DETECTOR, audit(restarts()) | told))
+    assert (finding.variant, finding.figure("OOM deaths of the client")) == ("relist-after-oom", 2)
+    assert ("killed for memory (Event)", "n1", 2) in finding.evidence.tables[2].rows
+    silent = {KUBE_EVENTS: rows(KUBE_EVENTS, other)}
+    assert only(run(DETECTOR, audit(restarts()) | silent)).variant != "relist-after-oom"
 
 
 def test_lists_after_an_expired_version_are_told_apart() -> None:

@@ -9,7 +9,15 @@ import pytest
 
 from analyzer.detector import NotObservable
 from analyzer.detectors.node.exec_probe_timeout import DETECTOR
-from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, KUBE_EVENTS, LOG_SUPPRESSIONS, RUNTIME_MESSAGES, Table, empty
+from analyzer.frames import (
+    KERNEL_MESSAGES,
+    KLOG_LINES,
+    KUBE_EVENTS,
+    LOG_SUPPRESSIONS,
+    RUNTIME_MESSAGES,
+    Table,
+    empty,
+)
 from analyzer.model import Confidence, Finding, Severity
 from tests.build import at, remarks, rows, run
 

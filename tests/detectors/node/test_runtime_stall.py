@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from analyzer.detector import NotObservable
 from analyzer.detectors.node.runtime_stall import DETECTOR
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, KUBE_EVENTS, RUNTIME_MESSAGES, Table, empty
 from analyzer.model import Confidence, Finding, Severity
@@ -227,6 +228,79 @@ def test_events_tell_how_long_the_node_was_not_ready() -> None:
     events = rows(KUBE_EVENTS, *told, source="events.json")
     [finding] = run(DETECTOR, {**logs(pleg(650, "4m0s")), KUBE_EVENTS: events})
     assert (figures(finding)["seconds not ready"], finding.severity) == (300.0, Severity.HIGH)
+
+
+TASK = "INFO: task runc:[2:INIT]:4242 blocked for more than 120 seconds."
+DEADLOCK = 'Node condition KernelDeadlock is now: True, reason: DockerHung, message: "task docker:20 blocked for ..."'
+
+
+def told(*data: tuple[float, str, str], **more: Any) -> Given:
+    """Events about node n1: time, reason and message."""
+    made = [
+        {"time": time, "reason": reason, "message": message, "kind": "Node", "name": "n1", "count": 1, **more}
+        for time, reason, message in data
+    ]
+    return {KUBE_EVENTS: rows(KUBE_EVENTS, *made, source="events.json")}
+
+
+@pytest.mark.parametrize(("first", "second"), [(("TaskHung", TASK), ("DockerHung", DEADLOCK))])
+def test_fires_on_the_events_of_node_problem_detector_alone(first: tuple[str, str], second: tuple[str, str]) -> None:
+    [finding] = run(DETECTOR, told((10, *first), (130, *second)))
+    assert finding.summary.startswith("Tasks of n1 stood still in the kernel: 2 hung tasks;")
+    assert (figures(finding)["hung tasks"], finding.confidence) == (2, Confidence.LOW)
+    assert (finding.start, finding.end) == (at(10), at(130))
+    assert ("hung task Event", "runc:[2:INIT]", 1) in finding.evidence.tables[-1].rows
+    assert run(DETECTOR, told((10, *first))) == []
+    [again] = run(DETECTOR, told((130, *first), first_time=10, count=7))
+    assert (again.start, again.end) == (at(10), at(130)), "one Event that came seven times"
+
+
+def test_events_beside_the_kernels_own_log_count_in_company_only() -> None:
+    events = told((11, "TaskHung", TASK), (131, "TaskHung", TASK))
+    [finding] = run(DETECTOR, {**logs(line(0, "x"), kernel=(hung(10), hung(130, 8))), **events})
+    assert figures(finding)["hung tasks"] == 2
+    alone = rows(KERNEL_MESSAGES, hung(10), source="kern.log")
+    assert len(run(DETECTOR, {KERNEL_MESSAGES: alone, **events})) == 1
+
+
+def test_a_health_check_of_the_runtime_and_a_failed_collection_are_signs() -> None:
+    unhealthy = 'Node condition ContainerRuntimeUnhealthy is now: True, reason: ContainerdUnhealthy, message: "x"'
+    check, collection = (10, "ContainerdUnhealthy", unhealthy), (400, "ContainerGCFailed", BUSY)
+    [finding] = run(DETECTOR, told(check, collection))
+    assert finding.summary == (
+        "The container runtime of n1 stood still: 1 health check of node-problem-detector failed."
+    )
+    assert run(DETECTOR, told(check)) == []
+    assert run(DETECTOR, told(collection, collection)) == []
+    refused = (400, "ContainerGCFailed", "rpc error: code = Unavailable desc = connection refused")
+    assert run(DETECTOR, told(check, refused)) == [], "a runtime that is restarted"
+
+
+def test_errors_of_the_disk_say_why() -> None:
+    error = (
+        20,
+        "Ext4Error",
+        "EXT4-fs error (device sda1): ext4_find_entry:1455: inode #2: comm runc: reading directory",
+    )
+    [finding] = run(DETECTOR, {**logs(line(0, "x"), pleg(650, "4m0s")), **told(error)})
+    assert (finding.variant, finding.confidence) == ("blocked I/O", Confidence.HIGH)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_condition_about_the_pleg_counts_where_the_kubelet_does_not_tell_it(own: bool) -> None:
+    text = "PLEG is not healthy: pleg was last seen active 3m10s ago; threshold is 3m0s"
+    events = told((600, "KubeletNotReady", text))
+    [finding] = run(DETECTOR, {**logs(pleg(605, "3m15s")), **events} if own else events)
+    assert figures(finding)["PLEG lines"] == 1
+    assert figures(finding)["longest time since last active"] == (195.0 if own else 190.0)
+
+
+@pytest.mark.parametrize("reason", ["TaskHung", "KernelOops", "NodeHasSufficientMemory"])
+def test_silent_on_other_events_of_the_node(reason: str) -> None:
+    events = told(*((n * 10.0, reason, "something else") for n in range(5)))
+    assert run(DETECTOR, {**logs(line(0, "x")), **events}) == []
+    with pytest.raises(NotObservable):
+        run(DETECTOR, events)
 
 
 def test_unrelated_rows_change_nothing_and_without_the_evidence_there_is_no_finding() -> None:

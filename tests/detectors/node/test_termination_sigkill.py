@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from analyzer.detectors.node.termination_sigkill import DETECTOR
-from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, KUBE_EVENTS, RUNTIME_MESSAGES, Table, empty
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, KUBE_EVENTS, RUNTIME_MESSAGES, UNIT_MESSAGES, Table, empty
 from analyzer.model import Confidence, Finding, Severity
 from tests.build import at, remarks, rows, run
 
@@ -98,6 +98,19 @@ def test_fires_where_the_kubelet_starts_anew_inside_a_grace_period() -> None:
     assert finding.evidence.series[0].values == (2.0,) * 11
     assert "kubectl drain" in finding.remedies[0].snippet
     assert any("kubelet.log" in command for command in finding.verify)
+
+
+def test_fires_where_systemd_alone_tells_of_the_restart() -> None:
+    lines = [one for one in incident() if "Kubelet version" not in one["text"] and "main sync loop" not in one["text"]]
+    assert run(DETECTOR, given(*lines)) == []
+    units = [{"time": time, "host": "n1", "unit": "kubelet", "what": what} for time, what in ENDS_AND_STARTS]
+    told = {UNIT_MESSAGES: rows(UNIT_MESSAGES, *units, source="journal.log")}
+    [finding] = run(DETECTOR, {**given(*lines), **told})
+    assert (finding.variant, figures(finding)["kubelet restarts"]) == ("kubelet restart", 1)
+    assert ("journal.log", 2) in {(record.source, record.number) for record in finding.evidence.records}
+
+
+ENDS_AND_STARTS = ((609, "exited"), (610, "started"))
 
 
 def test_the_start_with_which_a_log_begins_is_no_restart() -> None:
@@ -206,6 +219,25 @@ def test_silent_on_an_oom_kill_and_says_so() -> None:
     [remark] = remarks(DETECTOR, base)
     assert remark.startswith("1 container exited with 137 though nothing tells")
     assert "1 container by an OOM kill" in remark
+
+
+@pytest.mark.parametrize("reason", ["OOMKilling", "SystemOOM"])
+def test_silent_on_an_oom_kill_that_an_event_tells(reason: str) -> None:
+    event = {
+        "time": 41,
+        "kind": "Node",
+        "name": "n1",
+        "reason": reason,
+        "message": "Killed process 7 (game) total-vm:1kB",
+    }
+    events = {KUBE_EVENTS: rows(KUBE_EVENTS, event, source="events.json")}
+    killed = given(kill(10, 1, 30), *end(40.2, 1, 137))
+    assert len(run(DETECTOR, killed)) == 1
+    assert run(DETECTOR, {**killed, **events}) == []
+    elsewhere = rows(KUBE_EVENTS, event | {"name": "n2"}, source="events.json")
+    assert len(run(DETECTOR, {**killed, KUBE_EVENTS: elsewhere})) == 1
+    nobody = {**given(line(0, "x"), *end(40.2, 1, 137), *end(50, 2, 137)), **events}
+    assert "1 container by an OOM kill" in remarks(DETECTOR, nobody)[0]
 
 
 def test_silent_on_a_node_that_boots_or_shuts_down() -> None:

@@ -45,6 +45,7 @@ from analyzer.facts.observable_requests import blind_to, unfinished, without
 from analyzer.facts.request_parameters import REQUEST_PARAMETERS
 from analyzer.facts.requests import AUDIT_REQUESTS
 from analyzer.facts.server_starts import SERVER_STARTS
+from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import AUDIT_EVENTS, AUDIT_OBJECTS, KERNEL_MESSAGES, KLOG_LINES
 from analyzer.model import Finding
 
@@ -134,7 +135,7 @@ DETECTOR = Detector(
     id="watch-list-amplification",
     title="Lists multiply: polled, or asked for by every node",
     needs_any=((AUDIT_REQUESTS, LIST_WATCH),),
-    uses=(REQUEST_PARAMETERS, SERVER_STARTS, AUDIT_EVENTS, AUDIT_OBJECTS, KERNEL_MESSAGES, KLOG_LINES),
+    uses=(REQUEST_PARAMETERS, SERVER_STARTS, AUDIT_EVENTS, AUDIT_OBJECTS, KERNEL_MESSAGES, KLOG_LINES, TOLD_EVENTS),
     settings=Settings(),
     detect=detect,
     remedies=GENERAL,

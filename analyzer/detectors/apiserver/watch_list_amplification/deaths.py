@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from analyzer.detectors.apiserver.watch_list_amplification.patterns import Pattern
 from analyzer.facts.contract import Frames
+from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES
 from analyzer.model import Column, EvidenceTable
 
@@ -19,6 +20,11 @@ AROUND = timedelta(minutes=5)
 """Time before its lists in which a death may have asked for them: the longest back-off of a container."""
 
 ROWS = 10
+
+_VICTIM = (
+    r"Killed process [0-9]+(?:, UID [0-9]+,)? \((.{1,15})\)",
+    r"victim process: (.{1,15}), pid: [0-9]+$",
+)
 
 
 class Deaths(Struct, frozen=True):
@@ -54,6 +60,9 @@ def deaths(frames: Frames, pattern: Pattern) -> Deaths:
         )
         oom = int(killed["len"].sum())
         rows += [("killed for memory (kernel)", host or "", count) for host, count in killed.head(ROWS).rows()]
+    elif TOLD_EVENTS in frames and (by_events := _of_events(frames[TOLD_EVENTS].filter(inside), pattern.agent)):
+        oom = sum(count for _, count in by_events)
+        rows += [("killed for memory (Event)", host, count) for host, count in by_events[:ROWS]]
     if KLOG_LINES in frames:
         pods = [one for one in pattern.rows["caller_pod"].unique().drop_nulls().sort().to_list() if one]
         name = pl.col("pod").str.split("/").list.last()
@@ -63,6 +72,20 @@ def deaths(frames: Frames, pattern: Pattern) -> Deaths:
         died = int(gone["len"].sum())
         rows += [("container died (kubelet)", pod or "", count) for pod, count in gone.head(ROWS).rows()]
     return Deaths(oom, died, tuple(rows))
+
+
+def _of_events(events: pl.LazyFrame, agent: str) -> list[tuple[str, int]]:
+    """Nodes and how often a process of that name was killed on them, by Events of node-problem-detector (`OOMKilling`,
+    whose message is the kernel's line) and of the kubelet (`SystemOOM`, pkg/kubelet/oom/oom_watcher_linux.go)."""
+    victim = pl.coalesce(pl.col("message").str.extract(pattern, 1) for pattern in _VICTIM)
+    name = pl.coalesce("node", "name").fill_null("")
+    killed = (
+        events.filter(pl.col("kind") == "Node", pl.col("reason").is_in(["OOMKilling", "SystemOOM"]))
+        .filter(victim.str.to_lowercase() == agent.lower()[:COMMAND])
+        .group_by(host=name, event=pl.coalesce("event_uid", pl.concat_str("source", "number")))
+        .agg(pl.col("count").fill_null(1).clip(1).max())
+    )
+    return killed.group_by("host").agg(pl.col("count").sum()).sort("host").collect().rows()
 
 
 def table(found: Deaths) -> tuple[EvidenceTable, ...]:

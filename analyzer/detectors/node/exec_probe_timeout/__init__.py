@@ -4,9 +4,10 @@
 Containers whose exec probes time out: three times within ten of their periods, or ten times in an hour. Told by the
 kubelet's error about the call, which is there at any verbosity, by its lines about probes (verbosity 1), by Events
 `Unhealthy`, by the runtime. One finding for each workload and container name, the ten worst; each timeout counts once,
-by the witness that tells of most. Severity is high from a thousand processes that may have been left, or where the
+by the witness that tells of most. Severity is high from a thousand processes that are or may be left, or where the
 liveness probe is among them and the container was restarted for it; medium where pods were not ready for it, or from a
-hundred timeouts on; else low. Confidence is high where two witnesses agree, else medium.
+hundred timeouts on; else low. Confidence is high where two witnesses agree or a listing shows the processes, else
+medium.
 
 ## Why it matters
 The kubelet gives up the call, and the runtime kills the command; what the command has started lives on, and becomes a
@@ -17,15 +18,15 @@ in days. Until Kubernetes 1.20 dockershim ignored the timeout: after an upgrade 
 HTTP, TCP and gRPC probes. Commands that fail in time. Containers that are told to end. Many workloads of a node that
 time out in the same minute, or timeouts within five minutes of a stall of the node (PLEG, hung tasks): that is the
 node, and a remark says so. A log without lines of verbosity 1 says nothing about probes by its silence, and a remark
-says so too. Zombies themselves are in no log: their number is bounded, not counted.
+says so too. Zombies are in no log: their number is bounded, and counted where a process listing (ps) of the node is
+here that is not older than the first timeout; by cgroups where it has them, else by the names of the probe's command.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark
 from analyzer.detectors.node.exec_probe_timeout.containers import (
     Limits,
     Probed,
@@ -33,50 +34,30 @@ from analyzer.detectors.node.exec_probe_timeout.containers import (
     probed,
 )
 from analyzer.detectors.node.exec_probe_timeout.effects import Effects, effects_of, silent_nodes, watched
-from analyzer.detectors.node.exec_probe_timeout.evidence import evidence, impact, left, processes
-from analyzer.detectors.node.exec_probe_timeout.remedy import REMEDIES, saving, verify, why
+from analyzer.detectors.node.exec_probe_timeout.evidence import evidence, impact, left
+from analyzer.detectors.node.exec_probe_timeout.listings import listings
+from analyzer.detectors.node.exec_probe_timeout.measured import Counted, measured
+from analyzer.detectors.node.exec_probe_timeout.remedy import REMEDIES, refuted_by, saving, verify, why
 from analyzer.detectors.node.exec_probe_timeout.spared import split_shared, without_ends
+from analyzer.detectors.node.exec_probe_timeout.thresholds import Settings
 from analyzer.detectors.node.exec_probe_timeout.timeouts import timeouts
-from analyzer.detectors.node.exec_probe_timeout.words import must_be_observable, of_the_nodes, severity, too_terse
-from analyzer.facts.audit_windows import counted, listed, short
+from analyzer.detectors.node.exec_probe_timeout.words import (
+    how_sure,
+    must_be_observable,
+    of_the_nodes,
+    severity,
+    too_terse,
+    unexplained,
+    what_is_left,
+)
+from analyzer.facts.audit_windows import counted, short
 from analyzer.facts.container_kills import CONTAINER_KILLS
 from analyzer.facts.container_names import CONTAINER_NAMES
 from analyzer.facts.contract import Frames
 from analyzer.facts.log_gaps import left_out
 from analyzer.facts.told_events import TOLD_EVENTS
-from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, LOG_SUPPRESSIONS, RUNTIME_MESSAGES
+from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, LOG_SUPPRESSIONS, PROCESSES, RUNTIME_MESSAGES
 from analyzer.model import Confidence, Finding
-
-DEFAULT = "engineering default"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    timeouts: int = setting(
-        3, "Timeouts of a container within `periods` periods.", unit="timeouts", minimum=2, source=DEFAULT
-    )
-    periods: int = setting(10, "Periods in which they come.", unit="periods", minimum=1, source=DEFAULT)
-    period_seconds: float = setting(
-        60, "Longest period that is believed.", unit="seconds", minimum=1, source="periodSeconds is 10 by default"
-    )
-    hourly: int = setting(10, "Timeouts of a container in an hour.", unit="timeouts", minimum=2, source=DEFAULT)
-    together: int = setting(
-        5,
-        "Workloads of a node in one minute that make it the node's.",
-        unit="workloads",
-        minimum=2,
-        source=DEFAULT,
-    )
-    processes_per_probe: int = setting(
-        2,
-        "Processes that one timeout may leave.",
-        unit="processes",
-        minimum=1,
-        source="a published incident: a shell and its child, 16,018 defunct processes",
-    )
-    high_processes: int = setting(
-        1000, "Processes left from which the severity is high.", unit="processes", minimum=1, source=DEFAULT
-    )
 
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
@@ -91,8 +72,11 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     )
     quiet, seen = silent_nodes(frames), watched(frames)
     found, more = probed(single, limits)
-    for one in found:
-        yield _finding(one, effects_of(one, seen), settings, quiet)
+    zombies, nodes = listings(frames), rows["node"].unique().drop_nulls().sort().to_list()
+    told = measured(found, zombies, nodes)
+    for one, in_listing in zip(found, told, strict=True):
+        yield _finding(one, effects_of(one, seen), settings, quiet, in_listing)
+    yield from unexplained(zombies, [one for one in told if one is not None])
     if more:
         yield Remark(f"{counted(more, 'more workload')} with dense timeouts, none with more: not listed.")
     if rows.height and (lost := left_out(frames, "kubelet")):
@@ -105,32 +89,29 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
             yield too_terse(quiet)
 
 
-def _finding(one: Probed, effects: Effects, settings: Settings, quiet: list[str]) -> Finding:
+def _finding(one: Probed, effects: Effects, settings: Settings, quiet: list[str], seen: Counted | None) -> Finding:
     most = left(one, settings.processes_per_probe)
-    sure = len(one.channels) > 1
-    silent = sorted({*one.rows["node"].to_list()} & {*quiet})
-    reason = f"told by {', '.join(one.channels)}"
-    if silent:
-        reason += f"; the log of {listed(silent)} holds no line of verbosity 1, so there may be more than it tells"
+    is_counted = seen is not None and seen.tells
+    sure = len(one.channels) > 1 or (seen is not None and seen.by != "node" and seen.defunct > 0)
     return Finding(
         detector="exec-probe-timeout",
         subject=short(one.subject),
         summary=(
             f"{counted(one.timeouts, 'exec probe')} of {short(one.subject)} ran into the timeout"
-            f"{f' of {one.timeout:g} s' if one.timeout else ''}; up to {processes(most)} may have been left."
+            f"{f' of {one.timeout:g} s' if one.timeout else ''}; {what_is_left(most, seen)}."
         ),
-        severity=severity(one, effects, most, settings.high_processes),
+        severity=severity(one, effects, seen.defunct if seen and is_counted else most, settings.high_processes),
         confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
-        confidence_reason=reason,
+        confidence_reason=how_sure(one, quiet, seen),
         start=one.rows["time"][0],
         end=one.rows["time"][-1],
-        impact=impact(one, effects, most),
-        evidence=evidence(one),
-        saving=saving(most),
+        impact=impact(one, effects, most, seen),
+        evidence=evidence(one, seen),
+        saving=saving(most, seen),
         why=why(one),
-        refuted_by="A process list of the node (ps -ef) without defunct processes under the container's process 1.",
+        refuted_by=refuted_by(seen),
         remedies=REMEDIES,
-        verify=verify(one),
+        verify=verify(one, seen),
         stories=(16,),
     )
 
@@ -139,7 +120,7 @@ DETECTOR = Detector(
     id="exec-probe-timeout",
     title="Exec probes run into their timeout and leave processes behind",
     needs_any=((KLOG_LINES,), (TOLD_EVENTS,), (RUNTIME_MESSAGES,)),
-    uses=(CONTAINER_NAMES, CONTAINER_KILLS, KERNEL_MESSAGES, LOG_SUPPRESSIONS),
+    uses=(CONTAINER_NAMES, CONTAINER_KILLS, KERNEL_MESSAGES, LOG_SUPPRESSIONS, PROCESSES),
     settings=Settings(),
     detect=detect,
     remedies=REMEDIES,

@@ -8,9 +8,11 @@ import polars as pl
 
 from analyzer.detectors.node.exec_probe_timeout.containers import Probed
 from analyzer.detectors.node.exec_probe_timeout.effects import Effects
+from analyzer.detectors.node.exec_probe_timeout.listings import by_parent
+from analyzer.detectors.node.exec_probe_timeout.measured import Counted
 from analyzer.detectors.node.exec_probe_timeout.witnesses import EVENT
 from analyzer.facts.audit_windows import records, short
-from analyzer.model import Column, Evidence, EvidenceSeries, EvidenceTable, Figure
+from analyzer.model import Column, Evidence, EvidenceSeries, EvidenceTable, Figure, Record
 
 ROWS = 15
 STEP = 60
@@ -26,13 +28,17 @@ def processes(number: int) -> str:
     return f"{number:,} process{'' if number == 1 else 'es'}"
 
 
-def impact(one: Probed, effects: Effects, most: int) -> tuple[Figure, ...]:
+def impact(one: Probed, effects: Effects, most: int, seen: Counted | None) -> tuple[Figure, ...]:
     told: list[tuple[str, int | float, str]] = [
         ("timeouts", one.timeouts, "timeouts"),
         ("timeouts of the container", one.most, "timeouts"),
         ("containers", one.containers, "containers"),
-        ("processes left, at the most", most, "processes"),
     ]
+    if seen is not None:
+        name = "defunct processes" if seen.tells else "defunct processes of the node"
+        told.append((name, seen.defunct, "processes"))
+    if seen is None or not seen.tells:
+        told.append(("processes left, at the most", most, "processes"))
     if one.persisting:
         told.append(("processes seen to run on", one.persisting, "processes"))
     if one.period is not None:
@@ -46,13 +52,34 @@ def impact(one: Probed, effects: Effects, most: int) -> tuple[Figure, ...]:
     return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in told)
 
 
-def evidence(one: Probed) -> Evidence:
-    """Records of each witness, the containers, and timeouts over time."""
+def evidence(one: Probed, seen: Counted | None) -> Evidence:
+    """Records of each witness, the containers, defunct processes by parent, and timeouts over time."""
     chosen = tuple(
         record for (_,), rows in one.rows.group_by("channel", maintain_order=True) for record in records(rows, count=6)
     )
     ordered = sorted(dict.fromkeys(chosen), key=lambda record: (record.time, record.source, record.number))
-    return Evidence(records=tuple(ordered), tables=(_containers(one), _told(one)), series=_series(one))
+    tables = (_containers(one), _told(one), *([_parents(seen)] if seen is not None and seen.defunct else []))
+    return Evidence(records=(*ordered, *_listed(seen)), tables=tables, series=_series(one))
+
+
+def _listed(seen: Counted | None) -> tuple[Record, ...]:
+    """The line of the parent with most defunct processes, and some of these."""
+    if seen is None or not seen.defunct:
+        return ()
+    worst = by_parent(seen.rows).row(0, named=True)
+    numbers = [] if worst["parent_number"] is None else [worst["parent_number"]]
+    numbers += [record.number for record in records(seen.rows, count=6)]
+    return tuple(Record(source=seen.source, number=number, time=seen.time) for number in sorted({*numbers}))
+
+
+def _parents(seen: Counted) -> EvidenceTable:
+    shown = by_parent(seen.rows).head(ROWS)
+    columns = ("parent", "process id", "defunct", "their names", "first line")
+    return EvidenceTable(
+        caption=f"Defunct processes by parent, in {short(seen.source)}",
+        columns=tuple(Column(name=name) for name in columns),
+        rows=tuple(shown.select("parent", pl.col("ppid").cast(pl.String), "defunct", "names", "first").rows()),
+    )
 
 
 def _containers(one: Probed) -> EvidenceTable:

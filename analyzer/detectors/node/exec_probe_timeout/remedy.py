@@ -6,6 +6,7 @@ import re
 import shlex
 
 from analyzer.detectors.node.exec_probe_timeout.containers import Probed
+from analyzer.detectors.node.exec_probe_timeout.measured import Counted
 from analyzer.model import Remedy, Saving
 
 FAILURES = 3
@@ -45,14 +46,20 @@ def why(one: Probed) -> str:
     return text
 
 
-def saving(most: int) -> Saving:
+def saving(most: int, seen: Counted | None) -> Saving:
+    """Processes that a listing counts, or as many as there can be."""
+    counted = seen is not None and seen.tells
     return Saving(
         fix="the probe ends itself and its children before the kubelet's timeout",
-        observed=most,
+        observed=seen.defunct if seen is not None and seen.tells else most,
         modelled=0,
         unit="processes",
-        assumption="a timeout leaves as many processes as the setting says; with one of the command's own, none",
-        formula="timeouts x processes_per_probe",
+        assumption=(
+            "the defunct processes of the listing are those of its probe; with a timeout of the command's own, none"
+            if counted
+            else "a timeout leaves as many processes as the setting says; with one of the command's own, none"
+        ),
+        formula="defunct processes of the listing" if counted else "timeouts x processes_per_probe",
     )
 
 
@@ -60,7 +67,13 @@ _POD = re.compile(r"(?P<namespace>[a-z0-9][a-z0-9-]{0,62})/(?P<name>[a-z0-9][a-z
 """Names as the API server allows them (RFC 1123). A quoted `--kubeconfig=...` would still be an option of kubectl."""
 
 
-def verify(one: Probed) -> tuple[str, ...]:
+def refuted_by(seen: Counted | None) -> str:
+    if seen is not None and seen.tells and seen.defunct:
+        return "The parents of the defunct processes belong to another container (/proc/PID/cgroup)."
+    return "A process list of the node (ps -ef) without defunct processes under the container's process 1."
+
+
+def verify(one: Probed, seen: Counted | None) -> tuple[str, ...]:
     """Commands on the original logs and on the node."""
     source = one.rows["source"][0]
     shown = [
@@ -70,6 +83,8 @@ def verify(one: Probed) -> tuple[str, ...]:
     if pods and (sound := _POD.fullmatch(pods[0])):
         where = f"-n {sound['namespace']} {sound['name']}"
         shown.append(f"kubectl get pod {where} -o jsonpath='{{.spec.containers[*].readinessProbe}}'")
+    if seen is not None and seen.defunct and seen.source.isprintable() and "!" not in seen.source:
+        shown.append(f"grep -c '<defunct>' {shlex.quote(seen.source)}")
     return (
         *shown,
         "ps -eo ppid,stat,comm | awk '$2 ~ /^Z/ {n[$1]++} END {for (p in n) print n[p], p}' | sort -rn | head",

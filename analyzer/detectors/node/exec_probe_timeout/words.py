@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import polars as pl
 
 from analyzer.detector import NotObservable, Remark
@@ -9,6 +11,9 @@ from analyzer.detectors.node.exec_probe_timeout.containers import (
     Probed,
 )
 from analyzer.detectors.node.exec_probe_timeout.effects import Effects
+from analyzer.detectors.node.exec_probe_timeout.evidence import processes
+from analyzer.detectors.node.exec_probe_timeout.listings import Listing, by_parent
+from analyzer.detectors.node.exec_probe_timeout.measured import Counted
 from analyzer.facts.audit_windows import counted, listed
 from analyzer.facts.contract import Frames
 from analyzer.facts.told_events import TOLD_EVENTS
@@ -28,10 +33,59 @@ def must_be_observable(frames: Frames) -> None:
         raise NotObservable("neither a log of a kubelet or a runtime nor Events are here")
 
 
-def severity(one: Probed, effects: Effects, most: int, high: int) -> Severity:
-    if most >= high or effects.restarts:
+def severity(one: Probed, effects: Effects, left: int, high: int) -> Severity:
+    if left >= high or effects.restarts:
         return Severity.HIGH
     return Severity.MEDIUM if effects.not_ready or one.timeouts >= MANY else Severity.LOW
+
+
+def in_listing(seen: Counted) -> str:
+    """What a listing shows, for a sentence."""
+    whose = {"container": " of the container", "command": " with names of its command"}.get(seen.by, "")
+    number = f"{seen.defunct:,}" if seen.defunct else "no"
+    noun = "process stands" if seen.defunct < 2 else "processes stand"
+    place = f"a process listing{f' of {seen.node}' if seen.node else ''}"
+    return f"{number} defunct {noun.replace(' ', f'{whose} ')} in {place}"
+
+
+def how_sure(one: Probed, quiet: list[str], seen: Counted | None) -> str:
+    """Who tells of the timeouts, and how far a listing can be held against them."""
+    reason = f"told by {', '.join(one.channels)}"
+    silent = sorted({*one.rows["node"].to_list()} & {*quiet})
+    if silent:
+        reason += f"; the log of {listed(silent)} holds no line of verbosity 1, so there may be more than it tells"
+    if seen is None:
+        return reason
+    when = f", saved at {seen.time:%Y-%m-%d %H:%M:%S} UTC" if seen.time else ", which holds no time"
+    reason += f"; {in_listing(seen)}{when}"
+    if not seen.tells:
+        reason += ", and nothing tells whose they are"
+    if seen.assumed:
+        reason += "; the listing names no node, and this is the only one that tells of timeouts"
+    return reason
+
+
+def what_is_left(most: int, seen: Counted | None) -> str:
+    """The end of the summary: the number that a listing shows, or the most that there can be."""
+    if seen is not None and seen.tells:
+        return in_listing(seen)
+    return f"up to {processes(most)} may have been left"
+
+
+def unexplained(zombies: list[Listing], found: list[Counted]) -> Iterator[Remark]:
+    """Listings with many defunct processes of one parent that no finding counts."""
+    told = {seen.source for seen in found}
+    for one in zombies:
+        worst = by_parent(one.defunct).head(1)
+        if one.source in told or not worst.height or worst["defunct"][0] < MANY:
+            continue
+        pid, name = worst["ppid"][0], worst["parent"][0]
+        whose = f" of {name or 'a parent'} ({pid})" if pid is not None else ""
+        yield Remark(
+            f"{one.source} shows {worst['defunct'][0]:,} defunct processes{whose}, and no timeout of an exec probe "
+            "here explains them: their parent reaps no children."
+        )
+        return
 
 
 def of_the_nodes(shared: pl.DataFrame) -> Remark:

@@ -3,14 +3,15 @@
 ## What it finds
 A node whose Linux audit system makes at least ten times as many events a second as in its quiet time, and five a second
 or more, for three minutes. The rate comes from the serials of the records, so it holds where printk's rate limit, the
-journal's or a full queue left most of them out; records of one event count once. Where the evidence holds no ten quiet
-minutes, twenty events a second count by themselves. The types that fill the log are named. What preceded is told: a
-DaemonSet written in the half hour before, a CONFIG_CHANGE of the kernel (`audit_enabled=1 old=0`, rules, a daemon's
-pid). Where the writer is deleted, or the audit daemon leaves (`audit_pid=0`), and the flood goes on for five minutes,
-it has outlived its writer: records that nobody reads. Severity is high where the kernel lost events or where the log
-would fill 10 GiB a day, else medium. Changes of iptables and nftables (NETFILTER_CFG) are reported without a rule that
-asks for them: where they are nearly all of it, and nothing tells that somebody turned auditing on, severity and
-confidence are low, for builds that come and go make as many.
+journal's or a full queue left most of them out; records of one event count once. Lines of journald's own audit
+transport (`audit[812]: SYSCALL ...`) hold no serials: they are counted where the kernel's lines are not there. Where
+the evidence holds no ten quiet minutes, twenty events a second count by themselves. The types that fill the log are
+named. What preceded is told: a DaemonSet written in the half hour before, a CONFIG_CHANGE of the kernel
+(`audit_enabled=1 old=0`, rules, a daemon's pid). Where the writer is deleted, or the audit daemon leaves
+(`audit_pid=0`), and the flood goes on for five minutes, it has outlived its writer: records that nobody reads. Severity
+is high where the kernel lost events or where the log would fill 10 GiB a day, else medium. Changes of iptables and
+nftables (NETFILTER_CFG) are reported without a rule that asks for them: where they are nearly all of it, and nothing
+tells that somebody turned auditing on, severity and confidence are low, for builds that come and go make as many.
 
 ## Why it matters
 Each record is written two or three times: by the kernel, the journal and the log shipper. The disk of the node is busy,

@@ -38,10 +38,10 @@ def bytes_a_day(flood: Flood) -> int:
 def impact(flood: Flood, cause: Cause) -> tuple[Figure, ...]:
     waiting = flood.told.filter(pl.col("what") == "backlog")["value"].max()
     figures: list[tuple[str, int | float | None, str]] = [
-        ("records by serial", flood.events, "events"),
+        ("records by serial" if flood.by_serial else "events in the log", flood.events, "events"),
         ("rate before", None if flood.before is None else round(flood.before, 6), "events per second"),
         ("rate during", round(flood.rate, 6), "events per second"),
-        ("records not in the log", flood.events - flood.seen, "events"),
+        ("records not in the log", flood.events - flood.seen if flood.by_serial else None, "events"),
         ("messages suppressed", suppressed(flood), "messages"),
         ("records lost by the full queue", lost(flood), "events"),
         ("records that waited at most", waiting, "events"),  # type: ignore[list-item]  # untyped by polars
@@ -64,6 +64,10 @@ def confidence(flood: Flood, cause: Cause) -> tuple[Confidence, str]:
     if cause.removed.height or cause.written.height:
         told.append("the audit log of the API server tells of a DaemonSet that came or went")
     rate = "the serials of the records tell their rate"
+    if not flood.by_serial:
+        rate = (
+            "the rate is that of journald's lines, which hold no serials: what its rate limit left out is not counted"
+        )
     if flood.before is None:
         rate += ", and there is no quiet time to compare it with"
     if told:

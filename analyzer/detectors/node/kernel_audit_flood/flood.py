@@ -29,8 +29,8 @@ class Flood(Struct, frozen=True, kw_only=True):
 
     `rows` are the records in them, in order, `placed` those whose serials stand in order too, each event once, and
     `course` the same with the half hour before; `told` is what the node said beside them. `events` are counted by
-    serial. `before` is the rate of the quiet time of this boot, None where there was none; `since_boot` is how many
-    seconds after the boot it began, None where unknown.
+    serial, or by line where the log holds none. `before` is the rate of the quiet time of this boot, None where there
+    was none; `since_boot` is how many seconds after the boot it began, None where unknown.
     """
 
     node: str
@@ -59,6 +59,11 @@ class Flood(Struct, frozen=True, kw_only=True):
     @property
     def rate(self) -> float:
         return self.events / self.seconds
+
+    @property
+    def by_serial(self) -> bool:
+        """Whether the kernel's serials count the events, and not the lines of journald."""
+        return bool(self.rows["is_numbered"].all())
 
     @property
     def seen(self) -> int:

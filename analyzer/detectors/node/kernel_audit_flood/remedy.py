@@ -74,7 +74,7 @@ def savings(flood: Flood, cause: Cause) -> tuple[Saving, ...]:
                 modelled=flood.events - gone,
                 unit="events",
                 assumption="Nobody reads the records after the writer has gone.",
-                formula="events by serial less those after the removal",
+                formula=f"events{' by serial' if flood.by_serial else ''} less those after the removal",
             )
         )
     if flood.before is not None:
@@ -116,9 +116,13 @@ def _most(flood: Flood) -> tuple[str, float] | None:
 def verify(flood: Flood) -> tuple[str, ...]:
     source = flood.rows["source"][0]
     serial = r"audit\([0-9.]+:\K[0-9]+"
-    return (
+    counts = (
         f"{piped(source)} | grep -oP {shlex.quote(serial)} | sed -n '1p;$p'   # first and last serial",
         f"{piped(source)} | grep -oP 'type=\\K[A-Z0-9_]+(?= (msg=)?audit)' | sort | uniq -c | sort -rn",
+    )
+    lines = f"{piped(source)} | grep -oP ' audit(\\[[0-9]+\\])?: \\K[A-Z0-9_]+ ' | sort | uniq -c | sort -rn"
+    return (
+        *(counts if flood.by_serial else (lines,)),
         "auditctl -s; auditctl -l   # on the node: lost and backlog stand still after the fix",
         "kubectl get daemonsets -A -o wide | grep -iE 'audit|falco|osquery|sysdig'",
     )

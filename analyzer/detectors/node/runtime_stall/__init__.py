@@ -3,8 +3,9 @@
 ## What it finds
 Nodes whose kubelet says that its PLEG was last active more than three minutes ago; or on which calls of the runtime
 (stop a container, stop or run a sandbox) ran into their deadlines, or the kernel reports tasks that are blocked for
-two minutes: two of these, or one beside a weaker sign (processes or paths of a cgroup that cannot be removed,
-housekeeping of fifteen seconds or more, a kill that failed); or whose runtime is down for a minute. Variants: `frozen
+two minutes, by its log or by Events of node-problem-detector, whose health check of the runtime counts as much: two of
+these, or one beside a weaker sign (processes or paths of a cgroup that cannot be removed, housekeeping of fifteen
+seconds or more, a kill or a garbage collection that failed); or whose runtime is down for a minute. Variants: `frozen
 cgroup` where the kernel's traces or an error name the freezer, `blocked I/O` where tasks hang or a disk fails, else
 `runtime does not answer`. Severity is high from ten minutes without the PLEG on, or where the node became not ready;
 medium with a line about the PLEG or where kubelet and kernel agree, else low. Confidence is high where kubelet and
@@ -118,8 +119,8 @@ def _finding(stall: Stall, settings: Settings) -> Finding:
 DETECTOR = Detector(
     id="runtime-stall",
     title="The container runtime of a node stands still",
-    needs_any=((KLOG_LINES,), (KERNEL_MESSAGES,), (RUNTIME_MESSAGES,)),
-    uses=(KUBELET_STARTS, CONTAINER_NAMES, TOLD_EVENTS, LOG_SUPPRESSIONS),
+    needs_any=((KLOG_LINES,), (KERNEL_MESSAGES,), (RUNTIME_MESSAGES,), (TOLD_EVENTS,)),
+    uses=(KUBELET_STARTS, CONTAINER_NAMES, LOG_SUPPRESSIONS),
     settings=Settings(),
     detect=detect,
     remedies=REMEDIES,

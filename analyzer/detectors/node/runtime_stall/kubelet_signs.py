@@ -27,7 +27,7 @@ SCHEMA = pl.Schema(
 DEADLINE = r"DeadlineExceeded|context deadline exceeded|[Oo]peration timeout|timed out"
 
 
-_LAST_ACTIVE = r"pleg was last seen active ([0-9a-zµ.]+) ago"
+LAST_ACTIVE = r"pleg was last seen active ([0-9a-zµ.]+) ago"
 
 
 _CALLS = {
@@ -71,7 +71,7 @@ def of_kubelet(lines: pl.LazyFrame) -> list[pl.LazyFrame]:
     parts = [
         shaped(
             named.filter(sync)
-            .with_columns(seconds=go_seconds(text.str.extract(_LAST_ACTIVE, 1)))
+            .with_columns(seconds=go_seconds(text.str.extract(LAST_ACTIVE, 1)))
             .filter(bounded_seconds(pl.col("seconds")) > 0),
             "PLEG",
             "pleg",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from analyzer.detectors.node.runtime_stall.event_signs import of_events
 from analyzer.detectors.node.runtime_stall.kubelet_signs import DEADLINE, SCHEMA, of_kubelet, shaped
 from analyzer.facts.container_names import CONTAINER_NAMES
 from analyzer.facts.contract import Frames
@@ -50,29 +51,13 @@ def _of_kernel(messages: pl.LazyFrame) -> list[pl.LazyFrame]:
     ]
 
 
-def _of_events(events: pl.LazyFrame) -> list[pl.LazyFrame]:
-    """What node-problem-detector and the kubelet tell of the node."""
-    reason = pl.col("reason")
-    named = (
-        events.filter(pl.col("kind") == "Node")
-        .drop("kind")
-        .with_columns(host=pl.coalesce("node", "name"), text="message")
-    )
-    told = named.drop("node").with_columns(node=node())
-    return [
-        shaped(told.filter(reason == "TaskHung"), "hung task Event", "weak"),
-        shaped(told.filter(reason == "NodeNotReady"), "not ready", "context"),
-        shaped(told.filter(reason == "NodeReady"), "ready", "context"),
-    ]
-
-
 def signals(frames: Frames) -> pl.DataFrame:
     """All rows in the order of time, as SCHEMA. Rows without a time cannot be placed and are left out."""
     parts = [pl.LazyFrame(schema=SCHEMA)]
     parts += of_kubelet(frames[KLOG_LINES]) if KLOG_LINES in frames else []
     parts += _of_runtime(frames[RUNTIME_MESSAGES], alone=KLOG_LINES not in frames) if RUNTIME_MESSAGES in frames else []
     parts += _of_kernel(frames[KERNEL_MESSAGES]) if KERNEL_MESSAGES in frames else []
-    parts += _of_events(frames[TOLD_EVENTS]) if TOLD_EVENTS in frames else []
+    parts += of_events(frames[TOLD_EVENTS], frames) if TOLD_EVENTS in frames else []
     names = frames[CONTAINER_NAMES] if CONTAINER_NAMES in frames else empty(CONTAINER_NAMES.table).lazy()
     known = names.filter(pl.col("pod").is_not_null()).select(about="container_id", of="pod")
     found = pl.concat(parts).filter(pl.col("time").is_not_null()).join(known, on="about", how="left")

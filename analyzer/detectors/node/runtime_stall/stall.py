@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from analyzer.detectors.node.runtime_stall.signals import FREEZER
 
-STRONG = ("stop deadline", "sandbox deadline", "hung task")
+STRONG = ("stop deadline", "sandbox deadline", "hung task", "hung task Event", "failed health check")
 
 
 EPISODE = 60

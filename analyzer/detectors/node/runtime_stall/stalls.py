@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from msgspec import Struct
 
-from analyzer.detectors.node.runtime_stall.stall import STRONG, Stall
+from analyzer.detectors.node.runtime_stall.stall import Stall
 from analyzer.facts.contract import Frames
 from analyzer.facts.kubelet_starts import KUBELET_STARTS
 from analyzer.frames import empty
@@ -48,7 +48,7 @@ def _young(rows: pl.DataFrame, frames: Frames, seconds: float) -> pl.Series:
         tolerance=f"{round(seconds * 1e6)}us",
         check_sortedness=False,
     )
-    kernel = pl.col("kind").is_in(["hung task", "I/O error", "freezer"])
+    kernel = pl.col("kind").is_in(["hung task", "I/O error", "freezer", "hung task Event"])
     return met.sort("row").select((pl.col("began").is_not_null() & ~kernel).alias("young")).to_series()
 
 
@@ -74,6 +74,6 @@ def _stretches(rows: pl.DataFrame, quiet: float) -> Iterator[Stall]:
 def passes(stall: Stall, limits: Limits) -> bool:
     """A line about the PLEG; or so many deadlines and hung tasks; or one of them beside a weaker sign; or a runtime
     that is down for longer than its restart takes."""
-    strong = stall.count(*STRONG)
+    strong = stall.rows.filter(pl.col("weight") == "strong").height
     weak = stall.rows.filter(pl.col("weight") == "weak").height
     return bool(stall.count("PLEG")) or strong >= limits.deadlines or bool(strong and weak) or stall.down >= limits.down

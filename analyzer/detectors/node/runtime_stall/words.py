@@ -21,7 +21,7 @@ def why(stall: Stall) -> str:
 
 def summary(stall: Stall) -> str:
     if stall.hung_alone:
-        tasks = counted(stall.count("hung task", "hung task Event"), "hung task")
+        tasks = counted(stall.count("hung task") or stall.count("hung task Event"), "hung task")
         return f"Tasks of {stall.name} stood still in the kernel: {tasks}; nothing tells whether its runtime did."
     parts = []
     if stall.count("PLEG"):
@@ -29,8 +29,10 @@ def summary(stall: Stall) -> str:
     calls = stall.count("stop deadline", "sandbox deadline")
     if calls:
         parts.append(f"{counted(calls, 'call')} of the runtime past the deadline")
-    if stall.count("hung task"):
-        parts.append(counted(stall.count("hung task"), "hung task"))
+    if hung := stall.count("hung task") or stall.count("hung task Event"):
+        parts.append(counted(hung, "hung task"))
+    if stall.count("failed health check") and not parts:
+        parts.append(f"{counted(stall.count('failed health check'), 'health check')} of node-problem-detector failed")
     if stall.down and not parts:
         parts.append(f"it was down for {stall.down:,.0f} s")
     return f"The container runtime of {stall.name} stood still: {', '.join(parts)}."

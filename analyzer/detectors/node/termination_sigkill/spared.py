@@ -17,6 +17,7 @@ PROBE_SECONDS = 60
 
 OOM_SECONDS = 10
 KILLS = ("oom_kill", "cgroup_oom")
+OOM_EVENTS = ("OOMKilling", "SystemOOM")
 AT_ONCE = 2
 """Seconds between an OOM kill that names no container and the end of one on its node."""
 
@@ -42,10 +43,19 @@ def spared(rows: pl.DataFrame, frames: Frames) -> pl.DataFrame:
     taken = [
         probed,
         *(near.collect() for near in _around(rows, nameless, "node", "ended", AT_ONCE)),
+        *(near.collect() for near in _around(rows, _told_oom(frames), "node", "ended", AT_ONCE)),
         *(near.collect() for near in _around(rows, oom, "container_id", "ended", OOM_SECONDS)),
         *(near.collect() for near in _around(rows, shutdown, "node", "ended", 600)),
     ]
     return rows.join(pl.concat(taken).unique(), on="container_id", how="anti")
+
+
+def _told_oom(frames: Frames) -> pl.LazyFrame:
+    """OOM kills as Events of the node tell them, without a container: `OOMKilling` of node-problem-detector
+    (config/kernel-monitor.json) and `SystemOOM` of the kubelet (pkg/kubelet/oom/oom_watcher_linux.go)."""
+    told = of(frames, TOLD_EVENTS).filter(pl.col("kind") == "Node", pl.col("reason").is_in(OOM_EVENTS))
+    named = told.with_columns(host=pl.coalesce("node", "name")).drop("node").with_columns(node=node())
+    return pl.concat([named.select("time", "node"), named.select("node", time="first_time").select("time", "node")])
 
 
 def _around(
@@ -79,17 +89,17 @@ def unasked(frames: Frames) -> tuple[int, int]:
     ends = of(frames, CONTAINER_ENDS).filter(pl.col("exit_code") == KILLED)
     asked = of(frames, CONTAINER_KILLS).filter(pl.col("container_id").is_not_null()).select("container_id").unique()
     alone = ends.join(asked, on="container_id", how="anti").with_columns(ended="time").collect()
-    if KERNEL_MESSAGES not in frames or not alone.height:
-        return 0, alone.height
-    oom = frames[KERNEL_MESSAGES].filter(pl.col("kind").str.contains("oom")).with_columns(node=node())
+    if not alone.height:
+        return 0, 0
+    kernel = frames[KERNEL_MESSAGES] if KERNEL_MESSAGES in frames else empty(KERNEL_MESSAGES).lazy()
+    oom = kernel.filter(pl.col("kind").str.contains("oom")).with_columns(node=node())
     ids = oom.select("container_id", "pod_uid").unique().collect()
     named = alone.filter(
         pl.col("container_id").is_in(ids["container_id"].drop_nulls().implode())
         | pl.col("uid").is_in(ids["pod_uid"].drop_nulls().implode()).fill_null(False)
     )
-    near = [
-        part.collect() for part in _around(alone, oom.filter(pl.col("kind").is_in(KILLS)), "node", "ended", AT_ONCE)
-    ]
+    kills = (oom.filter(pl.col("kind").is_in(KILLS)), _told_oom(frames))
+    near = [part.collect() for one in kills for part in _around(alone, one, "node", "ended", AT_ONCE)]
     killed = pl.concat([named.select("container_id"), *near]).unique().height
     return killed, alone.height - killed
 

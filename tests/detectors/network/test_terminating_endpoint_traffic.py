@@ -103,6 +103,25 @@ def test_the_gap_to_the_endpoints_is_told_where_a_body_or_the_name_tells_the_sli
     assert "longest delete-to-endpoint gap" not in figures(finding)
 
 
+@pytest.mark.parametrize("gone", ["away", "ending"])
+def test_the_gap_ends_where_the_address_is_no_longer_ready_not_where_another_comes(gone: str) -> None:
+    """At 100.3 s a new pod is put into the slice, which still serves the one that was deleted at 100."""
+    write = {"resource": "endpointslices", "verb": "update", "user": SLICES, "name": "web-x2kbc"}
+    asked = [request(40, **write), *DELETED, request(100.3, **write), request(103, **write)]
+
+    def holds(seconds: float, number: int, letter: str, *, ready: bool = True) -> Row:
+        place = {"resource": "endpointslices", "subresource": None, "kubelet": False, "number": number}
+        return had(letter, seconds, ready=ready, **place)
+
+    held = [holds(40, 1, "b"), holds(40, 1, "c"), *(holds(100.3, 3, letter) for letter in "bcd")]
+    held += [holds(103, 4, "c"), *([holds(103, 4, "b", ready=False)] if gone == "ending" else [])]
+    [finding] = run(DETECTOR, seen(*BEFORE, *FAILED) | told(*asked, addresses=(*PODS, *held)))
+    assert finding.figure("longest delete-to-endpoint gap") == 3
+    unfinished = told(*asked[:-1], addresses=(*PODS, *held[:5]))
+    [finding] = run(DETECTOR, seen(*BEFORE, *FAILED) | unfinished)
+    assert "longest delete-to-endpoint gap" not in figures(finding)
+
+
 def test_answers_of_a_gateway_are_counted() -> None:
     def http(seconds: float, status: int | None) -> Row:
         ends = {"src": "10.0.0.5", "src_port": 50000, "dst": CLIENT, "dst_port": 80}

@@ -71,8 +71,9 @@ def endings(deleted: pl.DataFrame, owned: pl.DataFrame, window: timedelta) -> pl
 
 
 def with_removals(ended: pl.DataFrame, frames: Frames) -> pl.DataFrame:
-    """With `removed`: the first write after the deletion of an EndpointSlice or Endpoints that held the address; where
-    no body is logged, of one whose Service has the workload's name. Null where nothing tells."""
+    """With `removed`: the first write after the deletion of an EndpointSlice or Endpoints that held the address, in
+    which it is no longer ready; where no body told of it, of one whose Service has the workload's name. Null where
+    nothing tells."""
     none = pl.lit(None, ended.schema["deleted"])
     if ENDPOINT_WRITES not in frames:
         return ended.with_columns(removed=none)
@@ -84,15 +85,18 @@ def with_removals(ended: pl.DataFrame, frames: Frames) -> pl.DataFrame:
         .group_by(*place, address="addresses")
         .agg(told=pl.col("time").min())
     )
-    later = writes.select(*place, "service", written="time")
+    later = writes.select(*place, "service", "ready", written="time")
     # A body says who is in it; without one the names of Service and workload are mostly the same.
     by_body = (
         ended.select("ending", "namespace", "address", "deleted", "bound")
         .join(held, on=["namespace", "address"])
         .filter(pl.col("told") <= pl.col("deleted"))
         .join(later, on=place)
+        # Written for others meanwhile: pods that come are put in one by one.
+        .filter(~pl.col("ready").list.contains(pl.col("address")))
     )
-    by_name = ended.select("ending", "namespace", "deleted", "bound", service="workload").join(
+    bare = ended.join(held.select("namespace", "address").unique(), on=["namespace", "address"], how="anti")
+    by_name = bare.select("ending", "namespace", "deleted", "bound", service="workload").join(
         later, on=["namespace", "service"]
     )
     after = (pl.col("written") > pl.col("deleted")) & (pl.col("written") < pl.col("bound"))

@@ -93,9 +93,9 @@ def test_an_endpoint_tells_whether_it_is_served() -> None:
         return [claim.get("ready") for claim in claims_of(resource, json.dumps(body).encode(), None)]
 
     ending = {"ready": False, "serving": True, "terminating": True}
+    endpoints: Any = SLICE["endpoints"]
     for conditions, said in ((ending, False), ({"ready": True}, True), ({}, True), (None, True)):
-        one = {**SLICE["endpoints"][0], "conditions": conditions}
-        assert ready("endpointslices", {"endpoints": [one]}) == [said]
+        assert ready("endpointslices", {"endpoints": [endpoints[0] | {"conditions": conditions}]}) == [said]
     assert ready("endpoints", ENDPOINTS) == [True, False]
     assert ready("pods", PATCH) == [None, None]
 

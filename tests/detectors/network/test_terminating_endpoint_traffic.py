@@ -222,6 +222,40 @@ def test_silent_on_probes_by_their_user_agent() -> None:
     assert run(DETECTOR, given | {HTTP_MESSAGES: rows(HTTP_MESSAGES, asks | {"time": 20}, other)})
 
 
+def asks(client: str, agent: str | None) -> Row:
+    ends: Row = {"src": client, "src_port": 1, "dst": address("b"), "dst_port": 8080, "response": False, "time": 20}
+    return ends | {"method": "GET", "path": "/", "user_agent": agent, "metadata": False, "duplicate": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "agent", "found"),
+    [("n2", "Mozilla/5.0", 1), ("n2", "kube-probe/1.31", 0), ("n2", None, 0), ("n1", "Mozilla/5.0", 0)],
+    ids=["another node hands on", "another node probes", "nobody knows", "the kubelet's own node"],
+)
+def test_a_node_that_hands_on_what_clients_ask_is_a_client(name: str, agent: str | None, found: int) -> None:
+    """A NodePort (externalTrafficPolicy Cluster) translates the client's address to the node's."""
+    node = had("b", address="10.0.12.44", kind="node", namespace=None, name=name, uid=None, node=None)
+    node |= {"resource": "nodes", "subresource": None}
+    sent = [tried(101 + i, "b", client="10.0.12.44") for i in range(9)]
+    given = seen(*BEFORE, *sent) | told(*DELETED, addresses=(*PODS, node))
+    given |= {HTTP_MESSAGES: rows(HTTP_MESSAGES, asks("10.0.12.44", agent))}
+    assert len(run(DETECTOR, given)) == found
+    assert len(remarks(DETECTOR, given)) == 1 - found
+
+
+def test_silent_on_a_pod_that_was_down_before_it_was_deleted() -> None:
+    """A crash loop that somebody deletes: it accepted nothing before either, and would not while it sleeps."""
+    down = [tried(70 + i, "b") for i in range(3)]
+    after = [tried(101 + i, "b") for i in range(9)]
+    given = seen(*down, *after) | told(*DELETED, addresses=PODS)
+    assert run(DETECTOR, given) == []
+    [text] = remarks(DETECTOR, given)
+    assert text.startswith("9 new connections to deleted pods failed that had refused connections before")
+    assert len(run(DETECTOR, seen(*down, *after, tried(80, "b", "answered")) | told(*DELETED, addresses=PODS))) == 1
+    long_ago = [tried(30 + i, "b") for i in range(3)]
+    assert len(run(DETECTOR, seen(*long_ago, *after) | told(*DELETED, addresses=PODS))) == 1
+
+
 def test_silent_on_clients_that_know_the_pod_by_dns() -> None:
     answer = {"client": CLIENT, "name": "db-0.db.shop.svc.cluster.local", "rtype": "A", "value": address("b")}
     given = seen(*(tried(101 + i, "b") for i in range(9))) | told(*DELETED, addresses=PODS)
@@ -247,6 +281,22 @@ def test_silent_on_what_goes_to_the_next_owner_of_the_address() -> None:
     reused = had("f", 110, address=address("b"), start_time=110)
     given = seen(*(tried(111 + i, "b") for i in range(9))) | told(*DELETED, addresses=(*PODS, reused))
     assert not run(DETECTOR, given)
+
+
+def test_silent_on_the_next_pod_of_the_same_name_at_the_same_address() -> None:
+    """A StatefulSet's: until it listens it refuses, as every pod does that starts."""
+    lives = (had("b", name="web-0", uid="u1"), had("b", 110, name="web-0", uid="u2", start_time=110))
+    given = seen(*(tried(111 + i, "b") for i in range(9))) | told(request(100, name="web-0"), addresses=lives)
+    assert run(DETECTOR, given) == []
+    assert (
+        len(
+            run(
+                DETECTOR,
+                seen(*(tried(101 + i, "b") for i in range(8))) | told(request(100, name="web-0"), addresses=lives),
+            )
+        )
+        == 1
+    )
 
 
 def test_silent_on_the_cured_system() -> None:

@@ -24,7 +24,8 @@ def asked(frames: Frames) -> pl.DataFrame:
 
 
 def addresses(frames: Frames) -> pl.DataFrame:
-    """Every pod's addresses with its workload: address, namespace, pod, workload_kind, workload, since, until, uid."""
+    """Every pod's addresses with its workload: address, namespace, pod, workload_kind, workload, node, since, until,
+    uid."""
     known = frames[POD_LIFE].select(*POD, kind="workload_kind", known="workload").unique(POD, keep="first")
     named = workload_names.of_pod(pl.col("pod")).struct
     return (
@@ -36,7 +37,7 @@ def addresses(frames: Frames) -> pl.DataFrame:
             workload_kind=pl.when(pl.col("known").is_not_null()).then("known_kind").otherwise(named.field("kind")),
             workload=pl.coalesce("known", named.field("workload")),
         )
-        .select("address", *POD, "workload_kind", "workload", "since", "until", "uid")
+        .select("address", *POD, "workload_kind", "workload", "node", "since", "until", "uid")
         .collect()
     )
 
@@ -55,11 +56,15 @@ def endings(deleted: pl.DataFrame, owned: pl.DataFrame, window: timedelta) -> pl
         .rename({"time": "deleted"})
         .with_row_index("ending")
     )
-    others = owned.filter(pl.col("since").is_not_null()).select("address", other="pod", begins="since")
+    others = owned.filter(pl.col("since").is_not_null()).select("address", other="pod", other_uid="uid", begins="since")
     following = (
-        first.select("ending", "address", "pod", "deleted")
+        first.select("ending", "address", "pod", "uid", "deleted")
         .join(others, on="address")
-        .filter(pl.col("other") != pl.col("pod"), pl.col("begins") > pl.col("deleted"))
+        # A StatefulSet gives the name to the next one.
+        .filter(
+            (pl.col("other") != pl.col("pod")) | (pl.col("other_uid") != pl.col("uid")).fill_null(False),
+            pl.col("begins") > pl.col("deleted"),
+        )
         .group_by("ending")
         .agg(pl.col("begins").min())
     )

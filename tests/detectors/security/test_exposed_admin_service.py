@@ -194,6 +194,7 @@ def test_fires_on_anonymous_requests_that_were_allowed() -> None:
     [finding] = run(DETECTOR, audit(calls=calls))
     assert (finding.subject, finding.variant) == ("system:anonymous", "anonymous")
     assert figures(finding) == {"anonymous requests allowed": 3, "exec calls among them": 1}
+    assert finding.stories == ()
     assert (finding.severity, finding.confidence) == (Severity.CRITICAL, Confidence.HIGH)
     assert "3 requests without any credential. 1 of them ran commands" in finding.summary
     [reads] = run(DETECTOR, audit(calls=calls[:2]))

@@ -25,6 +25,7 @@ SHAPES = (
 
 KEPT_ALIVE = "backend-kept", "sockets that go on asking keep their entry for the removed server alive"
 DEAD = "dead-server", "nothing at all is answered"
+STORIES = {"ipvs-timeout": (3,), "backend-kept": (4,), "conntrack-unreplied": (5,), "conntrack-stream": (5,)}
 UNENDED = "", "the capture ends while it lasts"
 
 
@@ -36,6 +37,14 @@ class Verdict(Struct, frozen=True):
     confidence: Confidence
     by_port: bool
     change: dict[str, Any] | None
+
+    @property
+    def stories(self) -> tuple[int, ...]:
+        """Those that it is like: entries of IPVS that run out, that are kept alive, entries of connection tracking
+        after a scale-down. A window that is cut may be any."""
+        known = (3, 4, 5) if self.variant == UNENDED[0] else STORIES.get(self.variant, ())
+        scaled = self.change is not None and self.change["what"] == "scaled" and self.variant != DEAD[0]
+        return tuple(sorted({*known, 5})) if scaled else known
 
 
 def judge(hole: Hole, changes: pl.DataFrame, p_most: float, ratio: float) -> Verdict | None:

@@ -93,6 +93,10 @@ def test_replicas_are_told_where_the_autoscaler_tells_them() -> None:
     scaled = {KLOG_LINES: rows(KLOG_LINES, {"message": text, "text": text, "time": CHANGE - 1})}
     [finding] = run(DETECTOR, seen(*INCIDENT) | scaled)
     assert (figures(finding)["replicas before"], figures(finding)["replicas after"]) == (3, 2)
+    kill = killed(CHANGE - 0.5)[KLOG_LINES].with_columns(number=pl.lit(9, pl.Int64))
+    [finding] = run(DETECTOR, seen(*INCIDENT) | {KLOG_LINES: pl.concat([scaled[KLOG_LINES], kill])})
+    assert (figures(finding)["replicas before"], figures(finding)["replicas after"]) == (3, 2)
+    assert [record.source for record in finding.evidence.records[:2]] == ["kubelet.log", "t"]
 
 
 def test_fires_on_a_change_alone() -> None:

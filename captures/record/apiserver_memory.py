@@ -21,7 +21,7 @@ NAME = "apiserver-memory"
 START = moment("2026-11-26T06:00:00")
 MINUTE = 60 * SECOND
 END = START + 12 * MINUTE
-SLOW = (START + 5 * MINUTE, START + 8 * MINUTE)
+SLOW = (START + 5 * MINUTE + 5 * SECOND, START + 8 * MINUTE)
 GONE = (SLOW[1], SLOW[1] + 38 * SECOND)
 NODES = range(31, 45)
 
@@ -75,8 +75,10 @@ def kernel() -> str:
     """What the kernel of the control plane's node says, as `journalctl -k -o short-iso-precise` prints it."""
     lines = (
         "kube-apiserver invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=-997",
-        "Out of memory: Killed process 2210 (kube-apiserver) total-vm:9126012kB, anon-rss:7811204kB, file-rss:0kB, "
-        "shmem-rss:0kB, UID:0 pgtables:15804kB oom_score_adj:-997",
+        (
+            "Out of memory: Killed process 2210 (kube-apiserver) total-vm:9126012kB, anon-rss:7811204kB, file-rss:0kB, "
+            "shmem-rss:0kB, UID:0 pgtables:15804kB oom_score_adj:-997"
+        ),
     )
     when = datetime.fromtimestamp(GONE[0] / SECOND, UTC)
     return "".join(f"{when:%Y-%m-%dT%H:%M:%S.%f}+0000 ip-10-0-12-5 kernel: {line}\n" for line in lines)

@@ -29,6 +29,7 @@ def test_fires_where_a_miner_and_a_pool_are_heard() -> None:
         "pods": 1,
         "shares submitted": 9,
         "seconds connected": pytest.approx(120),
+        "bytes exchanged": 240,
         "messages of miners": 10,
         "messages of pools": 10,
         "queries for names of pools": 0,

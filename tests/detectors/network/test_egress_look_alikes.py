@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import polars as pl
+import pytest
 
 from analyzer.detectors.network.egress_identity_change import DETECTOR
-from analyzer.frames import DNS_ANSWERS, PACKETS
+from analyzer.frames import AUDIT_EVENTS, DNS_ANSWERS, PACKETS
 from analyzer.model import Confidence
 from tests.build import remarks, rows, run
 from tests.detectors.network.peers import (
@@ -21,7 +22,7 @@ from tests.detectors.network.peers import (
     good,
     others,
 )
-from tests.detectors.network.ways import OTHER, POD, Row, capture
+from tests.detectors.network.ways import OTHER, POD, Row, capture, connection, packet
 
 
 def aliased(time: float, target: str, value: str, number: int) -> list[Row]:
@@ -77,3 +78,45 @@ def test_two_addresses_of_one_network_may_be_one_peer() -> None:
         whole = [*good(server=peer), *bad(server=peer), *good(range(1, TURN, 10), second)]
         whole += [*bad(range(311, 401, 10), second), *others()]
         assert {finding.confidence for finding in run(DETECTOR, given(whole))} == {Confidence.MEDIUM}
+
+
+@pytest.mark.parametrize(
+    ("times", "size", "served"),
+    [(range(302, 305), 10, 0), (range(320, 323), 0, 0), (range(320, 323), 10, 1)],
+    ids=["what was under way", "bare acknowledgements", "data"],
+)
+def test_an_older_connection_is_served_where_it_gets_data_well_after_the_turn(
+    times: range, size: int, served: int
+) -> None:
+    older = connection(200, POD, PEER, port=50000, service=5432, data=100, step=2)
+    far, near, last = (PEER, 5432), (POD, 50000), older[-1]["ack"]
+    answers = [packet(at + 0.5, far, near, 901 + i * size, last, size=size) for i, at in enumerate(times)]
+    [finding] = run(DETECTOR, given(good(), bad(), others(), older, answers))
+    assert finding.figure("older connections that it still served") == served
+    assert finding.confidence is (Confidence.HIGH if served else Confidence.MEDIUM)
+
+
+def test_an_endpoint_that_was_never_there_says_nothing_of_the_way_out() -> None:
+    absent = bad(range(302, 400, 3), "198.51.100.201")
+    [finding] = run(DETECTOR, given(good(), bad(), others(), absent))
+    assert (finding.figure("of them failed"), finding.confidence) == (0, Confidence.MEDIUM)
+
+
+def test_what_controllers_write_is_no_change_that_preceded() -> None:
+    write = {"stage": "ResponseComplete", "verb": "patch", "code": 200, "namespace": "kube-system", "api_group": "apps"}
+    routine = "system:serviceaccount:kube-system:deployment-controller"
+    log = rows(
+        AUDIT_EVENTS,
+        write | {"time": 250, "user": routine, "resource": "replicasets", "name": "aws-node-1", "audit_id": "a"},
+        write | {"time": 260, "user": "ann", "resource": "daemonsets", "name": "aws-node", "audit_id": "b"},
+        source="audit.log",
+    )
+    [finding] = run(DETECTOR, given(good(), bad(), others()) | {AUDIT_EVENTS: log})
+    assert [row[1] for row in finding.evidence.tables[-1].rows] == ["ann"]
+
+
+def test_what_failed_before_would_fail_with_the_old_address_too() -> None:
+    before = [*bad(range(0, 10, 10)), *good(range(10, 200, 10))]
+    [finding] = run(DETECTOR, given(before, bad(range(TURN, 500, 5)), others(range(6, 500, 10))))
+    assert finding.saving is not None
+    assert (finding.saving.observed, finding.saving.modelled) == (40, 2)

@@ -62,3 +62,11 @@ def test_pods_behind_a_tunnel_send_smaller_segments_into_an_mtu_black_hole() -> 
     """1,398 octets: a device of 1,450, less the headers and timestamps."""
     assert run(DETECTOR, given(within(), outward(lost=LOSS, size=1398, times=4), outward(service=8443))) == []
     assert len(run(DETECTOR, given(within(), outward(lost=LOSS, size=1200, times=4), outward(service=8443)))) == 1
+
+
+def test_two_tries_or_a_few_segments_among_many_are_loss_and_no_black_hole() -> None:
+    twice = given(within(), outward(lost=LOSS, size=1448, times=2), outward(service=8443))
+    assert len(run(DETECTOR, twice)) == 1
+    # One segment three times, and four others once: less than half of what was sent again.
+    mixed = [row for i in range(15) for row in stuck(i * 10 + 3, i, (1448, 1448, 1448), (1448,) * 4)]
+    assert len(run(DETECTOR, given(within(), mixed, outward(service=8443)))) == 1

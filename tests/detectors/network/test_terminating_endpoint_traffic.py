@@ -131,8 +131,8 @@ def test_answers_of_a_gateway_are_counted() -> None:
         return made | ends | {"method": None if status else "GET", "path": None if status else "/", "metadata": False}
 
     messages: list[Row] = []
-    for i, status in enumerate((502, 503, 200)):
-        messages += [http(101 + i, None), http(101.2 + i, status)]
+    for at_, status in ((50, 502), (101, 502), (102, 503), (103, 200), (400, 502)):  # the first and last: another time
+        messages += [http(at_, None), http(at_ + 0.2, status)]
     [finding] = run(DETECTOR, incident() | {HTTP_MESSAGES: rows(HTTP_MESSAGES, *messages, source="node.pcap")})
     assert finding.figure("answers 502 to 504 meanwhile") == 2
 
@@ -270,6 +270,13 @@ def test_silent_on_requests_over_open_connections() -> None:
     given = seen(opened, later) | told(*DELETED, addresses=PODS)
     assert not run(DETECTOR, given)
     assert "1 connection to pods open when these were deleted went on; the pod reset 0" in remarks(DETECTOR, given)[0]
+
+
+def test_an_address_that_two_pods_are_told_to_have_is_nobodys() -> None:
+    both = (had("b"), had("c", 10, address=address("b")), had("b", 20))
+    given = seen(*(tried(101 + i, "b") for i in range(9))) | told(deleted(100, "b"), addresses=both)
+    with pytest.raises(NotObservable, match="no input tells an address"):
+        run(DETECTOR, given)
 
 
 def test_silent_on_a_container_that_crashed() -> None:

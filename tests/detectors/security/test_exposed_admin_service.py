@@ -203,38 +203,6 @@ def test_fires_on_anonymous_requests_that_were_allowed() -> None:
     assert writes.severity is Severity.CRITICAL
 
 
-@pytest.mark.parametrize("code", [400, 404, 500])
-def test_a_command_that_was_allowed_and_failed_was_not_run(code: int) -> None:
-    """kubectl asks by WebSocket first, and once more by SPDY where the upgrade failed; the pod may be gone as well."""
-    failed = nobody(9, "get", subresource="exec", name="web-1", code=code)
-    [finding] = run(DETECTOR, audit(calls=[failed]))
-    assert figures(finding) == {"anonymous requests allowed": 1, "exec calls among them": 0}
-    assert (finding.severity, "ran commands" in finding.summary) == (Severity.HIGH, False)
-    again = nobody(9.1, "create", subresource="exec", name="web-1", code=101)
-    [finding] = run(DETECTOR, audit(calls=[failed, again]))
-    assert figures(finding) == {"anonymous requests allowed": 2, "exec calls among them": 1}
-    accounts = [exec_by("weave:weave-scope", verb="get", code=code), exec_by("weave:weave-scope", code=101)]
-    assert run(DETECTOR, audit(calls=accounts[:1])) == []
-    [ran] = run(DETECTOR, audit(calls=accounts))
-    assert figures(ran)["commands run by its account"] == 1
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"code": 409},
-        {"code": 404},
-        {"code": 201, "uri": "/api/v1/namespaces/shop/pods?dryRun=All"},
-        {"code": 101, "subresource": "portforward", "name": "web-1"},
-        {"code": 201, "resource": "subjectaccessreviews", "namespace": None},
-    ],
-    ids=["is there already", "is not there", "only tried", "a port", "a question"],
-)
-def test_a_write_that_changed_nothing_is_not_critical(more: Row) -> None:
-    [finding] = run(DETECTOR, audit(calls=[nobody(9, "create", **more)]))
-    assert (finding.severity, figures(finding)["exec calls among them"]) == (Severity.HIGH, 0)
-
-
 def test_below_the_threshold_of_requests_it_is_silent() -> None:
     assert run(DETECTOR, audit(calls=[nobody(0)]), min_requests=2) == []
     assert len(run(DETECTOR, audit(calls=[nobody(0), nobody(1)]), min_requests=2)) == 1
@@ -281,7 +249,8 @@ def test_commands_run_by_the_account_of_a_console() -> None:
 
 
 def test_silent_on_commands_of_other_accounts() -> None:
-    assert run(DETECTOR, audit(calls=[exec_by("ci:jenkins"), exec_by("weave:x", decision="forbid", code=403)])) == []
+    others = [exec_by("ci:jenkins"), exec_by("weave:x", decision="forbid", code=403)]
+    assert run(DETECTOR, audit(calls=[*others, exec_by("weave:x", impersonated_user="ann")])) == []
 
 
 def test_fires_on_connections_from_outside_to_a_port_of_administration() -> None:

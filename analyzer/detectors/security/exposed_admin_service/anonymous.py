@@ -29,8 +29,7 @@ def anonymous(found: list[Exposed], frames: Frames, least: int) -> list[Exposed]
     if AUDIT_REQUESTS not in frames:
         return []
     allowed = (pl.col("decision") == "allow") | (pl.col("decision").is_null() & (pl.col("code") < 400))
-    requests = frames[AUDIT_REQUESTS].filter(allowed.fill_null(value=False), pl.col("impersonated_user").is_null())
-    requests = requests.with_columns(done=done())
+    requests = frames[AUDIT_REQUESTS].filter(allowed.fill_null(value=False)).with_columns(done=done())
     strangers = requests.filter((pl.col("caller") == ANONYMOUS) & ~by_design()).select(COLUMNS)
     rows = strangers.sort("time", "source", "number", nulls_last=True).collect()
     told = []
@@ -42,7 +41,7 @@ def anonymous(found: list[Exposed], frames: Frames, least: int) -> list[Exposed]
     console = pl.col("user").str.contains(ACCOUNTS) | pl.col("service_account_namespace").is_in(list(spaces))
     commands = (
         requests.filter(pl.col("caller") == SERVICE_ACCOUNT, pl.col("resource") == "pods")
-        .filter(pl.col("subresource").is_in(COMMANDS), console, "done")
+        .filter(pl.col("subresource").is_in(COMMANDS), console, "done", pl.col("impersonated_user").is_null())
         .select(COLUMNS)
         .sort("time", "source", "number", nulls_last=True)
         .collect()

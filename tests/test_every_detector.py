@@ -20,6 +20,9 @@ from analyzer.pipeline.detect import run_one
 from analyzer.pipeline.store import Store
 from tests.build import held
 
+WITHOUT_STORY = ("imds-hop-limit",)
+"""Detectors of what is well known and stands in none of the published stories of tests/stories.tsv."""
+
 EVERY = pytest.mark.parametrize("detector", detectors.load(), ids=lambda detector: detector.id)
 
 DETECTOR_LINES, FILE_LINES = 150, 400
@@ -59,7 +62,7 @@ def test_settings_are_frozen_documented_and_sourced(detector: Detector[Any]) -> 
 @EVERY
 def test_has_a_remedy_and_a_published_story(detector: Detector[Any]) -> None:
     assert detector.remedies
-    assert detector.stories
+    assert bool(detector.stories) is (detector.id not in WITHOUT_STORY)
 
 
 @EVERY

@@ -32,6 +32,13 @@ def is_private(address: pl.Expr) -> pl.Expr:
     return address.str.contains(_PATTERN)
 
 
+def network(address: pl.Expr) -> pl.Expr:
+    """The /24 of an IPv4 address, the /48 of an IPv6 one: what belongs together mostly."""
+    parts = address.str.splitn(":", 4).struct
+    six = pl.concat_str(parts[0], parts[1], parts[2].fill_null(""), separator=":") + "::/48"
+    return pl.when(address.str.contains(":", literal=True)).then(six).otherwise(address.str.replace(r"[0-9]+$", "0/24"))
+
+
 def with_sides(rows: pl.DataFrame, frames: Frames) -> pl.DataFrame:
     """The rows with `client_within` and `server_within`: private addresses, and those that pods and nodes had at some
     time, for clusters with public addresses of their own. Each distinct address is looked at once."""

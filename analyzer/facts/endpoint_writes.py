@@ -12,7 +12,7 @@ from analyzer.frames.contract import PLACE
 
 TABLE = Table(
     "endpoint_writes",
-    "One row per successful write of an EndpointSlice or Endpoints object. Which endpoints are ready is not told.",
+    "One row per successful write of an EndpointSlice or Endpoints object.",
     (
         *PLACE,
         Col("resource", pl.String(), "endpointslices or endpoints."),
@@ -20,6 +20,7 @@ TABLE = Table(
         Col("name", pl.String(), "Its name; null where the server made it and no body is logged."),
         Col("service", pl.String(), "Service by the name: an EndpointSlice's ends in five generated letters."),
         Col("addresses", pl.List(pl.String()), "Addresses in its body; empty where no body is logged."),
+        Col("ready", pl.List(pl.String()), "Of these, those that are ready: others get no new connections."),
     ),
 )
 
@@ -34,7 +35,10 @@ def _derive(frames: Frames) -> pl.LazyFrame:
         frames.get(AUDIT_ADDRESSES, empty(AUDIT_ADDRESSES).lazy())
         .filter(pl.col("resource").is_in(["endpointslices", "endpoints"]))
         .group_by(place)
-        .agg(pl.col("address").unique().sort().alias("addresses"))
+        .agg(
+            pl.col("address").unique().sort().alias("addresses"),
+            pl.col("address").filter(pl.col("ready").fill_null(value=True)).unique().sort().alias("ready"),
+        )
     )
     name = pl.col("name")
     return (
@@ -51,6 +55,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
             time=pl.coalesce("end_time", "time"),
             service=pl.when(pl.col("resource") == "endpoints").then(name).otherwise(name.str.extract(_SLICE, 1)),
             addresses=pl.col("addresses").fill_null([]),
+            ready=pl.col("ready").fill_null([]),
         )
         .select(list(TABLE.schema))
         .sort("time", "source", "number")

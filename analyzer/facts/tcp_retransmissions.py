@@ -47,6 +47,7 @@ TABLE = Table(
             "Frame that had these octets first, or, where that was not captured, showed the gap; null if none.",
         ),
         Col("seen", pl.Boolean(), "Whether the first transmission was captured."),
+        Col("first_bytes", pl.Int64(), "Length of the first transmission's payload; null if it was not captured."),
         Col("delay_seconds", pl.Float64(), "Time since that frame; null without it, or if the clock stepped back."),
         Col("turn", pl.Int32(), "Which retransmission of this sequence number it is, from 1."),
         Col(
@@ -136,8 +137,10 @@ def _derive(frames: Frames) -> pl.LazyFrame:
         connection=packets["number"].gather(rows["begin"]),
         kind=pl.Series(KINDS).gather(rows["code"]),
         first_number=packets["number"].gather(pl.Series(origin.clip(0))).set(origin < 0, None),
+        first_bytes=packets["payload_bytes"].gather(pl.Series(origin.clip(0))).set(origin < 0, None),
         first_id=packets["ip_id"].gather(pl.Series(origin.clip(0))).set(origin < 0, None),
     )
+    named = named.with_columns(first_bytes=pl.when("seen").then("first_bytes"))
     own = lossy.select("source", "trip", connection="number")
     met = named.with_columns(**ends()).join(own, on=["source", "connection"], how="inner", maintain_order="left")
     return _copies(met).select(list(TABLE.schema)).sort("time", "source", "number", nulls_last=True).lazy()

@@ -145,6 +145,7 @@ AUDIT_ADDRESSES = Table(
         Col("node", pl.String(), "Node of the pod; null if not told."),
         Col("phase", pl.String(), "status.phase of the pod; null if absent."),
         Col("start_time", TIME, "status.startTime of the pod; null if absent."),
+        Col("ready", pl.Boolean(), "Of an endpoint, whether it is served; null of other resources."),
     ),
 )
 

@@ -28,8 +28,17 @@ CALM = ("shop/catalog", "shop/banner", "checkout/cart", "payments/ledger", "sear
 class Resolver:
     """A program with a fixed pool of sockets, as many runtimes have; half of them were sent to the pod that goes."""
 
-    def __init__(self, capture: Capture, dns: CoreDns, rng: random.Random, pod: Pod, first: int) -> None:
+    def __init__(
+        self,
+        capture: Capture,
+        dns: CoreDns,
+        rng: random.Random,
+        pod: Pod,
+        first: int,
+        dead: tuple[int, int] = (GONE, GONE + KEPT),
+    ) -> None:
         self.capture, self.dns, self.rng, self.pod = capture, dns, rng, pod
+        self.dead = dead
         self.pool = range(first, first + 16)
         self.stale = set(self.pool[::2])
         self.lost, self.failed, self.waited = 0, 0, 0
@@ -37,8 +46,7 @@ class Resolver:
 
     def ask(self, at: int, port: int, name: str) -> None:
         """One lookup of an address; it is asked twice if nobody answers."""
-        dead = port in self.stale and GONE <= at < GONE + KEPT
-        if not dead:
+        if port not in self.stale or not self.dead[0] <= at < self.dead[1]:
             self.dns.ask(at, self.pod.ip, port, name, "A")
             return
         ident = self.rng.randrange(65536)

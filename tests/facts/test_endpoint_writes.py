@@ -25,15 +25,16 @@ def test_slices_name_their_service_and_bodies_their_addresses() -> None:
     ]
     told = [
         {"time": 1, "number": 1, "resource": "endpointslices", "address": address, "kind": "pod"}
-        for address in ("10.0.0.2", "10.0.0.1")
+        | {"ready": address != "10.0.0.3"}
+        for address in ("10.0.0.2", "10.0.0.1", "10.0.0.3")
     ]
     given = {
         AUDIT_EVENTS: rows(AUDIT_EVENTS, *[row | {"audit_id": f"a{n}"} for n, row in enumerate(events)]),
         AUDIT_ADDRESSES: rows(AUDIT_ADDRESSES, *told),
     }
     frame = frames_for([ENDPOINT_WRITES], given)[ENDPOINT_WRITES].collect()
-    assert frame.select("time", "name", "service", "addresses").rows() == [
-        (at(1.5), "web-x2kbc", "web", ["10.0.0.1", "10.0.0.2"]),
-        (at(2), "web", "web", []),
-        (at(5), "odd", None, []),
+    assert frame.select("time", "name", "service", "addresses", "ready").rows() == [
+        (at(1.5), "web-x2kbc", "web", ["10.0.0.1", "10.0.0.2", "10.0.0.3"], ["10.0.0.1", "10.0.0.2"]),
+        (at(2), "web", "web", [], []),
+        (at(5), "odd", None, [], []),
     ]

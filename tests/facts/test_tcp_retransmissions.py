@@ -35,12 +35,14 @@ def test_what_is_sent_a_third_time_has_its_turn_and_the_whole_delay() -> None:
 def test_part_of_a_longer_segment_is_held_against_it() -> None:
     [row] = again(*handshake(), client(0.1, 101, 901, 3000), client(0.5, 1101, 901, 1000))
     assert (row["first_number"], row["seen"], row["delay_seconds"]) == (4, True, pytest.approx(0.4))
+    assert (row["first_bytes"], row["payload_bytes"]) == (3000, 1000)
 
 
 def test_what_was_lost_before_the_capture_counts_from_the_segment_that_shows_the_gap() -> None:
     talk = [server(0.1, 901, 101, 100), server(0.2, 1101, 101, 100), server(0.6, 1001, 101, 100)]
     [row] = again(*handshake(), *talk)
     assert (row["number"], row["first_number"], row["seen"], row["from_client"]) == (6, 5, False, False)
+    assert row["first_bytes"] is None
     assert row["delay_seconds"] == pytest.approx(0.4)
 
 

@@ -88,6 +88,18 @@ def test_slices_endpoints_services_and_nodes() -> None:
     assert told("nodes", responseObject=NODE) == [("10.0.0.1", "node", None, "web-1", None)]
 
 
+def test_an_endpoint_tells_whether_it_is_served() -> None:
+    def ready(resource: str, body: dict[str, Any]) -> list[bool | None]:
+        return [claim.get("ready") for claim in claims_of(resource, json.dumps(body).encode(), None)]
+
+    ending = {"ready": False, "serving": True, "terminating": True}
+    endpoints: Any = SLICE["endpoints"]
+    for conditions, said in ((ending, False), ({"ready": True}, True), ({}, True), (None, True)):
+        assert ready("endpointslices", {"endpoints": [endpoints[0] | {"conditions": conditions}]}) == [said]
+    assert ready("endpoints", ENDPOINTS) == [True, False]
+    assert ready("pods", PATCH) == [None, None]
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -89,6 +89,10 @@ class _Target(Struct):
     uid: str | None = None
 
 
+class _Conditions(Struct):
+    ready: bool | None = None
+
+
 class _Endpoint(Struct):
     """Of a slice (addresses) or of an Endpoints object (ip)."""
 
@@ -96,6 +100,7 @@ class _Endpoint(Struct):
     ip: str | None = None
     target: _Target | None = field(default=None, name="targetRef")
     node: str | None = field(default=None, name="nodeName")
+    conditions: _Conditions | None = None
 
 
 class _Slice(Struct):
@@ -144,21 +149,24 @@ def _service(told: _Service, _: str | None) -> Iterator[Claim]:
 
 def _slice(told: _Slice, _: str | None) -> Iterator[Claim]:
     for one in told.endpoints or []:
-        yield from _endpoint(one, one.addresses or [])
+        # What is not told is to be taken as ready (discovery/v1, EndpointConditions); who ends never is.
+        ready = one.conditions is None or one.conditions.ready is not False
+        yield from _endpoint(one, one.addresses or [], ready=ready)
 
 
 def _endpoints(told: _Endpoints, _: str | None) -> Iterator[Claim]:
     for subset in told.subsets or []:
-        for one in [*(subset.ready or []), *(subset.not_ready or [])]:
-            yield from _endpoint(one, [one.ip])
+        for ready, ones in ((True, subset.ready), (False, subset.not_ready)):
+            for one in ones or []:
+                yield from _endpoint(one, [one.ip], ready=ready)
 
 
-def _endpoint(one: _Endpoint, addresses: list[Any]) -> Iterator[Claim]:
+def _endpoint(one: _Endpoint, addresses: list[Any], *, ready: bool) -> Iterator[Claim]:
     target = one.target or _Target()
     if target.kind == "Pod":
         pod = {"name": sound_name(target.name), "namespace": sound_name(target.namespace), "node": sound_name(one.node)}
         for text in addresses:
-            yield {"kind": "pod", "address": text, "uid": sound_uid(target.uid), **pod}
+            yield {"kind": "pod", "address": text, "uid": sound_uid(target.uid), "ready": ready, **pod}
 
 
 def _node(told: _Node, _: str | None) -> Iterator[Claim]:

@@ -45,7 +45,7 @@ def only(findings: list[Finding]) -> Finding:
 def test_fires_on_failures() -> None:
     finding = only(run(DETECTOR, audit(calm(), some(8, **TIMEOUT), some(4, 402, **ETCD), some(1, 403, code=503))))
     assert finding.subject == "kube-apiserver"
-    assert finding.variant == "errors"
+    assert (finding.variant, finding.stories) == ("errors", (35,))
     assert (finding.start, finding.end) == (at(400), at(403))
     assert (finding.figure("5xx answers"), finding.figure("504 answers")) == (13, 8)
     assert (finding.severity, finding.confidence) == (Severity.HIGH, Confidence.MEDIUM)
@@ -56,7 +56,7 @@ def test_fires_on_latency_and_measures_it() -> None:
     slow = some(40, took=3, latency_etcd_seconds=2.4, agent="lister", stage_time=None)
     slow = [event | {"stage_time": event["time"] + 3} for event in slow]
     finding = only(run(DETECTOR, audit(calm(), slow)))
-    assert finding.variant == "etcd"
+    assert (finding.variant, finding.stories) == ("etcd", (38,))
     requests = 40 + 20
     assert {figure.name: figure.value for figure in finding.impact} == {
         "5xx answers": 0,

@@ -100,7 +100,7 @@ def test_fires_on_a_pod_that_is_refused_after_its_deletion() -> None:
     }
     assert (finding.severity, finding.confidence) == (Severity.MEDIUM, Confidence.HIGH)
     assert (finding.start, finding.end) == (at(210), at(242))
-    assert finding.stories == (22, 26)
+    assert finding.stories == (22,)
     assert "0.10.5" in finding.remedies[0].text
     assert finding.saving is not None
     assert (finding.saving.observed, finding.saving.modelled) == (32.0, 0)
@@ -243,7 +243,7 @@ def test_two_causes_have_a_finding_each() -> None:
     found = run(
         DETECTOR, {**ENDING, HTTP_MESSAGES: pl.concat([ENDING[HTTP_MESSAGES], capture(wrong, source="b.pcap")])}
     )
-    assert [finding.subject for finding in found] == [WRONG_ROLE, TERMINATING]
+    assert [(finding.subject, finding.stories) for finding in found] == [(WRONG_ROLE, ()), (TERMINATING, (22,))]
 
 
 def test_silent_on_requests_without_a_session_token() -> None:

@@ -117,6 +117,7 @@ def test_fires_on_the_concurrency_limit() -> None:
     given = logged(failing(20, after=0.0001), inside(), kind="overload", upstream=None, error=text)
     [finding] = run(DETECTOR, given)
     assert (finding.subject, finding.variant) == ("upstream of CoreDNS", "concurrency-limit")
+    assert finding.stories == ()
     assert "max_concurrent allows (1000)" in finding.why
     assert finding.confidence is Confidence.HIGH
     assert figures(finding)["seconds waited"] == pytest.approx(0.002)
@@ -173,7 +174,7 @@ def test_autopath_is_known_by_searched_names_that_are_answered_from_elsewhere() 
         flags=pl.when(pl.col("name") == INSIDE).then("flags").otherwise(pl.lit("qr,rd,ra"))
     )
     [finding] = run(DETECTOR, {COREDNS_QUERIES: lines, COREDNS_ERRORS: errors_of(bad)})
-    assert finding.variant == "autopath"
+    assert (finding.variant, finding.stories) == ("autopath", (2,))
     assert {row[0] for row in finding.evidence.tables[0].rows} == set(DOMAINS)
     off = finding.alternatives[-1]
     assert (off.fix, off.observed > off.modelled) == ("autopath off", True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -10,12 +9,24 @@ import pytest
 
 from analyzer.detector import NotObservable
 from analyzer.detectors.network.egress_identity_change import DETECTOR
-from analyzer.frames import AUDIT_EVENTS, DNS_ANSWERS, ICMP_ERRORS, PACKETS, Table, empty
-from analyzer.model import Confidence, Finding, Severity
+from analyzer.frames import AUDIT_EVENTS, DNS_ANSWERS, ICMP_ERRORS, PACKETS, empty
+from analyzer.model import Confidence, Severity
 from tests.build import at, remarks, rows, run
+from tests.detectors.network.peers import (
+    BESIDE,
+    CLIENTS,
+    PEER,
+    TURN,
+    answer,
+    bad,
+    by,
+    figures,
+    given,
+    good,
+    others,
+)
 from tests.detectors.network.ways import (
     ACK,
-    DOUBLING,
     OTHER,
     POD,
     RST,
@@ -26,50 +37,6 @@ from tests.detectors.network.ways import (
     connection,
     packet,
 )
-
-Given = dict[Table, pl.LazyFrame]
-
-PEER, BESIDE = "203.0.113.140", "198.51.100.23"
-CLIENTS = (POD, OTHER, THIRD)
-TURN = 300
-
-
-def given(*parts: list[Row]) -> Given:
-    return {PACKETS: capture(*parts)}
-
-
-def figures(finding: Finding) -> dict[str, int | float]:
-    return {figure.name: figure.value for figure in finding.impact}
-
-
-def knocks(times: range, **how: Any) -> Iterator[Row]:
-    """An attempt of each client by turns, answered or not as `how` says."""
-    for i, start in enumerate(times):
-        yield from connection(
-            start,
-            CLIENTS[i % 3],
-            how.get("server", PEER),
-            port=32000 + start,
-            service=5432,
-            data=2,
-            step=0.1,
-            **how.get("more", {}),
-        )
-
-
-SILENT: dict[str, Any] = {"answered": False, "tries": DOUBLING[:3]}
-
-
-def good(times: range = range(0, TURN, 10), server: str = PEER) -> list[Row]:
-    return list(knocks(times, server=server))
-
-
-def bad(times: range = range(TURN, 400, 10), server: str = PEER, **more: Any) -> list[Row]:
-    return list(knocks(times, server=server, more=SILENT | more))
-
-
-def others(times: range = range(5, 400, 10), server: str = BESIDE) -> list[Row]:
-    return good(times, server)
 
 
 def test_fires_where_one_peer_answers_nobody_from_a_moment_on_and_others_go_on() -> None:
@@ -224,7 +191,7 @@ def test_changes_of_the_half_hour_before_are_listed_the_way_out_first() -> None:
         AUDIT_EVENTS,
         written(-1600, "daemonsets", "too-early"),
         written(200, "daemonsets", "aws-node"),
-        written(290, "deployments", "web"),
+        written(290, "deployments", "coordinator"),
         written(301, "daemonsets", "too-late"),
         source="audit.log",
     )
@@ -232,13 +199,9 @@ def test_changes_of_the_half_hour_before_are_listed_the_way_out_first() -> None:
     assert finding.summary.endswith("keyed on our egress address; 2 changes preceded it.")
     assert finding.evidence.tables[-1].rows == (
         (100.0, "ann@example.com", "changed", "daemonsets/kube-system/aws-node"),
-        (10.0, "ann@example.com", "changed", "deployments/kube-system/web"),
+        (10.0, "ann@example.com", "changed", "deployments/kube-system/coordinator"),
     )
     assert [record.number for record in finding.evidence.records if record.source == "audit.log"] == [2, 3]
-
-
-def answer(time: float, value: str) -> Row:
-    return {"time": time, "protocol": "dns", "rtype": "A", "name": "db.example.net", "value": value}
 
 
 def test_the_name_of_the_peer_is_told() -> None:
@@ -284,11 +247,6 @@ def test_a_peer_that_comes_back_is_less_severe() -> None:
     [finding] = run(DETECTOR, given(good(), bad(), others(), good(range(400, 500, 10))))
     assert finding.severity is Severity.MEDIUM
     assert figures(finding)["failed attempts"] == 10
-
-
-def by(clients: tuple[str, ...], rows_: list[Row]) -> list[Row]:
-    """Without the clients that are not named."""
-    return [row for row in rows_ if not {row["src"], row["dst"]} & set(CLIENTS) - set(clients)]
 
 
 @pytest.mark.parametrize(("clients", "fires"), [((POD, OTHER), False), (CLIENTS, True)])

@@ -103,6 +103,25 @@ def test_the_gap_to_the_endpoints_is_told_where_a_body_or_the_name_tells_the_sli
     assert "longest delete-to-endpoint gap" not in figures(finding)
 
 
+@pytest.mark.parametrize("gone", ["away", "ending"])
+def test_the_gap_ends_where_the_address_is_no_longer_ready_not_where_another_comes(gone: str) -> None:
+    """At 100.3 s a new pod is put into the slice, which still serves the one that was deleted at 100."""
+    write = {"resource": "endpointslices", "verb": "update", "user": SLICES, "name": "web-x2kbc"}
+    asked = [request(40, **write), *DELETED, request(100.3, **write), request(103, **write)]
+
+    def holds(seconds: float, number: int, letter: str, *, ready: bool = True) -> Row:
+        place = {"resource": "endpointslices", "subresource": None, "kubelet": False, "number": number}
+        return had(letter, seconds, ready=ready, **place)
+
+    held = [holds(40, 1, "b"), holds(40, 1, "c"), *(holds(100.3, 3, letter) for letter in "bcd")]
+    held += [holds(103, 4, "c"), *([holds(103, 4, "b", ready=False)] if gone == "ending" else [])]
+    [finding] = run(DETECTOR, seen(*BEFORE, *FAILED) | told(*asked, addresses=(*PODS, *held)))
+    assert finding.figure("longest delete-to-endpoint gap") == 3
+    unfinished = told(*asked[:-1], addresses=(*PODS, *held[:5]))
+    [finding] = run(DETECTOR, seen(*BEFORE, *FAILED) | unfinished)
+    assert "longest delete-to-endpoint gap" not in figures(finding)
+
+
 def test_answers_of_a_gateway_are_counted() -> None:
     def http(seconds: float, status: int | None) -> Row:
         ends = {"src": "10.0.0.5", "src_port": 50000, "dst": CLIENT, "dst_port": 80}
@@ -112,8 +131,8 @@ def test_answers_of_a_gateway_are_counted() -> None:
         return made | ends | {"method": None if status else "GET", "path": None if status else "/", "metadata": False}
 
     messages: list[Row] = []
-    for i, status in enumerate((502, 503, 200)):
-        messages += [http(101 + i, None), http(101.2 + i, status)]
+    for at_, status in ((50, 502), (101, 502), (102, 503), (103, 200), (400, 502)):  # the first and last: another time
+        messages += [http(at_, None), http(at_ + 0.2, status)]
     [finding] = run(DETECTOR, incident() | {HTTP_MESSAGES: rows(HTTP_MESSAGES, *messages, source="node.pcap")})
     assert finding.figure("answers 502 to 504 meanwhile") == 2
 
@@ -203,6 +222,40 @@ def test_silent_on_probes_by_their_user_agent() -> None:
     assert run(DETECTOR, given | {HTTP_MESSAGES: rows(HTTP_MESSAGES, asks | {"time": 20}, other)})
 
 
+def asks(client: str, agent: str | None) -> Row:
+    ends: Row = {"src": client, "src_port": 1, "dst": address("b"), "dst_port": 8080, "response": False, "time": 20}
+    return ends | {"method": "GET", "path": "/", "user_agent": agent, "metadata": False, "duplicate": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "agent", "found"),
+    [("n2", "Mozilla/5.0", 1), ("n2", "kube-probe/1.31", 0), ("n2", None, 0), ("n1", "Mozilla/5.0", 0)],
+    ids=["another node hands on", "another node probes", "nobody knows", "the kubelet's own node"],
+)
+def test_a_node_that_hands_on_what_clients_ask_is_a_client(name: str, agent: str | None, found: int) -> None:
+    """A NodePort (externalTrafficPolicy Cluster) translates the client's address to the node's."""
+    node = had("b", address="10.0.12.44", kind="node", namespace=None, name=name, uid=None, node=None)
+    node |= {"resource": "nodes", "subresource": None}
+    sent = [tried(101 + i, "b", client="10.0.12.44") for i in range(9)]
+    given = seen(*BEFORE, *sent) | told(*DELETED, addresses=(*PODS, node))
+    given |= {HTTP_MESSAGES: rows(HTTP_MESSAGES, asks("10.0.12.44", agent))}
+    assert len(run(DETECTOR, given)) == found
+    assert len(remarks(DETECTOR, given)) == 1 - found
+
+
+def test_silent_on_a_pod_that_was_down_before_it_was_deleted() -> None:
+    """A crash loop that somebody deletes: it accepted nothing before either, and would not while it sleeps."""
+    down = [tried(70 + i, "b") for i in range(3)]
+    after = [tried(101 + i, "b") for i in range(9)]
+    given = seen(*down, *after) | told(*DELETED, addresses=PODS)
+    assert run(DETECTOR, given) == []
+    [text] = remarks(DETECTOR, given)
+    assert text.startswith("9 new connections to deleted pods failed that had refused connections before")
+    assert len(run(DETECTOR, seen(*down, *after, tried(80, "b", "answered")) | told(*DELETED, addresses=PODS))) == 1
+    long_ago = [tried(30 + i, "b") for i in range(3)]
+    assert len(run(DETECTOR, seen(*long_ago, *after) | told(*DELETED, addresses=PODS))) == 1
+
+
 def test_silent_on_clients_that_know_the_pod_by_dns() -> None:
     answer = {"client": CLIENT, "name": "db-0.db.shop.svc.cluster.local", "rtype": "A", "value": address("b")}
     given = seen(*(tried(101 + i, "b") for i in range(9))) | told(*DELETED, addresses=PODS)
@@ -219,6 +272,13 @@ def test_silent_on_requests_over_open_connections() -> None:
     assert "1 connection to pods open when these were deleted went on; the pod reset 0" in remarks(DETECTOR, given)[0]
 
 
+def test_an_address_that_two_pods_are_told_to_have_is_nobodys() -> None:
+    both = (had("b"), had("c", 10, address=address("b")), had("b", 20))
+    given = seen(*(tried(101 + i, "b") for i in range(9))) | told(deleted(100, "b"), addresses=both)
+    with pytest.raises(NotObservable, match="no input tells an address"):
+        run(DETECTOR, given)
+
+
 def test_silent_on_a_container_that_crashed() -> None:
     given = seen(*(tried(101 + i, "d") for i in range(9))) | told(*DELETED, addresses=PODS)
     assert not run(DETECTOR, given)
@@ -228,6 +288,22 @@ def test_silent_on_what_goes_to_the_next_owner_of_the_address() -> None:
     reused = had("f", 110, address=address("b"), start_time=110)
     given = seen(*(tried(111 + i, "b") for i in range(9))) | told(*DELETED, addresses=(*PODS, reused))
     assert not run(DETECTOR, given)
+
+
+def test_silent_on_the_next_pod_of_the_same_name_at_the_same_address() -> None:
+    """A StatefulSet's: until it listens it refuses, as every pod does that starts."""
+    lives = (had("b", name="web-0", uid="u1"), had("b", 110, name="web-0", uid="u2", start_time=110))
+    given = seen(*(tried(111 + i, "b") for i in range(9))) | told(request(100, name="web-0"), addresses=lives)
+    assert run(DETECTOR, given) == []
+    assert (
+        len(
+            run(
+                DETECTOR,
+                seen(*(tried(101 + i, "b") for i in range(8))) | told(request(100, name="web-0"), addresses=lives),
+            )
+        )
+        == 1
+    )
 
 
 def test_silent_on_the_cured_system() -> None:

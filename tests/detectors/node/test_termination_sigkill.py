@@ -153,7 +153,7 @@ def test_fires_on_restarts_for_a_certificate() -> None:
     for number in range(3):
         lines += [line(number * day, EXPIRED), *start(number * day + 10)]
     [finding] = run(DETECTOR, given(*lines))
-    assert (finding.variant, finding.severity, finding.stories) == ("certificate restarts", Severity.LOW, (23, 24))
+    assert (finding.variant, finding.severity, finding.stories) == ("certificate restarts", Severity.LOW, (24,))
     assert figures(finding) == {
         "pods killed inside their grace period": 0,
         "containers killed": 0,
@@ -173,7 +173,7 @@ def test_fires_on_restarts_for_a_certificate() -> None:
 
 def test_fires_on_programs_that_do_not_end_in_time() -> None:
     [finding] = run(DETECTOR, given(kill(10, 1, 30), *end(40.2, 1, 137)))
-    assert (finding.subject, finding.variant) == ("games/match", "grace exceeded")
+    assert (finding.subject, finding.variant, finding.stories) == ("games/match", "grace exceeded", ())
     assert figures(finding) == {
         "pods killed at the end of their grace period": 1,
         "seconds waited for": pytest.approx(30.2),

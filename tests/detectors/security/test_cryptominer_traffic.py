@@ -29,6 +29,7 @@ def test_fires_where_a_miner_and_a_pool_are_heard() -> None:
         "pods": 1,
         "shares submitted": 9,
         "seconds connected": pytest.approx(120),
+        "bytes exchanged": 240,
         "messages of miners": 10,
         "messages of pools": 10,
         "queries for names of pools": 0,
@@ -111,6 +112,8 @@ def test_the_finding_says_who_made_the_pod_and_who_ran_commands_in_it() -> None:
         call(-120, verb="create", user="alice", agent="kubectl", audit_id="a", **pod),
         call(-30, verb="get", subresource="exec", user="alice", agent="kubectl", audit_id="b", **pod),
         call(-20, verb="create", user="bob", agent="kubectl", audit_id="c", **(pod | {"name": "other"})),
+        call(-10, verb="create", subresource="exec", user="eve", code=403, audit_id="d", **pod),
+        call(900, verb="create", subresource="exec", user="the one who looks", audit_id="e", **pod),
     ]
     evidence = {AUDIT_ADDRESSES: owners, AUDIT_EVENTS: rows(AUDIT_EVENTS, *calls, source="audit.log")}
     [finding] = run(DETECTOR, given(spoken=session(1, 50, 1), packets=connection(0, 60)) | evidence)
@@ -185,6 +188,25 @@ def test_silent_on_a_port_that_pools_like_and_no_more_than_a_remark() -> None:
 def test_silent_without_a_word_on_other_connections(packets: list[dict[str, Any]]) -> None:
     assert run(DETECTOR, given(packets=packets)) == []
     assert remarks(DETECTOR, given(packets=packets)) == []
+
+
+def test_silent_without_a_word_on_a_connection_that_speaks_in_one_burst() -> None:
+    """A download to somebody's port 14444: long and slow, and by no clock."""
+    burst = connection(0, 20, port=14444, pushes=19)
+    assert remarks(DETECTOR, given(packets=[*burst, burst[-1] | {"time": 800}])) == []
+
+
+def test_a_connection_before_the_name_was_asked_for_is_another() -> None:
+    lookups, answers = lookup(100), [told(100.1)]
+    [finding] = run(DETECTOR, given(lookups=lookups, answers=answers, packets=connection(2, 60, port=443)))
+    assert (figures(finding)["connections"], finding.confidence) == (0, Confidence.LOW)
+
+
+def test_a_miner_on_both_sides_of_a_translation_is_one() -> None:
+    node = "10.0.12.33"
+    packets = connection(0, 120) + [row | {"time": row["time"] + 0.0002} for row in connection(0, 120, client=node)]
+    [finding] = run(DETECTOR, given(spoken=session(1, 100, 9) + session(1.0002, 100, 9, miner=node), packets=packets))
+    assert (finding.subject, figures(finding)["pods"], figures(finding)["shares submitted"]) == (MINER, 1, 9)
 
 
 def test_silent_on_a_peer_that_every_client_has() -> None:

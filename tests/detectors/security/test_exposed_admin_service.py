@@ -194,6 +194,7 @@ def test_fires_on_anonymous_requests_that_were_allowed() -> None:
     [finding] = run(DETECTOR, audit(calls=calls))
     assert (finding.subject, finding.variant) == ("system:anonymous", "anonymous")
     assert figures(finding) == {"anonymous requests allowed": 3, "exec calls among them": 1}
+    assert finding.stories == ()
     assert (finding.severity, finding.confidence) == (Severity.CRITICAL, Confidence.HIGH)
     assert "3 requests without any credential. 1 of them ran commands" in finding.summary
     [reads] = run(DETECTOR, audit(calls=calls[:2]))
@@ -248,7 +249,8 @@ def test_commands_run_by_the_account_of_a_console() -> None:
 
 
 def test_silent_on_commands_of_other_accounts() -> None:
-    assert run(DETECTOR, audit(calls=[exec_by("ci:jenkins"), exec_by("weave:x", decision="forbid", code=403)])) == []
+    others = [exec_by("ci:jenkins"), exec_by("weave:x", decision="forbid", code=403)]
+    assert run(DETECTOR, audit(calls=[*others, exec_by("weave:x", impersonated_user="ann")])) == []
 
 
 def test_fires_on_connections_from_outside_to_a_port_of_administration() -> None:

@@ -75,7 +75,7 @@ def test_fires_on_a_webhook_that_refuses_the_pods_of_a_deployment() -> None:
 )
 def test_fires_on_every_check_by_the_text_of_its_answer(message: str, subject: str, variant: str) -> None:
     [finding] = run(DETECTOR, log(*(owned(create(s, message=message)) for s in (1, 2, 3))))
-    assert (finding.subject, finding.variant) == (subject, variant)
+    assert (finding.subject, finding.variant, finding.stories) == (subject, variant, ())
 
 
 def test_fires_on_events_alone_and_counts_an_event_once_however_often_it_was_saved() -> None:

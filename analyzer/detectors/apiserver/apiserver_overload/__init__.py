@@ -105,7 +105,7 @@ def _finding(
         refuted_by="A network between clients and server that is slow, or one webhook in all of these requests.",
         remedies=judge.GENERAL,
         verify=judge.verify(requests.filter(window.rows)["source"][0]),
-        stories=(35, 38),
+        stories=(38,) if judge.variant(seen) == judge.ETCD else (35,),
     )
 
 

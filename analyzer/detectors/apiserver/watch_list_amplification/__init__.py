@@ -118,7 +118,7 @@ def _finding(frames: Frames, pattern: Pattern, settings: Settings) -> Finding:
         refuted_by="Watches of the same clients that ended just before each list, or a start of the API server.",
         remedies=remedies(pattern.agent),
         verify=verify(pattern),
-        stories=(9, 10, 36, 40),
+        stories=judge.stories(pattern, seen, around),
     )
 
 

@@ -54,6 +54,19 @@ def variant(pattern: Pattern, deaths: Deaths) -> str:
     return POLL if pattern.regular else LOOP
 
 
+def stories(pattern: Pattern, deaths: Deaths, around: Setting) -> tuple[int, ...]:
+    """Those that it is like: whole lists of pods (9), after deaths (10), of services by the clock (36), of an agent on
+    every node (40)."""
+    resources = set(pattern.lists["resource"])
+    like = {
+        9: "pods" in resources,
+        10: deaths.seen,
+        36: bool({"services", "endpoints", "endpointslices"} & resources) and pattern.regular,
+        40: pattern.clients >= DAEMON_SET * around.nodes > 0,
+    }
+    return tuple(number for number, found in like.items() if found)
+
+
 def severity(pattern: Pattern, deaths: Deaths, around: Setting) -> Severity:
     """By what it did: deaths, rejections or half of the server's time are high, a tenth or one list a second medium."""
     spent = float(pattern.rows["latency_seconds"].sum())

@@ -81,7 +81,7 @@ def _finding(refusals: Refusals, settings: Settings) -> Finding:
         refuted_by="Credentials that the same pods got at the same time from the same place.",
         remedies=remedies(refusals.cause),
         verify=verify(refusals),
-        stories=(22, 26),
+        stories={TERMINATING: (22,), NO_ADDRESS: (26,)}.get(refusals.cause, ()),
     )
 
 

@@ -99,7 +99,6 @@ def _finding(lost: Lost, settings: Settings) -> Finding:
         refuted_by="An instance whose http-put-response-hop-limit is 2 or more, or a filter that drops PUT requests.",
         remedies=REMEDIES,
         verify=verify(lost),
-        stories=(25,),
     )
 
 
@@ -111,5 +110,4 @@ DETECTOR = Detector(
     settings=Settings(),
     detect=detect,
     remedies=REMEDIES,
-    stories=(25,),
 )

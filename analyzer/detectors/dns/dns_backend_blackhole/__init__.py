@@ -118,7 +118,7 @@ def _finding(hole: Hole, verdict: Verdict, witness: Witness, settings: Settings)
         variant=verdict.variant,
         remedies=REMEDIES,
         verify=verify(hole),
-        stories=(3, 4, 5),
+        stories=verdict.stories,
     )
 
 

@@ -46,7 +46,7 @@ def impact(hole: Hole, verdict: Verdict, witness: Witness) -> tuple[Figure, ...]
         ("window", round(hole.seconds, 6), "seconds"),
         ("seconds waited", round(hole.waited, 6), "seconds"),
     ]
-    told = {when: (verdict.change or {}).get(f"replicas_{when}") for when in ("before", "after")}
+    told = {when: (verdict.scaled or verdict.change or {}).get(f"replicas_{when}") for when in ("before", "after")}
     figures += [(f"replicas {when}", count, "replicas") for when, count in told.items() if count is not None]
     return (*(Figure(name=name, value=value, unit=unit) for name, value, unit in figures), *witness.figures)
 
@@ -56,7 +56,8 @@ def evidence(hole: Hole, verdict: Verdict) -> Evidence:
     quoted = records(hole.lost.select("time", "source", "number"))
     if verdict.change:
         change = verdict.change
-        quoted = (Record(source=change["source"], number=change["number"], time=change["time"]), *quoted)
+        told = [change, *([verdict.scaled] if verdict.scaled and verdict.scaled != change else [])]
+        quoted = (*(Record(source=one["source"], number=one["number"], time=one["time"]) for one in told), *quoted)
     ports = hole.ports
     by_port = EvidenceTable(
         caption=_tested(hole),

@@ -51,6 +51,7 @@ from analyzer.facts.search_names import DNS_ASKED_NAMES
 from analyzer.frames import COREDNS_ERRORS, COREDNS_EVENTS, COREDNS_QUERIES, DNS_ANSWERS, NO_REPLY
 from analyzer.model import Finding, Severity
 
+LIKE_STORY = ("rate-limit", "autopath", "timeouts")
 DEFAULT = "engineering default"
 TIMEOUT = "RES_TIMEOUT of glibc's resolv.h"
 
@@ -118,7 +119,7 @@ def _finding(frames: Frames, window: Window, verdict: Verdict, settings: Setting
         variant=verdict.variant,
         remedies=REMEDIES,
         verify=verify(window),
-        stories=(2,),
+        stories=(2,) if verdict.variant in LIKE_STORY else (),
     )
 
 

@@ -14,7 +14,8 @@ A peer that lists the addresses it accepts knows a cluster by the address of its
 another node takes over, everything here works, and the peer answers nobody.
 
 ## What does not count
-The way out as a whole: other endpoints fail too. Peers that moved: their name is answered with other addresses since.
+The way out as a whole: other endpoints fail too. Peers that moved: their name, or its alias, is answered with new
+addresses since.
 Each has a remark. Attempts that fail before as well, or for one or two clients only.
 """
 
@@ -25,8 +26,9 @@ from dataclasses import dataclass
 
 from analyzer.detector import Detector, NotObservable, Remark, setting
 from analyzer.detectors.network.egress_identity_change.around import Around, around
+from analyzer.detectors.network.egress_identity_change.attempts import attempts
 from analyzer.detectors.network.egress_identity_change.evidence import evidence, impact
-from analyzer.detectors.network.egress_identity_change.flips import Flip, Limits, attempts, flips
+from analyzer.detectors.network.egress_identity_change.flips import Flip, Limits, flips
 from analyzer.detectors.network.egress_identity_change.remarks import look_alike
 from analyzer.detectors.network.egress_identity_change.remedy import REMEDIES, saving, verify
 from analyzer.facts.address_owners import ADDRESS_OWNERS

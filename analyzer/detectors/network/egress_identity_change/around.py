@@ -22,7 +22,10 @@ STILL = timedelta(seconds=5)
 TOGETHER = timedelta(seconds=60)
 """Endpoints that turn so close to each other have one reason, mostly."""
 
-WAY_OUT = r"(?i)aws-node|ip-masq|calico|cilium|flannel|kube-proxy|egress|nat|proxy|firewall|networkpolic|gateway"
+WAY_OUT = (
+    r"(?i)aws-node|ip-masq|calico|cilium|flannel|kube-proxy|egress|proxy|firewall|networkpolic|gateway"
+    r"|(?:^|[^a-z])nat(?:$|[^a-z])"
+)
 """Names and resources of what decides how packets leave a cluster."""
 CHANGES = 5
 
@@ -69,10 +72,7 @@ def around(flip: Flip, every: list[Flip], outside: pl.DataFrame, frames: Frames)
         besides=sum(one.start <= flip.end and flip.start <= one.end for one in every) - 1,
         together=tuple(
             sorted(
-                one.endpoint
-                for one in every
-                if one.server.rsplit(".", 1)[0] != flip.server.rsplit(".", 1)[0]
-                and abs(one.start - flip.start) <= TOGETHER
+                one.endpoint for one in every if one.network != flip.network and abs(one.start - flip.start) <= TOGETHER
             )
         ),
     )

@@ -7,9 +7,8 @@ from datetime import datetime
 import polars as pl
 from msgspec import Struct
 
-from analyzer.facts.address_space import with_sides
-from analyzer.facts.connection_attempts import ANSWERED, CONNECTION_ATTEMPTS, FAILED, UNDECIDED
-from analyzer.facts.contract import Frames
+from analyzer.facts.address_space import network
+from analyzer.facts.connection_attempts import ANSWERED
 
 MOST = 20
 """Endpoints that are judged one by one, those with most failed attempts first: linear work even for a million."""
@@ -36,6 +35,10 @@ class Flip(Struct, frozen=True):
     @property
     def endpoint(self) -> str:
         return f"[{self.server}]:{self.port}" if ":" in self.server else f"{self.server}:{self.port}"
+
+    @property
+    def network(self) -> str:
+        return str(pl.select(network(pl.lit(self.server))).item())
 
     @property
     def failed(self) -> pl.DataFrame:
@@ -66,18 +69,6 @@ class Flip(Struct, frozen=True):
         """What became of most of the failed attempts."""
         counts = self.failed["outcome"].value_counts().sort(["count", "outcome"], descending=[True, False])
         return str(counts["outcome"][0])
-
-
-def attempts(frames: Frames) -> pl.DataFrame:
-    """Attempts by addresses within to endpoints outside, in the order of time, with `failed`."""
-    rows = (
-        frames[CONNECTION_ATTEMPTS]
-        .filter(pl.col("outcome") != UNDECIDED, pl.col("time").is_not_null(), pl.col("server_port").is_not_null())
-        .with_columns(failed=pl.col("outcome").is_in(FAILED))
-        .sort("time", "source", "number")
-        .collect()
-    )
-    return with_sides(rows, frames).filter(pl.col("client_within"), ~pl.col("server_within"))
 
 
 def flips(outside: pl.DataFrame, limits: Limits) -> list[Flip]:

@@ -7,6 +7,10 @@ from typing import Any
 
 import polars as pl
 
+from analyzer.facts.address_space import network
+
+__all__ = ["captures", "network", "whose"]
+
 ROTATED = timedelta(seconds=60)
 """A capture that begins so soon after another ends, of clients that both tell of, is its next piece."""
 
@@ -34,13 +38,6 @@ def _follows(group: tuple[list[str], datetime | None, set[str]], first: datetime
         return False
     # The last packets of a piece may come a moment after the first of the next one.
     return -timedelta(seconds=1) <= first - last <= ROTATED and not theirs.isdisjoint(clients)
-
-
-def network(address: pl.Expr) -> pl.Expr:
-    """The /24 of an IPv4 address, the /48 of an IPv6 one: what belongs together mostly."""
-    parts = address.str.splitn(":", 4).struct
-    six = pl.concat_str(parts[0], parts[1], parts[2].fill_null(""), separator=":") + "::/48"
-    return pl.when(address.str.contains(":", literal=True)).then(six).otherwise(address.str.replace(r"[0-9]+$", "0/24"))
 
 
 def whose(outside: pl.DataFrame) -> str:

@@ -14,11 +14,13 @@ the EndpointSlice, every kube-proxy, ingress controller and load balancer reads 
 SIGTERM refuses what comes until then. So each rollout, drain and scale-down costs some requests.
 
 ## What does not count
-Connections from addresses of nodes and from probes by their user agent: kubelets and load balancers look whether a
-server lives. Requests on connections that were open before the deletion: they need draining, and no sleep. Clients that
-looked the pod's own address up in DNS (a headless Service) and keep it: no endpoint tells them. Resets of a container
-that crashed, whose pod nobody deleted. What goes to the address after another pod has it. A pod that goes on
-accepting until the last client has left. Remarks count the first three.
+Connections from the pod's own node and from probes by their user agent: kubelets and load balancers look whether a
+server lives. Those of other nodes, unless their plain requests show that they hand on what clients ask (a NodePort, an
+ingress controller). Pods that had refused connections for a minute before: they were down already. Requests on
+connections that were open before the deletion: they need draining, and no sleep. Clients that looked the pod's own
+address up in DNS (a headless Service) and keep it: no endpoint tells them. Resets of a container that crashed, whose
+pod nobody deleted. What goes to the address after another pod has it. A pod that goes on accepting until the last
+client has left. Remarks count what fails so.
 """
 
 from __future__ import annotations

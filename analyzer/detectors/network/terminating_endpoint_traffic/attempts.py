@@ -13,10 +13,13 @@ from analyzer.facts.tcp_connections import TCP_CONNECTIONS
 from analyzer.frames import DNS_ANSWERS
 
 REFUSED, UNANSWERED, ANSWERED = "refused", "unanswered", "answered"
-CLIENT, NODE, HEADLESS = "client", "node", "headless"
+CLIENT, NODE, HEADLESS, DOWN = "client", "node", "headless", "down"
 
 PATIENCE = timedelta(seconds=1)
 """What a SYN is given for an answer: its first repetition follows after 1 s (RFC 6298, 2.1)."""
+
+BEFORE = timedelta(minutes=1)
+"""A pod that refused connections for so long before its deletion, and answered none, was down already."""
 
 PROBERS = r"^(?:kube-probe/|ELB-HealthChecker/|GoogleHC/|Edge Health Probe|Blackbox-Exporter/|Prometheus/)"
 """User agents that look whether a server lives, or read its metrics: kubelet (kubernetes pkg/probe/http/request.go),
@@ -60,7 +63,7 @@ def attempts(seen: pl.DataFrame, ended: pl.DataFrame, last: pl.DataFrame, frames
     )
     tried = (
         seen.filter(pl.col("syns") > 0)
-        .join(ended.select("ending", "deleted", "bound", server="address"), on="server")
+        .join(ended.select("ending", "deleted", "bound", "node", server="address"), on="server")
         .filter(pl.col("time") > pl.col("deleted"), pl.col("time") < pl.col("bound"))
         .join(spoke, on=["source", "server"], how="left")
         .join(last, on="source", how="left")
@@ -70,20 +73,37 @@ def attempts(seen: pl.DataFrame, ended: pl.DataFrame, last: pl.DataFrame, frames
         .filter(pl.col("outcome").is_not_null())
         .drop("spoke", "last")
     )
-    return _who(tried, frames).sort("time", "source", "number")
+    return _who(tried, _down(seen, ended), frames).drop("node").sort("time", "source", "number")
 
 
-def _who(tried: pl.DataFrame, frames: Frames) -> pl.DataFrame:
-    """With `who`: node (probes of a kubelet or a load balancer, or what a NodePort translated), headless (the client
-    was told this address by DNS, and keeps it by itself), else client."""
-    nodes = frames[ADDRESS_OWNERS].filter(pl.col("kind") == "node").select(client="address")
-    probers = [nodes]
-    if HTTP_REQUESTS in frames:
-        probing = pl.col("user_agent").str.contains(PROBERS).fill_null(False)
-        asking = frames[HTTP_REQUESTS].filter(pl.col("server").is_in(tried["server"].unique().implode()))
-        only = asking.group_by("client").agg(probing.all().alias("only")).filter("only")
-        probers.append(only.select("client"))
-    known = pl.concat(probers).unique().collect()["client"]
+def _down(seen: pl.DataFrame, ended: pl.DataFrame) -> pl.Series:
+    """Endings of pods that had refused connections in the minute before, and answered none."""
+    soon = pl.col("time").is_between(pl.col("deleted") - BEFORE, "deleted")
+    before = seen.join(ended.select("ending", "deleted", server="address"), on="server").filter(soon)
+    sums = before.group_by("ending").agg(pl.col("refused").any(), pl.col("answered").any())
+    return sums.filter("refused", ~pl.col("answered"))["ending"]
+
+
+def _probers(tried: pl.DataFrame, frames: Frames) -> pl.Expr:
+    """Who looks whether a server lives: whoever says so and asks nothing else, the pod's own node, and other nodes but
+    those that hand on what others ask, as a NodePort or an ingress controller of the host's network does."""
+    nodes = frames[ADDRESS_OWNERS].filter(pl.col("kind") == "node").select(client="address", node="name").collect()
+    own = tried.select("client", "node").unique().join(nodes, on=["client", "node"], how="semi")
+    at_home = pl.struct("client", "node").is_in(own.to_struct().implode()) | pl.col("node").is_null()
+    node = pl.col("client").is_in(nodes["client"].implode())
+    if HTTP_REQUESTS not in frames:
+        return node
+    agent = pl.col("user_agent")
+    asks = frames[HTTP_REQUESTS].filter(pl.col("server").is_in(tried["server"].unique().implode()))
+    probing = agent.str.contains(PROBERS)
+    said = asks.group_by("client").agg(only=probing.fill_null(False).all(), hands_on=(~probing).any()).collect()
+    only, speaks = (said.filter(name)["client"].implode() for name in ("only", "hands_on"))
+    return pl.col("client").is_in(only) | (node & (at_home | ~pl.col("client").is_in(speaks)))
+
+
+def _who(tried: pl.DataFrame, down: pl.Series, frames: Frames) -> pl.DataFrame:
+    """With `who`: down (the pod served nobody before either), node (probes of a kubelet or a load balancer), headless
+    (the client was told this address by DNS, and keeps it by itself), else client."""
     subnet = pl.col("client").str.replace(r"[^.]*$", "") == pl.col("server").str.replace(r"[^.]*$", "")
     bridge = subnet & pl.col("client").str.contains(_BRIDGE)
     told = pl.DataFrame(schema={"client": pl.String(), "server": pl.String(), "told": pl.Boolean()})
@@ -93,7 +113,9 @@ def _who(tried: pl.DataFrame, frames: Frames) -> pl.DataFrame:
     return (
         tried.join(told, on=["client", "server"], how="left", maintain_order="left")
         .with_columns(
-            who=pl.when(pl.col("client").is_in(known.implode()) | bridge)
+            who=pl.when(pl.col("ending").is_in(down.implode()))
+            .then(pl.lit(DOWN))
+            .when(_probers(tried, frames) | bridge)
             .then(pl.lit(NODE))
             .when(pl.col("told").fill_null(False))
             .then(pl.lit(HEADLESS))

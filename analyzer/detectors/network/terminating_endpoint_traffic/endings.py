@@ -24,7 +24,8 @@ def asked(frames: Frames) -> pl.DataFrame:
 
 
 def addresses(frames: Frames) -> pl.DataFrame:
-    """Every pod's addresses with its workload: address, namespace, pod, workload_kind, workload, since, until, uid."""
+    """Every pod's addresses with its workload: address, namespace, pod, workload_kind, workload, node, since, until,
+    uid."""
     known = frames[POD_LIFE].select(*POD, kind="workload_kind", known="workload").unique(POD, keep="first")
     named = workload_names.of_pod(pl.col("pod")).struct
     return (
@@ -36,7 +37,7 @@ def addresses(frames: Frames) -> pl.DataFrame:
             workload_kind=pl.when(pl.col("known").is_not_null()).then("known_kind").otherwise(named.field("kind")),
             workload=pl.coalesce("known", named.field("workload")),
         )
-        .select("address", *POD, "workload_kind", "workload", "since", "until", "uid")
+        .select("address", *POD, "workload_kind", "workload", "node", "since", "until", "uid")
         .collect()
     )
 
@@ -55,11 +56,15 @@ def endings(deleted: pl.DataFrame, owned: pl.DataFrame, window: timedelta) -> pl
         .rename({"time": "deleted"})
         .with_row_index("ending")
     )
-    others = owned.filter(pl.col("since").is_not_null()).select("address", other="pod", begins="since")
+    others = owned.filter(pl.col("since").is_not_null()).select("address", other="pod", other_uid="uid", begins="since")
     following = (
-        first.select("ending", "address", "pod", "deleted")
+        first.select("ending", "address", "pod", "uid", "deleted")
         .join(others, on="address")
-        .filter(pl.col("other") != pl.col("pod"), pl.col("begins") > pl.col("deleted"))
+        # A StatefulSet gives the name to the next one.
+        .filter(
+            (pl.col("other") != pl.col("pod")) | (pl.col("other_uid") != pl.col("uid")).fill_null(False),
+            pl.col("begins") > pl.col("deleted"),
+        )
         .group_by("ending")
         .agg(pl.col("begins").min())
     )
@@ -71,8 +76,9 @@ def endings(deleted: pl.DataFrame, owned: pl.DataFrame, window: timedelta) -> pl
 
 
 def with_removals(ended: pl.DataFrame, frames: Frames) -> pl.DataFrame:
-    """With `removed`: the first write after the deletion of an EndpointSlice or Endpoints that held the address; where
-    no body is logged, of one whose Service has the workload's name. Null where nothing tells."""
+    """With `removed`: the first write after the deletion of an EndpointSlice or Endpoints that held the address, in
+    which it is no longer ready; where no body told of it, of one whose Service has the workload's name. Null where
+    nothing tells."""
     none = pl.lit(None, ended.schema["deleted"])
     if ENDPOINT_WRITES not in frames:
         return ended.with_columns(removed=none)
@@ -84,15 +90,18 @@ def with_removals(ended: pl.DataFrame, frames: Frames) -> pl.DataFrame:
         .group_by(*place, address="addresses")
         .agg(told=pl.col("time").min())
     )
-    later = writes.select(*place, "service", written="time")
+    later = writes.select(*place, "service", "ready", written="time")
     # A body says who is in it; without one the names of Service and workload are mostly the same.
     by_body = (
         ended.select("ending", "namespace", "address", "deleted", "bound")
         .join(held, on=["namespace", "address"])
         .filter(pl.col("told") <= pl.col("deleted"))
         .join(later, on=place)
+        # Written for others meanwhile: pods that come are put in one by one.
+        .filter(~pl.col("ready").list.contains(pl.col("address")))
     )
-    by_name = ended.select("ending", "namespace", "deleted", "bound", service="workload").join(
+    bare = ended.join(held.select("namespace", "address").unique(), on=["namespace", "address"], how="anti")
+    by_name = bare.select("ending", "namespace", "deleted", "bound", service="workload").join(
         later, on=["namespace", "service"]
     )
     after = (pl.col("written") > pl.col("deleted")) & (pl.col("written") < pl.col("bound"))

@@ -126,7 +126,7 @@ def _finding(group: Group) -> Finding:
         refuted_by=group.refuted_by,
         remedies=remedies(group),
         verify=verify(group),
-        stories=(23,) if group.variant == RESTART and not group.certificates else (23, 24),
+        stories=group.stories,
     )
 
 

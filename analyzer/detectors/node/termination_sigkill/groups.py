@@ -44,6 +44,12 @@ class Group(Struct, frozen=True, kw_only=True):
         return self.starts.filter(pl.col("after") == "certificate").height
 
     @property
+    def stories(self) -> tuple[int, ...]:
+        """A restart that cuts grace short (23), restarts for certificates (24); a process that is deaf is neither."""
+        cut, renewed = self.variant == RESTART, self.variant == CERTIFICATE or self.certificates > 0
+        return (*([23] if cut else []), *([24] if renewed and self.variant != EXCEEDED else []))
+
+    @property
     def for_certificates(self) -> str:
         return f", {self.certificates:,} of the restarts for its certificate" if self.certificates else ""
 

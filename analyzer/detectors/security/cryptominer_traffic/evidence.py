@@ -21,6 +21,7 @@ def impact(one: Operation) -> tuple[Figure, ...]:
         ("pods", one.pods, "pods"),
         ("shares submitted", one.shares, "shares"),
         ("seconds connected", round(one.seconds, 6), "seconds"),
+        ("bytes exchanged", int(one.connections["bytes"].sum()), "bytes"),
         ("messages of miners", one.asks, "messages"),
         ("messages of pools", one.tells, "messages"),
         ("queries for names of pools", one.asked, "queries"),

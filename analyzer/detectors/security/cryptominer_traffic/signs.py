@@ -115,10 +115,13 @@ def _connections(
 ) -> pl.DataFrame:
     """Connections of miners to their pools: spoken over, named in the hello, or to an address that the name stood for,
     unless their hello names somebody else."""
-    schema = {**{name: TCP_CONNECTIONS.table.schema[name] for name in (*PLACE, "end", *ENDS[1:])}, "pool": pl.String()}
+    schema = {**{name: TCP_CONNECTIONS.table.schema[name] for name in (*PLACE, "end", *ENDS[1:])}}
+    schema |= {"bytes": pl.Int64(), "pool": pl.String()}
     if connections is None:
         return pl.DataFrame(schema=schema)
-    made = connections.filter(~pl.col("covered"), pl.col("established")).select(*PLACE, "end", *ENDS[1:])
+    made = connections.filter(~pl.col("covered"), pl.col("established")).select(
+        *(*PLACE, "end", *ENDS[1:]), bytes=pl.col("client_bytes") + pl.col("server_bytes")
+    )
     peers = ["client", "server", "server_port"]
     by_speech = made.join(spoken.lazy().select(peers).unique(), on=peers, how="semi").with_columns(
         pool=pl.lit(None, pl.String)

@@ -89,7 +89,7 @@ def _finding(one: Exposed) -> Finding:
         refuted_by="A firewall before it, a login of its own that was in force, or clients that are one's own.",
         remedies=remedies(one),
         verify=verify(one),
-        stories=(34,),
+        stories=() if one.variant == "anonymous" else (34,),
     )
 
 

@@ -9,12 +9,19 @@ from analyzer.detectors.security.exposed_admin_service.catalogue import ACCOUNTS
 from analyzer.detectors.security.exposed_admin_service.exposed import COMMANDS, Exposed
 from analyzer.facts.callers import ANONYMOUS, SERVICE_ACCOUNT
 from analyzer.facts.contract import Frames
-from analyzer.facts.requests import AUDIT_REQUESTS
+from analyzer.facts.requests import AUDIT_REQUESTS, dry_run
 
 COLUMNS = (
     *("time", "source", "number", "verb", "uri_class", "resource", "subresource", "namespace", "name", "code"),
-    *("user", "agent", "source_ip", "service_account_namespace"),
+    *("user", "agent", "source_ip", "service_account_namespace", "done"),
 )
+
+
+def done() -> pl.Expr:
+    """Whether it took place: what was allowed may fail still, and a command is asked for once more where the upgrade of
+    its connection failed. Of a command the code is 101 (Switching Protocols) or 200."""
+    code = pl.col("code")
+    return (code.is_null() | (code == 101) | code.is_between(200, 299)) & ~dry_run().fill_null(value=False)
 
 
 def anonymous(found: list[Exposed], frames: Frames, least: int) -> list[Exposed]:
@@ -22,7 +29,7 @@ def anonymous(found: list[Exposed], frames: Frames, least: int) -> list[Exposed]
     if AUDIT_REQUESTS not in frames:
         return []
     allowed = (pl.col("decision") == "allow") | (pl.col("decision").is_null() & (pl.col("code") < 400))
-    requests = frames[AUDIT_REQUESTS].filter(allowed.fill_null(value=False), pl.col("impersonated_user").is_null())
+    requests = frames[AUDIT_REQUESTS].filter(allowed.fill_null(value=False)).with_columns(done=done())
     strangers = requests.filter((pl.col("caller") == ANONYMOUS) & ~by_design()).select(COLUMNS)
     rows = strangers.sort("time", "source", "number", nulls_last=True).collect()
     told = []
@@ -34,7 +41,7 @@ def anonymous(found: list[Exposed], frames: Frames, least: int) -> list[Exposed]
     console = pl.col("user").str.contains(ACCOUNTS) | pl.col("service_account_namespace").is_in(list(spaces))
     commands = (
         requests.filter(pl.col("caller") == SERVICE_ACCOUNT, pl.col("resource") == "pods")
-        .filter(pl.col("subresource").is_in(COMMANDS), console)
+        .filter(pl.col("subresource").is_in(COMMANDS), console, "done", pl.col("impersonated_user").is_null())
         .select(COLUMNS)
         .sort("time", "source", "number", nulls_last=True)
         .collect()

@@ -31,7 +31,7 @@ def impact(one: Exposed) -> tuple[Figure, ...]:
 def evidence(one: Exposed) -> Evidence:
     """What opened it, who came first and last, commands in containers."""
     ran = one.http.filter(pl.col("path").str.contains(CONSOLE_EXEC))
-    commands = one.anonymous.filter(pl.col("subresource").is_in(COMMANDS))
+    commands = one.anonymous.filter("done", pl.col("subresource").is_in(COMMANDS))
     chosen = [one.writes.head(3), one.connections.head(1), one.http.head(1), ran.head(2), one.http.tail(1)]
     chosen += [one.anonymous.head(2), commands.head(2), one.anonymous.tail(1), one.account.head(2)]
     every = pl.concat([frame.select("source", "number", "time") for frame in chosen])

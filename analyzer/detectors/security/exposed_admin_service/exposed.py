@@ -10,8 +10,12 @@ from msgspec import Struct
 from analyzer.detectors.security.exposed_admin_service.catalogue import CONSOLE_EXEC
 from analyzer.model import Confidence, Severity
 
-COMMANDS = ("exec", "attach", "portforward", "ephemeralcontainers")
+COMMANDS = ("exec", "attach", "ephemeralcontainers")
 WRITES = ("create", "update", "patch", "delete", "deletecollection")
+NO_CHANGE = ("exec", "attach", "portforward", "proxy")
+"""Subresources that are asked for with `create` and change no object."""
+REVIEWS = r"reviews$"
+"""Nor do questions of who may do what: subjectaccessreviews, tokenreviews."""
 
 EMPTY = pl.DataFrame(
     schema={
@@ -24,7 +28,9 @@ EMPTY = pl.DataFrame(
         "method": pl.String(),
         "path": pl.String(),
         "verb": pl.String(),
+        "resource": pl.String(),
         "subresource": pl.String(),
+        "done": pl.Boolean(),
         "status": pl.Int32(),
         "end": pl.Datetime("us", "UTC"),
     }
@@ -33,7 +39,8 @@ EMPTY = pl.DataFrame(
 
 class Exposed(Struct, frozen=True, kw_only=True):
     """`variant`: service, connections (seen in a capture only), anonymous or exec. `writes` opened it; `connections`
-    and `http` came from public addresses; `anonymous` and `account` are requests to the API server."""
+    and `http` came from public addresses; `anonymous` and `account` are requests to the API server, `done` if they
+    succeeded."""
 
     subject: str
     variant: str
@@ -65,11 +72,12 @@ class Exposed(Struct, frozen=True, kw_only=True):
     def execs(self) -> int:
         """Commands in containers among the requests of strangers."""
         console = self.http.filter(pl.col("path").str.contains(CONSOLE_EXEC)).height
-        return console + self.anonymous.filter(pl.col("subresource").is_in(COMMANDS)).height
+        return console + self.anonymous.filter("done", pl.col("subresource").is_in(COMMANDS)).height
 
     @property
     def changes(self) -> int:
-        return self.anonymous.filter(pl.col("verb").is_in(WRITES)).height
+        idle = pl.col("subresource").is_in(NO_CHANGE) | pl.col("resource").str.contains(REVIEWS)
+        return self.anonymous.filter("done", pl.col("verb").is_in(WRITES), ~idle.fill_null(value=False)).height
 
     @property
     def _times(self) -> pl.Series:

@@ -111,7 +111,7 @@ def _finding(loop: Loop, people: int) -> Finding:
         refuted_by="Pods of these owners that were made meanwhile, or denials of requests that people sent.",
         remedies=remedies(loop, needs),
         verify=verify(loop),
-        stories=(8,),
+        stories=(8,) if loop.check == DENIED else (),
     )
 
 

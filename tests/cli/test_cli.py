@@ -159,7 +159,10 @@ def test_standard_input_is_an_input(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     [finding] = [f for run in json.loads(done.stdout)["runs"] for f in run["findings"]]
     assert finding["subject"] == "10.244.0.7"
-    assert "10.244.0.7" in finding["evidence"]["records"][0]["text"]
+    lines = storm().splitlines()
+    for record in finding["evidence"]["records"]:
+        assert record["text"] == lines[record["number"] - 1]
+        assert record["command"] == "", "nobody has it any more"
 
 
 def test_the_same_evidence_gives_the_same_bytes_whatever_the_order_and_place(evidence: Path, tmp_path: Path) -> None:

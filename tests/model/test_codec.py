@@ -107,7 +107,7 @@ def test_a_result_that_somebody_put_together_by_hand_is_refused() -> None:
         (replace(run, findings=(FINDING, FINDING)),),
         (replace(run, detector="dns-query-flood"),),
     ):
-        with pytest.raises(InputError, match="not a whole result of this tool: .* stands"):
+        with pytest.raises(InputError, match=r"not a whole result of this tool: .* stands"):
             decode(encode(replace(RESULT, runs=runs)))
 
 

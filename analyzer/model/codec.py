@@ -12,6 +12,9 @@ import msgspec
 from analyzer.errors import InputError
 from analyzer.model.result import SCHEMA, Result
 
+SHOWN = 120
+"""Characters of each end of a message about a document: it may quote a value of any length."""
+
 
 def encode(result: Result) -> bytes:
     """One JSON object, two-space indent, ending in a newline. The same result gives the same bytes."""
@@ -62,14 +65,16 @@ def _check(result: Result) -> None:
     keys = [finding.key for finding in result.findings]
     for what, names in (("detector", ids), ("finding", keys)):
         if twice := next((name for name, count in Counter(names).items() if count > 1), None):
-            raise InputError(f"not a whole result of this tool: {what} {_plain(twice[:80])} stands in it twice")
+            raise InputError(f"not a whole result of this tool: {what} {_plain(twice)} stands in it twice")
     for run in result.runs:
         if stray := next((finding for finding in run.findings if finding.detector != run.detector), None):
-            raise InputError(f"not a whole result of this tool: {_plain(stray.key[:80])} stands with another detector")
+            raise InputError(f"not a whole result of this tool: {_plain(stray.key)} stands with another detector")
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[^\w$.\[\] `,:/-]", "?", text)
+    """A message in words and places alone; of a long one what it begins with and the place at its end."""
+    cut = text if len(text) <= 2 * SHOWN else f"{text[:SHOWN]} ... {text[-SHOWN:]}"
+    return re.sub(r"[^\w$.\[\] `,:/-]", "?", cut)
 
 
 def schema() -> dict[str, Any]:

@@ -111,6 +111,13 @@ def test_a_result_that_somebody_put_together_by_hand_is_refused() -> None:
             decode(encode(replace(RESULT, runs=runs)))
 
 
+def test_a_value_of_any_length_costs_one_short_sentence() -> None:
+    data = encode(RESULT).replace(b'"fired"', b'"' + b"x" * 100_000 + b'"')
+    with pytest.raises(InputError, match=r"status") as told:
+        decode(data)
+    assert len(str(told.value)) < 400
+
+
 def test_what_could_drive_a_terminal_is_written_as_an_escape_and_reads_back() -> None:
     hostile = "\x1b[2J \x7f \x9b31m \u202e \u2028 \u200b \U000e0041 größe 日本"
     result = replace(RESULT, title=hostile)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -14,6 +15,9 @@ from analyzer.errors import UsageError
 from analyzer.model import SettingValue
 
 FILE_NAME = "analyze.toml"
+
+MOST = 10**12
+"""Greatest number of a setting: thirty thousand years in seconds, a terabyte in bytes."""
 
 Overrides = dict[str, dict[str, Any]]
 
@@ -74,11 +78,17 @@ def override(detector: str, settings: Any, raw: Mapping[str, Any]) -> Any:
         if kind is float and type(value) is int:
             value = float(value)
         least = known[name].metadata["minimum"]
-        if type(value) is not kind or (least is not None and not value >= least):
+        if type(value) is not kind or (least is not None and not value >= least) or not _is_countable(value):
             wanted = kind.__name__ if least is None else f"{kind.__name__} of at least {least}"
+            wanted += "" if _is_countable(value) else f" and at most {MOST:,}"
             raise UsageError(f"settings: {detector}.{name} = {value!r} is wrong; it wants {wanted}")
         settings = replace(settings, **{name: value})
     return settings
+
+
+def _is_countable(value: object) -> bool:
+    """Whether tables can hold it, who count in 64 bits; all that is no number can be."""
+    return not isinstance(value, int | float) or (math.isfinite(value) and abs(value) <= MOST)
 
 
 def effective(detectors: Sequence[Detector[Any]]) -> tuple[SettingValue, ...]:

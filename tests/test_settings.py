@@ -54,6 +54,8 @@ def test_an_option_wins_over_the_file(tmp_path: Path) -> None:
         ("some-trouble.min_count=x", "it wants int"),
         ("some-trouble.min_count=true", "it wants int"),
         ("some-trouble.min_share=nan", "at least 0"),
+        ("some-trouble.min_share=inf", "at most 1,000,000,000,000"),
+        ("some-trouble.min_count=1000000000000000000000", "at most 1,000"),
         ("min_count=3", "not of the form"),
         ("some-trouble.min_count", "not of the form"),
     ],

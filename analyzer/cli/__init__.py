@@ -26,6 +26,12 @@ def main() -> NoReturn:
         app()
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+    except OSError as error:  # commands answer for their own; what is left is help that nobody can be told
+        from analyzer.cli.wording import say
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries once more when it ends
+        say(f"error: standard output: cannot be written: {error.strerror}")
+        raise SystemExit(USAGE) from error
     raise SystemExit(0)
 
 

@@ -18,6 +18,8 @@ from analyzer.pipeline.slices import INDEX, OURS, Slices, is_slices
 def check_evidence(folder: Path, inputs: Sequence[Path], outputs: Iterable[Path], force: bool) -> None:
     """Refuse a folder that holds inputs, outputs, or files of somebody else's. Nothing has been read yet."""
     real = folder.resolve()
+    if str(folder) == STDOUT:
+        raise OutputError("--evidence-dir -: slices are files; name a folder")
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; name a folder for --evidence-dir")
     for path in inputs:
@@ -26,7 +28,10 @@ def check_evidence(folder: Path, inputs: Sequence[Path], outputs: Iterable[Path]
     for path in outputs:
         if path.resolve().is_relative_to(real):
             raise OutputError(f"{path} would lie in {folder}, which is replaced; choose another place for it")
-    if folder.exists() and not _ours(folder):
+    if folder.exists() and _ours(folder):
+        if Path.cwd().is_relative_to(real):
+            raise OutputError(f"{folder} is where this runs, and would be replaced; name a folder inside it")
+    elif folder.exists():
         if not force:
             raise OutputError(
                 f"{folder} holds what this tool did not write; name a new folder, or give --force to write among it"

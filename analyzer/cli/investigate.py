@@ -89,6 +89,7 @@ class Request(Struct, frozen=True, kw_only=True):
 def investigate(request: Request) -> int:
     """Read, detect, write; then say on stderr what was found and what was not read."""
     _prepare(request)
+    request = _configured(request)
     wanted = targets(request.outputs, request.format, request.default_output)
     names = names_for(request.redact, request.map, wanted)
     given = (*request.inputs, *([request.baseline] if request.baseline else []))
@@ -142,6 +143,18 @@ def _prepare(request: Request) -> None:
     early(request.baseline)
 
 
+def _configured(request: Request) -> Request:
+    """With the settings of this folder; not where they lie among the evidence, and so may be of anybody."""
+    here = Path(settings.FILE_NAME)
+    if request.config is not None or not os.access(here, os.F_OK):
+        return request
+    if any(path.is_dir() and here.resolve().is_relative_to(path.resolve()) for path in request.inputs):
+        if not request.quiet:
+            say(f"warning: {here} lies among the inputs and is not taken for settings; -c {here} takes it")
+        return request
+    return replace(request, config=here)
+
+
 def _engine(request: Request) -> AbstractContextManager[Engine]:
     if request.scheduler is not None and STDIN in request.inputs:
         raise UsageError("--scheduler: its workers cannot read standard input; save it to a file that they see")
@@ -150,11 +163,10 @@ def _engine(request: Request) -> AbstractContextManager[Engine]:
 
 def _options(request: Request, outputs: tuple[Path, ...] = ()) -> pipeline.RunOptions:
     zone = _zone(request.tz)
-    config = request.config or (Path(settings.FILE_NAME) if os.access(settings.FILE_NAME, os.F_OK) else None)
     start, end = _time(request.start, zone, "--from"), _time(request.end, zone, "--to")
     if start and end and start >= end:
         raise UsageError(f"--from {request.start} is not before --to {request.end}; nothing would be left")
-    layers = [settings.from_file(config)] if config else []
+    layers = [settings.from_file(request.config)] if request.config else []
     return pipeline.RunOptions(
         inputs=request.inputs,
         kind=request.kind,

@@ -46,7 +46,7 @@ def names_for(redact: bool, given: Path | None, wanted: Sequence[Target]) -> Nam
         return NamesFile()
     files = [target.place for target in wanted if target.place != STDOUT]
     path = given or (Path(f"{files[0]}.names.json") if files else None)
-    if path is None:
+    if path is None or str(path) == STDOUT:
         raise UsageError("--redact: say with --map where the private map shall be kept")
     if path.resolve() in {Path(file).resolve() for file in files}:
         raise UsageError(f"--map {path} is the report itself; choose another name")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -9,14 +10,18 @@ from typing import Any
 
 from analyzer import detectors, pipeline
 from analyzer.cli.output import check_inputs, sound_format, to_stdout
-from analyzer.cli.wording import safe
+from analyzer.cli.wording import safe, storable
 from analyzer.detector import Detector, Needs
 from analyzer.errors import UsageError
 from analyzer.pipeline.detect import about
 from analyzer.settings import suggest
 from analyzer.sources.contract import ReadOptions
+from analyzer.sources.discover import STDIN
 
 NO_INPUT = 3
+
+NUMBER_MOST = 2**63 - 1
+"""Numbers of records are kept in 64 bits; no input has one beyond."""
 
 
 def identified(inputs: Sequence[Path], coredns_format: str | None = None) -> int:
@@ -35,18 +40,26 @@ def identified(inputs: Sequence[Path], coredns_format: str | None = None) -> int
 
 def quoted(name: str, numbers: Sequence[int]) -> int:
     """The records of those numbers as a report quotes them, each with its number before it."""
-    archive, mark, _ = name.partition("!")
-    path = Path(name) if Path(name).exists() or not mark else Path(archive)
+    path, member = _within(name)
     check_inputs([path])
-    wanted = {path.name, f"{path.name}{name[len(str(path)) :]}"} if path == Path(archive) and mark else {path.name}
-    known = [one for one in pipeline.recognise([path]) if one.item.id in wanted and one.source is not None]
+    wanted = ("stdin" if path == STDIN else storable(path.name)) + storable(member)
+    known = [one for one in pipeline.recognise([path]) if one.item.id == wanted and one.source is not None]
     if not known:
         raise UsageError(f"{name}: nothing of that name can be read; `analyze identify {path}` lists what can")
-    found = pipeline.quoted(known[0], frozenset(numbers))
+    found = pipeline.quoted(known[0], frozenset(number for number in numbers if number <= NUMBER_MOST))
     _print([line for number, text in sorted(found.items()) for line in f"{number}: {text}".split("\n")])
     if missing := sorted(set(numbers) - found.keys()):
         raise UsageError(f"{name}: has no record {', '.join(str(number) for number in missing)}")
     return 0
+
+
+def _within(name: str) -> tuple[Path, str]:
+    """The file of that name and no member; or an archive, and `!` with the name of a member. Either may hold a `!`."""
+    if not Path(name).exists():
+        for mark in re.finditer("!", name):
+            if (archive := Path(name[: mark.start()])).is_file():
+                return archive, name[mark.start() :]
+    return Path(name), ""
 
 
 def listed() -> int:

@@ -15,6 +15,7 @@ from analyzer.model import InputReport
 from analyzer.sources.audit.shape import Kind, shape_of
 from analyzer.sources.containers import compression_of
 from analyzer.sources.contract import Member
+from analyzer.sources.discover import STDIN
 from analyzer.sources.exports import export_of
 from analyzer.sources.lines import text_head
 
@@ -34,10 +35,11 @@ SEVERAL = re.compile(r"\b(?:capture files|section|offset)\b")
 def command(report: InputReport, place: Place, number: int, head: bytes) -> str:
     """One line for a shell; `analyze quote` where no common tool counts records as this tool does.
 
-    `head`: the first 64 KiB of the decompressed input. Empty where the name of the file cannot be typed.
+    `head`: the first 64 KiB of the decompressed input. Empty where the name of the file cannot be typed, and for
+    standard input, which nobody has any more.
     """
     name = report.path
-    if not name.isprintable() or name == "-" or "\\" in name:
+    if place.path == STDIN or not name.isprintable() or "\\" in name:
         return ""
     packed = _packed(place, name)
     if place.member is not None and not _found_by_name(name, place.member):

@@ -24,29 +24,35 @@ CUT = "…"
 KEY_BYTES = 32
 
 _V4 = r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d|\.(?i:in-addr))"  # there it is the other way round
-_GROUPS = r"(?:[0-9A-Fa-f]{1,4}:(?=[0-9A-Fa-f.]*:)|::)[0-9A-Fa-f:.]*[0-9A-Fa-f:](?!\w|:\w|\.\d)"
+_GROUPS = r"(?:[0-9A-Fa-f]{1,4}:(?=[0-9A-Fa-f.]{0,15}:)|::)[0-9A-Fa-f:.]{0,44}[0-9A-Fa-f:](?!\w|:\w|\.\d)"
+"""An address has 45 characters at most (RFC 4291, section 2.2), so no run of groups is gone through again and again."""
 _V6 = rf"(?<![\w.-]){_GROUPS}"
 _MAC = r"(?<![\w:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])"
 _PIECE = re.compile(f"(?P<mac>{_MAC})|(?P<address>{_V4}|{_V6})|{ATOM.pattern}")
 _LABELS = re.compile(r"([^.]+)")
 _ATOMS = re.compile(f"({ATOM.pattern})")
 _DASHED = re.compile(r"(?P<head>ip-|)(?P<bytes>\d{1,3}(?:-\d{1,3}){3})")
-_NUMBERS = re.compile(r"\d+(?:\.\d+){3,}|(?<![^.])[0-9a-f](?:\.[0-9a-f]){7,}(?![^.])", re.IGNORECASE)
-"""An address inside a name, in whatever spelling, and the nibbles of one in ip6.arpa (RFC 3596)."""
+_NUMBERS = re.compile(
+    r"(?<!\d)\d++(?:\.\d++){3,}+|(?<![^.])[0-9a-f](?:\.[0-9a-f](?![^.])){7,}+"
+    r"|(?<![^.])\d++(?:\.\d++)*+(?=\.in-addr\.arpa)|(?<![^.])[0-9a-f](?:\.[0-9a-f](?![^.]))*+(?=\.ip6\.arpa)",
+    re.IGNORECASE,
+)
+"""An address inside a name, in whatever spelling, and a reverse zone of any length (RFC 1035, RFC 3596)."""
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 KINDS = "ns", "pod", "container", "node", "user", "object", "agent", "uid", "hex", "mac", "address", "name"
 TOKEN = re.compile(rf"(?:{'|'.join(KINDS)})-x+\d+")
 """What stands for a name: an x for each digit, so that none is the beginning of another where a form cuts a text. It
 has none of the characters that a form escapes, so it is found again in each of them."""
 
+_ESCAPE = r"(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})"
 _BACK = re.compile(
-    rf"(?P<token>{TOKEN.pattern}|(?:ip-)?(?<!\d)\d{{1,3}}(?:-\d{{1,3}}){{3}}(?!\d))"
-    r"|(?P<address>(?<![\d.-])(?:\d{1,3}\.){3}\d{1,3}(?![\d-]|\.\d)"
-    rf"|(?<![0-9A-Fa-f.])(?<!::){_GROUPS})"
+    rf"(?P<token>{TOKEN.pattern}|(?:ip-)?(?:(?<!\d)|{_ESCAPE})\d{{1,3}}(?:-\d{{1,3}}){{3}}(?!\d))"
+    rf"|(?P<address>(?:(?<![\d.-])|{_ESCAPE})(?:\d{{1,3}}\.){{3}}\d{{1,3}}(?![\d-]|\.\d)"
+    rf"|(?:(?<![0-9A-Fa-f.])(?<!::)|{_ESCAPE}){_GROUPS})"
 )
-"""An escaped line break, `\\n`, may stand right before a token or an address, so letters may."""
+"""An escape, `\\n` or `\\u2028`, may stand right before a token or an address."""
 
-_BARE = re.compile(r"(?<![\d.-])(?:\d{1,3}\.){3}\d{1,3}(?![\d-]|\.\d)")
+_BARE = re.compile(rf"(?:(?<![\d.-])|{_ESCAPE})(?:\d{{1,3}}\.){{3}}\d{{1,3}}(?![\d-]|\.\d)")
 """In `change:10.0.0.7:53` what looks like IPv6 begins with the e."""
 
 _HEX = re.compile(r"[0-9a-f]{12,}", re.IGNORECASE)
@@ -93,7 +99,7 @@ class Names:
         """A dotted name label by label, so that its domains can still be told apart."""
         if "." not in atom:
             return self._label(atom, within_name=False)
-        if atom not in self._known and is_plain(atom):
+        if is_plain(atom) and self._known.keys().isdisjoint((atom, *atom.split("."))):
             return atom
         labels, at = [], 0
         for found in _NUMBERS.finditer(atom):

@@ -109,7 +109,10 @@ def clock(time: datetime | None) -> str:
     """`2026-03-14 09:25:00Z`, with milliseconds where they are not zero; a dash for none."""
     if time is None:
         return "–"
-    at = time.astimezone(UTC) if time.tzinfo else time
+    try:
+        at = time.astimezone(UTC) if time.tzinfo else time
+    except OverflowError:  # the first or the last hours of the calendar, from beside UTC
+        at = time
     text = f"{at.year:04}-{at.month:02}-{at.day:02} {at:%H:%M:%S}"
     return f"{text}.{at.microsecond // 1000:03}Z" if at.microsecond >= 1000 else f"{text}Z"
 

@@ -159,7 +159,28 @@ def test_standard_input_is_an_input(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     [finding] = [f for run in json.loads(done.stdout)["runs"] for f in run["findings"]]
     assert finding["subject"] == "10.244.0.7"
-    assert "10.244.0.7" in finding["evidence"]["records"][0]["text"]
+    lines = storm().splitlines()
+    for record in finding["evidence"]["records"]:
+        assert record["text"] == lines[record["number"] - 1]
+        assert record["command"] == "", "nobody has it any more"
+
+
+def test_settings_of_the_folder_stand_in_the_command_and_those_among_the_evidence_are_not_taken(
+    evidence: Path, tmp_path: Path
+) -> None:
+    for folder in (tmp_path, evidence):
+        (folder / "analyze.toml").write_text("[dns-search-chain]\nmin_chains = 1000000\n")
+
+    def run(cwd: Path, *words: str) -> tuple[str, list[str], bytes]:
+        done = analyze("postmortem", *words, "-f", "json", cwd=cwd)
+        result = json.loads(done.stdout)
+        return result["command"], [one["name"] for one in result["settings"] if not one["default"]], done.stderr
+
+    assert run(tmp_path, "evidence")[:2] == ("analyze postmortem evidence -c analyze.toml", ["min_chains"])
+    command, changed, told = run(evidence, ".")
+    assert (command, changed) == ("analyze postmortem evidence", [])
+    assert b"analyze.toml lies among the inputs and is not taken for settings" in told
+    assert run(evidence, ".", "-c", "analyze.toml")[1] == ["min_chains"]
 
 
 def test_the_same_evidence_gives_the_same_bytes_whatever_the_order_and_place(evidence: Path, tmp_path: Path) -> None:

@@ -92,6 +92,14 @@ def test_what_it_would_destroy_is_refused(words: list[str], told: bytes, evidenc
     assert all((tmp_path / name / "notes.txt").read_text() == "mine" for name in ("foreign", "evidence/deep", "added"))
 
 
+def test_the_folder_in_which_it_runs_is_not_replaced_under_its_feet(evidence: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = analyze("postmortem", "../evidence", "--evidence-dir", ".", "-o", "../r.html", cwd=tmp_path / "empty")
+    assert done.returncode == 2, done.stderr
+    assert b"name a folder inside it" in done.stderr
+    assert names(tmp_path) == ["empty", "evidence"]
+
+
 def test_with_force_it_is_written_among_the_files_of_others(evidence: Path, tmp_path: Path) -> None:
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "notes.txt").write_text("mine")

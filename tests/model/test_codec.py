@@ -100,6 +100,33 @@ def test_anything_else_is_refused_in_one_sentence(data: bytes, why: str) -> None
         decode(data)
 
 
+def test_a_result_that_somebody_put_together_by_hand_is_refused() -> None:
+    run = RESULT.runs[0]
+    for runs in (
+        (run, run),
+        (replace(run, findings=(FINDING, FINDING)),),
+        (replace(run, detector="dns-query-flood"),),
+    ):
+        with pytest.raises(InputError, match=r"not a whole result of this tool: .* stands"):
+            decode(encode(replace(RESULT, runs=runs)))
+
+
+def test_a_value_of_any_length_costs_one_short_sentence() -> None:
+    data = encode(RESULT).replace(b'"fired"', b'"' + b"x" * 100_000 + b'"')
+    with pytest.raises(InputError, match=r"status") as told:
+        decode(data)
+    assert len(str(told.value)) < 400
+
+
+def test_what_could_drive_a_terminal_is_written_as_an_escape_and_reads_back() -> None:
+    hostile = "\x1b[2J \x7f \x9b31m \u202e \u2028 \u200b \U000e0041 größe 日本"
+    result = replace(RESULT, title=hostile)
+    data = encode(result)
+    assert decode(data) == result
+    assert all(char.isprintable() or char == "\n" for char in data.decode())
+    assert "größe 日本" in data.decode()
+
+
 def test_findings_are_ranked_by_severity_then_by_what_a_fix_saves() -> None:
     low = replace(FINDING, severity=Severity.LOW, key="a")
     small = replace(FINDING, key="b", saving=replace(FINDING.saving, modelled=119))  # type: ignore[type-var]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -77,6 +79,24 @@ def test_a_name_that_tables_tell_is_hidden_even_if_it_is_a_common_word() -> None
     assert kept.tokens == {"ns-x1": "search"}
 
 
+def test_a_dotted_name_is_hidden_where_a_label_of_it_is_known_even_if_the_whole_is_a_word_of_the_program() -> None:
+    text, _ = hidden("basket.shop and registry.example.com", shop="ns", example="ns")
+    assert "shop" not in text
+    assert "example" not in text
+
+
+@pytest.mark.parametrize("zone", ["7.10", "0.7.10", "9.0.7.10"])
+def test_a_reverse_zone_does_not_tell_its_network(zone: str) -> None:
+    text, names = hidden(f"{zone}.in-addr.arpa.")
+    assert re.fullmatch(r"address-x1\.in-addr\.arpa\.", text)
+    assert shown_again(text, names) == f"{zone}.in-addr.arpa."
+
+
+def test_neither_does_one_of_the_sixth_version() -> None:
+    text, _ = hidden("8.b.d.0.1.0.0.2.ip6.arpa. and b.d.0.1.0.0.2.ip6.arpa.")
+    assert re.fullmatch(r"address-x1\.ip6\.arpa\. and address-x2\.ip6\.arpa\.", text)
+
+
 def test_a_node_is_the_same_by_its_short_and_its_long_name() -> None:
     made, _ = hidden("ip-10-0-12-33 is ip-10-0-12-33.ec2.internal at 10.0.12.33")
     short, long, address = re.fullmatch(r"(\S+) is (\S+)\.name-x1\.internal at (\S+)", made).groups()  # type: ignore[union-attr]
@@ -116,11 +136,28 @@ def test_escaped_line_breaks_before_a_name_or_an_address_do_no_harm() -> None:
     assert shown_again(made.replace("\n", "\\n"), kept) == "a\\nacmepay\\n10.0.0.7\\nfd12::7"
 
 
+@pytest.mark.parametrize("address", ["10.0.0.7", "fd00::7", "ip-10-0-0-7"])
+def test_an_escaped_character_before_an_address_does_no_harm(address: str) -> None:
+    text, names = hidden(f"a\u2028{address} b\x9b{address}")
+    for form in (text, json.dumps(text), text.encode("unicode_escape").decode()):
+        assert shown_again(form, names).count(address) == 2
+
+
 @given(st.text(alphabet=st.sampled_from(" .:-/_\"'=,ax1029fé\n\\"), max_size=60))
 def test_every_text_comes_back(text: str) -> None:
     kept = Map(key=KEY)
     taken = frozenset(re.findall(r"name-x\d+", text))
     assert shown_again(Names(kept, {}, taken).hide(text), kept) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 20_000 + ".a", "a:" * 20_000 + "g", "a." * 20_000 + "zz", "1.2.3." * 5_000 + "x"]
+)
+def test_the_work_is_linear_in_the_text(text: str) -> None:
+    start = time.process_time()
+    hidden_text, names = hidden(text)
+    assert shown_again(hidden_text, names) == text
+    assert time.process_time() - start < 5, "what goes through it again and again takes a minute"
 
 
 def test_a_map_is_used_again() -> None:

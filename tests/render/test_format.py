@@ -54,6 +54,9 @@ def test_sizes_are_decimal(count: int, seen: str) -> None:
     assert size(count) == seen
 
 
+EAST, WEST = timezone(timedelta(hours=14)), timezone(-timedelta(hours=12))
+
+
 def test_figures_are_read_as_people_say_them() -> None:
     assert amount(1834, "seconds") == ("1,834", "seconds (30 min 34 s)")
     assert amount(0.712, "fraction") == ("71.2", "%")
@@ -72,6 +75,11 @@ def test_clock_is_utc_whatever_the_zone_of_the_time() -> None:
     assert clock(there) == clock(NINE) == clock(NINE.replace(tzinfo=None)) == "2026-03-14 09:25:00Z"
     assert clock(NINE + timedelta(milliseconds=20)) == "2026-03-14 09:25:00.020Z"
     assert clock(None) == "–"
+
+
+def test_a_time_at_the_end_of_the_calendar_is_shown_in_any_zone() -> None:
+    for time in (datetime.min.replace(tzinfo=EAST), datetime.max.replace(tzinfo=WEST)):
+        assert clock(time)[:4] in ("0001", "9999")
 
 
 def test_a_window_names_its_day_once_and_its_length() -> None:

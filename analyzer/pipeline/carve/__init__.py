@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from analyzer.case import Case
 from analyzer.model import Finding, Result
-from analyzer.model.codec import encode
+from analyzer.model.codec import document, encode
 from analyzer.pipeline.carve.cited import Cited, Left
 from analyzer.pipeline.carve.lines import Text, slice_of, texts_of
 from analyzer.pipeline.carve.packets import captures
@@ -49,7 +48,7 @@ def carve(result: Result, told: Result, case: Case, hide: Hide | None = None) ->
         _lines(made, [one for one in cited if _kind(one, case) not in ("", PACKETS)], case, opener, hide)
     entries = [_entry(at, shown, made) for at, (_, shown) in enumerate(findings[:FINDINGS_MOST])]
     plain = {"schema": SCHEMA, "result": RESULT, "notes": [CUT, *_more(len(findings))], "findings": entries}
-    index = msgspec.json.format(msgspec.json.encode(plain), indent=1) + b"\n"
+    index = document(plain, indent=1)
     return {INDEX: index, RESULT: encode(told), **{name: made.files[name] for name in sorted(made.files, key=_order)}}
 
 

@@ -38,7 +38,6 @@ from analyzer.model.result import (
     SkippedReason,
     Status,
     Story,
-    Talker,
     Tool,
 )
 
@@ -80,7 +79,6 @@ __all__ = [
     "State",
     "Status",
     "Story",
-    "Talker",
     "Term",
     "Tool",
 ]

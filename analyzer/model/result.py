@@ -130,17 +130,6 @@ class Series(Struct, frozen=True, kw_only=True):
     never: tuple[str, ...] = ()
 
 
-class Talker(Struct, frozen=True, kw_only=True):
-    """One of the busiest speakers of one kind of source."""
-
-    kind: str
-    name: str
-    count: int
-    share: float
-    unit: str
-    note: str = ""
-
-
 class Caller(Struct, frozen=True, kw_only=True):
     """One sender and what it asked of the cluster; null where no input can tell.
 
@@ -268,7 +257,6 @@ class Result(Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...] = ()
     story: Story = Story()
     series: tuple[Series, ...] = ()
-    talkers: tuple[Talker, ...] = ()
     callers: tuple[Caller, ...] = ()
     changes: tuple[Change, ...] = ()
     entities: tuple[Entity, ...] = ()

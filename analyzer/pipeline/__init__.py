@@ -84,7 +84,6 @@ def _judged(
         runs=told.runs,
         story=told.story,
         series=told.series,
-        talkers=told.talkers,
         callers=told.callers,
         changes=told.changes,
         entities=entities_of(told.runs, store),

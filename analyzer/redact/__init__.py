@@ -29,7 +29,7 @@ OURS = {
         "Result.schema",
     ),
     *("Run.detector", "Run.title", "Finding.detector", "Finding.variant", "Compared.detector", "Saving.unit"),
-    *("InputReport.kind", "Moment.kind", "Cause.rule", "CauseEnd.kind", "Talker.kind", "Talker.unit", "Entity.kind"),
+    *("InputReport.kind", "Moment.kind", "Cause.rule", "CauseEnd.kind", "Entity.kind"),
     *("Term.side", "Term.origin", "Coverage.table", "Series.id", "Series.unit", "EvidenceSeries.unit", "FigureChange"),
     *("Collect.source", "Collect.command", "Offset.matched_by"),
     *("Run.about", "Caller.kind", "Series.never"),

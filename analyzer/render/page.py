@@ -25,7 +25,6 @@ from analyzer.model import (
     Saving,
     SettingValue,
     Status,
-    Talker,
 )
 from analyzer.render.charts import Chart, Charts, charts, seal, small
 from analyzer.render.escape import shown
@@ -131,7 +130,6 @@ class Page(Struct, kw_only=True):
     whatif: Cut[WhatIf] = field(default_factory=lambda: Cut((), 0))
     actions: Cut[Action] = field(default_factory=lambda: Cut((), 0))
     cited: Cut[Cited] = field(default_factory=lambda: Cut((), 0))
-    talkers: tuple[tuple[str, Cut[Talker]], ...] = ()
     changes: Cut[Change] = field(default_factory=lambda: Cut((), 0))
     inputs: Cut[InputReport] = field(default_factory=lambda: Cut((), 0))
     not_read: Cut[InputReport] = field(default_factory=lambda: Cut((), 0))
@@ -342,9 +340,6 @@ def _story(made: Page, findings: Sequence[Finding], budget: Budget) -> None:
     made.actions = budget.take(_actions(made, findings), limits.list_rows)
     made.changes = budget.take(result.changes, limits.list_rows)
     made.compared = budget.take(result.comparison.findings if result.comparison else (), limits.list_rows * 2)
-    kinds = dict.fromkeys(talker.kind for talker in result.talkers)
-    groups = [(kind, [t for t in result.talkers if t.kind == kind]) for kind in list(kinds)[:12]]
-    made.talkers = tuple((kind, budget.take(group, 10)) for kind, group in groups)
 
 
 def _actions(made: Page, findings: Sequence[Finding]) -> list[Action]:

@@ -10,7 +10,7 @@ import polars as pl
 from msgspec import Struct
 
 from analyzer.facts.changes import CHANGES
-from analyzer.model import Caller, Change, Coverage, Finding, Moment, Offset, Run, Series, Story, Talker
+from analyzer.model import Caller, Change, Coverage, Finding, Moment, Offset, Run, Series, Story
 from analyzer.story import clocks
 from analyzer.story.callers import callers
 from analyzer.story.causes import causes
@@ -20,7 +20,6 @@ from analyzer.story.confidence import weighed
 from analyzer.story.merge import merged
 from analyzer.story.observations import Observation, observations
 from analyzer.story.series import Get, charts
-from analyzer.story.talkers import talkers
 from analyzer.story.verdict import verdict
 
 MOST_CHANGES = 200
@@ -42,7 +41,6 @@ class Told(Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...]
     story: Story
     series: tuple[Series, ...]
-    talkers: tuple[Talker, ...]
     callers: tuple[Caller, ...]
     changes: tuple[Change, ...]
     offsets: tuple[Offset, ...]
@@ -72,7 +70,6 @@ def tell(get: Get, runs: Sequence[Run], coverage: tuple[Coverage, ...], offsets:
             causes=links.told,
         ),
         series=charts(get, coverage),
-        talkers=talkers(get),
         callers=callers(get),
         changes=tuple(changes),
         offsets=offsets,

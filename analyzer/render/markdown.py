@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from analyzer.model import Cause, Comparison, Finding, InputReport, Result, Saving, Side, Status
+from analyzer.render.anchors import numbered_name
 from analyzer.render.format import amount, clock, duration, number, quantity, size, window
 from analyzer.render.limits import Limits
 from analyzer.render.mdtext import code, fence, inline, table
@@ -69,6 +70,8 @@ def _head(view: Page) -> Iterator[str]:
     yield f"- Read: {number(len(read))} of {number(len(result.inputs))} inputs, {total}"
     if result.command:
         yield f"- Command: {code(result.command)}"
+    if view.told:
+        yield f"- {inline(view.where, 300)}"
     yield ""
 
 
@@ -116,7 +119,7 @@ def _timeline(view: Page) -> Iterator[str]:
     rows = []
     for moment in view.moments.shown:
         place = code(f"{moment.source}:{moment.number}", 300) if moment.source else view.ids.get(moment.finding, "")
-        rows.append((clock(moment.time), inline(moment.text), place))
+        rows.append((clock(moment.time), inline(view.begun(moment) or moment.text), place))
     yield from table(("Time (UTC)", "Event", "Where it stands"), rows)
     yield from _more(view.moments.more, "events")
 
@@ -214,14 +217,14 @@ def _precedence(view: Page) -> Iterator[str]:
     if causes:
         yield "## What preceded what"
         yield ""
-        yield from (_cause(cause) for cause in causes[:_LISTED])
+        yield from (_cause(cause, view.ids) for cause in causes[:_LISTED])
         yield from _more(len(causes) - _LISTED, "links")
         yield ""
 
 
-def _cause(cause: Cause) -> str:
-    onset = inline(cause.to.text.removesuffix("."), 300)
-    ends = f"{inline(cause.from_.text, 300)} → {duration(cause.lag_seconds)} → {onset}"
+def _cause(cause: Cause, ids: dict[str, str]) -> str:
+    onset = inline(numbered_name(cause.to, ids).removesuffix("."), 300)
+    ends = f"{inline(numbered_name(cause.from_, ids), 300)} → {duration(cause.lag_seconds)} → {onset}"
     return f"- {ends}: {inline(cause.verdict, 400)}"
 
 

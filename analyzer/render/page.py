@@ -26,6 +26,7 @@ from analyzer.model import (
     SettingValue,
     Status,
 )
+from analyzer.render.anchors import AT_THE_INPUTS, numbers, short_name, where
 from analyzer.render.charts import Chart, Charts, charts, seal, small
 from analyzer.render.escape import shown
 from analyzer.render.facets import of_findings, of_row
@@ -146,6 +147,7 @@ class Page(Struct, kw_only=True):
     touched_groups: tuple[tuple[str, tuple[Touched, ...]], ...] = ()
     titles: dict[str, str] = field(default_factory=dict)
     facets: dict[str, str] = field(default_factory=dict)
+    where: str = AT_THE_INPUTS
 
     def facet(self, row: Touched | Moment | Change) -> str:
         """What the filters of the page ask of a row."""
@@ -171,13 +173,15 @@ class Page(Struct, kw_only=True):
         """The id of the finding that a cause speaks of, or nothing."""
         return self.ids.get(end.id, "") if end.kind == "finding" else ""
 
+    def short(self, end: CauseEnd) -> str:
+        """What a link says of this end: a finding by its name, for its sentence stands where the number leads."""
+        return short_name(end, self.ids)
+
 
 def page(result: Result, limits: Limits) -> Page:
     """The page of a result; findings take of the row budget first, then the story, then what backs them."""
     findings = result.findings
-    ids: dict[str, str] = {}
-    for at, finding in enumerate(findings):
-        ids.setdefault(finding.key, f"F{at + 1}")
+    ids = numbers(result)
     windows = _windows(findings)
     made = Page(result=result, ids=ids, limits=limits, windows=windows, charts=charts(result, windows))
     budget = Budget(limits.rows)
@@ -188,6 +192,7 @@ def page(result: Result, limits: Limits) -> Page:
     made.facets = of_findings(there, made.ids, namespaces(rows))
     made.touched = budget.take(rows, limits.list_rows)
     made.touched_groups = grouped(made.touched.shown)
+    made.where = where(result)
     made.titles = {run.detector: run.title or run.detector for run in result.runs}
     made.league = league(result.callers, rows, budget, max(1, limits.list_rows // 4))
     _explained(made, there)

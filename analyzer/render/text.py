@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from analyzer.model import Collect, Comparison, Finding, InputReport, Offset, Result, Run, Side, Status
+from analyzer.render.anchors import numbered_name, numbers, where
 from analyzer.render.escape import MOST_CHARACTERS, shown
 from analyzer.render.format import amount, clock, duration, number, quantity, seconds_of, size, window
 
@@ -60,6 +61,8 @@ def _head(result: Result) -> Iterator[str]:
     yield f"tool      {shown(result.tool.name, 80)} {shown(result.tool.version, 40)}; draft: evidence only"
     if result.command:
         yield from _wrapped(result.command, " " * 10, "command   ", MOST_CHARACTERS)
+    if result.findings:
+        yield from _wrapped(where(result), " " * 10, "checks    ")
     if result.story.verdict:
         yield ""
         yield from _wrapped(result.story.verdict, most=2 * _LONG)
@@ -142,9 +145,10 @@ def _causes(result: Result) -> Iterator[str]:
     if causes:
         yield ""
         yield "What preceded what"
+    ids = numbers(result)
     for cause in causes[:MOST_LINES]:
-        onset = shown(cause.to.text.removesuffix("."), 300)
-        ends = f"{shown(cause.from_.text, 300)} -> {duration(cause.lag_seconds)} -> {onset}"
+        onset = shown(numbered_name(cause.to, ids).removesuffix("."), 300)
+        ends = f"{shown(numbered_name(cause.from_, ids), 300)} -> {duration(cause.lag_seconds)} -> {onset}"
         yield from _wrapped(f"{ends}: {shown(cause.verdict, 400)}", "    ", "  - ")
     yield from _more(causes, "links")
 

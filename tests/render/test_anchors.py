@@ -1,4 +1,4 @@
-"""A finding's sentence stands once; links name it. Commands say where they are run, and limits stand with the finding."""
+"""A finding's sentence stands once; links name it. Commands say where they are run; limits stand with the finding."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ def test_one_folder_is_named_so_that_relative_paths_mean_something() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["analyze postmortem audit.log", "analyze postmortem a b", "analyze postmortem -", "analyze pcap 'never closed", ""],
+    [
+        "analyze postmortem audit.log",
+        "analyze postmortem a b",
+        "analyze postmortem -",
+        "analyze pcap 'never closed",
+        "",
+    ],
 )
 def test_files_and_several_folders_are_left_to_the_reader(command: str) -> None:
     assert where(_of(command, "audit.log")) == AT_THE_INPUTS

@@ -255,7 +255,7 @@ def _findings(made: Page, findings: Sequence[Finding], budget: Budget) -> None:
                     drawn.append(chart)
             charts_left -= len(drawn)
         more = len(finding.evidence.tables) - len(tables)
-        title = titles.get(finding.detector, "") or finding.detector
+        title = finding.title or titles.get(finding.detector, "") or finding.detector
         told.append(Told(f"F{at + 1}", finding, title, at < limits.open, quotes, tables, tuple(drawn), more))
     made.told = tuple(told[: len(full)])
     made.brief = budget.take(told[len(full) :], limits.rows)
@@ -355,7 +355,8 @@ def _actions(made: Page, findings: Sequence[Finding]) -> list[Action]:
         for k, remedy in enumerate(finding.remedies):
             kind = "mitigate" if k == 0 else "prevent"
             found.setdefault((kind, remedy.text), []).append(f"F{at + 1}")
-        watched = f"Alert on the return of this pattern ({finding.detector}): {titles.get(finding.detector, '')}"
+        title = finding.title or titles.get(finding.detector, "")
+        watched = f"Alert on the return of this pattern ({finding.detector}): {title}"
         found.setdefault(("detect", watched.rstrip(": ")), []).append(f"F{at + 1}")
     order = ("mitigate", "detect", "prevent")
     rows = [Action(kind, text, tuple(dict.fromkeys(ids))) for (kind, text), ids in found.items()]

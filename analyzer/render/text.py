@@ -96,7 +96,7 @@ def _findings(result: Result) -> Iterator[str]:
     yield f"{_count(len(findings), 'finding')}: {told}"
     for at, finding in enumerate(findings):
         yield ""
-        yield from _finding(f"F{at + 1}", finding, titles.get(finding.detector, finding.detector))
+        yield from _finding(f"F{at + 1}", finding, finding.title or titles.get(finding.detector, finding.detector))
 
 
 def _finding(id_: str, finding: Finding, title: str) -> Iterator[str]:

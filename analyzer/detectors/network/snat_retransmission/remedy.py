@@ -6,6 +6,7 @@ import shlex
 
 from analyzer.detectors.network.snat_retransmission.judge import Verdict
 from analyzer.detectors.network.snat_retransmission.measure import Traffic
+from analyzer.facts.shell import tshark
 from analyzer.model import Remedy, Saving
 
 SHOWN = 3
@@ -59,14 +60,14 @@ def verify(one: Traffic, verdict: Verdict) -> tuple[str, ...]:
     bad = verdict.peers.filter(verdict.peers["again"] > 0)
     again = "tcp.analysis.retransmission && !tcp.analysis.spurious_retransmission"
     shown = [
-        f"tshark -t a -r {shlex.quote(source)} -Y "
+        f"{tshark(source, '-t a')} -Y "
         + shlex.quote(f"{again} && {'ipv6.addr' if ':' in server else 'ip.addr'} == {server}")
         for server, source in bad.select("server", "source").head(SHOWN).iter_rows()
     ]
     syns = "tcp.flags.syn == 1 && tcp.flags.ack == 0 && tcp.analysis.retransmission"
     return (
         *shown,
-        f"tshark -t a -r {shlex.quote(one.source)} -Y {shlex.quote(syns)}",
+        f"{tshark(one.source, '-t a')} -Y {shlex.quote(syns)}",
         "conntrack -S | grep -o 'insert_failed=[0-9]*'   # on the node: grows with each lost packet",
         "iptables-save -t nat | grep -E 'MASQUERADE|SNAT'   # on the node: --random-fully is missing?",
     )

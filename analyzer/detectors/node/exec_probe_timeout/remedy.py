@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
 
 from analyzer.detectors.node.exec_probe_timeout.containers import Probed
+from analyzer.facts.shell import grepped
 from analyzer.model import Remedy, Saving
 
 FAILURES = 3
@@ -63,9 +63,7 @@ _POD = re.compile(r"(?P<namespace>[a-z0-9][a-z0-9-]{0,62})/(?P<name>[a-z0-9][a-z
 def verify(one: Probed) -> tuple[str, ...]:
     """Commands on the original logs and on the node."""
     source = one.rows["source"][0]
-    shown = [
-        f"grep -cE 'ExecSync.*(DeadlineExceeded|timed out)|Probe (failed|errored).*timed out' {shlex.quote(source)}"
-    ]
+    shown = [grepped(source, "ExecSync.*(DeadlineExceeded|timed out)|Probe (failed|errored).*timed out", "cE")]
     pods = one.pods
     if pods and (sound := _POD.fullmatch(pods[0])):
         where = f"-n {sound['namespace']} {sound['name']}"

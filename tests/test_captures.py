@@ -61,6 +61,9 @@ HARM = {
 }
 """By detector what grows with what is wrong; all other figures tell of the load, of before or of elsewhere."""
 
+AMOUNTS = ((0.5, 1, State.BETTER), (0.5, 2, State.BETTER), (2, 1, State.WORSE), (2, 0.5, State.WORSE))
+"""How much of the harm there is, how much of all else, and what a comparison must say of it."""
+
 
 def truth(case: str) -> dict[str, Any]:
     told: dict[str, Any] = json.loads((CAPTURES / case / "truth.json").read_text())
@@ -131,12 +134,7 @@ def test_half_the_incident_is_better_and_twice_the_incident_is_worse(detector: s
     assert met
     for result, finding in met:
         whole = _told(result, finding, 1, 1)
-        for harm, rest, state in (
-            (0.5, 1, State.BETTER),
-            (0.5, 2, State.BETTER),
-            (2, 1, State.WORSE),
-            (2, 0.5, State.WORSE),
-        ):
+        for harm, rest, state in AMOUNTS:
             [row] = compare(whole, _told(result, finding, harm, rest)).findings
             assert row.state is state, f"{finding.key}: {row.reason}"
 

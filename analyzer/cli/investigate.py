@@ -286,7 +286,7 @@ def _sum_up(result: Result, request: Request, *, twice: bool) -> None:
     tell(f"read {plural(len(read), 'file')}, {total}{span}{f'; {rest} not read' if rest else ''}")
     if (request.start or request.end) and read and not any(table.rows for table in result.coverage):
         say("warning: no record lies between --from and --to")
-    wrong = {one.source: one.remark for one in result.offsets if one.remark and not one.applied}
+    wrong = {one.clock: one.remark for one in result.offsets if one.remark and not one.applied}
     for source, remark in list(wrong.items())[:WARNINGS_SHOWN]:
         say(f"warning: {source}: its clock is {remark}")
     failed = [run.detector for run in result.runs if run.status == "failed"]

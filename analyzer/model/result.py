@@ -190,7 +190,8 @@ class Offset(Struct, frozen=True, kw_only=True):
 
     `seconds` is positive where the input is ahead of its reference; `spread_seconds` is the median absolute deviation.
     `matched_by` says what both saw. `applied`: the rows of the input were shifted by it. `remark` says what to do about
-    an offset that is more than delivery takes.
+    an offset that is more than delivery takes. `host` names whose lines are meant where an input holds those of several
+    hosts: each has a clock of its own.
     """
 
     source: str
@@ -201,6 +202,12 @@ class Offset(Struct, frozen=True, kw_only=True):
     matched_by: str = ""
     applied: bool = False
     remark: str = ""
+    host: str = ""
+
+    @property
+    def clock(self) -> str:
+        """Whose clock it is: the input, and in one of several hosts the host."""
+        return f"{self.source} ({self.host})" if self.host else self.source
 
 
 class Coverage(Struct, frozen=True, kw_only=True):

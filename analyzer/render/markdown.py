@@ -308,7 +308,7 @@ def _clocks(view: Page) -> Iterator[str]:
     yield from ("", "### Clocks", "", "Offsets between inputs, from what both tell of; positive is ahead.", "")
     rows = [
         (
-            code(one.source, 300),
+            code(one.clock, 300),
             code(one.reference, 300),
             f"{one.seconds:+.6f} s",
             f"{one.spread_seconds:.6f} s",

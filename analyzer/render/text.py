@@ -195,7 +195,7 @@ def _clocks(offsets: Sequence[Offset]) -> Iterator[str]:
     for one in offsets[:MOST_LINES]:
         amount = f"{one.seconds:+.6f} s, spread {one.spread_seconds:.6f} s, by {number(one.events)} {one.matched_by}"
         remark = f"; {one.remark}" if one.remark else ""
-        yield from _wrapped(f"{one.source} against {one.reference}: {amount}{remark}", "    ", "  - ")
+        yield from _wrapped(f"{one.clock} against {one.reference}: {amount}{remark}", "    ", "  - ")
     yield from _more(offsets, "offsets")
 
 

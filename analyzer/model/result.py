@@ -59,6 +59,8 @@ class InputReport(Struct, frozen=True, kw_only=True):
     last_time: datetime | None = None
     notes: tuple[str, ...] = ()
     error: str = ""
+    cluster: str = ""
+    """Name of the cluster that an export of a cloud tells; empty where it tells none."""
 
 
 class Moment(Struct, frozen=True, kw_only=True):
@@ -210,6 +212,13 @@ class Offset(Struct, frozen=True, kw_only=True):
         return f"{self.source} ({self.host})" if self.host else self.source
 
 
+class Cluster(Struct, frozen=True, kw_only=True):
+    """Inputs that are of one cluster, where the inputs are of several, and what tells this cluster from the others."""
+
+    inputs: tuple[str, ...]
+    told_by: str
+
+
 class Coverage(Struct, frozen=True, kw_only=True):
     """What one table covers."""
 
@@ -269,6 +278,7 @@ class Result(Struct, frozen=True, kw_only=True):
     entities: tuple[Entity, ...] = ()
     offsets: tuple[Offset, ...] = ()
     coverage: tuple[Coverage, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
     collect: tuple[Collect, ...] = ()
     comparison: Comparison | None = None
     remarks: tuple[str, ...] = ()

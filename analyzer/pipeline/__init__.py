@@ -74,7 +74,7 @@ def _judged(
     runs = name_owners(fill(run_all(picked, store, coverage, options.jobs), case), store)
     runs = with_limits(runs, case.reports, coverage, (options.start, options.end))
     progress.phase("writing the story")
-    told = story.tell(store.get, runs, coverage, offsets)
+    told = story.tell(store.get, runs, coverage, offsets, case.reports)
     result = Result(
         tool=tool(),
         title=options.title,
@@ -89,6 +89,7 @@ def _judged(
         entities=entities_of(told.runs, store),
         offsets=told.offsets,
         coverage=coverage,
+        clusters=told.clusters,
         collect=to_collect(picked, told.runs, coverage),
         remarks=told.remarks,
     )

@@ -20,6 +20,7 @@ from analyzer.pipeline.engine import Engine
 from analyzer.pipeline.options import Progress, RunOptions
 from analyzer.pipeline.recognise import Known, recognise, sentence, size_of, source_of
 from analyzer.pipeline.sink import Sink
+from analyzer.sources.clusters import HEAD, cluster_of
 from analyzer.sources.contract import Item, Ledger, Marks, ReadOptions
 from analyzer.sources.stream import Opener, Stream
 
@@ -86,6 +87,10 @@ def _read_files(
         places |= {report.path: replace(places[report.path], marks=marks) for report, marks in read if marks}
         span = reduce(_widen, (report for report, _ in read), span)
     return sink.case(tuple(reports[name] for name in sorted(reports)), places)
+
+
+EXPORTED = {"audit", "kubelet", "coredns", "events"}
+"""Kinds that clouds export under the name of their cluster."""
 
 
 class _Job(Struct, frozen=True):
@@ -163,9 +168,10 @@ def _same(one: Known, other: InputReport, opener: Opener) -> bool:
 
 def _read_one(job: _Job, rows: Parts | Sink, opener: Opener, progress: Progress) -> Read:
     source, item, ledger = source_of(job.kind), job.item, Ledger()
-    sha256, size = "", size_of(item)
+    sha256, size, cluster = "", size_of(item), ""
     try:
         with opener.open(item, ledger) as stream:
+            cluster = cluster_of(stream.peek(HEAD)) if source.name in EXPORTED else ""
             error = _rows_of(stream, job, rows, ledger, progress)
             # Also of what nobody wanted, and while the input is open.
             sha256, size = stream.sha256, stream.size
@@ -175,7 +181,8 @@ def _read_one(job: _Job, rows: Parts | Sink, opener: Opener, progress: Progress)
         for table in source.tables:
             rows.add(table)
     rows.end_input()
-    return ledger.report(path=item.id, kind=source.name, sha256=sha256, size=size, error=error), ledger.marks
+    report = ledger.report(path=item.id, kind=source.name, sha256=sha256, size=size, error=error)
+    return replace(report, cluster=cluster), ledger.marks
 
 
 def _rows_of(stream: Stream, job: _Job, rows: Parts | Sink, ledger: Ledger, progress: Progress) -> str:

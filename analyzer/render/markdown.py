@@ -295,6 +295,9 @@ def _coverage(view: Page) -> Iterator[str]:
             yield f"- {inline(entry.table, 60)}: nothing known {window(gap.start, gap.end)}: {inline(gap.reason, 200)}"
         if entry.remark:
             yield f"- {inline(entry.table, 60)}: {inline(entry.remark, 300)}"
+    for cluster in view.result.clusters[:_LISTED]:
+        names = ", ".join(code(name, 300) for name in cluster.inputs[:12])
+        yield f"- Of one cluster: {names}: {inline(cluster.told_by)}"
     yield from _clocks(view)
     yield from _collect(view)
     for setting in view.settings.shown:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from analyzer.model import Collect, Comparison, Finding, InputReport, Offset, Result, Run, Side, Status
+from analyzer.model import Cluster, Collect, Comparison, Finding, InputReport, Offset, Result, Run, Side, Status
 from analyzer.render.anchors import numbered_name, numbers, where
 from analyzer.render.escape import MOST_CHARACTERS, shown
 from analyzer.render.format import amount, clock, duration, number, quantity, seconds_of, size, window
@@ -28,6 +28,7 @@ def render_text(result: Result) -> str:
         *_causes(result),
         *_checks(result.runs),
         *_not_read(result.inputs),
+        *_clusters(result.clusters),
         *_clocks(result.offsets),
         *_collect(result.collect),
     ]
@@ -186,6 +187,16 @@ def _not_read(inputs: Sequence[InputReport]) -> Iterator[str]:
             parts.append(f"{number(report.incomplete_tail)} incomplete at the end")
         yield from _wrapped(f"{shown(report.path, 200)}: {'; '.join(parts)}", "    ", "  - ")
     yield from _more(lossy, "inputs")
+
+
+def _clusters(clusters: Sequence[Cluster]) -> Iterator[str]:
+    if clusters:
+        yield ""
+        yield "Several clusters; nothing is linked between them"
+    for one in clusters[:MOST_LINES]:
+        names = ", ".join(shown(name, 200) for name in one.inputs[:12])
+        yield from _wrapped(f"{names}: {one.told_by}", "    ", "  - ")
+    yield from _more(clusters, "clusters")
 
 
 def _clocks(offsets: Sequence[Offset]) -> Iterator[str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
+from msgspec import Struct
+
 from analyzer.model import CauseEnd, Result
+from analyzer.render.format import duration
 
 AT_THE_INPUTS = "Run the commands where the inputs lie."
 
@@ -48,3 +51,26 @@ def where(result: Result) -> str:
     if len(given) != 1 or given[0] in known or not known:
         return AT_THE_INPUTS
     return f"Run the commands inside {given[0]}: their paths are relative to it."
+
+
+class Related(Struct, frozen=True):
+    """A finding that a rule links to another: its number, its key, and how the rule says it."""
+
+    id: str
+    key: str
+    words: str
+
+
+def related(result: Result, ids: Mapping[str, str]) -> dict[str, tuple[Related, ...]]:
+    """By key of a finding those that links lead to and from; each once, those before it first."""
+    before: dict[str, dict[str, Related]] = {}
+    after: dict[str, dict[str, Related]] = {}
+    for cause in result.story.causes:
+        ends = (cause.from_, cause.to)
+        if all(end.kind == "finding" and end.id in ids for end in ends) and cause.from_.id != cause.to.id:
+            first, then = (end.id for end in ends)
+            lag = duration(cause.lag_seconds)
+            before.setdefault(then, {}).setdefault(first, Related(ids[first], first, f"began {lag} before it"))
+            after.setdefault(first, {}).setdefault(then, Related(ids[then], then, f"began {lag} after it"))
+    keys = before.keys() | after.keys()
+    return {key: tuple((before.get(key, {}) | after.get(key, {})).values()) for key in sorted(keys)}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from analyzer.model import Cause, Comparison, Finding, InputReport, Result, Saving, Side, Status
-from analyzer.render.anchors import numbered_name
+from analyzer.render.anchors import Related, numbered_name, related
 from analyzer.render.format import amount, clock, duration, number, quantity, size, window
 from analyzer.render.limits import Limits
 from analyzer.render.mdtext import code, fence, inline, table
@@ -128,15 +128,16 @@ def _findings(view: Page) -> Iterator[str]:
     if view.told:
         yield "## Findings"
         yield ""
+    others = related(view.result, view.ids)
     for told in view.told:
-        yield from _finding(told)
+        yield from _finding(told, others.get(told.finding.key, ()))
     for brief in view.brief.shown:
         yield f"- {brief.id} {code(brief.finding.key, 300)}: {inline(brief.finding.summary)}"
     if view.brief.shown:
         yield ""
 
 
-def _finding(told: Told) -> Iterator[str]:
+def _finding(told: Told, others: Sequence[Related]) -> Iterator[str]:
     finding = told.finding
     yield f"### {told.id}: {inline(told.title, 160)}"
     yield ""
@@ -149,6 +150,8 @@ def _finding(told: Told) -> Iterator[str]:
         yield f"- Why: {inline(finding.why)}"
     for limit in finding.limits:
         yield f"- Limit: {inline(limit)}"
+    for one in others[:8]:
+        yield f"- Related: {one.id} {code(one.key, 200)} {one.words}"
     if finding.refuted_by:
         yield f"- What would refute it: {inline(finding.refuted_by)}"
     yield ""

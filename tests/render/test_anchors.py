@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from analyzer.model import CauseEnd, InputReport, Result
-from analyzer.render.anchors import AT_THE_INPUTS, numbered_name, short_name, where
+from analyzer.model import Cause, CauseEnd, Cluster, InputReport, Result
+from analyzer.render.anchors import AT_THE_INPUTS, Related, numbered_name, numbers, related, short_name, where
 from analyzer.render.html import render_html
 from analyzer.render.markdown import render_markdown
 from analyzer.render.text import render_text
@@ -80,3 +80,31 @@ def test_what_could_not_be_seen_stands_at_the_finding_and_leads_to_coverage() ->
         "#limits",
     ]
     assert page.all("div", id="limits")
+
+
+def test_findings_that_a_rule_links_stand_with_each_other() -> None:
+    made = full()
+    first, then = made.findings[:2]
+    ends = [CauseEnd(kind="finding", id=one.key, text=one.summary) for one in (first, then)]
+    cause = Cause(rule="c7", from_=ends[0], to=ends[1], lag_seconds=90, verdict="v")
+    linked = replace(made, story=replace(made.story, causes=(cause, replace(cause, rule="c8"))))
+    told = related(linked, numbers(linked))
+    assert told[first.key] == (Related("F2", then.key, "began 1 min 30 s after it"),)
+    assert told[then.key] == (Related("F1", first.key, "began 1 min 30 s before it"),)
+    shown = [one.text for one in Reader(render_html(linked)).all("dd", class_="related")]
+    assert [text.split()[0] for text in shown] == ["F2", "F1"]
+    assert f"- Related: F2 `{then.key}` began 1 min 30 s after it" in render_markdown(linked)
+
+
+def test_clusters_are_told_in_every_form_and_the_one_of_an_export_at_the_top() -> None:
+    several = (
+        Cluster(inputs=("a.log", "k.log"), told_by="nodes n1, n2"),
+        Cluster(inputs=("b.log",), told_by="nodes m1"),
+    )
+    made = replace(full(), clusters=several, inputs=tuple(replace(one, cluster="prod") for one in full().inputs))
+    page = Reader(render_html(made))
+    assert page.all("h3", id="clusters")
+    assert "Cluster" in page.all("header")[0].text
+    assert "prod" in page.all("header")[0].text
+    for text in (render_markdown(made), render_text(made)):
+        assert "nodes n1, n2" in text

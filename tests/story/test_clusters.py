@@ -26,7 +26,7 @@ def found(given: Given, **names: str) -> tuple[Cluster, ...]:
         InputReport(path=name, kind="audit", sha256="", bytes=1, used=1, cluster=names.get(name, ""))
         for name in sorted(sources)
     ]
-    return clusters(lambda need: facts.get(need) if need is CLUSTER_MARKS else given.get(need), reports)  # type: ignore[arg-type, call-overload]
+    return clusters(lambda need: facts.get(need) if need is CLUSTER_MARKS else given.get(need), reports)  # type: ignore[arg-type]
 
 
 def log(source: str, site: str, at: float = 0) -> list[Row]:

@@ -69,7 +69,8 @@ def write_evidence(folder: Path | None, slices: Slices | None) -> list[str]:
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror}; choose another folder") from error
     total = sum(len(data) for data in slices.files.values())
-    return [f"wrote {folder} ({plural(len(slices.files), 'file')}, {size(total)})"]
+    left = [f"left out of {folder}: {plural(n, 'record')}: {why}" for why, n in slices.left_out().items()]
+    return [f"wrote {folder} ({plural(len(slices.files), 'file')}, {size(total)})", *left]
 
 
 def _write(path: Path, data: bytes) -> None:

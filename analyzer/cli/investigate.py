@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -107,7 +107,7 @@ def investigate(request: Request) -> int:
     written = [*names.write(), *write_evidence(folder, slices)]
     written += write(result, wanted, lambda target: links(target, folder, slices))
     if not request.quiet:
-        _sum_up(result, request)
+        _sum_up(result, request, twice=_on_the_terminal(wanted))
         for line in written:
             tell(line)
     return _code(result, request)
@@ -280,7 +280,35 @@ def _lost(report: InputReport) -> int:
     return sum(reason.count for reason in report.skipped_reasons if reason.reason not in HARMLESS)
 
 
-def _sum_up(result: Result, request: Request) -> None:
+def _on_the_terminal(wanted: Sequence[Target]) -> bool:
+    """Whether the text form goes to a terminal: its reader has the findings before them already."""
+    stdout: TextIO | None = sys.stdout
+    texts = any(target.place == STDOUT and target.kind is Kind.text for target in wanted)
+    return texts and stdout is not None and stdout.isatty()
+
+
+def _sum_up(result: Result, request: Request, *, twice: bool) -> None:
+    """What was found and read; `twice`: the findings stand on the same screen, and are not told once more."""
+    if not twice:
+        _findings(result)
+    read = [report for report in result.inputs if report.used]
+    firsts = [report.first_time for report in read if report.first_time]
+    lasts = [report.last_time for report in read if report.last_time]
+    span = f", {_span(min(firsts), max(lasts))}" if firsts and lasts else ""
+    rest = len(result.inputs) - len(read)
+    total = size(sum(report.bytes for report in read))
+    tell(f"read {plural(len(read), 'file')}, {total}{span}{f'; {rest} not read' if rest else ''}")
+    if (request.start or request.end) and read and not any(table.rows for table in result.coverage):
+        say("warning: no record lies between --from and --to")
+    wrong = {one.clock: one.remark for one in result.offsets if one.remark and not one.applied}
+    for source, remark in list(wrong.items())[:WARNINGS_SHOWN]:
+        say(f"warning: {source}: its clock is {remark}")
+    failed = [run.detector for run in result.runs if run.status == "failed"]
+    if failed:
+        say(f"warning: these detectors failed, the others are whole: {', '.join(failed)}")
+
+
+def _findings(result: Result) -> None:
     findings = result.findings
     counts = {s.value: sum(f.severity is s for f in findings) for s in reversed(Severity)}
     by = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
@@ -291,21 +319,6 @@ def _sum_up(result: Result, request: Request) -> None:
         tell(f"  and {len(findings) - WARNINGS_SHOWN} more, which the report has")
     if result.comparison is not None:
         tell(result.comparison.verdict)
-    read = [report for report in result.inputs if report.used]
-    firsts = [report.first_time for report in read if report.first_time]
-    lasts = [report.last_time for report in read if report.last_time]
-    span = f", {_span(min(firsts), max(lasts))}" if firsts and lasts else ""
-    rest = len(result.inputs) - len(read)
-    total = size(sum(report.bytes for report in read))
-    tell(f"read {plural(len(read), 'file')}, {total}{span}{f'; {rest} not read' if rest else ''}")
-    if (request.start or request.end) and read and not any(table.rows for table in result.coverage):
-        say("warning: no record lies between --from and --to")
-    wrong = {one.source: one.remark for one in result.offsets if one.remark and not one.applied}
-    for source, remark in list(wrong.items())[:WARNINGS_SHOWN]:
-        say(f"warning: {source}: its clock is {remark}")
-    failed = [run.detector for run in result.runs if run.status == "failed"]
-    if failed:
-        say(f"warning: these detectors failed, the others are whole: {', '.join(failed)}")
 
 
 def _span(first: datetime, last: datetime) -> str:

@@ -1,8 +1,7 @@
-"""What the judgements of audit requests share: bins merged to windows, records spread over one, commands to check."""
+"""What the judgements of audit requests share: bins merged to windows, records spread over one."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 
 import polars as pl
@@ -45,12 +44,6 @@ def once(events: pl.LazyFrame) -> pl.LazyFrame:
     key = ["audit_id", "stage", "time", "stage_time"]
     first = events.filter(named).unique(key, keep="first", maintain_order=True)
     return pl.concat([first, events.filter(~named)]).sort("time", "source", "number", nulls_last=True)
-
-
-def piped(source: str) -> str:
-    """The start of a shell pipe that prints an input, compressed or not. The name is data: it is quoted."""
-    inside = "!" in source or not source.isprintable()
-    return f"zcat -f < {shlex.quote('audit.log' if inside else source)}"
 
 
 def short(text: str | None, limit: int = 120) -> str:

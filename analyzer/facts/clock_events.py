@@ -15,6 +15,7 @@ EVENTS = pl.Schema(
     {
         "time": TIME,
         "source": pl.String(),
+        "host": pl.String(),
         "number": pl.Int64(),
         "rank": pl.Int8(),
         "matched_by": pl.String(),
@@ -22,7 +23,8 @@ EVENTS = pl.Schema(
         "key": pl.UInt64(),
     }
 )
-"""`rank`: whose clock is believed, the least first. `grain`: seconds that the time may be wrong by its own writing."""
+"""`host`: whose lines they are, where a log names it, else empty. `rank`: whose clock is believed, the least first.
+`grain`: seconds that the time may be wrong by its own writing."""
 
 CAPTURE, AUDIT, COREDNS, EVENT, KLOG = range(5)
 """Ranks. What writes its zone stands before what does not; audit logs are written by one clock for all nodes."""
@@ -119,8 +121,8 @@ def _pods(frames: Frames) -> pl.DataFrame | None:
 
 
 def _loops(lines: pl.LazyFrame) -> list[pl.LazyFrame]:
-    """The kubelet's sync loop and its status writes: time, source, number, pod, what."""
-    message, place = pl.col("message"), ["time", "source", "number", "pod", "what"]
+    """The kubelet's sync loop and its status writes: time, source, host, number, pod, what."""
+    message, place = pl.col("message"), ["time", "source", "host", "number", "pod", "what"]
     new = lines.filter(message.is_in(list(_LOOPS))).with_columns(
         pods=names("pods"), what=message.replace_strict(_LOOPS, default=None, return_dtype=pl.String)
     )
@@ -139,7 +141,9 @@ def _loops(lines: pl.LazyFrame) -> list[pl.LazyFrame]:
 def _killings(lines: pl.LazyFrame) -> pl.LazyFrame:
     killing = lines.filter(pl.col("message").is_in(_KILLING))
     what = pl.lit("killing ") + value("containerName")
-    return killing.select("time", "source", "number", pl.coalesce(pl.col("pod"), name("pod")).alias("pod"), what=what)
+    return killing.select(
+        "time", "source", "host", "number", pl.coalesce(pl.col("pod"), name("pod")).alias("pod"), what=what
+    )
 
 
 def _requests(events: pl.LazyFrame) -> pl.LazyFrame:
@@ -199,13 +203,19 @@ def _events(events: pl.LazyFrame, key: pl.Expr) -> pl.DataFrame:
 
 
 def _shaped(frame: pl.LazyFrame, rank: int, matched_by: str, key: pl.Expr) -> pl.DataFrame:
-    grain = pl.col("grain") if "grain" in frame.collect_schema() else pl.lit(0.0)
-    return frame.select(
-        "time",
-        "source",
-        "number",
-        rank=pl.lit(rank, pl.Int8),
-        matched_by=pl.lit(matched_by),
-        grain=grain,
-        key=key,
-    ).collect()
+    names = frame.collect_schema()
+    grain = pl.col("grain") if "grain" in names else pl.lit(0.0)
+    return (
+        frame.select(
+            "time",
+            "source",
+            "number",
+            host=pl.col("host").fill_null("") if rank == KLOG else pl.lit(""),
+            rank=pl.lit(rank, pl.Int8),
+            matched_by=pl.lit(matched_by),
+            grain=grain,
+            key=key,
+        )
+        .select(list(EVENTS))
+        .collect()
+    )

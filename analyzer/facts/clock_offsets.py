@@ -8,7 +8,8 @@
 Each input is compared with the first that holds the moment too, in the order of trust: captures, audit logs, CoreDNS's
 logs, Events, logs of kubelets. Median and median absolute deviation (MAD), which no stray match can move. What travels
 between the two (a packet, a watch event of the API server) is part of the offset: a log behind its cause by some
-milliseconds is no wrong clock.
+milliseconds is no wrong clock. A log that holds lines of several hosts, as a journal that was collected does, has a
+clock for each of them.
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ MICROS = 1e6
 
 TABLE = Table(
     "clock_offsets",
-    "One row per pair of inputs whose clocks could be compared. `time`, `source` and `number` are of the first record "
-    "of the input that both tell of.",
+    "One row per pair of inputs, and host where an input holds several, whose clocks could be compared. `time`, "
+    "`source` and `number` are of the first record of the input that both tell of.",
     (
         *PLACE,
+        Col(
+            "host", pl.String(), "Whose lines are compared, in an input that holds those of several hosts; else empty."
+        ),
         Col("reference", pl.String(), "The input that it is compared with."),
         Col("seconds", pl.Float64(), "Median of the input's time less the reference's: positive if it is ahead."),
         Col(
@@ -55,15 +59,17 @@ def _derive(frames: Frames) -> pl.LazyFrame:
 def offsets(events: pl.DataFrame) -> pl.DataFrame:
     """One row of TABLE per pair of inputs; `events` are of EVENTS."""
     assert events.schema == EVENTS
+    several = pl.col("host").replace("", None).drop_nulls().n_unique().over("source") > 1
     once = (
-        events.sort("time", "source", "number")
-        .group_by("source", "rank", "matched_by", "key", maintain_order=True)
+        events.with_columns(host=pl.when(several).then("host").otherwise(pl.lit("")))
+        .sort("time", "source", "number")
+        .group_by("source", "host", "rank", "matched_by", "key", maintain_order=True)
         .agg(pl.col("time").first(), pl.col("number").first(), pl.col("grain").max(), last=pl.col("time").last())
         .filter(pl.col("last") - pl.col("time") <= ONCE)
-        .sort("rank", "source", "key")
+        .sort("rank", "source", "key", "host")
     )
     first = once.unique(["matched_by", "key"], keep="first", maintain_order=True)
-    pair = ["source", "reference"]
+    pair = ["source", "host", "reference"]
     met = (
         once.join(first, on=["matched_by", "key"], suffix="_first")
         .filter(pl.col("source") != pl.col("source_first"))
@@ -90,7 +96,7 @@ def offsets(events: pl.DataFrame) -> pl.DataFrame:
         )
         .filter(pl.col("events") >= LEAST)
         .select(list(TABLE.schema))
-        .sort("source", "reference")
+        .sort("source", "host", "reference")
     )
 
 

@@ -23,6 +23,7 @@ from analyzer.model.result import (
     Cause,
     CauseEnd,
     Change,
+    Cluster,
     Collect,
     Coverage,
     Entity,
@@ -38,7 +39,6 @@ from analyzer.model.result import (
     SkippedReason,
     Status,
     Story,
-    Talker,
     Tool,
 )
 
@@ -49,6 +49,7 @@ __all__ = [
     "CauseEnd",
     "Cell",
     "Change",
+    "Cluster",
     "Collect",
     "Column",
     "Compared",
@@ -80,7 +81,6 @@ __all__ = [
     "State",
     "Status",
     "Story",
-    "Talker",
     "Term",
     "Tool",
 ]

@@ -129,6 +129,12 @@ class Evidence(Struct, frozen=True, kw_only=True):
 class Finding(Struct, frozen=True, kw_only=True):
     """`subject` is what it is about (client, agent, node, owner); `summary` is one sentence, numbers first.
 
+    The first figure of `impact` measures the harm: it is by this one that two results are compared, so it is of what is
+    wrong, and less of it is better. Figures of what is right, before or elsewhere stand behind it.
+
+    `title` is what stands over it where the detector's own title would say too little: words of the detector alone,
+    without a name.
+
     `key` is `detector:subject`, with `#2` and so on for later windows of the same subject; `limits` holds a sentence
     for each edge or gap of its inputs that its window touches, `terms` all that was weighed, `merged` the keys of
     findings of other sources that show the same. The pipeline fills these in.
@@ -149,6 +155,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     why: str = ""
     refuted_by: str = ""
     variant: str = ""
+    title: str = ""
     remedies: tuple[Remedy, ...] = ()
     verify: tuple[str, ...] = ()
     stories: tuple[int, ...] = ()

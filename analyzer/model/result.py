@@ -59,6 +59,8 @@ class InputReport(Struct, frozen=True, kw_only=True):
     last_time: datetime | None = None
     notes: tuple[str, ...] = ()
     error: str = ""
+    cluster: str = ""
+    """Name of the cluster that an export of a cloud tells; empty where it tells none."""
 
 
 class Moment(Struct, frozen=True, kw_only=True):
@@ -130,17 +132,6 @@ class Series(Struct, frozen=True, kw_only=True):
     never: tuple[str, ...] = ()
 
 
-class Talker(Struct, frozen=True, kw_only=True):
-    """One of the busiest speakers of one kind of source."""
-
-    kind: str
-    name: str
-    count: int
-    share: float
-    unit: str
-    note: str = ""
-
-
 class Caller(Struct, frozen=True, kw_only=True):
     """One sender and what it asked of the cluster; null where no input can tell.
 
@@ -201,7 +192,8 @@ class Offset(Struct, frozen=True, kw_only=True):
 
     `seconds` is positive where the input is ahead of its reference; `spread_seconds` is the median absolute deviation.
     `matched_by` says what both saw. `applied`: the rows of the input were shifted by it. `remark` says what to do about
-    an offset that is more than delivery takes.
+    an offset that is more than delivery takes. `host` names whose lines are meant where an input holds those of several
+    hosts: each has a clock of its own.
     """
 
     source: str
@@ -212,6 +204,19 @@ class Offset(Struct, frozen=True, kw_only=True):
     matched_by: str = ""
     applied: bool = False
     remark: str = ""
+    host: str = ""
+
+    @property
+    def clock(self) -> str:
+        """Whose clock it is: the input, and in one of several hosts the host."""
+        return f"{self.source} ({self.host})" if self.host else self.source
+
+
+class Cluster(Struct, frozen=True, kw_only=True):
+    """Inputs that are of one cluster, where the inputs are of several, and what tells this cluster from the others."""
+
+    inputs: tuple[str, ...]
+    told_by: str
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
@@ -269,12 +274,12 @@ class Result(Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...] = ()
     story: Story = Story()
     series: tuple[Series, ...] = ()
-    talkers: tuple[Talker, ...] = ()
     callers: tuple[Caller, ...] = ()
     changes: tuple[Change, ...] = ()
     entities: tuple[Entity, ...] = ()
     offsets: tuple[Offset, ...] = ()
     coverage: tuple[Coverage, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
     collect: tuple[Collect, ...] = ()
     comparison: Comparison | None = None
     remarks: tuple[str, ...] = ()

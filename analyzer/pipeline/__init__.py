@@ -76,7 +76,7 @@ def _judged(
     lost = left_out(store.get, [finding for run in runs for finding in run.findings])
     runs = with_limits(runs, case.reports, coverage, (options.start, options.end), lost)
     progress.phase("writing the story")
-    told = story.tell(store.get, runs, coverage, offsets)
+    told = story.tell(store.get, runs, coverage, offsets, case.reports)
     result = Result(
         tool=tool(),
         title=options.title,
@@ -86,12 +86,12 @@ def _judged(
         runs=told.runs,
         story=told.story,
         series=told.series,
-        talkers=told.talkers,
         callers=told.callers,
         changes=told.changes,
         entities=entities_of(told.runs, store),
         offsets=told.offsets,
         coverage=coverage,
+        clusters=told.clusters,
         collect=to_collect(picked, told.runs, coverage),
         remarks=told.remarks,
     )

@@ -34,23 +34,26 @@ def measured(store: Store) -> tuple[tuple[Offset, ...], dict[str, datetime]]:
     if fact is None:
         return (), {}
     rows = list(fact.collect().iter_rows(named=True))
-    names = ("source", "reference", "seconds", "spread_seconds", "events", "matched_by")
+    names = ("source", "host", "reference", "seconds", "spread_seconds", "events", "matched_by")
     zoneless = {row["source"]: row["time"] for row in rows if row["zoneless"]}
     return tuple(Offset(**{name: row[name] for name in names}) for row in rows), zoneless
 
 
-def shifted(case: Case, moved: Mapping[str, float]) -> Case:
-    """The case with all times of these inputs earlier by so many seconds, and a note with each of them."""
+def shifted(case: Case, moved: Mapping[clocks.Clock, float]) -> Case:
+    """The case with all times of these inputs, or of a host in them, earlier by so many seconds, and a note with each
+    of them."""
     return Case(
         tables={table: _rows(table, rows, moved) for table, rows in case.tables.items()},
-        reports=tuple(_noted(report, moved.get(report.path, 0.0)) for report in case.reports),
+        reports=tuple(
+            _noted(report, {host: by for (path, host), by in moved.items() if path == report.path})
+            for report in case.reports
+        ),
         places=case.places,
     )
 
 
-def _rows(table: Table, rows: Rows, moved: Mapping[str, float]) -> Rows:
-    amounts = [round(seconds * 1e6) for seconds in moved.values()]
-    own = pl.col("source").replace_strict(list(moved), amounts, default=0, return_dtype=pl.Int64)
+def _rows(table: Table, rows: Rows, moved: Mapping[clocks.Clock, float]) -> Rows:
+    own = _shift(moved, by_host="host" in table.schema)
     times = [name for name, dtype in table.schema.items() if dtype == TIME]
 
     def frame(one: pl.LazyFrame) -> pl.LazyFrame:
@@ -62,11 +65,36 @@ def _rows(table: Table, rows: Rows, moved: Mapping[str, float]) -> Rows:
     return Rows(whole, rows.height, tuple(frame(bucket) for bucket in rows.buckets))
 
 
-def _noted(report: InputReport, seconds: float) -> InputReport:
-    if not seconds:
+def _shift(moved: Mapping[clocks.Clock, float], *, by_host: bool) -> pl.Expr:
+    """Microseconds to take from the times of a row: those of its input, or of its host in it."""
+    whole = {source: seconds for (source, host), seconds in moved.items() if not host}
+    own = _amount(pl.col("source"), whole)
+    hosts = {f"{source}\0{host}": seconds for (source, host), seconds in moved.items() if host}
+    if not hosts or not by_host:
+        return own
+    return own + _amount(pl.concat_str("source", pl.lit("\0"), pl.col("host").fill_null("")), hosts)
+
+
+def _amount(key: pl.Expr, seconds: Mapping[str, float]) -> pl.Expr:
+    amounts = [round(one * 1e6) for one in seconds.values()]
+    return key.replace_strict(list(seconds), amounts, default=0, return_dtype=pl.Int64)
+
+
+def _noted(report: InputReport, moved: Mapping[str, float]) -> InputReport:
+    """With what was moved; where it is a part of the lines, the span holds them wherever they were."""
+    if not moved:
         return report
-    by = timedelta(seconds=seconds)
-    way = "earlier" if seconds > 0 else "later"
-    note = f"all times of this input were made {clocks.in_words(seconds)} {way}, so that its clock agrees with others"
-    first, last = (None if time is None else time - by for time in (report.first_time, report.last_time))
-    return replace(report, first_time=first, last_time=last, notes=(*report.notes, note))
+    notes = []
+    for host, seconds in sorted(moved.items()):
+        way = "earlier" if seconds > 0 else "later"
+        whose = f"times of host {host} in" if host else "times of"
+        amount = clocks.in_words(seconds)
+        notes.append(f"all {whose} this input were made {amount} {way}, so that its clock agrees with others")
+    amounts = [*moved.values(), *([] if "" in moved else [0.0])]
+    first, last = report.first_time, report.last_time
+    return replace(
+        report,
+        first_time=None if first is None else first - timedelta(seconds=max(amounts)),
+        last_time=None if last is None else last - timedelta(seconds=min(amounts)),
+        notes=(*report.notes, *notes),
+    )

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import polars as pl
 from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer.case import Parts
 from analyzer.errors import InputError, OutputError
@@ -15,6 +16,7 @@ from analyzer.frames import Table
 from analyzer.model import InputReport
 from analyzer.pipeline.options import Progress
 from analyzer.pipeline.recognise import sentence, size_of, source_of
+from analyzer.sources.clusters import HEAD, cluster_of
 from analyzer.sources.contract import Item, Ledger, Marks, ReadOptions
 from analyzer.sources.stream import Opener, Stream
 
@@ -22,6 +24,10 @@ log = logging.getLogger(__name__)
 
 Read = tuple[InputReport, Marks | None]
 """What became of one input, and where its records stand."""
+
+
+EXPORTED = {"audit", "kubelet", "coredns", "events"}
+"""Kinds that clouds export under the name of their cluster."""
 
 
 class Taker(Protocol):
@@ -62,9 +68,10 @@ def work(job: Job) -> Done:
 
 def read_one(job: Job, rows: Taker, opener: Opener, progress: Progress) -> Read:
     source, item, ledger = source_of(job.kind), job.item, Ledger()
-    sha256, size = "", size_of(item)
+    sha256, size, cluster = "", size_of(item), ""
     try:
         with opener.open(item, ledger) as stream:
+            cluster = cluster_of(stream.peek(HEAD)) if source.name in EXPORTED else ""
             error = _rows_of(stream, job, rows, ledger, progress)
             # Also of what nobody wanted, and while the input is open.
             sha256, size = stream.sha256, stream.size
@@ -74,7 +81,8 @@ def read_one(job: Job, rows: Taker, opener: Opener, progress: Progress) -> Read:
         for table in source.tables:
             rows.add(table)
     rows.end_input()
-    return ledger.report(path=item.id, kind=source.name, sha256=sha256, size=size, error=error), ledger.marks
+    report = ledger.report(path=item.id, kind=source.name, sha256=sha256, size=size, error=error)
+    return replace(report, cluster=cluster), ledger.marks
 
 
 def _rows_of(stream: Stream, job: Job, rows: Taker, ledger: Ledger, progress: Progress) -> str:

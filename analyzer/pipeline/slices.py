@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct, field
 
 SCHEMA = "analyzer-evidence/1"
@@ -27,6 +29,29 @@ class Slices(Struct):
                 number = name.partition(".")[0]
                 found[number] = (*found.get(number, ()), name)
         return found
+
+    def left_out(self) -> dict[str, int]:
+        """Why quoted records are in no slice, and how many for each reason; what the index says."""
+        counts: Counter[str] = Counter()
+        for finding in msgspec.json.decode(self.files[INDEX], type=_Index).findings if INDEX in self.files else ():
+            for group in finding.left_out:
+                counts[group.reason] += len(group.numbers)
+        return dict(sorted(counts.items()))
+
+
+class _Left(Struct):
+    reason: str
+    numbers: list[int]
+
+
+class _Entry(Struct):
+    left_out: list[_Left]
+
+
+class _Index(Struct):
+    """Of an index, what is in no slice."""
+
+    findings: list[_Entry]
 
 
 def is_slices(folder: Path) -> bool:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from analyzer.model import Result
 from analyzer.render import format as words
+from analyzer.render.anchors import related
 from analyzer.render.compiled import CompiledTemplates
 from analyzer.render.escape import shown
 from analyzer.render.limits import Limits
@@ -63,6 +64,7 @@ def _render(view: Page, slices: Links) -> str:
         policy=policy,
         title=_title(view),
         slices=slices,
+        related=related(view.result, view.ids),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from analyzer.model import Cause, Comparison, Finding, InputReport, Result, Saving, Side, Status
+from analyzer.render.anchors import Related, numbered_name, related
 from analyzer.render.format import amount, clock, duration, number, quantity, size, window
 from analyzer.render.limits import Limits
 from analyzer.render.mdtext import code, fence, inline, table
@@ -69,6 +70,8 @@ def _head(view: Page) -> Iterator[str]:
     yield f"- Read: {number(len(read))} of {number(len(result.inputs))} inputs, {total}"
     if result.command:
         yield f"- Command: {code(result.command)}"
+    if view.told:
+        yield f"- {inline(view.where, 300)}"
     yield ""
 
 
@@ -116,7 +119,7 @@ def _timeline(view: Page) -> Iterator[str]:
     rows = []
     for moment in view.moments.shown:
         place = code(f"{moment.source}:{moment.number}", 300) if moment.source else view.ids.get(moment.finding, "")
-        rows.append((clock(moment.time), inline(moment.text), place))
+        rows.append((clock(moment.time), inline(view.begun(moment) or moment.text), place))
     yield from table(("Time (UTC)", "Event", "Where it stands"), rows)
     yield from _more(view.moments.more, "events")
 
@@ -125,15 +128,16 @@ def _findings(view: Page) -> Iterator[str]:
     if view.told:
         yield "## Findings"
         yield ""
+    others = related(view.result, view.ids)
     for told in view.told:
-        yield from _finding(told)
+        yield from _finding(told, others.get(told.finding.key, ()))
     for brief in view.brief.shown:
         yield f"- {brief.id} {code(brief.finding.key, 300)}: {inline(brief.finding.summary)}"
     if view.brief.shown:
         yield ""
 
 
-def _finding(told: Told) -> Iterator[str]:
+def _finding(told: Told, others: Sequence[Related]) -> Iterator[str]:
     finding = told.finding
     yield f"### {told.id}: {inline(told.title, 160)}"
     yield ""
@@ -146,6 +150,8 @@ def _finding(told: Told) -> Iterator[str]:
         yield f"- Why: {inline(finding.why)}"
     for limit in finding.limits:
         yield f"- Limit: {inline(limit)}"
+    for one in others[:8]:
+        yield f"- Related: {one.id} {code(one.key, 200)} {one.words}"
     if finding.refuted_by:
         yield f"- What would refute it: {inline(finding.refuted_by)}"
     yield ""
@@ -214,14 +220,14 @@ def _precedence(view: Page) -> Iterator[str]:
     if causes:
         yield "## What preceded what"
         yield ""
-        yield from (_cause(cause) for cause in causes[:_LISTED])
+        yield from (_cause(cause, view.ids) for cause in causes[:_LISTED])
         yield from _more(len(causes) - _LISTED, "links")
         yield ""
 
 
-def _cause(cause: Cause) -> str:
-    onset = inline(cause.to.text.removesuffix("."), 300)
-    ends = f"{inline(cause.from_.text, 300)} → {duration(cause.lag_seconds)} → {onset}"
+def _cause(cause: Cause, ids: dict[str, str]) -> str:
+    onset = inline(numbered_name(cause.to, ids).removesuffix("."), 300)
+    ends = f"{inline(numbered_name(cause.from_, ids), 300)} → {duration(cause.lag_seconds)} → {onset}"
     return f"- {ends}: {inline(cause.verdict, 400)}"
 
 
@@ -292,6 +298,9 @@ def _coverage(view: Page) -> Iterator[str]:
             yield f"- {inline(entry.table, 60)}: nothing known {window(gap.start, gap.end)}: {inline(gap.reason, 200)}"
         if entry.remark:
             yield f"- {inline(entry.table, 60)}: {inline(entry.remark, 300)}"
+    for cluster in view.result.clusters[:_LISTED]:
+        names = ", ".join(code(name, 300) for name in cluster.inputs[:12])
+        yield f"- Of one cluster: {names}: {inline(cluster.told_by)}"
     yield from _clocks(view)
     yield from _collect(view)
     for setting in view.settings.shown:
@@ -305,7 +314,7 @@ def _clocks(view: Page) -> Iterator[str]:
     yield from ("", "### Clocks", "", "Offsets between inputs, from what both tell of; positive is ahead.", "")
     rows = [
         (
-            code(one.source, 300),
+            code(one.clock, 300),
             code(one.reference, 300),
             f"{one.seconds:+.6f} s",
             f"{one.spread_seconds:.6f} s",

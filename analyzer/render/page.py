@@ -25,8 +25,8 @@ from analyzer.model import (
     Saving,
     SettingValue,
     Status,
-    Talker,
 )
+from analyzer.render.anchors import AT_THE_INPUTS, numbers, short_name, where
 from analyzer.render.charts import Chart, Charts, charts, seal, small
 from analyzer.render.escape import shown
 from analyzer.render.facets import of_findings, of_row
@@ -131,7 +131,6 @@ class Page(Struct, kw_only=True):
     whatif: Cut[WhatIf] = field(default_factory=lambda: Cut((), 0))
     actions: Cut[Action] = field(default_factory=lambda: Cut((), 0))
     cited: Cut[Cited] = field(default_factory=lambda: Cut((), 0))
-    talkers: tuple[tuple[str, Cut[Talker]], ...] = ()
     changes: Cut[Change] = field(default_factory=lambda: Cut((), 0))
     inputs: Cut[InputReport] = field(default_factory=lambda: Cut((), 0))
     not_read: Cut[InputReport] = field(default_factory=lambda: Cut((), 0))
@@ -148,6 +147,7 @@ class Page(Struct, kw_only=True):
     touched_groups: tuple[tuple[str, tuple[Touched, ...]], ...] = ()
     titles: dict[str, str] = field(default_factory=dict)
     facets: dict[str, str] = field(default_factory=dict)
+    where: str = AT_THE_INPUTS
 
     def facet(self, row: Touched | Moment | Change) -> str:
         """What the filters of the page ask of a row."""
@@ -173,13 +173,15 @@ class Page(Struct, kw_only=True):
         """The id of the finding that a cause speaks of, or nothing."""
         return self.ids.get(end.id, "") if end.kind == "finding" else ""
 
+    def short(self, end: CauseEnd) -> str:
+        """What a link says of this end: a finding by its name, for its sentence stands where the number leads."""
+        return short_name(end, self.ids)
+
 
 def page(result: Result, limits: Limits) -> Page:
     """The page of a result; findings take of the row budget first, then the story, then what backs them."""
     findings = result.findings
-    ids: dict[str, str] = {}
-    for at, finding in enumerate(findings):
-        ids.setdefault(finding.key, f"F{at + 1}")
+    ids = numbers(result)
     windows = _windows(findings)
     made = Page(result=result, ids=ids, limits=limits, windows=windows, charts=charts(result, windows))
     budget = Budget(limits.rows)
@@ -190,6 +192,7 @@ def page(result: Result, limits: Limits) -> Page:
     made.facets = of_findings(there, made.ids, namespaces(rows))
     made.touched = budget.take(rows, limits.list_rows)
     made.touched_groups = grouped(made.touched.shown)
+    made.where = where(result)
     made.titles = {run.detector: run.title or run.detector for run in result.runs}
     made.league = league(result.callers, rows, budget, max(1, limits.list_rows // 4))
     _explained(made, there)
@@ -252,7 +255,7 @@ def _findings(made: Page, findings: Sequence[Finding], budget: Budget) -> None:
                     drawn.append(chart)
             charts_left -= len(drawn)
         more = len(finding.evidence.tables) - len(tables)
-        title = titles.get(finding.detector, "") or finding.detector
+        title = finding.title or titles.get(finding.detector, "") or finding.detector
         told.append(Told(f"F{at + 1}", finding, title, at < limits.open, quotes, tables, tuple(drawn), more))
     made.told = tuple(told[: len(full)])
     made.brief = budget.take(told[len(full) :], limits.rows)
@@ -342,9 +345,6 @@ def _story(made: Page, findings: Sequence[Finding], budget: Budget) -> None:
     made.actions = budget.take(_actions(made, findings), limits.list_rows)
     made.changes = budget.take(result.changes, limits.list_rows)
     made.compared = budget.take(result.comparison.findings if result.comparison else (), limits.list_rows * 2)
-    kinds = dict.fromkeys(talker.kind for talker in result.talkers)
-    groups = [(kind, [t for t in result.talkers if t.kind == kind]) for kind in list(kinds)[:12]]
-    made.talkers = tuple((kind, budget.take(group, 10)) for kind, group in groups)
 
 
 def _actions(made: Page, findings: Sequence[Finding]) -> list[Action]:
@@ -355,7 +355,8 @@ def _actions(made: Page, findings: Sequence[Finding]) -> list[Action]:
         for k, remedy in enumerate(finding.remedies):
             kind = "mitigate" if k == 0 else "prevent"
             found.setdefault((kind, remedy.text), []).append(f"F{at + 1}")
-        watched = f"Alert on the return of this pattern ({finding.detector}): {titles.get(finding.detector, '')}"
+        title = finding.title or titles.get(finding.detector, "")
+        watched = f"Alert on the return of this pattern ({finding.detector}): {title}"
         found.setdefault(("detect", watched.rstrip(": ")), []).append(f"F{at + 1}")
     order = ("mitigate", "detect", "prevent")
     rows = [Action(kind, text, tuple(dict.fromkeys(ids))) for (kind, text), ids in found.items()]

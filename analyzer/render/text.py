@@ -8,7 +8,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from analyzer.model import Collect, Comparison, Finding, InputReport, Offset, Result, Run, Side, Status
+from analyzer.model import Cluster, Collect, Comparison, Finding, InputReport, Offset, Result, Run, Side, Status
+from analyzer.render.anchors import numbered_name, numbers, where
 from analyzer.render.escape import MOST_CHARACTERS, shown
 from analyzer.render.format import amount, clock, duration, number, quantity, seconds_of, size, window
 
@@ -27,6 +28,7 @@ def render_text(result: Result) -> str:
         *_causes(result),
         *_checks(result.runs),
         *_not_read(result.inputs),
+        *_clusters(result.clusters),
         *_clocks(result.offsets),
         *_collect(result.collect),
     ]
@@ -60,6 +62,8 @@ def _head(result: Result) -> Iterator[str]:
     yield f"tool      {shown(result.tool.name, 80)} {shown(result.tool.version, 40)}; draft: evidence only"
     if result.command:
         yield from _wrapped(result.command, " " * 10, "command   ", MOST_CHARACTERS)
+    if result.findings:
+        yield from _wrapped(where(result), " " * 10, "checks    ")
     if result.story.verdict:
         yield ""
         yield from _wrapped(result.story.verdict, most=2 * _LONG)
@@ -93,7 +97,7 @@ def _findings(result: Result) -> Iterator[str]:
     yield f"{_count(len(findings), 'finding')}: {told}"
     for at, finding in enumerate(findings):
         yield ""
-        yield from _finding(f"F{at + 1}", finding, titles.get(finding.detector, finding.detector))
+        yield from _finding(f"F{at + 1}", finding, finding.title or titles.get(finding.detector, finding.detector))
 
 
 def _finding(id_: str, finding: Finding, title: str) -> Iterator[str]:
@@ -142,9 +146,10 @@ def _causes(result: Result) -> Iterator[str]:
     if causes:
         yield ""
         yield "What preceded what"
+    ids = numbers(result)
     for cause in causes[:MOST_LINES]:
-        onset = shown(cause.to.text.removesuffix("."), 300)
-        ends = f"{shown(cause.from_.text, 300)} -> {duration(cause.lag_seconds)} -> {onset}"
+        onset = shown(numbered_name(cause.to, ids).removesuffix("."), 300)
+        ends = f"{shown(numbered_name(cause.from_, ids), 300)} -> {duration(cause.lag_seconds)} -> {onset}"
         yield from _wrapped(f"{ends}: {shown(cause.verdict, 400)}", "    ", "  - ")
     yield from _more(causes, "links")
 
@@ -184,6 +189,16 @@ def _not_read(inputs: Sequence[InputReport]) -> Iterator[str]:
     yield from _more(lossy, "inputs")
 
 
+def _clusters(clusters: Sequence[Cluster]) -> Iterator[str]:
+    if clusters:
+        yield ""
+        yield "Several clusters; nothing is linked between them"
+    for one in clusters[:MOST_LINES]:
+        names = ", ".join(shown(name, 200) for name in one.inputs[:12])
+        yield from _wrapped(f"{names}: {one.told_by}", "    ", "  - ")
+    yield from _more(clusters, "clusters")
+
+
 def _clocks(offsets: Sequence[Offset]) -> Iterator[str]:
     if offsets:
         yield ""
@@ -191,7 +206,7 @@ def _clocks(offsets: Sequence[Offset]) -> Iterator[str]:
     for one in offsets[:MOST_LINES]:
         amount = f"{one.seconds:+.6f} s, spread {one.spread_seconds:.6f} s, by {number(one.events)} {one.matched_by}"
         remark = f"; {one.remark}" if one.remark else ""
-        yield from _wrapped(f"{one.source} against {one.reference}: {amount}{remark}", "    ", "  - ")
+        yield from _wrapped(f"{one.clock} against {one.reference}: {amount}{remark}", "    ", "  - ")
     yield from _more(offsets, "offsets")
 
 

@@ -106,7 +106,7 @@ def by_title(findings: dict[str, Finding], titles: dict[str, str]) -> list[tuple
     """The numbers of the findings by the titles of their detectors."""
     out: dict[str, list[str]] = {}
     for id_, finding in findings.items():
-        out.setdefault(titles.get(finding.detector, finding.detector), []).append(id_)
+        out.setdefault(finding.title or titles.get(finding.detector, finding.detector), []).append(id_)
     return list(out.items())
 
 

@@ -10,8 +10,8 @@ import polars as pl
 from msgspec import Struct
 
 from analyzer.facts.changes import CHANGES
-from analyzer.model import Caller, Change, Coverage, Finding, Moment, Offset, Run, Series, Story, Talker
-from analyzer.story import clocks
+from analyzer.model import Caller, Change, Cluster, Coverage, Finding, InputReport, Moment, Offset, Run, Series, Story
+from analyzer.story import clocks, clusters
 from analyzer.story.callers import callers
 from analyzer.story.causes import causes
 from analyzer.story.causes.preceded import MOST_CHANGES as NAMED
@@ -20,7 +20,6 @@ from analyzer.story.confidence import weighed
 from analyzer.story.merge import merged
 from analyzer.story.observations import Observation, observations
 from analyzer.story.series import Get, charts
-from analyzer.story.talkers import talkers
 from analyzer.story.verdict import verdict
 
 MOST_CHANGES = 200
@@ -42,24 +41,32 @@ class Told(Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...]
     story: Story
     series: tuple[Series, ...]
-    talkers: tuple[Talker, ...]
     callers: tuple[Caller, ...]
     changes: tuple[Change, ...]
     offsets: tuple[Offset, ...]
+    clusters: tuple[Cluster, ...]
     remarks: tuple[str, ...]
 
 
-def tell(get: Get, runs: Sequence[Run], coverage: tuple[Coverage, ...], offsets: tuple[Offset, ...] = ()) -> Told:
+def tell(
+    get: Get,
+    runs: Sequence[Run],
+    coverage: tuple[Coverage, ...],
+    offsets: tuple[Offset, ...] = (),
+    inputs: Sequence[InputReport] = (),
+) -> Told:
     """The story of one run. Reads tables and facts through `get`; judges nothing that no detector found."""
+    several = clusters.clusters(get, inputs)
+    homes = clusters.homes(several)
     runs = merged(runs, get)
     changes, unsaid = _changes(get, [finding for run in runs for finding in run.findings])
     seen = observations(get)
-    links = causes([finding for run in runs for finding in run.findings], changes, get, offsets)
+    links = causes([finding for run in runs for finding in run.findings], changes, get, offsets, homes)
     runs = weighed(runs, links.met, coverage)
     findings = [finding for run in runs for finding in run.findings]
     before = [
         one
-        for _, groups in preceding(findings, changes, links.about)
+        for _, groups in preceding(findings, changes, links.about, homes)
         for group in groups
         for one in group.changes[:NAMED]
     ]
@@ -72,11 +79,15 @@ def tell(get: Get, runs: Sequence[Run], coverage: tuple[Coverage, ...], offsets:
             causes=links.told,
         ),
         series=charts(get, coverage),
-        talkers=talkers(get),
         callers=callers(get),
         changes=tuple(changes),
         offsets=offsets,
-        remarks=(*clocks.remarks(offsets), *((f"{unsaid:,} further changes are not listed.",) if unsaid else ())),
+        clusters=several,
+        remarks=(
+            *clusters.remark(several),
+            *clocks.remarks(offsets),
+            *((f"{unsaid:,} further changes are not listed.",) if unsaid else ()),
+        ),
     )
 
 

@@ -15,6 +15,12 @@ from msgspec.structs import replace
 from analyzer.facts.clock_events import PODS
 from analyzer.model import Offset
 
+Clock = tuple[str, str]
+"""An input, and the host where the input holds lines of several; else an empty text."""
+
+Ways = dict[Clock, list[tuple[Clock, float, float]]]
+"""From each clock to those that it was compared with: the other, seconds that it is ahead, spread."""
+
 CLEAR = 3.0
 """An offset is one of clocks where it is so many times its spread: about two standard deviations, for the median
 absolute deviation of a normal distribution is 0.67 of one."""
@@ -60,17 +66,31 @@ WHOLE_ZONES = (
 def spread(offsets: Sequence[Offset], source_a: str, source_b: str) -> float | None:
     """How many seconds two records must be apart, one of each input, before their order means anything.
 
-    0 within one input. Else the spread of what compares the two, over other inputs where need be, and the offset
-    itself unless it was applied. None where nothing compares them: then an order is as good as the clocks are.
+    0 within one input of one clock. Else the spread of what compares the two, over other inputs where need be, and the
+    offset itself unless it was applied. None where nothing compares them: then an order is as good as the clocks are.
+    An input of several hosts counts by those of its clocks which agree the least.
     """
-    if source_a == source_b:
+    own, others = (_clocks(offsets, source) for source in (source_a, source_b))
+    if source_a == source_b and len(own) == 1:
         return 0.0
     ways = _ways(offsets)
-    left: list[tuple[float, str, float]] = [(0.0, source_a, 0.0)]
-    done: set[str] = set()
+    every = [_between(ways, one, other) for one in own for other in others if one != other]
+    known = [found for found in every if found is not None]
+    return max(known) if known else None
+
+
+def _clocks(offsets: Sequence[Offset], source: str) -> list[Clock]:
+    """The clocks of an input: one for each host that was compared, or its only one."""
+    hosts = sorted({one.host for one in offsets if one.source == source and one.host})
+    return [(source, host) for host in hosts] or [(source, "")]
+
+
+def _between(ways: Ways, clock_a: Clock, clock_b: Clock) -> float | None:
+    left: list[tuple[float, Clock, float]] = [(0.0, clock_a, 0.0)]
+    done: set[Clock] = set()
     while left:
         unsure, source, apart = heappop(left)
-        if source == source_b:
+        if source == clock_b:
             return round(unsure + abs(apart), 6)
         if source in done:
             continue
@@ -84,16 +104,19 @@ def spread(offsets: Sequence[Offset], source_a: str, source_b: str) -> float | N
 def ordered(offsets: Sequence[Offset], source_a: str, source_b: str, lag_seconds: float) -> bool:
     """Whether so much time between a record of each input says which came first; True where nothing compares them."""
     least = spread(offsets, source_a, source_b)
-    return least is None or abs(lag_seconds) > least or source_a == source_b
+    if source_a == source_b and not least:
+        return True
+    return least is None or abs(lag_seconds) > least
 
 
-def _ways(offsets: Sequence[Offset]) -> dict[str, list[tuple[str, float, float]]]:
-    """From each input to those that it was compared with: (other, seconds that it is ahead, spread)."""
-    ways: dict[str, list[tuple[str, float, float]]] = {}
-    for one in sorted(offsets, key=lambda offset: (offset.source, offset.reference)):
+def _ways(offsets: Sequence[Offset]) -> Ways:
+    """From each clock to those that it was compared with: (other, seconds that it is ahead, spread)."""
+    ways: Ways = {}
+    for one in sorted(offsets, key=lambda offset: (offset.source, offset.host, offset.reference)):
         seconds = 0.0 if one.applied else one.seconds
-        ways.setdefault(one.source, []).append((one.reference, seconds, one.spread_seconds))
-        ways.setdefault(one.reference, []).append((one.source, -seconds, one.spread_seconds))
+        own, other = (one.source, one.host), (one.reference, "")
+        ways.setdefault(own, []).append((other, seconds, one.spread_seconds))
+        ways.setdefault(other, []).append((own, -seconds, one.spread_seconds))
     return ways
 
 
@@ -103,29 +126,29 @@ def is_clear(offset: Offset) -> bool:
     return abs(offset.seconds) > max(CLEAR * offset.spread_seconds, delivery)
 
 
-def shifts(offsets: Sequence[Offset]) -> dict[str, float]:
-    """Seconds to take from the times of each input, so that inputs that were compared agree.
+def shifts(offsets: Sequence[Offset]) -> dict[Clock, float]:
+    """Seconds to take from the times of each input, or of a host in it, so that inputs that were compared agree.
 
     An input is moved to its reference, and with it what is compared with it; of several references the one with the
     least spread counts. Only offsets of clocks move anything.
     """
-    best: dict[str, Offset] = {}
+    best: dict[Clock, Offset] = {}
     for one in offsets:
         key = (one.spread_seconds, -one.events, one.reference)
-        other = best.get(one.source)
+        other = best.get((one.source, one.host))
         if other is None or key < (other.spread_seconds, -other.events, other.reference):
-            best[one.source] = one
-    found: dict[str, float] = {}
-    for source in sorted(best):
-        at, total, seen = source, 0.0, {source}
+            best[(one.source, one.host)] = one
+    found: dict[Clock, float] = {}
+    for clock in sorted(best):
+        at, total, seen = clock, 0.0, {clock}
         while (step := best.get(at)) is not None:
             total += _correction(step)
-            if step.reference in seen:
+            at = (step.reference, "")
+            if at in seen:
                 break
-            at = step.reference
             seen.add(at)
         if total:
-            found[source] = round(total, 6)
+            found[clock] = round(total, 6)
     return found
 
 
@@ -139,7 +162,7 @@ def _correction(offset: Offset) -> float:
 
 
 def told(
-    offsets: Sequence[Offset], zoneless: Mapping[str, datetime], tz: str, moved: Mapping[str, float]
+    offsets: Sequence[Offset], zoneless: Mapping[str, datetime], tz: str, moved: Mapping[Clock, float]
 ) -> tuple[Offset, ...]:
     """The offsets, those of clocks with a remark.
 
@@ -148,7 +171,7 @@ def told(
     """
     made = []
     for one in offsets:
-        applied = one.source in moved or one.reference in moved
+        applied = (one.source, one.host) in moved or (one.reference, "") in moved
         remark = _advice(one, zoneless.get(one.source), tz, applied=applied) if is_clear(one) else ""
         made.append(replace(one, applied=applied, remark=remark))
     return tuple(made)
@@ -205,13 +228,13 @@ def in_words(seconds: float) -> str:
 
 def remarks(offsets: Sequence[Offset], most: int = 5) -> tuple[str, ...]:
     """A sentence for each input whose clock is wrong, the farthest first."""
-    by_size = sorted(offsets, key=lambda one: (abs(one.seconds), one.source, one.reference), reverse=True)
+    by_size = sorted(offsets, key=lambda one: (abs(one.seconds), one.clock, one.reference), reverse=True)
     wrong: dict[str, Offset] = {}
     for one in by_size:
         if one.remark:
-            wrong.setdefault(one.source, one)
+            wrong.setdefault(one.clock, one)
     made = [
-        f"Clock of {one.source}: {one.remark} ({one.reference}; {one.events:,} {one.matched_by})."
+        f"Clock of {one.clock}: {one.remark} ({one.reference}; {one.events:,} {one.matched_by})."
         for one in wrong.values()
     ]
     return (*made[:most], *([f"{len(made) - most} more clocks disagree."] if len(made) > most else []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -12,6 +13,8 @@ from analyzer.model.comparison import Compared, Comparison, FigureChange, State
 BAND = 0.1
 """A main figure that moves by less than a tenth is the same: load is never equal on two days."""
 
+_ONE_OF_MANY = re.compile(r"\b(?:median|percentile|longest|largest|period|rate)\b|\bper\b")
+
 ORDER = (State.NEW, State.WORSE, State.UNKNOWN, State.SAME, State.BETTER, State.GONE)
 LOOKED = {Status.FIRED, Status.QUIET}
 
@@ -19,7 +22,8 @@ LOOKED = {Status.FIRED, Status.QUIET}
 def compare(before: Result, after: Result) -> Comparison:
     """Every finding of either result by its key, or by its workload where addresses have changed.
 
-    The main figure of a finding is the first of its impact.
+    The main figure of a finding is the first of its impact, which says how much of the harm there was; where both
+    results have none of it, the next that both state.
     """
     old, new = ({finding.key: finding for finding in result.findings} for result in (before, after))
     runs = tuple({run.detector: run for run in result.runs} for result in (before, after))
@@ -70,7 +74,7 @@ def _both(old: Finding, new: Finding, before: Result, after: Result) -> Compared
         summary=new.summary,
         severity_before=old.severity,
         severity_after=new.severity,
-        figures=_figures(old, new),
+        figures=_figures(old, new, _main(old, new)),
     )
 
 
@@ -79,12 +83,13 @@ def _moved(old: Finding, new: Finding, before: Result, after: Result) -> tuple[S
     if old.severity is not new.severity:
         worse = new.severity.rank > old.severity.rank
         return (State.WORSE if worse else State.BETTER), f"severity was {old.severity}, is {new.severity}"
-    if not old.impact or not new.impact or _main(old) != _main(new):
+    main = _main(old, new)
+    if main is None:
         return State.SAME, "the same severity; no figure can be compared"
-    name, unit = _main(new)
-    values: tuple[float, float] = (old.impact[0].value, new.impact[0].value)
+    name, unit = main.name, main.unit
+    values: tuple[float, float] = (main.before or 0, main.after or 0)
     hours = (_hours(old, before), _hours(new, after))
-    per = unit != "fraction" and all(hours)
+    per = not _as_it_is(name, unit) and all(hours)
     if per and hours[0] and hours[1]:
         values = (values[0] / hours[0], values[1] / hours[1])
     told = f"{name}{' per hour of the evidence' if per else ''}: {_short(values[0])}, now {_short(values[1])}"
@@ -94,8 +99,19 @@ def _moved(old: Finding, new: Finding, before: Result, after: Result) -> tuple[S
     return (State.WORSE if values[1] > values[0] else State.BETTER), told
 
 
-def _main(finding: Finding) -> tuple[str, str]:
-    return finding.impact[0].name, finding.impact[0].unit
+def _main(old: Finding, new: Finding) -> FigureChange | None:
+    """The first figure that both state and that is not zero in both: `impact` begins with what measures the harm."""
+    earlier = {(figure.name, figure.unit): figure.value for figure in old.impact if figure.unit != "port"}
+    for figure in new.impact:
+        before = earlier.get((figure.name, figure.unit))
+        if before is not None and (before or figure.value):
+            return FigureChange(name=figure.name, unit=figure.unit, before=before, after=figure.value)
+    return None
+
+
+def _as_it_is(name: str, unit: str) -> bool:
+    """Whether a figure does not grow with the time that is looked at: a share, a rate, one of many values."""
+    return unit == "fraction" or " per " in unit or bool(_ONE_OF_MANY.search(name))
 
 
 def _hours(finding: Finding, result: Result) -> float:
@@ -142,14 +158,15 @@ def _why(run: Run | None) -> str:
     return "the detector was not run" if run is None else run.reason or f"the detector was {run.status}"
 
 
-def _figures(old: Finding, new: Finding) -> tuple[FigureChange, ...]:
+def _figures(old: Finding, new: Finding, main: FigureChange | None) -> tuple[FigureChange, ...]:
+    """Every figure of either; first the one that was compared."""
     earlier = {(figure.name, figure.unit): figure.value for figure in old.impact}
     rows = [
         FigureChange(name=f.name, unit=f.unit, before=earlier.pop((f.name, f.unit), None), after=f.value)
         for f in new.impact
     ]
     rest = [FigureChange(name=name, unit=unit, before=value, after=None) for (name, unit), value in earlier.items()]
-    return (*rows, *rest)
+    return tuple(sorted((*rows, *rest), key=lambda figure: figure != main))
 
 
 def _rank(row: Compared) -> int:

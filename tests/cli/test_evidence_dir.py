@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.cli.evidence import write_evidence
+from analyzer.pipeline import Slices
 from tests.cli.test_cli import COREDNS, analyze, storm
+
+CAPTURE = Path(__file__).parents[2] / "captures" / "imds-credential-storm" / "node.pcap.gz"
 
 HELD = ["F1.coredns.log", "findings.json", "index.json"]
 
@@ -141,3 +145,17 @@ def test_a_case_is_sliced_while_its_inputs_are_there_and_says_when_they_are_gone
     [left] = json.loads((tmp_path / "again" / "index.json").read_text())["findings"][0]["left_out"]
     assert (left["source"], left["reason"][:34]) == ("coredns.log", "the input cannot be opened again, ")
     assert 'href="again/' not in (tmp_path / "again.html").read_text()
+
+
+def test_it_says_what_is_in_no_slice_and_why(tmp_path: Path) -> None:
+    entry = {"left_out": [{"source": "a.pcap", "numbers": [3, 9], "reason": "packets hold names"}]}
+    slices = Slices({"index.json": json.dumps({"schema": "x", "findings": [entry, {"left_out": []}]}).encode()})
+    told = write_evidence(tmp_path / "slices", slices)
+    assert told[1:] == [f"left out of {tmp_path / 'slices'}: 2 records: packets hold names"]
+
+
+def test_a_redacted_report_says_that_packets_are_in_no_slice(tmp_path: Path) -> None:
+    words = ("--redact", "-o", "r.html", "--evidence-dir", "slices")
+    done = analyze("postmortem", CAPTURE, *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert b"packets hold addresses and names, so none are written beside a redacted report" in done.stderr

@@ -181,3 +181,23 @@ def test_nothing_in_common() -> None:
     assert offsets({}) == []
     assert offsets({DNS_MESSAGES: asked()}) == []
     assert offsets({KLOG_LINES: rows(KLOG_LINES, loop(0, "ADD", "web-1"))}) == []
+
+
+def test_hosts_in_one_journal_are_compared_one_by_one() -> None:
+    def both(by: float, name: str, host: str | None) -> list[Row]:
+        turns = ((0, "ADD"), (10, "DELETE"), (20, "REMOVE"))
+        return [loop(at + by, what, name) | {"host": host} for at, what in turns]
+
+    other = [request(at + 100, verb, "db-0", sub, node) for at, verb, sub, node in
+             ((0, "create", "binding", None), (10, "delete", None, None), (20, "delete", None, "n2"))]  # fmt: skip
+    audit = rows(AUDIT_EVENTS, *REQUESTS, *other)
+    columns = ("source", "host", "seconds", "events")
+
+    def found(*lines: Row) -> list[tuple[object, ...]]:
+        made = frames_for([CLOCK_OFFSETS], {AUDIT_EVENTS: audit, KLOG_LINES: rows(KLOG_LINES, *lines)})
+        return made[CLOCK_OFFSETS].select(columns).collect().rows()
+
+    several = found(*both(0.02, "web-1", "n1"), *both(102.0, "db-0", "n2"))
+    assert several == [("kubelet.log", "n1", 0.02, 3), ("kubelet.log", "n2", 2.0, 3)]
+    assert found(*both(0.02, "web-1", "n1"), *both(100.02, "db-0", "n1")) == [("kubelet.log", "", 0.02, 6)]
+    assert found(*both(0.02, "web-1", None)) == [("kubelet.log", "", 0.02, 3)]

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.case import Case
+from analyzer.case import Case, Rows
 from analyzer.cli.investigate import Request, canonical
 from analyzer.frames import COREDNS_QUERIES, KLOG_LINES, Table
-from analyzer.model import Offset
-from analyzer.pipeline.clocks import aligned
+from analyzer.model import InputReport, Offset
+from analyzer.pipeline.clocks import aligned, shifted
 from analyzer.pipeline.options import Progress, RunOptions
 from analyzer.pipeline.read import read_whole
 from analyzer.pipeline.sink import Sink
 from tests import recordings
+from tests.build import at as at_
+from tests.build import rows
 
 CAPTURES = Path(__file__).resolve().parents[2] / "captures"
 DNS = ("dns-client-timeout/coredns.log", "dns-client-timeout/node.pcap.gz")
@@ -119,3 +121,17 @@ def test_recordings_of_one_machine_have_one_clock(inputs: tuple[str, ...], least
         assert abs(one.seconds) < 0.1
         assert one.spread_seconds < 0.1
         assert one.remark == ""
+
+
+def test_of_a_journal_of_two_hosts_only_the_one_whose_clock_is_wrong_is_moved() -> None:
+    lines = [{"time": at, "host": host, "source": "journal"} for at, host in ((10.0, "n1"), (10.0, "n2"), (10.0, None))]
+    report = InputReport(path="journal", kind="kubelet", sha256="", bytes=1, first_time=at_(10), last_time=at_(10))
+    frame = rows(KLOG_LINES, *lines)
+    case = Case(tables={KLOG_LINES: Rows(frame, 3, ())}, reports=(report,), places={})
+    moved = shifted(case, {("journal", "n1"): 2.0})
+    assert moved.tables[KLOG_LINES].frame.select("time").collect()["time"].to_list() == [at_(8), at_(10), at_(10)]
+    [told] = moved.reports
+    assert (told.first_time, told.last_time) == (at_(8), at_(10))
+    assert told.notes == (
+        "all times of host n1 in this input were made 2 s earlier, so that its clock agrees with others",
+    )

@@ -7,6 +7,7 @@ import math
 from msgspec.structs import replace
 
 from analyzer.model import (
+    Caller,
     Cause,
     CauseEnd,
     Change,
@@ -24,7 +25,6 @@ from analyzer.model import (
     SkippedReason,
     Status,
     Story,
-    Talker,
     Tool,
 )
 from tests.render.sample_findings import (
@@ -264,25 +264,12 @@ def _story() -> Story:
     return Story(verdict=verdict, timeline=tuple(sorted(timeline, key=lambda m: (m.time, m.text))), causes=causes)
 
 
-def _talkers() -> tuple[Talker, ...]:
+def _callers() -> tuple[Caller, ...]:
     clients = [("10.0.0.7", 6015), ("10.0.0.9", 4210), (BIDI, 1200), ("10.0.2.31", 640)]
     agents = [("datadog-agent/7.51", 120_004), ("kubelet/v1.31.2", 98_120), (SCRIPT, 4_022)]
     return (
-        *(
-            Talker(kind="DNS clients in CoreDNS logs", name=name, count=count, share=count / 88_120, unit="queries")
-            for name, count in clients
-        ),
-        *(
-            Talker(
-                kind="API server user agents",
-                name=name,
-                count=count,
-                share=count / 402_113,
-                unit="requests",
-                note="212 addresses" if count == 120_004 else "",
-            )
-            for name, count in agents
-        ),
+        *(Caller(kind="user agent", name=name, requests=count) for name, count in agents),
+        *(Caller(kind="address", name=name, dns_queries=count) for name, count in clients),
     )
 
 
@@ -312,7 +299,7 @@ def sample() -> Result:
         runs=_runs(),
         story=_story(),
         series=_series(),
-        talkers=_talkers(),
+        callers=_callers(),
         changes=(
             Change(
                 time=at(-120),

@@ -163,10 +163,11 @@ def test_a_caller_that_a_finding_is_about_links_to_it() -> None:
     assert throttle_storm().subject in {row.name for row in groups["User agents"].shown}
 
 
-def test_the_table_of_callers_takes_the_place_of_the_lists_of_talkers() -> None:
+def test_without_callers_there_is_neither_their_table_nor_a_way_to_it() -> None:
     assert read().all("table", class_="league wide")
-    assert not read().all("table", class_="talkers")
-    assert Reader(render_html(replace(full(), callers=()))).all("table", class_="talkers")
+    without = Reader(render_html(replace(full(), callers=())))
+    assert not without.all("table", class_="league wide")
+    assert "#callers" not in {link.attributes["href"] for link in without.all("a")}
 
 
 # What a check looks for
@@ -246,4 +247,4 @@ def test_hostile_callers_and_owners_stay_text() -> None:
     bad = Entity(kind="address", id="10.0.0.7", label=f"pod a/{HOSTILE[0]} on node {HOSTILE[4]}", known_from="x")
     page = Reader(render_html(replace(full(), entities=(bad,))))
     assert len(page.all("script")) == 2
-    assert HOSTILE[0] in page.all("section", id="talkers")[0].text
+    assert HOSTILE[0] in page.all("section", id="callers")[0].text

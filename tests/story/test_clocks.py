@@ -77,7 +77,7 @@ def test_the_remark_names_the_option() -> None:
     assert one.remark.startswith("3 h 00 min behind its reference: a clock set to a time zone as if it were UTC;")
     [one] = told([offset("kubelet.log", "audit.log", 1.7, 0.1)], {"kubelet.log": T0}, "UTC", {})
     assert one.remark == "1.7 s ahead of its reference; --apply-offsets corrects it"
-    [one] = told([offset("kubelet.log", "audit.log", 1.7, 0.1)], {}, "UTC", {"kubelet.log": 1.7})
+    [one] = told([offset("kubelet.log", "audit.log", 1.7, 0.1)], {}, "UTC", {("kubelet.log", ""): 1.7})
     assert (one.applied, one.remark) == (True, "1.7 s ahead of its reference; corrected")
 
 
@@ -94,22 +94,22 @@ def test_what_delivery_or_chance_explain_is_no_wrong_clock(seconds: float, sprea
 
 
 def test_packets_need_less_than_kubelets() -> None:
-    assert shifts([offset("b.pcap", "a.pcap", 0.006, 0.0, matched_by="DNS queries")]) == {"b.pcap": 0.006}
+    assert shifts([offset("b.pcap", "a.pcap", 0.006, 0.0, matched_by="DNS queries")]) == {("b.pcap", ""): 0.006}
     assert shifts([offset("b.pcap", "a.pcap", 0.005, 0.0, matched_by="DNS queries")]) == {}
 
 
 def test_a_shift_carries_what_was_compared_with_the_input_along() -> None:
     known = [offset("dns.log", "b.pcap", 0.5, matched_by="DNS queries"), offset("b.pcap", "a.pcap", 2.0)]
-    assert shifts(known) == {"b.pcap": 2.0, "dns.log": 2.5}
+    assert shifts(known) == {("b.pcap", ""): 2.0, ("dns.log", ""): 2.5}
     agreed = [offset("dns.log", "b.pcap", 0.0, matched_by="DNS queries"), offset("b.pcap", "a.pcap", 2.0)]
-    assert shifts(agreed) == {"b.pcap": 2.0, "dns.log": 2.0}
+    assert shifts(agreed) == {("b.pcap", ""): 2.0, ("dns.log", ""): 2.0}
 
 
 def test_a_zone_is_taken_whole_where_the_rest_is_chance_and_the_best_reference_counts() -> None:
-    assert shifts([offset("kubelet", "audit", 10799.9, 0.1)]) == {"kubelet": 10800.0}
-    assert shifts([offset("kubelet", "audit", 10805.0, 0.1)]) == {"kubelet": 10805.0}
+    assert shifts([offset("kubelet", "audit", 10799.9, 0.1)]) == {("kubelet", ""): 10800.0}
+    assert shifts([offset("kubelet", "audit", 10805.0, 0.1)]) == {("kubelet", ""): 10805.0}
     two = [offset("kubelet", "audit-1", 2.0, 0.3), offset("kubelet", "audit-2", 1.8, 0.1)]
-    assert shifts(two) == {"kubelet": 1.8}
+    assert shifts(two) == {("kubelet", ""): 1.8}
 
 
 def test_each_wrong_clock_is_one_remark_and_many_are_counted() -> None:
@@ -125,3 +125,16 @@ def test_each_wrong_clock_is_one_remark_and_many_are_counted() -> None:
 )
 def test_amounts_read_as_people_write_them(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
+
+
+def test_a_journal_of_several_hosts_has_a_clock_for_each_of_them() -> None:
+    known = [offset("journal", "audit", 2.0, 0.1, host="n1"), offset("journal", "audit", 0.02, 0.1, host="n2")]
+    assert shifts(known) == {("journal", "n1"): 2.0}
+    assert spread(known, "journal", "audit") == pytest.approx(2.1)  # the host that agrees the least
+    assert spread(known, "journal", "journal") == pytest.approx(2.18)  # of two lines either host may be the writer
+    assert not ordered(known, "journal", "journal", 2.0)
+    one, other = told(known, {}, "UTC", {})
+    assert (one.remark, other.remark) == ("2 s ahead of its reference; --apply-offsets corrects it", "")
+    assert remarks([one, other])[0].startswith("Clock of journal (n1): 2 s ahead")
+    one, other = told(known, {}, "UTC", {("journal", "n1"): 2.0})
+    assert (one.applied, other.applied) == (True, False)

@@ -18,6 +18,7 @@ from analyzer.story.causes.preceded import preceded
 from analyzer.story.causes.rules import RULES, Rule
 from analyzer.story.causes.signs import Sign, observed
 from analyzer.story.causes.witness import Witness
+from analyzer.story.clusters import NOWHERE, Apart, apart
 from analyzer.story.series import Get
 
 __all__ = ["RULES", "WITNESSES", "Links", "Rule", "causes"]
@@ -34,18 +35,32 @@ class Links(Struct, frozen=True, kw_only=True):
     about: dict[str, frozenset[str]] = {}
 
 
-def causes(findings: Sequence[Finding], changes: Sequence[Change], get: Get, offsets: Sequence[Offset] = ()) -> Links:
-    """Every link that a rule finds. `changes` are in order of time; an order that the clocks cannot tell is none."""
+def causes(
+    findings: Sequence[Finding],
+    changes: Sequence[Change],
+    get: Get,
+    offsets: Sequence[Offset] = (),
+    homes: Apart = NOWHERE,
+) -> Links:
+    """Every link that a rule finds. `changes` are in order of time; an order that the clocks cannot tell is none, and
+    between two clusters there is none (`homes`)."""
     signs = signs_of(findings, get)
     signs += told_by_figures(findings, get)
     signs += _observations(signs, get)
     inputs = {one.key: frozenset(record.source for record in one.evidence.records) for one in findings}
     met = {
-        at: [link for link in joined(rule, signs) if rule.together or _in_order(link, inputs, offsets)]
+        at: [
+            link
+            for link in joined(rule, signs)
+            if (rule.together or _in_order(link, inputs, offsets)) and not apart(homes, *_ends(link, inputs))
+        ]
         for at, rule in enumerate(RULES)
     }
     about = {sign.end.id: sign.keys for sign in signs if sign.is_finding}
-    made = [*preceded(findings, changes, about), *(one for at, rule in enumerate(RULES) for one in told(rule, met[at]))]
+    made = [
+        *preceded(findings, changes, about, homes),
+        *(one for at, rule in enumerate(RULES) for one in told(rule, met[at])),
+    ]
     made.sort(key=lambda one: (one[0], one[1].rule, one[1].from_.id, one[1].to.id, one[1].to.text))
     return Links(
         told=tuple(cause for _, cause in made),
@@ -56,10 +71,16 @@ def causes(findings: Sequence[Finding], changes: Sequence[Change], get: Get, off
 
 def _in_order(link: Link, inputs: Mapping[str, frozenset[str]], offsets: Sequence[Offset]) -> bool:
     """Whether some input of either end tells that one came first: below the spread of clocks nothing does."""
-    first, then = (inputs.get(sign.end.id, frozenset({sign.source})) for sign in (link.first, link.then))
+    first, then = _ends(link, inputs)
     seconds = link.lag.total_seconds()
     pairs = [(a, b) for a in first for b in then] if offsets else []
     return not pairs or any(clocks.ordered(offsets, a, b, seconds) for a, b in pairs)
+
+
+def _ends(link: Link, inputs: Mapping[str, frozenset[str]]) -> tuple[frozenset[str], frozenset[str]]:
+    """The inputs of both ends."""
+    first, then = (inputs.get(sign.end.id, frozenset({sign.source})) for sign in (link.first, link.then))
+    return first, then
 
 
 def _observations(signs: Sequence[Sign], get: Get) -> list[Sign]:

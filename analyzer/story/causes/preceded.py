@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from analyzer.model import Cause, CauseEnd, Change, Finding
+from analyzer.story.clusters import NOWHERE, Apart, apart
 
 BEFORE = timedelta(minutes=30)
 """How long before an onset a change is still named."""
@@ -51,10 +52,11 @@ About = Mapping[str, frozenset[str]]
 
 
 def preceding(
-    findings: Sequence[Finding], changes: Sequence[Change], about: About
+    findings: Sequence[Finding], changes: Sequence[Change], about: About, homes: Apart = NOWHERE
 ) -> Iterator[tuple[Finding, list[Group]]]:
     """The changes before each onset, one group per account and relation: the best related first, among equals the
-    nearest. `changes` are in order of time, so that each finding looks at those of half an hour only."""
+    nearest. `changes` are in order of time, so that each finding looks at those of half an hour only, and not at those
+    of another cluster (`homes`)."""
     times = [change.time for change in changes]
     for finding in findings:
         if finding.start is None:
@@ -62,7 +64,9 @@ def preceding(
         first, last = bisect_left(times, finding.start - BEFORE), bisect_right(times, finding.start)
         if first < last:
             own = frozenset(one.split(":", 1)[1] for one in about.get(finding.key, ()))
-            yield finding, _groups(finding, changes[first:last], own)
+            inputs = {record.source for record in finding.evidence.records}
+            near = [change for change in changes[first:last] if not apart(homes, inputs, [change.source])]
+            yield finding, _groups(finding, near, own)
 
 
 def _groups(finding: Finding, before: Sequence[Change], own: frozenset[str]) -> list[Group]:
@@ -94,9 +98,11 @@ def _named(name: str, words: frozenset[str]) -> bool:
     return len(name) >= SHORTEST and name not in NAMES_EVERYTHING and name.lower() in words
 
 
-def preceded(findings: Sequence[Finding], changes: Sequence[Change], about: About) -> Iterator[tuple[datetime, Cause]]:
+def preceded(
+    findings: Sequence[Finding], changes: Sequence[Change], about: About, homes: Apart = NOWHERE
+) -> Iterator[tuple[datetime, Cause]]:
     """One link for each group of changes before each onset, with the time of the nearest change."""
-    for finding, groups in preceding(findings, changes, about):
+    for finding, groups in preceding(findings, changes, about, homes):
         for group in groups:
             lags = [(finding.start - change.time).total_seconds() for change in group.changes if finding.start]
             nearest = group.changes[0]

@@ -211,7 +211,7 @@ def test_fires_from_the_log_of_a_proxy_alone() -> None:
     assert (finding.subject, finding.detector) == (TERMINATING, "imds-credential-refusal")
     assert figures(finding)["refused requests"] == 4
     assert figures(finding)["seconds blocked"] == 32.0
-    assert finding.verify == ("grep -F 10.0.0.7 kube2iam.log",)
+    assert finding.verify == ("zcat -f < kube2iam.log | grep -F -- 10.0.0.7",)
 
 
 def test_what_the_proxy_says_of_a_role_counts_before_the_order_of_answers() -> None:

@@ -135,7 +135,7 @@ def test_verify_shows_commands_for_the_inputs_and_the_cluster() -> None:
     assert ".spec.dnsConfig" in captured.verify[1]
     assert "cat /etc/resolv.conf; ls /lib/ld-musl-*" in captured.verify[2]
     [logged] = run(DETECTOR, {COREDNS_QUERIES: log(lookups(10), source="my log")})
-    assert logged.verify[0] == "grep -F ' 10.0.0.7:' 'my log' | grep -c ' NXDOMAIN '"
+    assert logged.verify[0] == "zcat -f < 'my log' | grep -F -- ' 10.0.0.7:' | grep -c ' NXDOMAIN '"
 
 
 def test_fires_from_a_log_alone_with_the_time_at_the_server_as_lower_bound() -> None:

@@ -62,7 +62,7 @@ def test_fires_on_a_pools_name_in_a_log_with_low_confidence() -> None:
     assert (finding.variant, finding.severity, finding.confidence) == ("pool-name", Severity.MEDIUM, Confidence.LOW)
     assert finding.summary == f"{MINER} asked for the name of the mining pool {NAME}, once."
     assert figures(finding)["queries for names of pools"] == 1
-    assert finding.verify[0] == f"zcat -f < coredns.log | grep -nF ' {NAME}. '"
+    assert finding.verify[0] == f"zcat -f < coredns.log | grep -nF -- ' {NAME}. '"
 
 
 def test_fires_on_a_name_and_the_connection_that_follows() -> None:

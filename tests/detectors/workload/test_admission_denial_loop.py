@@ -7,6 +7,7 @@ import pytest
 from analyzer.detectors.workload.admission_denial_loop import DETECTOR
 from analyzer.frames import KLOG_LINES, KUBE_EVENTS
 from analyzer.model import Confidence, Severity
+from analyzer.redact.words import ATOM, is_plain
 from tests.build import at, rows, run
 from tests.detectors.workload.denials import (
     ANY,
@@ -76,6 +77,28 @@ def test_fires_on_a_webhook_that_refuses_the_pods_of_a_deployment() -> None:
 def test_fires_on_every_check_by_the_text_of_its_answer(message: str, subject: str, variant: str) -> None:
     [finding] = run(DETECTOR, log(*(owned(create(s, message=message)) for s in (1, 2, 3))))
     assert (finding.subject, finding.variant, finding.stories) == (subject, variant, ())
+
+
+@pytest.mark.parametrize(
+    ("message", "title"),
+    [
+        (DENIED, "An admission webhook denies what controllers make, again and again"),
+        (
+            FAILING.format("connect: connection refused"),
+            "An admission webhook cannot be reached, and so controllers can make nothing",
+        ),
+        (
+            FAILING.format("context deadline exceeded"),
+            "An admission webhook does not answer in time, and so controllers can make nothing",
+        ),
+        (FAILING.format("an error"), "An admission webhook cannot be called, and so controllers can make nothing"),
+        (QUOTA, "A quota denies what controllers make, again and again"),
+    ],
+)
+def test_what_stands_over_it_says_whether_a_check_denied_or_was_not_there(message: str, title: str) -> None:
+    [finding] = run(DETECTOR, log(*(owned(create(s, message=message)) for s in (1, 2, 3))))
+    assert finding.title == title
+    assert not [atom for atom in ATOM.findall(title) if not is_plain(atom)]  # a redacted report has it too
 
 
 def test_fires_on_events_alone_and_counts_an_event_once_however_often_it_was_saved() -> None:

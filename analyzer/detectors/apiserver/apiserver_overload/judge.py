@@ -7,7 +7,8 @@ import polars as pl
 from analyzer.detectors.apiserver.apiserver_overload.evidence import agents
 from analyzer.detectors.apiserver.apiserver_overload.measure import Measured
 from analyzer.detectors.apiserver.apiserver_overload.signs import Window
-from analyzer.facts.audit_windows import piped, short
+from analyzer.facts.audit_windows import short
+from analyzer.facts.shell import piped
 from analyzer.model import Confidence, Remedy, Saving, Severity
 
 HALF = 0.5

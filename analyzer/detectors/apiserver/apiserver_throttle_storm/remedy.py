@@ -7,9 +7,10 @@ import polars as pl
 from analyzer.detectors.apiserver.apiserver_throttle_storm.flowschema import NEWEST, OWN_RELEASE, cage
 from analyzer.detectors.apiserver.apiserver_throttle_storm.load import AGENT, Window
 from analyzer.detectors.apiserver.apiserver_throttle_storm.priority import told
-from analyzer.facts.audit_windows import piped, short
+from analyzer.facts.audit_windows import short
 from analyzer.facts.callers import CONTROL_PLANE, NODE
 from analyzer.facts.requests import BUDGET, SHUTTING_DOWN
+from analyzer.facts.shell import grep, piped
 from analyzer.model import Remedy
 
 METRICS = "apiserver_flowcontrol_rejected_requests_total|apiserver_current_inflight_requests"
@@ -77,7 +78,7 @@ def verify(source: str, agent: str) -> tuple[str, ...]:
     )
     return (
         f"{piped(source)} | jq -r '{chosen} | .userAgent | split(\"/\")[0]' | sort | uniq -c | sort -rn",
-        f"kubectl get --raw /metrics | grep -E '{METRICS}'",
+        f"kubectl get --raw /metrics | {grep(METRICS, 'E')}",
         "kubectl get --raw /debug/api_priority_and_fairness/dump_priority_levels",
         f"# after the fix the first command counts no line of {short(agent if agent.isprintable() else '', 60)}",
     )

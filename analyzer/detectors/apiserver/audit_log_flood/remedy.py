@@ -10,7 +10,8 @@ from analyzer.detector import Remark
 from analyzer.detectors.apiserver.audit_log_flood.evidence import per_day
 from analyzer.detectors.apiserver.audit_log_flood.measure import Flood
 from analyzer.detectors.apiserver.audit_log_flood.policy import HOT, PART, READS, Rule, advised, replayed, text
-from analyzer.facts.audit_windows import once, piped
+from analyzer.facts.audit_windows import once
+from analyzer.facts.shell import piped
 from analyzer.model import Remedy, Saving
 
 RECEIVED = "RequestReceived"

@@ -7,7 +7,8 @@ import shlex
 import polars as pl
 
 from analyzer.detectors.apiserver.discovery_burst.runs import DISCOVERY, ROOTS, Burst, cold
-from analyzer.facts.audit_windows import piped, records
+from analyzer.facts.audit_windows import records
+from analyzer.facts.shell import piped
 from analyzer.model import Column, Evidence, EvidenceSeries, EvidenceTable, Figure, Remedy, Saving
 
 ROWS = 15
@@ -44,9 +45,9 @@ def impact(burst: Burst, starts: int | None) -> tuple[Figure, ...]:
     begin, end = burst.times
     length = (end - begin).total_seconds()
     figures: tuple[tuple[str, int | float | None, str], ...] = (
+        ("GETs", burst.gets.height, "requests"),
         ("runs", burst.count, "runs"),
         ("GETs per run", round(burst.per_run, 3), "requests"),
-        ("GETs", burst.gets.height, "requests"),
         ("seconds per run", round(burst.seconds, 6), "seconds"),
         ("period", None if burst.period is None else round(burst.period, 6), "seconds"),
         ("client addresses", burst.gets["source_ip"].n_unique(), "addresses"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from analyzer.detectors.apiserver.watch_list_amplification.patterns import Pattern
-from analyzer.facts.audit_windows import piped
+from analyzer.facts.shell import piped
 from analyzer.model import Remedy
 
 NODE_NAME = """env:

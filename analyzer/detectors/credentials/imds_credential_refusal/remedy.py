@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-
 from analyzer.detectors.credentials.imds_credential_refusal import causes
 from analyzer.detectors.credentials.imds_credential_refusal.measure import Refusals
+from analyzer.facts.shell import grepped, tshark
 from analyzer.model import Remedy, Saving
 
 LEAVE = Remedy(
@@ -74,9 +73,9 @@ def verify(refusals: Refusals) -> tuple[str, ...]:
     client = refusals.rows["client"].sort().item(0)
     sources = sorted(set(refusals.rows["source"].to_list()))
     return tuple(
-        f"tshark -r {shlex.quote(one)} -Y 'http.response.code >= 400' -T fields -e frame.time_epoch -e ip.dst"
+        f"{tshark(one)} -Y 'http.response.code >= 400' -T fields -e frame.time_epoch -e ip.dst"
         " -e http.response.code -e http.response_for.uri"
         if refusals.rows.filter(source=one)["log"].not_().any()
-        else f"grep -F {shlex.quote(str(client))} {shlex.quote(one)}"
+        else grepped(one, str(client))
         for one in sources[:3]
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-
 from analyzer.detectors.credentials.imds_credential_storm.lives import Lives
 from analyzer.detectors.credentials.imds_credential_storm.storm import Storm
+from analyzer.facts.shell import tshark
 from analyzer.model import Remedy, Saving
 
 GENERAL = (
@@ -81,7 +80,7 @@ def verify(storm: Storm) -> tuple[str, ...]:
     field = "ipv6.src" if ":" in storm.client else "ip.src"
     sources = sorted(set(storm.used["source"].to_list()))
     shown = [
-        f"tshark -r {shlex.quote(source)} -Y 'http.request && {field} == {storm.client}'"
+        f"{tshark(source)} -Y 'http.request && {field} == {storm.client}'"
         " -T fields -e frame.time_epoch -e http.host -e http.request.method -e http.request.uri -e http.user_agent"
         for source in sources[:3]
     ]

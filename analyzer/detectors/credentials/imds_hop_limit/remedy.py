@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-
 from analyzer.detectors.credentials.imds_hop_limit.measure import Lost
+from analyzer.facts.shell import tshark
 from analyzer.model import Remedy, Saving
 
 REMEDIES = (
@@ -36,7 +35,7 @@ def verify(lost: Lost) -> tuple[str, ...]:
     field, icmp = ("ipv6.src", "icmpv6.type == 3") if ":" in lost.client else ("ip.src", "icmp.type == 11")
     sources = sorted(set(lost.rows["source"].to_list()))
     shown = [
-        f"tshark -r {shlex.quote(source)} -Y '(http.request && {field} == {lost.client}) || {icmp}'"
+        f"{tshark(source)} -Y '(http.request && {field} == {lost.client}) || {icmp}'"
         " -T fields -e frame.time_epoch -e ip.src -e http.request.method -e http.request.uri"
         for source in sources[:3]
     ]

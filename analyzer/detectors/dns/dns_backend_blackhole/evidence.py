@@ -11,6 +11,7 @@ from analyzer.detectors.dns.dns_backend_blackhole.judge import Verdict
 from analyzer.detectors.dns.dns_backend_blackhole.measure import Hole
 from analyzer.facts.audit_windows import records
 from analyzer.facts.dns_witness import Witness
+from analyzer.facts.shell import tshark
 from analyzer.model import Column, Evidence, EvidenceTable, Figure, Record, Remedy, Saving
 
 ROWS = 15
@@ -109,7 +110,7 @@ def verify(hole: Hole) -> tuple[str, ...]:
     field = "ipv6.dst" if ":" in hole.server else "ip.dst"
     shown = f"udp.dstport == 53 && {field} == {hole.server}"
     return (
-        f"tshark -t a -r {shlex.quote(hole.lost['source'][0])} -Y {shlex.quote(shown)}",
+        f"{tshark(hole.lost['source'][0], '-t a')} -Y {shlex.quote(shown)}",
         f"conntrack -L -p udp --dport 53 --orig-dst {hole.server}   # on the node: reply sources that are gone",
         "ipvsadm -Lnc | grep UDP   # on the node, with IPVS",
         "kubectl -n kube-system get endpointslices -l kubernetes.io/service-name=kube-dns -o wide",

@@ -9,6 +9,7 @@ import polars as pl
 from analyzer.detectors.dns.dns_client_timeout.measure import Losses
 from analyzer.facts.audit_windows import records
 from analyzer.facts.dns_witness import Witness
+from analyzer.facts.shell import tshark
 from analyzer.model import Column, Evidence, EvidenceTable, Figure, Remedy, Saving
 
 ROWS = 20
@@ -94,6 +95,6 @@ def verify(losses: Losses) -> tuple[str, ...]:
     field = "ipv6.addr" if ":" in losses.client else "ip.addr"
     shown = f"dns.qry.name == {first['name']} && {field} == {losses.client}"
     return (
-        f"tshark -t a -r {shlex.quote(first['source'])} -Y {shlex.quote(shown)}",
+        f"{tshark(first['source'], '-t a')} -Y {shlex.quote(shown)}",
         "conntrack -S | grep -o 'insert_failed=[0-9]*'   # on the node: grows with each race",
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-
 from analyzer.detectors.dns.dns_query_flood.measure import Flood
+from analyzer.facts.shell import grepped, tshark
 from analyzer.model import Remedy
 
 _COREFILE = """.:53 {
@@ -37,14 +36,13 @@ def verify(flood: Flood) -> tuple[str, ...]:
     """Commands that show the same on the original inputs and in the cluster."""
     commands = []
     for source, origin in flood.queries.select("source", "origin").unique().sort("source").head(_SOURCES).iter_rows():
-        file = shlex.quote(source)
         if origin == "capture":
             field = "ipv6.src" if ":" in flood.client else "ip.src"
             commands.append(
-                f"tshark -r {file} -Y 'dns.flags.response == 0 && {field} == {flood.client}' -T fields -e dns.qry.name"
+                f"{tshark(source)} -Y 'dns.flags.response == 0 && {field} == {flood.client}' -T fields -e dns.qry.name"
                 " | sort | uniq -c | sort -rn | head"
             )
         else:
             asker = f"[{flood.client}]:" if ":" in flood.client else f"{flood.client}:"
-            commands.append(f"grep -cF {shlex.quote(' ' + asker)} {file}")
+            commands.append(grepped(source, f" {asker}", "cF"))
     return (*commands, _POD % flood.client)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-
 import polars as pl
 
 from analyzer.detectors.dns.dns_search_chain.relying import Relying
 from analyzer.detectors.dns.dns_search_chain.saving import DOT
 from analyzer.detectors.dns.dns_search_chain.walks import Walks
+from analyzer.facts.shell import grepped, tshark
 from analyzer.model import Remedy, Saving
 
 _NDOTS = """spec:
@@ -114,14 +113,13 @@ def verify(walks: Walks) -> tuple[str, ...]:
     origins = walks.external.select("source", "origin").unique().sort("source").head(_SOURCES)
     commands = []
     for source, origin in origins.iter_rows():
-        file = shlex.quote(source)
         if origin == "capture":
             field = "ipv6.dst" if ":" in client else "ip.dst"
             commands.append(
-                f"tshark -r {file} -Y 'dns.flags.rcode == 3 && {field} == {client}' -T fields -e dns.qry.name"
+                f"{tshark(source)} -Y 'dns.flags.rcode == 3 && {field} == {client}' -T fields -e dns.qry.name"
                 " | sort | uniq -c | sort -rn | head"
             )
         else:
             asker = f"[{client}]:" if ":" in client else f"{client}:"
-            commands.append(f"grep -F {shlex.quote(' ' + asker)} {file} | grep -c ' NXDOMAIN '")
+            commands.append(f"{grepped(source, ' ' + asker)} | grep -c ' NXDOMAIN '")
     return (*commands, _POD % client, _INSIDE % client)

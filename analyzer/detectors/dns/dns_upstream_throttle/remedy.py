@@ -7,6 +7,7 @@ import shlex
 import polars as pl
 
 from analyzer.detectors.dns.dns_upstream_throttle.windows import Window
+from analyzer.facts.shell import grepped, tshark
 from analyzer.model import Remedy
 
 _CACHE = """cache 30 {
@@ -46,10 +47,10 @@ def verify(window: Window) -> tuple[str, ...]:
     for source, server in captures.iter_rows():
         field = "ipv6.addr" if ":" in server else "ip.addr"
         sides = ",".join(f"dns.flags.response=={side} && {field}=={server}" for side in (0, 1))
-        commands.append(f"tshark -q -r {shlex.quote(source)} -z {shlex.quote(f'io,stat,1,{sides}')}")
+        commands.append(f"{tshark(source, '-q')} -z {shlex.quote(f'io,stat,1,{sides}')}")
     told = set(window.seen.errors["source"])
     logs = told | set(window.failed.filter(pl.col("origin") == "log")["source"])
     for source in sorted(logs)[:_SOURCES]:
         pattern = _ERRORS if source in told else _UNANSWERED
-        commands.append(f"grep -cE {shlex.quote(pattern)} {shlex.quote(source)}")
+        commands.append(grepped(source, pattern, "cE"))
     return (*commands, "kubectl -n kube-system get configmap coredns -o yaml   # cache, forward, autopath")

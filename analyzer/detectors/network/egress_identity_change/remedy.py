@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from analyzer.detectors.network.egress_identity_change.flips import Flip
+from analyzer.facts.shell import tshark
 from analyzer.model import Remedy, Saving
 
 REMEDIES = (
@@ -50,6 +51,6 @@ def verify(flip: Flip) -> tuple[str, ...]:
     shown = f"{field} == {flip.server} && tcp.port == {flip.port} && (tcp.flags.syn == 1 || tcp.flags.reset == 1)"
     sources = flip.failed["source"].unique().sort().to_list()
     return (
-        *(f"tshark -t a -r {shlex.quote(source)} -Y {shlex.quote(shown)}" for source in sources[:3]),
+        *(f"{tshark(source, '-t a')} -Y {shlex.quote(shown)}" for source in sources[:3]),
         f"nc -vz {flip.server} {flip.port}   # from a pod, then from a host that the peer allows",
     )

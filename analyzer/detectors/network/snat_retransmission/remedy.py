@@ -6,6 +6,7 @@ import shlex
 
 from analyzer.detectors.network.snat_retransmission.judge import Verdict
 from analyzer.detectors.network.snat_retransmission.measure import Traffic
+from analyzer.facts.shell import tshark
 from analyzer.model import Remedy, Saving
 
 SHOWN = 3
@@ -71,7 +72,7 @@ def verify(one: Traffic, verdict: Verdict) -> tuple[str, ...]:
     bad = verdict.peers.filter(verdict.peers["again"] > 0)
     again = "tcp.analysis.retransmission && !tcp.analysis.spurious_retransmission"
     shown = [
-        f"tshark -t a -r {shlex.quote(source)} -Y "
+        f"{tshark(source, '-t a')} -Y "
         + shlex.quote(f"{again} && {'ipv6.addr' if ':' in server else 'ip.addr'} == {server}")
         for server, source in bad.select("server", "source").head(SHOWN).iter_rows()
     ]
@@ -80,12 +81,12 @@ def verify(one: Traffic, verdict: Verdict) -> tuple[str, ...]:
     if sides.isn is not None:
         wanted = shlex.quote(f"tcp.seq_raw == {sides.isn} && tcp.flags.syn == 1 && tcp.flags.ack == 0")
         behind = [
-            f"tshark -t a -r {shlex.quote(source)} -Y {wanted}   # the same SYN {where}"
+            f"{tshark(source, '-t a')} -Y {wanted}   # the same SYN {where}"
             for source, where in ((one.source, "at the pods"), (sides.source, "behind the address translation"))
         ]
     return (
         *shown,
-        f"tshark -t a -r {shlex.quote(one.source)} -Y {shlex.quote(syns)}",
+        f"{tshark(one.source, '-t a')} -Y {shlex.quote(syns)}",
         *behind,
         "conntrack -S | grep -o 'insert_failed=[0-9]*'   # on the node: grows with each lost packet",
         "iptables-save -t nat | grep -E 'MASQUERADE|SNAT'   # on the node: --random-fully is missing?",

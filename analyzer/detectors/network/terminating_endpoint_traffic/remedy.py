@@ -9,7 +9,7 @@ from datetime import datetime
 import polars as pl
 
 from analyzer.detectors.network.terminating_endpoint_traffic.rollouts import Rollout
-from analyzer.facts.audit_windows import piped
+from analyzer.facts.shell import grepped, tshark
 from analyzer.model import Remedy
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -67,9 +67,9 @@ def verify(rollout: Rollout) -> tuple[str, ...]:
     first = rollout.pods.sort("deleted").row(0, named=True)
     sound = _NAME.fullmatch(rollout.namespace) and _NAME.fullmatch(rollout.workload)
     known = sound and rollout.kind in _RESOURCES
-    commands = [f"tshark -t ud -r {shlex.quote(source)} -Y {shlex.quote(shown)}"]
+    commands = [f"{tshark(source, '-t ud')} -Y {shlex.quote(shown)}"]
     if _NAME.fullmatch(first["pod"]):
-        commands.append(f"{piped(first['source'])} | grep -F {shlex.quote(first['pod'])} | grep -iE 'delete|evict'")
+        commands.append(f"{grepped(first['source'], first['pod'])} | grep -iE 'delete|evict'")
     if known:
         path = "{.spec.template.spec.containers[*].lifecycle.preStop}"
         commands.append(

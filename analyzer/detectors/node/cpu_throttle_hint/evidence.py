@@ -18,8 +18,8 @@ def figures_of_counters(found: Throttled) -> tuple[Figure, ...]:
     usage = found.rows["usage_seconds"].drop_nulls()
     told = found.probes.height
     figures: list[tuple[str, int | float | None, str]] = [
-        ("periods", found.periods, "periods"),
         ("throttled periods", found.throttled, "periods"),
+        ("periods", found.periods, "periods"),
         ("share throttled", round(found.share, 6), "fraction"),
         ("throttled seconds", None if found.seconds is None else round(found.seconds, 6), "seconds"),
         ("CPU seconds used", round(float(usage.sum()), 6) if usage.len() else None, "seconds"),
@@ -30,8 +30,8 @@ def figures_of_counters(found: Throttled) -> tuple[Figure, ...]:
 
 def figures_of_stalls(found: Stalls) -> tuple[Figure, ...]:
     figures: list[tuple[str, int | float | None, str]] = [
-        ("answers", found.answers, "answers"),
         ("answers held up", found.rows.height, "answers"),
+        ("answers", found.answers, "answers"),
         ("seconds held up", round(found.seconds, 6), "seconds"),
         ("median of the other answers", round(found.quick, 6), "seconds"),
         ("beat of the held-up answers", round(found.beat, 3), "fraction"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analyzer.detectors.node.cpu_throttle_hint.counters import Throttled
 from analyzer.detectors.node.cpu_throttle_hint.stalls import Stalls
-from analyzer.facts.audit_windows import piped
+from analyzer.facts.shell import piped, tshark
 from analyzer.model import Remedy, Saving
 
 REMEDIES = (
@@ -72,10 +72,10 @@ def verify_counters(found: Throttled) -> tuple[str, ...]:
 
 def verify_stalls(found: Stalls) -> tuple[str, ...]:
     source = found.rows["source"][0]
-    tshark = f"ip.src == {found.server} && tcp.srcport == {found.port} && http.time"
+    shown = f"ip.src == {found.server} && tcp.srcport == {found.port} && http.time"
     if ":" in found.server:
-        tshark = tshark.replace("ip.src", "ipv6.src")
+        shown = shown.replace("ip.src", "ipv6.src")
     return (
-        f"{piped(source)} | tshark -r - -Y '{tshark}' -T fields -e frame.time_epoch -e http.time",
+        f"{tshark(source)} -Y '{shown}' -T fields -e frame.time_epoch -e http.time",
         "cat /sys/fs/cgroup/cpu.stat   # in the container: nr_throttled tells for certain",
     )

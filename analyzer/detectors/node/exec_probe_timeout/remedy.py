@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
 
 from analyzer.detectors.node.exec_probe_timeout.containers import Probed
 from analyzer.detectors.node.exec_probe_timeout.measured import Counted
+from analyzer.facts.shell import grepped
 from analyzer.model import Remedy, Saving
 
 FAILURES = 3
@@ -76,15 +76,13 @@ def refuted_by(seen: Counted | None) -> str:
 def verify(one: Probed, seen: Counted | None) -> tuple[str, ...]:
     """Commands on the original logs and on the node."""
     source = one.rows["source"][0]
-    shown = [
-        f"grep -cE 'ExecSync.*(DeadlineExceeded|timed out)|Probe (failed|errored).*timed out' {shlex.quote(source)}"
-    ]
+    shown = [grepped(source, "ExecSync.*(DeadlineExceeded|timed out)|Probe (failed|errored).*timed out", "cE")]
     pods = one.pods
     if pods and (sound := _POD.fullmatch(pods[0])):
         where = f"-n {sound['namespace']} {sound['name']}"
         shown.append(f"kubectl get pod {where} -o jsonpath='{{.spec.containers[*].readinessProbe}}'")
     if seen is not None and seen.defunct and seen.source.isprintable() and "!" not in seen.source:
-        shown.append(f"grep -c '<defunct>' {shlex.quote(seen.source)}")
+        shown.append(grepped(seen.source, "<defunct>", "c"))
     return (
         *shown,
         "ps -eo ppid,stat,comm | awk '$2 ~ /^Z/ {n[$1]++} END {for (p in n) print n[p], p}' | sort -rn | head",

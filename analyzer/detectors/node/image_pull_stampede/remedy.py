@@ -6,7 +6,7 @@ import re
 
 from analyzer.detectors.node.image_pull_stampede.causes import Cause
 from analyzer.detectors.node.image_pull_stampede.episodes import Episode
-from analyzer.facts.audit_windows import piped
+from analyzer.facts.shell import grep, piped
 from analyzer.model import Remedy
 
 REMEDIES = (
@@ -32,7 +32,7 @@ REMEDIES = (
     ),
 )
 
-_NAME = re.compile(r"[a-z0-9.-]+/[a-z0-9.-]+")
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*")
 
 _PERMISSION = Remedy(
     text="Give the nodes, or the pods' pull secret, the right to read the image again; until then scale the workload "
@@ -57,11 +57,11 @@ def verify(episode: Episode, cause: Cause) -> tuple[str, ...]:
         chosen = '(.items // [.])[] | select(.reason=="Pulling" or .reason=="Failed" or .reason=="BackOff")'
         shown = [f"{piped(source)} | jq -r '{chosen} | [.reason, .involvedObject.name, .count, .message] | @tsv'"]
     else:
-        shown = [f"{piped(source)} | grep -F 'PullImage' | grep -cF '{word}'"]
+        shown = [f"{piped(source)} | grep -F 'PullImage' | {grep(word, 'cF')}"]
     shown.append(f"{piped(source)} | grep -ciE 'toomanyrequests|429 Too Many|quota'")
     namespace, _, name = cause.workload.partition("/")
     if _NAME.fullmatch(cause.workload):
         policy = '{range .items[*]}{.metadata.name}{"\\t"}{.spec.containers[*].imagePullPolicy}{"\\n"}{end}'
-        shown.append(f"kubectl -n {namespace} get pods -o jsonpath='{policy}' | grep '^{name}'")
+        shown.append(f"kubectl -n {namespace} get pods -o jsonpath='{policy}' | {grep(f'^{name}', 'E')}")
     shown.append("kubectl get events -A --field-selector reason=Failed --sort-by=.lastTimestamp")
     return tuple(shown)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 
 import polars as pl
 
 from analyzer.detectors.node.kernel_audit_flood.causes import Cause
 from analyzer.detectors.node.kernel_audit_flood.flood import Flood
 from analyzer.facts.audit_types import SIDE
-from analyzer.facts.audit_windows import piped
+from analyzer.facts.shell import grep, piped
 from analyzer.model import Remedy, Saving
 
 SYSCALL = "SYSCALL"
@@ -117,7 +116,7 @@ def verify(flood: Flood) -> tuple[str, ...]:
     source = flood.rows["source"][0]
     serial = r"audit\([0-9.]+:\K[0-9]+"
     counts = (
-        f"{piped(source)} | grep -oP {shlex.quote(serial)} | sed -n '1p;$p'   # first and last serial",
+        f"{piped(source)} | {grep(serial, 'oP')} | sed -n '1p;$p'   # first and last serial",
         f"{piped(source)} | grep -oP 'type=\\K[A-Z0-9_]+(?= (msg=)?audit)' | sort | uniq -c | sort -rn",
     )
     lines = f"{piped(source)} | grep -oP ' audit(\\[[0-9]+\\])?: \\K[A-Z0-9_]+ ' | sort | uniq -c | sort -rn"

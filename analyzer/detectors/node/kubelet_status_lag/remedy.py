@@ -8,6 +8,7 @@ import polars as pl
 
 from analyzer.detectors.node.kubelet_status_lag.measure import Lags
 from analyzer.facts.node_names import short_node
+from analyzer.facts.shell import grepped, piped
 from analyzer.model import Remedy, Saving
 
 REMEDIES = (
@@ -57,12 +58,11 @@ def verify(lags: Lags) -> tuple[str, ...]:
     """Commands on the original logs."""
     pod, source, other = lags.rows.select("pod", "source", "patch_source").row(0)
     namespace, _, name = pod.partition("/")
-    shown = [f"grep -F {shlex.quote(pod)} {shlex.quote(source)} | grep -E 'PLEG|Observed pod startup'"]
+    shown = [f"{grepped(source, pod)} | grep -E 'PLEG|Observed pod startup'"]
     if other is not None:
-        chosen = (
-            f'.objectRef.subresource=="status" and .objectRef.namespace=="{namespace}" and .objectRef.name=="{name}"'
-        )
+        chosen = '.objectRef.subresource=="status" and .objectRef.namespace==$namespace and .objectRef.name==$name'
+        given = f"--arg namespace {shlex.quote(namespace)} --arg name {shlex.quote(name)}"
         program = f"select({chosen}) | [.stage, .requestReceivedTimestamp, .verb]"
-        shown.append(f"jq -c {shlex.quote(program)} {shlex.quote(other)}")
-    shown.append(f"grep -cE 'client-side throttling|Throttling request took' {shlex.quote(source)}")
+        shown.append(f"{piped(other)} | jq -c {given} {shlex.quote(program)}")
+    shown.append(grepped(source, "client-side throttling|Throttling request took", "cE"))
     return tuple(shown)

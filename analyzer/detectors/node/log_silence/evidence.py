@@ -8,7 +8,7 @@ import polars as pl
 
 from analyzer.detectors.node.log_silence.around import Sink
 from analyzer.detectors.node.log_silence.gap import Silence
-from analyzer.facts.audit_windows import piped
+from analyzer.facts.shell import piped, tshark
 from analyzer.model import Column, Evidence, EvidenceSeries, EvidenceTable, Figure, Record, Saving
 
 NOTICED = 300
@@ -32,10 +32,10 @@ def missing(parts: list[Silence]) -> float:
 def impact(parts: list[Silence], sink: Sink) -> tuple[Figure, ...]:
     unit = unit_of(parts[0])
     figures: list[tuple[str, int | float, str]] = [
-        (f"{unit} before", sum(one.records for one in parts), unit),
-        (f"{unit} per second before", round(sum(one.rate for one in parts), 6), f"{unit} per second"),
         ("seconds silent", round(seconds(parts), 6), "seconds"),
         (f"{unit} expected meanwhile", round(missing(parts)), unit),
+        (f"{unit} before", sum(one.records for one in parts), unit),
+        (f"{unit} per second before", round(sum(one.rate for one in parts), 6), f"{unit} per second"),
         ("longest pause before (99th percentile)", round(max(one.p99 for one in parts), 6), "seconds"),
         ("peers", max(one.peers for one in parts), "emitters"),
         ("peers that went on", max(one.speaking for one in parts), "emitters"),
@@ -126,7 +126,7 @@ def verify(parts: list[Silence]) -> tuple[str, ...]:
         shown = f"ip.addr == {first.emitter} && tcp.port == {first.port} && tcp.len > 1"
         if ":" in first.emitter:
             shown = shown.replace("ip.addr", "ipv6.addr")
-        line = f"{piped(source)} | tshark -r - -Y '{shown}' -T fields -e frame.time | tail -1"
+        line = f"{tshark(source)} -Y '{shown}' -T fields -e frame.time | tail -1"
     else:
         line = f"{piped(source)} | sed -n '{first.before['number'][-1]},+3p'   # the last line before"
     return (

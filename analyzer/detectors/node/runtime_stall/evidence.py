@@ -18,9 +18,9 @@ STEPS = 240
 
 def impact(stall: Stall) -> tuple[Figure, ...]:
     told: list[tuple[str, int | float, str]] = [
+        ("seconds stalled", stall.stalled, "seconds"),
         ("PLEG lines", stall.count("PLEG"), "lines"),
         ("longest time since last active", stall.longest, "seconds"),
-        ("seconds stalled", stall.stalled, "seconds"),
         ("stop deadlines", stall.count("stop deadline"), "calls"),
         ("sandbox deadlines", stall.count("sandbox deadline"), "calls"),
         ("hung tasks", stall.count("hung task") or stall.count("hung task Event"), "tasks"),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-
 from analyzer.detectors.node.runtime_stall.stall import Stall
+from analyzer.facts.shell import grepped
 from analyzer.model import Remedy
 
 _DRAIN = Remedy(
@@ -49,5 +48,5 @@ def verify(stall: Stall) -> tuple[str, ...]:
     for pattern, kinds in patterns.items():
         rows = stall.of(*kinds)
         if rows.height:
-            shown.append(f"grep -cE {shlex.quote(pattern)} {shlex.quote(rows['source'][0])}")
+            shown.append(grepped(rows["source"][0], pattern, "cE"))
     return (*shown, "crictl ps -a   # on the node: does it answer?", "ps -eo pid,stat,wchan:32,comm | awk '$2 ~ /^D/'")

@@ -29,13 +29,13 @@ NAMES = {
 
 def impact(starts: Starts, seen: Hints) -> tuple[Figure, ...]:
     figures: list[tuple[str, int | float | None, str]] = [
-        ("pods", starts.pods, "pods"),
+        ("seconds above the fleet median", starts.above, "pod-seconds"),
         ("median", round(starts.median, 6), "seconds"),
         ("95th percentile", round(starts.p95, 6), "seconds"),
+        ("pods", starts.pods, "pods"),
         ("longest", round(float(starts.rows["own"].item(0)), 6), "seconds"),
         ("median elsewhere", None if starts.elsewhere is None else round(starts.elsewhere, 6), "seconds"),
         ("pods elsewhere", None if starts.fleet is None else starts.fleet.height, "pods"),
-        ("seconds above the fleet median", starts.above, "pod-seconds"),
     ]
     told = [part for part in PARTS if starts.rows[part].null_count() < starts.pods]
     figures += [(f"{part}, median", round(middle(starts.rows[part].drop_nulls()), 6), "seconds") for part in told]

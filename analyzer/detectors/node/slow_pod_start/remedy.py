@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-
 from analyzer.detectors.node.slow_pod_start.measure import Starts
-from analyzer.facts.audit_windows import piped
+from analyzer.facts.shell import grep, grepped, piped
 from analyzer.model import Remedy, Saving
 
 REMEDIES = (
@@ -45,12 +43,12 @@ def saving(starts: Starts, slo: float) -> Saving:
 
 def verify(starts: Starts) -> tuple[str, ...]:
     pod, source = starts.rows.select("pod", "source").row(0)
-    name = shlex.quote(pod.rsplit("/", 1)[-1])
+    name = pod.rsplit("/", 1)[-1]
     if starts.rows["basis"][0] == "event":
         chosen = '(.items // [.])[] | select(.reason | test("Scheduled|Pull|Started|Mount|Attach"))'
-        return (f"{piped(source)} | jq -c '{chosen} | [.firstTimestamp, .reason, .message]' | grep -F {name}",)
+        return (f"{piped(source)} | jq -c '{chosen} | [.firstTimestamp, .reason, .message]' | {grep(name)}",)
     return (
-        f"{piped(source)} | grep -F {name} | grep -E 'SyncLoop|MountVolume|PLEG|Observed pod startup'",
+        f"{grepped(source, name)} | grep -E 'SyncLoop|MountVolume|PLEG|Observed pod startup'",
         f"{piped(source)} | grep -oE 'podStart(SLO|E2E)[Dd]uration=[^ ]*' | sort | uniq -c | sort -rn | head",
         "# after the fix: the same lines tell seconds, as on the other nodes",
     )

@@ -7,7 +7,7 @@ import shlex
 import polars as pl
 
 from analyzer.detectors.security.cryptominer_traffic.operations import Operation
-from analyzer.facts.audit_windows import piped
+from analyzer.facts.shell import grepped, tshark
 from analyzer.model import Remedy
 
 _POLICY = """apiVersion: networking.k8s.io/v1
@@ -62,23 +62,22 @@ def verify(one: Operation) -> tuple[str, ...]:
     for source in one.spoken["source"].unique().sort().head(_SHOWN):
         wanted = f'tcp.payload contains "\\"method\\":" && {family}.addr == {one.subject}'
         commands.append(
-            f"tshark -r {shlex.quote(source)} -Y {shlex.quote(wanted)} -T fields -e frame.number -e frame.time_epoch "
+            f"{tshark(source)} -Y {shlex.quote(wanted)} -T fields -e frame.number -e frame.time_epoch "
             f"-e {family}.src -e tcp.srcport -e {family}.dst -e tcp.dstport -e tcp.len"
         )
     for source in one.hellos["source"].unique().sort().head(_SHOWN):
         names = " || ".join(f'tls.handshake.extensions_server_name == "{name}"' for name in _first(one.hellos["sni"]))
         commands.append(
-            f"tshark -r {shlex.quote(source)} -Y {shlex.quote(names)} -T fields -e frame.number -e frame.time_epoch "
+            f"{tshark(source)} -Y {shlex.quote(names)} -T fields -e frame.number -e frame.time_epoch "
             f"-e {family}.src -e tls.handshake.extensions_server_name"
         )
     asked = one.names.select("source", "origin", "name").unique().sort("source", "name")
     for source, origin, name in asked.head(_SHOWN).iter_rows():
-        file = shlex.quote(source)
         if origin == "capture":
             wanted = shlex.quote(f'dns.qry.name == "{name}"')
-            commands.append(f"tshark -r {file} -Y {wanted}")
+            commands.append(f"{tshark(source)} -Y {wanted}")
         else:
-            commands.append(f"{piped(source)} | grep -nF ' {name}. '")
+            commands.append(grepped(source, f" {name}. ", "nF"))
     return (*commands, _POD % one.subject)
 
 

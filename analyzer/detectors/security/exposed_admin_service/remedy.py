@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 
 import polars as pl
 
 from analyzer.detectors.security.exposed_admin_service.exposed import Exposed
-from analyzer.facts.audit_windows import piped
+from analyzer.facts.shell import piped, tshark
 from analyzer.model import Remedy
 
 _SERVICE = """# reach it with kubectl port-forward from now on
@@ -90,7 +89,7 @@ def verify(one: Exposed) -> tuple[str, ...]:
     ]
     for (source,), rows in one.connections.group_by(["source"], maintain_order=True):
         port = rows["server_port"].to_list()[0]
-        commands.append(f"tshark -r {shlex.quote(str(source))} -Y 'tcp.port == {port} && (tcp.flags.syn == 1 || http)'")
+        commands.append(f"{tshark(str(source))} -Y 'tcp.port == {port} && (tcp.flags.syn == 1 || http)'")
     if one.variant == "service":
         namespace, name = _sound(one)
         commands.append(f"kubectl -n {namespace} get service {name} -o yaml")

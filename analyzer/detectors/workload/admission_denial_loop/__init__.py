@@ -34,6 +34,7 @@ from analyzer.detectors.workload.admission_denial_loop.measure import Loop, deni
 from analyzer.detectors.workload.admission_denial_loop.owners import Limits
 from analyzer.detectors.workload.admission_denial_loop.remedy import GENERAL, remedies, verify
 from analyzer.detectors.workload.admission_denial_loop.saving import quotas, savings
+from analyzer.detectors.workload.admission_denial_loop.title import title
 from analyzer.facts.admission_texts import DENIED, FAILING
 from analyzer.facts.audit_windows import counted, listed, short
 from analyzer.facts.contract import Frames
@@ -106,6 +107,7 @@ def _finding(loop: Loop, people: int) -> Finding:
         evidence=evidence(loop, needs),
         saving=saving,
         alternatives=others,
+        title=title(loop),
         variant=f"{loop.check} ({loop.cause})" if loop.cause else loop.check,
         why="The check answers the controller, which asks again with growing pauses; no person sees the answer.",
         refuted_by="Pods of these owners that were made meanwhile, or denials of requests that people sent.",

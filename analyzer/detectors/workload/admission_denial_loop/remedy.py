@@ -8,7 +8,7 @@ import re
 from analyzer.detectors.workload.admission_denial_loop.measure import Loop
 from analyzer.detectors.workload.admission_denial_loop.saving import Quota
 from analyzer.facts import admission_texts
-from analyzer.facts.audit_windows import piped
+from analyzer.facts.shell import piped
 from analyzer.model import Remedy
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from analyzer.detectors.workload.node_crash_cascade.cascade import Cascade
-from analyzer.facts.audit_windows import piped
+from analyzer.facts.shell import grep, grepped
 from analyzer.model import Remedy
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -68,9 +68,9 @@ def verify(cascade: Cascade) -> tuple[str, ...]:
     sources = [str(outage["source"]) for outage in cascade.outages]
     for node, source in dict(zip(cascade.names, sources, strict=True)).items():
         if _NAME.fullmatch(node):
-            lines.append(f"{piped(source)} | grep -F {node} | tail -n 3   # the last words of the node")
+            lines.append(f"{grepped(source, node)} | tail -n 3   # the last words of the node")
     if _NAME.fullmatch(name) and _NAME.fullmatch(namespace):
-        listing = f"kubectl -n {namespace} get pods -o wide --no-headers | grep '^{name}-'"
+        listing = f"kubectl -n {namespace} get pods -o wide --no-headers | {grep(f'^{name}-', 'E')}"
         lines.append(f"{listing} | awk '{{print $7}}' | sort | uniq -c   # replicas by node")
     lines.append("kubectl get events -A --field-selector involvedObject.kind=Node")
     return (*lines, "# after the fix no node has more than one replica above any other")

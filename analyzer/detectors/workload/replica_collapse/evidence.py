@@ -24,11 +24,11 @@ def impact(collapse: Collapse) -> tuple[Figure, ...]:
     """The figures of a collapse. Without recovery in the evidence there is no time until it."""
     until = (collapse.until - collapse.time).total_seconds() if collapse.until else None
     figures = [
+        ("replica-seconds lost", collapse.lost, "seconds"),
+        ("pods deleted", collapse.deleted.height, "pods"),
         ("replicas before", collapse.before, "replicas"),
         ("replicas after", DEFAULTED, "replicas"),
-        ("pods deleted", collapse.deleted.height, "pods"),
         ("seconds until recovery", until, "seconds"),
-        ("replica-seconds lost", collapse.lost, "seconds"),
     ]
     return tuple(Figure(name=name, value=value, unit=unit) for name, value, unit in figures if value is not None)
 

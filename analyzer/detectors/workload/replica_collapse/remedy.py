@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from analyzer.detectors.workload.replica_collapse.collapse import Collapse
-from analyzer.facts.audit_windows import piped
+from analyzer.facts.shell import piped
 from analyzer.model import Remedy
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")

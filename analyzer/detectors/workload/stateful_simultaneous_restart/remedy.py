@@ -6,7 +6,7 @@ import re
 
 from analyzer.detectors.workload.stateful_simultaneous_restart.causes import CUSTOM, Cause
 from analyzer.detectors.workload.stateful_simultaneous_restart.groups import Group
-from analyzer.facts.audit_windows import piped
+from analyzer.facts.shell import grepped, piped
 from analyzer.model import Remedy
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -75,6 +75,6 @@ def verify(group: Group, cause: Cause | None) -> tuple[str, ...]:
         shown = "[.requestReceivedTimestamp, .verb, .user.username, .objectRef.resource, .objectRef.name] | @tsv"
         lines.append(f"{piped(cause.source)} | jq -r '{chosen} | {shown}'")
     if sound:
-        lines.append(f"{piped(first['source'])} | grep -E '{group.workload}-[0-9]+' | grep -iE 'delete|kill|died'")
+        lines.append(f"{grepped(first['source'], f'{group.workload}-[0-9]+', 'E')} | grep -iE 'delete|kill|died'")
         lines.append(f"kubectl -n {group.namespace} get statefulset {group.workload} -o yaml")
     return (*lines, "# after the fix at most one replica is not ready while an update rolls")

@@ -7,7 +7,7 @@ import re
 
 from analyzer.detectors.workload.unschedulable_backlog.backlog import ON_A_NODE, RESOURCES, Backlog
 from analyzer.detectors.workload.unschedulable_backlog.causes import Cause
-from analyzer.facts.audit_windows import piped
+from analyzer.facts.shell import piped
 from analyzer.model import Remedy
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import Any
 
 import polars as pl
@@ -142,6 +144,75 @@ def test_fires_on_probes_that_errored(error: str) -> None:
     lines = [line(i * 10, text, pod="shop/web-1", error=plain) for i in range(3)]
     [finding] = run(DETECTOR, logs(*lines))
     assert finding.subject == "shop/web container web"
+
+
+def old_errored(time: float, *, pod: str = "web-1") -> Row:
+    error = LATE.replace("DeadlineExceeded", "Unknown")
+    return line(time, f'Liveness probe for "{pod}_shop({UID}):web" errored: {error}')
+
+
+def test_a_probe_that_errored_names_no_command_and_is_still_of_the_call_before_it() -> None:
+    lines = [one for i in range(5) for one in (old_call(i * 10), old_errored(i * 10 + 0.001))]
+    [finding] = run(DETECTOR, logs(*lines))
+    assert (finding.subject, figures(finding)["timeouts"]) == ("shop/web container web", 5)
+    assert finding.confidence_reason == "told by ExecSync, probe", "such a line is of verbosity 1: the log is not terse"
+    assert remarks(DETECTOR, logs(lines[1])) == []
+
+
+def test_calls_of_two_containers_at_once_are_told_apart_by_what_follows_most_often() -> None:
+    def two(first: int, second: int, start: float) -> list[Row]:
+        calls = [call(start, container=f"{first:064x}"), call(start + 0.001, container=f"{second:064x}")]
+        return [*calls, *(old_errored(start + 0.002 * n, pod=f"app{k}-0") for n, k in enumerate((first, second), 1))]
+
+    alone = [
+        one
+        for i in range(1, 4)
+        for k in (1, 2)
+        for one in (call(i * 10 + k, container=f"{k:064x}"), old_errored(i * 10 + k + 0.001, pod=f"app{k}-0"))
+    ]
+    found = run(DETECTOR, logs(*two(1, 2, 0), *alone))
+    assert {(one.subject, figures(one)["timeouts"]) for one in found} == {
+        ("shop/app1 container web", 4),
+        ("shop/app2 container web", 4),
+    }
+
+
+@pytest.mark.parametrize("said", ["command timed out", "command timed out\n"])
+def test_fires_on_what_cri_o_answers(said: str) -> None:
+    [finding] = run(DETECTOR, logs(*(probe(i * 10, output=said.replace("\n", "\\n")) for i in range(3))))
+    assert finding.subject == "shop/web container web"
+    event = {"time": 20, "first_time": 0, "count": 3, "reason": "Unhealthy", "kind": "Pod", "event_uid": "e1"}
+    event |= {"namespace": "shop", "name": "web-1", "message": f"Liveness probe failed: {said}"}
+    assert len(run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, event, source="events.json")})) == 1
+    early = "rpc error: code = Unknown desc = command error: command timed out, stdout: , stderr: , exit code -1"
+    text = f'"Probe errored" err="{early}" probeType="Liveness" pod="shop/web-1" podUID="u" containerName="web"'
+    assert len(run(DETECTOR, logs(*(line(i * 10, text, pod="shop/web-1", error=early) for i in range(3))))) == 1
+
+
+@pytest.mark.parametrize(("every", "told"), [(60, 60.0), (61, None)])
+def test_timeouts_further_apart_than_a_period_that_is_believed_tell_no_period(every: float, told: float | None) -> None:
+    [finding] = run(DETECTOR, logs(*(call(i * every) for i in range(3))), periods=99)
+    assert figures(finding).get("period") == told
+    assert ("failureThreshold" in finding.why) is (told is not None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "seen"),
+    [
+        ([call(i * 10) for i in range(3)], 3),
+        ([old_call(i * 10) for i in range(3)], 3),
+        ([probe(i * 10) for i in range(3)], 3),
+        ([probe(i * 10, era="1.25") for i in range(3)], 3),
+        ([old_probe(i * 10) for i in range(3)], 3),
+        ([old_errored(i * 10) for i in range(3)], 3),
+        ([probe(i * 10, output="command timed out") for i in range(3)], 3),
+    ],
+)
+def test_the_command_that_counts_finds_the_lines_of_every_era(lines: list[Row], seen: int) -> None:
+    [finding] = run(DETECTOR, logs(*lines))
+    [command] = [one for one in finding.verify if one.startswith("grep")]
+    pattern = shlex.split(command)[2]
+    assert sum(bool(re.search(pattern, one["text"])) for one in lines) == seen
 
 
 def test_a_journal_that_left_messages_out_makes_counts_lower_bounds() -> None:

@@ -39,8 +39,17 @@ EXEC, PROBE, EVENT, RUNTIME, SESSION = "ExecSync", "probe", "event", "runtime", 
 LATE = r"DeadlineExceeded|context deadline exceeded|timed out|timeout [0-9.a-zµ]+ exceeded"
 
 
-_COMMAND_LATE = r'^command (?:timed out: )?"[\s\S]*" timed out'
-_CALL_LATE = r"^rpc error: code = (?:DeadlineExceeded|Unknown desc = [\s\S]*timeout [0-9.a-zµ]+ exceeded)"
+_COMMAND_LATE = r'^command (?:timed out: )?"[\s\S]*" timed out|^command timed out\s*$'
+"""The kubelet's words; without a command they are all that CRI-O answers (conmon runner/config, TimedOutMessage)."""
+
+
+_CALL_LATE = (
+    r"^rpc error: code = (?:DeadlineExceeded"
+    r"|Unknown desc = (?:[\s\S]*timeout [0-9.a-zµ]+ exceeded|command error: command timed out))"
+)
+"""containerd's words, and those of CRI-O (ExecSyncError) before 1.17, when they were no answer yet."""
+
+
 COMMAND = r'command (?:timed out: )?"([\s\S]*)" timed out'
 
 

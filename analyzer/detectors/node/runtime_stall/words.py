@@ -14,14 +14,14 @@ WHY = {
 
 
 def why(stall: Stall) -> str:
-    if stall.hung_alone:
+    if stall.hung_alone and stall.variant == "blocked I/O":
         return "Tasks wait for a disk or a file server in the kernel; a runtime that needs the same waits with them."
     return WHY[stall.variant]
 
 
 def summary(stall: Stall) -> str:
     if stall.hung_alone:
-        tasks = counted(stall.count("hung task", "hung task Event"), "hung task")
+        tasks = counted(stall.hung or stall.count("hung task Event"), "hung task")
         return f"Tasks of {stall.name} stood still in the kernel: {tasks}; nothing tells whether its runtime did."
     parts = []
     if stall.count("PLEG"):
@@ -30,7 +30,7 @@ def summary(stall: Stall) -> str:
     if calls:
         parts.append(f"{counted(calls, 'call')} of the runtime past the deadline")
     if stall.count("hung task"):
-        parts.append(counted(stall.count("hung task"), "hung task"))
+        parts.append(counted(stall.hung, "hung task"))
     if stall.down and not parts:
         parts.append(f"it was down for {stall.down:,.0f} s")
     return f"The container runtime of {stall.name} stood still: {', '.join(parts)}."

@@ -169,6 +169,24 @@ def test_fires_on_programs_that_do_not_end_in_time() -> None:
     assert run(DETECTOR, given(kill(10, 1, 30), *end(40.2, 1, 137)), exceeded=2) == []
 
 
+@pytest.mark.parametrize(("ended", "fires"), [(39.8, False), (39.9, True), (159.9, True), (160.0, False)])
+def test_without_an_exit_code_the_whole_grace_is_the_threshold(ended: float, fires: bool) -> None:
+    old = line(10, f'Killing container "docker://{ident(1)}" with 30 second grace period')
+    found = run(DETECTOR, given(old, *end(ended, 1, None)))
+    assert [(one.subject, one.variant, one.confidence) for one in found] == [
+        ("games/match", "grace exceeded", Confidence.MEDIUM)
+    ] * fires
+    assert all("nothing tells their exit code" in one.confidence_reason for one in found)
+    assert run(DETECTOR, given(old, *start(20), *end(ended, 1, None))) == [], "the new kubelet grants its grace anew"
+
+
+def test_the_command_that_reads_a_certificate_is_for_restarts_only() -> None:
+    [finding] = run(DETECTOR, given(kill(10, 1, 30), *end(40.2, 1, 137)))
+    assert not any("openssl" in command for command in finding.verify)
+    [finding] = run(DETECTOR, given(*incident()))
+    assert any("openssl" in command for command in finding.verify)
+
+
 def test_fires_on_the_event_and_on_the_runtimes_line() -> None:
     event = {"reason": "ExceededGracePeriod", "kind": "Pod", "namespace": "games", "name": "match-1"}
     [finding] = run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, event, source="events.json")})

@@ -65,11 +65,12 @@ def verify(group: Group) -> tuple[str, ...]:
         for source, container in worst.iter_rows()
     ]
     shown += [
-        f"grep -E 'Kubelet version|main sync loop|certificate' {shlex.quote(source)}"
+        f"grep -E 'Kubelet version|Version: v1|main sync loop|ertificate' {shlex.quote(source)}"
         for source in group.starts["source"].unique().sort().to_list()[:1]
     ]
     if not group.rows.height and group.events.height:
         source = group.events["source"][0]
         shown.append(f"grep -c ExceededGracePeriod {shlex.quote(source)}")
-    shown.append("openssl x509 -noout -enddate -in /var/lib/kubelet/pki/kubelet-client-current.pem   # on the node")
+    if group.variant != EXCEEDED:
+        shown.append("openssl x509 -noout -enddate -in /var/lib/kubelet/pki/kubelet-client-current.pem   # on the node")
     return tuple(shown)

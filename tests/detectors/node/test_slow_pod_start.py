@@ -107,6 +107,33 @@ def test_the_kernel_and_the_kubelet_make_it_sure() -> None:
     assert shown["kubelet lines of a late runtime"] == 1
 
 
+LATE = "rpc error: code = DeadlineExceeded desc = context deadline exceeded"
+
+
+@pytest.mark.parametrize(
+    ("text", "sure"),
+    [
+        ('"Skipping pod synchronization" err="PLEG is not healthy: pleg has yet to be successful"', False),
+        (f'"ExecSync cmd from runtime service failed" err="{LATE}" containerID="x" cmd=["/check"]', False),
+        (f'"StopContainer from runtime service failed" err="{LATE}" containerID="x"', True),
+        (f'"RunPodSandbox from runtime service failed" err="{LATE}"', True),
+        (f'StopPodSandbox "x" from runtime service failed: {LATE}', True),
+        (f'"CreateContainer in sandbox from runtime service failed" err="{LATE}" podSandboxID="x"', True),
+    ],
+)
+def test_a_probe_that_is_late_or_a_kubelet_that_begins_tells_nothing_of_the_runtime(text: str, sure: bool) -> None:
+    [finding] = run(DETECTOR, given([*fleet(40), line(200, "n1", text.split('"')[1], text)]))
+    assert finding.confidence is (Confidence.HIGH if sure else Confidence.MEDIUM)
+    assert ("runtime is late" in finding.confidence_reason) is sure
+
+
+def test_a_kernel_log_that_names_no_host_is_of_the_only_node() -> None:
+    kernel = {KERNEL_MESSAGES: rows(KERNEL_MESSAGES, {"kind": "hung_task", "text": "x", "time": 100, "host": None})}
+    alone = [row for i in range(3) for row in whole(i * 60, i, sandbox=40)]
+    assert run(DETECTOR, {**given(alone), **kernel})[0].confidence is Confidence.HIGH
+    assert run(DETECTOR, {**given(fleet(40)), **kernel})[0].confidence is Confidence.MEDIUM
+
+
 def binding(time: float, number: int) -> Row:
     name = f"web-6769fb7c7-{number:05d}"
     place = {"verb": "create", "resource": "pods", "subresource": "binding", "namespace": "shop", "name": name}

@@ -138,6 +138,14 @@ def test_ten_times_the_quiet_rate_is_the_threshold(rate: float, fires: bool) -> 
     assert bool(found) is fires
 
 
+@pytest.mark.parametrize(("rate", "fires"), [(99, False), (101, True)])
+def test_a_hundred_a_second_are_too_many_whatever_was_before(rate: float, fires: bool) -> None:
+    """Eleven a second before."""
+    before = flood(0, ONSET, 1000, rate=11)
+    found = run(DETECTOR, given(*before, *flood(ONSET, ONSET + 1200, 1000 + 11 * 1200, rate=rate)))
+    assert [round(figures(one)["rate before"]) for one in found] == [11] * fires
+
+
 @pytest.mark.parametrize(("minutes", "fires"), [(2, False), (3, True)])
 def test_three_minutes_are_the_threshold(minutes: int, fires: bool) -> None:
     end = ONSET + 60 * minutes

@@ -2,13 +2,13 @@
 
 ## What it finds
 A node whose Linux audit system makes at least ten times as many events a second as in its quiet time, and five a second
-or more, for three minutes. The rate comes from the serials of the records, so it holds where printk's rate limit, the
-journal's or a full queue left most of them out; records of one event count once. Where the evidence holds no ten quiet
-minutes, twenty events a second count by themselves. The types that fill the log are named. What preceded is told: a
-DaemonSet written in the half hour before, a CONFIG_CHANGE of the kernel (`audit_enabled=1 old=0`, rules, a daemon's
-pid). Where the writer is deleted, or the audit daemon leaves (`audit_pid=0`), and the flood goes on for five minutes,
-it has outlived its writer: records that nobody reads. Severity is high where the kernel lost events or where the log
-would fill 10 GiB a day, else medium.
+or more, or a hundred a second, for three minutes. The rate comes from the serials of the records, so it holds where
+printk's rate limit, the journal's or a full queue left most of them out; records of one event count once. Where the
+evidence holds no ten quiet minutes, twenty events a second count by themselves. The types that fill the log are named.
+What preceded is told: a DaemonSet written in the half hour before, a CONFIG_CHANGE of the kernel (`audit_enabled=1
+old=0`, rules, a daemon's pid). Where the writer is deleted, or the audit daemon leaves (`audit_pid=0`), and the flood
+goes on for five minutes, it has outlived its writer: records that nobody reads. Severity is high where the kernel lost
+events or where the log would fill 10 GiB a day, else medium.
 
 ## Why it matters
 Each record is written two or three times: by the kernel, the journal and the log shipper. The disk of the node is busy,
@@ -55,6 +55,7 @@ class Settings:
     alone_rate: float = setting(
         20, "Rate that counts without a quiet time.", unit="events per second", minimum=0.1, source=DEFAULT
     )
+    much_rate: float = setting(100, "Rate whatever was before.", unit="events per second", minimum=1, source=DEFAULT)
     minutes: int = setting(3, "Flooded minutes from which it counts.", unit="minutes", minimum=1, source=DEFAULT)
     quiet_minutes: int = setting(
         10, "Quiet minutes from which there is a rate to compare with.", unit="minutes", minimum=1, source=DEFAULT
@@ -76,6 +77,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         rate=settings.rate,
         factor=settings.factor,
         alone=settings.alone_rate,
+        much=settings.much_rate,
         minutes=settings.minutes,
         quiet_minutes=settings.quiet_minutes,
     )

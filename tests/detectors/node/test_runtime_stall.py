@@ -270,6 +270,13 @@ def test_events_tell_how_long_the_node_was_not_ready() -> None:
     assert (figures(finding)["seconds not ready"], finding.severity) == (300.0, Severity.HIGH)
 
 
+def test_old_kubelets_tell_how_long_the_node_was_not_ready() -> None:
+    down = line(700, "Node became not ready: {Type:Ready Status:False Reason:KubeletNotReady}")
+    again = line(1000, "Recording NodeReady event message for node n1")
+    [finding] = run(DETECTOR, logs(pleg(650, "4m0s", era="old"), down, again))
+    assert (figures(finding)["seconds not ready"], finding.severity) == (300.0, Severity.HIGH)
+
+
 def test_unrelated_rows_change_nothing_and_without_the_evidence_there_is_no_finding() -> None:
     more = [line(i, '"Caches populated" type="*v1.ConfigMap"', host="n3") for i in range(500)]
     assert run(DETECTOR, logs(*INCIDENT, *more))[0].impact == run(DETECTOR, logs(*INCIDENT))[0].impact

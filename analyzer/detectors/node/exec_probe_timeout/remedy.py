@@ -7,6 +7,7 @@ import shlex
 
 from analyzer.detectors.node.exec_probe_timeout.containers import Probed
 from analyzer.detectors.node.exec_probe_timeout.witnesses import EVENT, EXEC, PROBE, RUNTIME
+from analyzer.facts.audit_windows import piped
 from analyzer.model import Remedy, Saving
 
 FAILURES = 3
@@ -63,7 +64,7 @@ _PATTERNS = {
     EXEC: rf"ExecSync .*from runtime service failed.*{_LATE}",
     RUNTIME: rf"ExecSync for .*{_LATE}",
     EVENT: rf"probe (failed|errored).*{_LATE}",
-    PROBE: rf'command timed out|command .*timed out|(errored|probeResult="?failure).*{_LATE}',
+    PROBE: rf"command timed out|command .*timed out|errored.*rpc error.*{_LATE}",
 }
 """What finds the records of each witness in an original, of every era: one line each. A probe's output may stand in a
 line of its own."""
@@ -75,7 +76,7 @@ _POD = re.compile(r"(?P<namespace>[a-z0-9][a-z0-9-]{0,62})/(?P<name>[a-z0-9][a-z
 def verify(one: Probed) -> tuple[str, ...]:
     """Commands on the original logs and on the node."""
     shown = [
-        f"grep -cE {shlex.quote(_PATTERNS[channel])} {shlex.quote(rows['source'][0])}"
+        f"{piped(rows['source'][0])} | grep -cE {shlex.quote(_PATTERNS[channel])}"
         for (channel,), rows in sorted(one.rows.group_by("channel", maintain_order=True), key=lambda own: str(own[0]))
         if channel in _PATTERNS
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from analyzer.detectors.node.runtime_stall.stall import Stall
+from analyzer.facts.audit_windows import piped
 from analyzer.model import Remedy
 
 _DRAIN = Remedy(
@@ -41,7 +42,7 @@ def remedies(stall: Stall) -> tuple[Remedy, ...]:
 def verify(stall: Stall) -> tuple[str, ...]:
     """Commands on the original logs and on the node."""
     patterns = {
-        "PLEG is not healthy|last seen active": ("PLEG",),
+        "pleg was last seen active": ("PLEG",),
         "StopContainer|StopPodSandbox|RunPodSandbox": ("stop deadline", "sandbox deadline"),
         "blocked for more than|refrigerator|freezer": ("hung task", "freezer"),
     }
@@ -49,5 +50,5 @@ def verify(stall: Stall) -> tuple[str, ...]:
     for pattern, kinds in patterns.items():
         rows = stall.of(*kinds)
         if rows.height:
-            shown.append(f"grep -cE {shlex.quote(pattern)} {shlex.quote(rows['source'][0])}")
+            shown.append(f"{piped(rows['source'][0])} | grep -cE {shlex.quote(pattern)}")
     return (*shown, "crictl ps -a   # on the node: does it answer?", "ps -eo pid,stat,wchan:32,comm | awk '$2 ~ /^D/'")

@@ -6,6 +6,7 @@ import shlex
 
 from analyzer.detectors.node.termination_sigkill.groups import Group
 from analyzer.detectors.node.termination_sigkill.kills import EXCEEDED, RESTART
+from analyzer.facts.audit_windows import piped
 from analyzer.model import Remedy, Saving
 
 _DRAIN = Remedy(
@@ -61,16 +62,16 @@ def verify(group: Group) -> tuple[str, ...]:
     """Commands on the original logs and on the node."""
     worst = group.rows.sort("lost", descending=True, nulls_last=True).head(1).select("source", "container_id")
     shown = [
-        f"grep -F {shlex.quote(container)} {shlex.quote(source)} | grep -E 'Killing|finished|Died|Kill '"
+        f"{piped(source)} | grep -F {shlex.quote(container)} | grep -E 'Killing|finished|Died|Kill '"
         for source, container in worst.iter_rows()
     ]
     shown += [
-        f"grep -E 'Kubelet version|Version: v1|main sync loop|ertificate' {shlex.quote(source)}"
+        f"{piped(source)} | grep -E 'Kubelet version|Version: v1|main sync loop|ertificate'"
         for source in group.starts["source"].unique().sort().to_list()[:1]
     ]
     if not group.rows.height and group.events.height:
         source = group.events["source"][0]
-        shown.append(f"grep -c ExceededGracePeriod {shlex.quote(source)}")
+        shown.append(f"{piped(source)} | grep -c ExceededGracePeriod")
     if group.variant != EXCEEDED:
         shown.append("openssl x509 -noout -enddate -in /var/lib/kubelet/pki/kubelet-client-current.pem   # on the node")
     return tuple(shown)

@@ -48,8 +48,8 @@ def once(events: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def piped(source: str) -> str:
-    """The start of a shell pipe that prints an input, compressed or not. The name is data: it is quoted. What lies in an
-    archive (`archive!path`) must be taken out first: it is known by the end of its path."""
+    """The start of a shell pipe that prints an input, compressed or not. The name is data: it is quoted. What lies in
+    an archive (`archive!path`) must be taken out first: it is known by the end of its path."""
     name = source.rsplit("!", 1)[-1].rsplit("/", 1)[-1] if "!" in source else source
     return f"zcat -f < {shlex.quote(name if name and name.isprintable() else 'audit.log')}"
 

@@ -190,7 +190,9 @@ def test_the_command_that_reads_a_certificate_is_for_restarts_only() -> None:
 def test_fires_on_the_event_and_on_the_runtimes_line() -> None:
     event = {"reason": "ExceededGracePeriod", "kind": "Pod", "namespace": "games", "name": "match-1"}
     [finding] = run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, event, source="events.json")})
-    assert (finding.subject, figures(finding)["pods killed at the end of their grace period"]) == ("games/match", 1)
+    assert (finding.subject, figures(finding)) == ("games/match", {"pods killed at the end of their grace period": 1})
+    assert finding.summary == "1 pod of games/match did not end within its grace period, as Events tell."
+    assert any("grep -c ExceededGracePeriod" in command for command in finding.verify)
     runtime = [
         {"time": 10, "message": f'StopContainer for "{ident(1)}" with timeout 30 (s)'},
         {"time": 40, "message": f'Kill container "{ident(1)}"'},

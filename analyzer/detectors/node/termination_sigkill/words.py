@@ -23,6 +23,8 @@ def summary(group: Group) -> str:
         )
     if group.variant == EXCEEDED:
         whose = "its" if group.pods == 1 else "their"
+        if not group.rows.height:
+            return f"{pods} of {group.subject} did not end within {whose} grace period, as Events tell."
         return f"{pods} of {group.subject} did not end within {whose} grace period and got SIGKILL."
     return (
         f"{counted(group.starts.height, 'restart')} of the kubelet of {group.subject} came after its client "

@@ -319,6 +319,10 @@ def test_silent_on_a_container_that_is_told_to_end() -> None:
     kill = line(-1, text + f'containerID="containerd://{ID}" gracePeriod=30', pod="shop/web-1")
     assert run(DETECTOR, logs(kill, *pairs(6))) == []
     assert len(run(DETECTOR, logs(kill, *pairs(12)))) == 1, "the grace and half a minute are over"
+    ended = [kill, *(call(58 + i * 0.25) for i in range(5))]
+    assert run(DETECTOR, logs(*ended)) == []
+    [finding] = run(DETECTOR, logs(*ended, *(call(59.1 + i) for i in range(3))))
+    assert figures(finding)["timeouts"] == 3, "from half a minute after the grace on"
 
 
 def test_silent_on_a_node_that_is_late_as_a_whole_and_says_so() -> None:
@@ -340,6 +344,35 @@ def test_silent_beside_a_stall_of_the_node() -> None:
     pleg = line(20, '"Skipping pod synchronization" err="PLEG is not healthy: pleg was last seen active 3m1s ago"')
     assert run(DETECTOR, logs(*INCIDENT, pleg)) == []
     assert len(run(DETECTOR, logs(*INCIDENT, pleg | {"host": "n2"}))) == 1
+
+
+@pytest.mark.parametrize(("hung_at", "fires"), [(-300, False), (-301, True), (320, False), (321, True)])
+def test_five_minutes_around_a_stall_are_the_threshold(hung_at: float, fires: bool) -> None:
+    """Timeouts at 0, 10 and 20 s."""
+    hung = rows(KERNEL_MESSAGES, {"time": hung_at, "host": "n1", "kind": "hung_task"}, source="kern.log")
+    calls = [call(i * 10) for i in range(3)] if hung_at > 0 else [call(0), call(0.1), call(0.2)]
+    found = run(DETECTOR, {**logs(*calls), KERNEL_MESSAGES: hung}, timeouts=1 if fires else 3)
+    assert bool(found) is fires
+
+
+@pytest.mark.parametrize(("after", "told"), [(60, 40.0), (61, 0.0)])
+def test_a_pod_that_is_not_ready_long_after_the_last_timeout_is_so_for_another_reason(after: float, told: float) -> None:
+    fell = [status(50.001 + after, ready=False), status(50.001 + after + 40, ready=True)]
+    [finding] = run(DETECTOR, logs(started(0), *pairs(6), *fell))
+    assert figures(finding)["seconds not ready"] == told
+
+
+@pytest.mark.parametrize(("count", "severity"), [(99, Severity.LOW), (100, Severity.MEDIUM)])
+def test_a_hundred_timeouts_are_the_threshold_of_medium(count: int, severity: Severity) -> None:
+    [finding] = run(DETECTOR, logs(*(call(i * 10) for i in range(count))))
+    assert finding.severity is severity
+
+
+@pytest.mark.parametrize(("later", "named"), [(2, True), (2.1, False)])
+def test_a_probe_two_seconds_after_a_call_is_of_that_call(later: float, named: bool) -> None:
+    lines = [call(i * 10, cmd="sh -c /check") for i in range(3)]
+    found = run(DETECTOR, logs(*lines, probe(20 + later)))
+    assert found[0].subject == ("shop/web container web" if named else f"container {ID[:12]}")
 
 
 def test_silent_on_the_cured_container() -> None:

@@ -154,6 +154,8 @@ def test_episodes_are_told_apart_by_when_the_pleg_was_active_not_by_missing_line
     lines = [pleg(600, "3m10s"), pleg(900, "8m10s"), pleg(1200, "3m20s"), pleg(1205, "3m25s")]
     [finding] = run(DETECTOR, logs(*lines))
     assert figures(finding)["seconds stalled"] == 490.0 + 205.0
+    [finding] = run(DETECTOR, logs(pleg(600, "3m10s"), pleg(700, "4m40s")))
+    assert figures(finding)["seconds stalled"] == 190.0 + 280.0, "it was active ten seconds later"
 
 
 @pytest.mark.parametrize(
@@ -303,7 +305,7 @@ def test_a_time_since_the_last_activity_that_cannot_be_is_none(ago: str) -> None
     assert run(DETECTOR, logs(line(0, "x"), pleg(600, ago))) == []
 
 
-@pytest.mark.parametrize(("before", "severity"), [(60, Severity.HIGH), (1200, Severity.LOW)])
+@pytest.mark.parametrize(("before", "severity"), [(60, Severity.HIGH), (300, Severity.HIGH), (301, Severity.LOW)])
 def test_a_node_that_was_not_ready_long_before_was_so_for_another_reason(before: float, severity: Severity) -> None:
     down = line(3000 - before, '"Node became not ready" node="n1"')
     [finding] = run(DETECTOR, logs(line(0, "x"), down, stop(3000), stop(3100, number=2)))

@@ -270,6 +270,28 @@ def test_silent_on_a_burst_of_denials_and_says_so(kind: str) -> None:
     assert "denials of a security module" in remark
 
 
+@pytest.mark.parametrize(("others", "fires"), [(5, False), (4, True)])
+def test_four_of_five_are_the_threshold_of_denials(others: int, fires: bool) -> None:
+    """Each fifth, or each fourth, record is of the firewall."""
+    mixed = [
+        row | {"audit_type": "1325" if number % others == 0 else "1400"}
+        for number, row in enumerate(flood(ONSET, ONSET + 300, FIRST))
+    ]
+    found = run(DETECTOR, given(*quiet(0, ONSET, 1000), *mixed, *quiet(ONSET + 300, ONSET + 900, FIRST + 9000)))
+    assert bool(found) is fires
+    assert all(one.variant == "" for one in found)
+
+
+@pytest.mark.parametrize(("every", "named"), [(10, True), (12, False)])
+def test_a_tenth_of_the_events_is_the_threshold_of_a_type_that_is_named(every: int, named: bool) -> None:
+    mixed = [
+        row | {"audit_type": "1334" if number % every == 0 else "1325"}
+        for number, row in enumerate(flood(ONSET, ONSET + 600, FIRST))
+    ]
+    [finding] = run(DETECTOR, given(*quiet(0, ONSET, 1000), *mixed))
+    assert ("BPF" in finding.summary) is named
+
+
 def test_fires_on_denials_that_do_not_end() -> None:
     [finding] = run(DETECTOR, given(*incident(kind="1400", end=ONSET + 1500)))
     assert finding.variant == "denials of a security module"

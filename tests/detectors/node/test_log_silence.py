@@ -223,6 +223,13 @@ def test_a_node_that_was_back_before_its_log_stopped_explains_nothing(
     assert bool(run(DETECTOR, given(incident(), events=rows(KUBE_EVENTS, *events, source="events.json")))) is fires
 
 
+@pytest.mark.parametrize(("after", "fires"), [(300, False), (301, True)])
+def test_five_minutes_after_are_the_threshold_of_a_node_that_is_gone(after: float, fires: bool) -> None:
+    """The last line of the node is of second 1190."""
+    frames = given(incident(), audit=write(1190 + after, "delete", SILENT))
+    assert bool(run(DETECTOR, frames)) is fires
+
+
 def test_half_an_hour_before_is_the_threshold_of_a_cordon() -> None:
     stops = 2400.0
     for time, fires in ((stops - 10 - 1799, False), (stops - 10 - 1801, True)):

@@ -217,6 +217,58 @@ def test_silent_on_a_liveness_kill() -> None:
     assert run(DETECTOR, given(line(9, text, pod="games/match-1"), *lines)) == []
 
 
+@pytest.mark.parametrize(("failed", "fires"), [(-50, False), (-51, True), (70, False), (71, True)])
+def test_a_minute_around_the_kill_is_the_threshold_of_a_failed_probe(failed: float, fires: bool) -> None:
+    text = '"SyncLoop (probe)" probe="liveness" status="unhealthy" pod="games/match-1"'
+    lines = [line(failed, text, pod="games/match-1"), kill(10, 1, 90), *end(100.2, 1, 137)]
+    assert bool(run(DETECTOR, given(*lines))) is fires
+
+
+@pytest.mark.parametrize(
+    ("oom", "named", "fires"), [(30.2, True, False), (30.1, True, True), (38.2, False, False), (38.1, False, True)]
+)
+def test_ten_seconds_before_the_end_are_the_threshold_of_an_oom_kill(oom: float, named: bool, fires: bool) -> None:
+    """Two where it names no container."""
+    row = {"time": oom, "kind": "cgroup_oom", "container_id": ident(1) if named else None, "host": "n1"}
+    kernel = {KERNEL_MESSAGES: rows(KERNEL_MESSAGES, row, source="kern.log")}
+    assert bool(run(DETECTOR, {**given(kill(10, 1, 30), *end(40.2, 1, 137)), **kernel})) is fires
+
+
+@pytest.mark.parametrize(("grace", "severity"), [(4201, Severity.MEDIUM), (4202, Severity.HIGH)])
+def test_an_hour_of_lost_grace_is_the_threshold_of_high(grace: int, severity: Severity) -> None:
+    [finding] = run(DETECTOR, given(line(599, "x"), kill(10, 1, grace), *start(610), *end(612, 1, 137)))
+    assert (figures(finding)["seconds of grace lost"], finding.severity) == (float(grace - 602), severity)
+
+
+@pytest.mark.parametrize(("pods", "high"), [(9, False), (10, True)])
+def test_ten_pods_are_the_threshold_of_the_severity(pods: int, high: bool) -> None:
+    cut = [one for n in range(pods) for one in (kill(500, n, 200), *end(612, n, 137))]
+    [finding] = run(DETECTOR, given(line(599, "x"), *cut, *start(610)))
+    assert finding.severity is (Severity.HIGH if high else Severity.MEDIUM)
+    [finding] = run(DETECTOR, given(*(one for n in range(pods) for one in (kill(10, n, 30), *end(40.2, n, 137)))))
+    assert finding.severity is (Severity.MEDIUM if high else Severity.LOW)
+
+
+@pytest.mark.parametrize(("before", "certificates"), [(120, 1), (121, 0)])
+def test_two_minutes_before_the_start_are_the_threshold_of_a_certificate(before: float, certificates: int) -> None:
+    lines = [line(610 - before, EXPIRED), line(599, "x"), kill(10, 1, 3600), *start(610), *end(612, 1, 137)]
+    [finding] = run(DETECTOR, given(*sorted(lines, key=lambda row: float(row["time"]))))
+    assert figures(finding)["restarts for a certificate"] == certificates
+
+
+@pytest.mark.parametrize(("before", "fires"), [(600, False), (601, True)])
+def test_ten_minutes_before_the_start_are_the_threshold_of_a_boot(before: float, fires: bool) -> None:
+    boot = rows(KERNEL_MESSAGES, {"time": 610 - before, "kind": "boot", "host": "n1"}, source="kern.log")
+    assert bool(run(DETECTOR, {**given(*incident()), KERNEL_MESSAGES: boot})) is fires
+
+
+@pytest.mark.parametrize(("later", "starts"), [(60, 1), (61, 2)])
+def test_what_a_kubelet_says_within_a_minute_is_one_start(later: float, starts: int) -> None:
+    again = line(610 + later, '"Starting kubelet main sync loop"')
+    [finding] = run(DETECTOR, given(*incident(), again))
+    assert figures(finding)["kubelet restarts"] == starts
+
+
 def test_silent_on_an_oom_kill_and_says_so() -> None:
     oom = {"time": 40, "kind": "cgroup_oom", "container_id": ident(1), "host": "n1"}
     kernel = rows(KERNEL_MESSAGES, oom, source="kern.log")

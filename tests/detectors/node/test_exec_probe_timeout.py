@@ -356,7 +356,7 @@ def test_five_minutes_around_a_stall_are_the_threshold(hung_at: float, fires: bo
 
 
 @pytest.mark.parametrize(("after", "told"), [(60, 40.0), (61, 0.0)])
-def test_a_pod_that_is_not_ready_long_after_the_last_timeout_is_so_for_another_reason(after: float, told: float) -> None:
+def test_a_minute_after_the_last_timeout_is_the_threshold_of_not_ready(after: float, told: float) -> None:
     fell = [status(50.001 + after, ready=False), status(50.001 + after + 40, ready=True)]
     [finding] = run(DETECTOR, logs(started(0), *pairs(6), *fell))
     assert figures(finding)["seconds not ready"] == told

@@ -262,6 +262,16 @@ def test_nodes_of_other_days_and_other_eras_are_no_fleet() -> None:
     assert run(DETECTOR, given([*lines, *pleg])) == []
 
 
+@pytest.mark.parametrize(("later", "fires"), [(3600, True), (3601, False)])
+def test_an_hour_is_the_threshold_of_starts_at_about_the_same_time(later: float, fires: bool) -> None:
+    """Twenty seconds here, less than one elsewhere; the last start here is given to the kubelet at 240 s."""
+    lines = [row for i in range(5) for row in whole(i * 60, i, sandbox=20)]
+    other = [row for i in range(3) for row in whole(240 + later - i, 100 + i, host="n2")]
+    far = [row for i in range(3) for row in whole(240 + later, 100 + i, host="n2")]
+    assert bool(run(DETECTOR, given([*lines, *far]))) is fires
+    assert run(DETECTOR, given([*lines, *other[:10]])) == [], "two starts elsewhere are too few"
+
+
 def test_two_nodes_have_a_finding_each() -> None:
     other = [row for i in range(5) for row in whole(i * 60, 200 + i, host="n3", sandbox=50)]
     found = run(DETECTOR, given([*fleet(40), *other]))

@@ -11,7 +11,6 @@ from analyzer.facts.workload_names import of_pod
 UNKNOWN = "\x01"
 """Begins the group of containers whose pods are not told: what runs the same command belongs together."""
 
-
 MOST = 10
 """Workloads that have a finding each: in a cluster of builds each pod is one."""
 
@@ -31,8 +30,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 class Probed(Struct, frozen=True, kw_only=True):
     """One container name of one workload, with the rows of its containers. `persisting`: processes that the runtime saw
-    run on after the timeout. `period`: None where the timeouts lie further apart than any period that is believed, for
-    then probes between them ended in time."""
+    run on. `period`: None where timeouts lie further apart than any that is believed: probes between ended in time."""
 
     subject: str
     workload: str

@@ -40,10 +40,20 @@ TABLE = Table(
         Col("silent_seconds", pl.Float64(), "How long neither requests nor log lines of its kubelet are there."),
         Col("rebooted", pl.Boolean(), "Whether its boot is told."),
         Col(
-            "told_by", pl.String(), "silence, Event NodeNotReady, Event Rebooted, node controller, kubelet start, boot."
+            "told_by",
+            pl.String(),
+            "silence, Event NodeNotReady, Event Rebooted, node controller, kubelet, kubelet start, boot.",
         ),
     ),
 )
+
+YOUNG = "5m"
+"""So long after its start a kubelet that is not ready waits for its network and its runtime."""
+
+_BEGINS = r"^(?:Kubelet version$|Starting kubelet main sync loop)"
+_READY_AGAIN = r"^(?:Fast updating node status as it just became ready|Recording NodeReady event message for node )"
+_OLD_RECORD = r"^Recording status change (?P<status>\w+) event message for node:? (?P<node>\S+)$"
+"""Before 1.21."""
 
 _SIGNS = ("time", "source", "number", "node", "sign", "until", "silent_seconds")
 CONTROLLER = "system:serviceaccount:kube-system:node-controller"
@@ -107,10 +117,11 @@ def _of_events(events: pl.LazyFrame) -> list[pl.DataFrame]:
 
 
 def _of_klog(lines: pl.LazyFrame) -> list[pl.DataFrame]:
-    """A kubelet that starts after a silence, and what the controller manager records of nodes (kubernetes
-    pkg/controller/util/node/controller_utils.go, RecordNodeStatusChange, V(2))."""
-    recorded = lines.filter(pl.col("message") == "Recording status change event message for node").with_columns(
-        status=value("status"), named=value("node")
+    """A kubelet that starts after a silence, or says that its node is not ready, and what the controller manager
+    records of nodes (kubernetes pkg/controller/util/node/controller_utils.go, RecordNodeStatusChange, V(2))."""
+    message, old = pl.col("message"), pl.col("message").str.extract_groups(_OLD_RECORD).struct
+    recorded = lines.filter(message.str.starts_with("Recording status change ")).with_columns(
+        status=pl.coalesce(value("status"), old.field("status")), named=pl.coalesce(value("node"), old.field("node"))
     )
     down = recorded.filter(pl.col("status") == "NodeNotReady")
     own = (
@@ -132,7 +143,22 @@ def _of_klog(lines: pl.LazyFrame) -> list[pl.DataFrame]:
             silent_seconds=(pl.col("time") - pl.col("last_time")).dt.total_microseconds().cast(pl.Float64) / 1e6,
         )
     )
-    return [_signs(down, "named", "node controller"), started]
+    return [_signs(down, "named", "node controller"), started, *_of_kubelets(own)]
+
+
+def _of_kubelets(own: pl.DataFrame) -> list[pl.DataFrame]:
+    """What kubelets say of their own nodes (pkg/kubelet/nodestatus/setters.go, ReadyCondition): not ready, unless they
+    just began and wait for their network, and ready again. `own` are their lines, as `_of_klog` has them."""
+    message = pl.col("message")
+    begun = own.filter(message.str.contains(_BEGINS)).select("node", began="time").sort("began")
+    fell = own.filter(message.str.starts_with("Node became not ready")).sort("time")
+    met = fell.join_asof(
+        begun, left_on="time", right_on="began", by="node", strategy="backward", tolerance=YOUNG, check_sortedness=False
+    )
+    return [
+        _signs(met.filter(pl.col("began").is_null()).lazy(), "node", "kubelet"),
+        _signs(own.filter(message.str.contains(_READY_AGAIN)).lazy(), "node", "ready"),
+    ]
 
 
 def _signs(rows: pl.LazyFrame, node: str, sign: str) -> pl.DataFrame:

@@ -32,14 +32,14 @@ def took(seconds: float) -> str:
 
 
 def tasks(journal: NodeJournal) -> int:
-    """The kernel tells of tasks that hang; how often it does."""
-    hung = 0
+    """The kernel tells of tasks that hang, of each twice; how many there are."""
+    hung = set()
     for number in range(4):
         at = FROZEN + 130 * SECOND + number * 123 * SECOND
-        text = f"INFO: task runc:[2:INIT]:{20417 + number % 2} blocked for more than 120 seconds."
-        journal.kernel(at, text, *TRACE)
-        hung += 1
-    return hung
+        task = f"runc:[2:INIT]:{20417 + number % 2}"
+        journal.kernel(at, f"INFO: task {task} blocked for more than 120 seconds.", *TRACE)
+        hung.add(task)
+    return len(hung)
 
 
 def deadlines(log: KubeletLog, journal: NodeJournal, rng: random.Random, pods: list[Pod]) -> tuple[int, int, int]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
+import pytest
 
 from analyzer.facts.node_outages import NODE_OUTAGES
 from analyzer.frames import AUDIT_EVENTS, KERNEL_MESSAGES, KLOG_LINES, KUBE_EVENTS, Table
@@ -97,6 +98,33 @@ def test_the_log_of_the_controller_manager_tells_it() -> None:
     assert [row[1:] for row in outages({KLOG_LINES: rows(KLOG_LINES, line)})] == [
         ("n1", None, None, False, "node controller")
     ]
+
+
+@pytest.mark.parametrize("colon", ["", ":"])
+def test_the_log_of_an_old_controller_manager_tells_it(colon: str) -> None:
+    text = f"Recording status change NodeNotReady event message for node{colon} n1.example.com"
+    assert [row[1:] for row in outages({KLOG_LINES: rows(KLOG_LINES, {"time": 5, "message": text, "text": text})})] == [
+        ("n1", None, None, False, "node controller")
+    ]
+    ready = text.replace("NodeNotReady", "NodeReady")
+    assert outages({KLOG_LINES: rows(KLOG_LINES, {"time": 5, "message": ready, "text": ready})}) == []
+
+
+@pytest.mark.parametrize(
+    ("fell", "back"),
+    [
+        ("Node became not ready", "Fast updating node status as it just became ready"),
+        ("Node became not ready: {Type:Ready Status:False}", "Recording NodeReady event message for node n1"),
+    ],
+)
+@pytest.mark.parametrize(("start", "young"), [(0, False), (99, False), (100, True)])
+def test_a_kubelet_says_that_its_node_is_not_ready_unless_it_just_began(
+    fell: str, back: str, start: float, young: bool
+) -> None:
+    said = ((start, "Kubelet version"), (400, fell), (460, back))
+    told = [{"time": time, "message": message} for time, message in said]
+    given = {KLOG_LINES: rows(KLOG_LINES, *told, component="kubelet", host=N1, text="x")}
+    assert outages(given) == [(at(400), "n1", at(460), None, False, "kubelet")] * (not young)
 
 
 def lines(*times: float, start: float) -> Given:

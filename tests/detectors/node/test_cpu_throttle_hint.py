@@ -229,6 +229,19 @@ def test_silent_on_a_client_that_asks_at_the_beat() -> None:
     assert run(DETECTOR, capture(*messages)) == []
 
 
+def test_silent_on_a_timer_whose_slow_requests_keep_the_beat_and_whose_others_do_not() -> None:
+    """What is slow is asked for each half second, and takes as long each time; the rest comes at any moment."""
+    slow = [one for i in range(60) for one in exchange(10 + i * 0.5, 0.06, 20_000 + i)]
+    rng = random.Random("any moment")
+    quick = [one for i in range(60) for one in exchange(10 + i * 0.5 + rng.random() * 0.4, 0.01, 21_000 + i)]
+    assert run(DETECTOR, capture(*slow, *quick)) == []
+
+
+@pytest.mark.parametrize(("count", "fires"), [(49, False), (50, True)])
+def test_twenty_quick_answers_are_needed_to_see_that_they_keep_no_beat(count: int, fires: bool) -> None:
+    assert bool(run(DETECTOR, capture(*requests("quota", count, slow=30)))) is fires
+
+
 def test_two_servers_have_a_finding_each_and_peers_are_told() -> None:
     one, two, free = (
         requests(kind, server=f"10.244.33.{n}") for kind, n in (("quota", 18), ("quota", 19), ("ack", 20))

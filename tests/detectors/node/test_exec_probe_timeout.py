@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import Any
 
 import polars as pl
@@ -152,6 +154,76 @@ def test_fires_on_probes_that_errored(error: str) -> None:
     assert finding.subject == "shop/web container web"
 
 
+def old_errored(time: float, *, pod: str = "web-1") -> Row:
+    error = LATE.replace("DeadlineExceeded", "Unknown")
+    return line(time, f'Liveness probe for "{pod}_shop({UID}):web" errored: {error}')
+
+
+def test_a_probe_that_errored_names_no_command_and_is_still_of_the_call_before_it() -> None:
+    lines = [one for i in range(5) for one in (old_call(i * 10), old_errored(i * 10 + 0.001))]
+    [finding] = run(DETECTOR, logs(*lines))
+    assert (finding.subject, figures(finding)["timeouts"]) == ("shop/web container web", 5)
+    assert finding.confidence_reason == "told by ExecSync, probe", "such a line is of verbosity 1: the log is not terse"
+    assert remarks(DETECTOR, logs(lines[1])) == []
+
+
+def test_calls_of_two_containers_at_once_are_told_apart_by_what_follows_most_often() -> None:
+    def two(first: int, second: int, start: float) -> list[Row]:
+        calls = [call(start, container=f"{first:064x}"), call(start + 0.001, container=f"{second:064x}")]
+        return [*calls, *(old_errored(start + 0.002 * n, pod=f"app{k}-0") for n, k in enumerate((first, second), 1))]
+
+    alone = [
+        one
+        for i in range(1, 4)
+        for k in (1, 2)
+        for one in (call(i * 10 + k, container=f"{k:064x}"), old_errored(i * 10 + k + 0.001, pod=f"app{k}-0"))
+    ]
+    found = run(DETECTOR, logs(*two(1, 2, 0), *alone))
+    assert {(one.subject, figures(one)["timeouts"]) for one in found} == {
+        ("shop/app1 container web", 4),
+        ("shop/app2 container web", 4),
+    }
+
+
+@pytest.mark.parametrize("said", ["command timed out", "command timed out\n"])
+def test_fires_on_what_cri_o_answers(said: str) -> None:
+    [finding] = run(DETECTOR, logs(*(probe(i * 10, output=said.replace("\n", "\\n")) for i in range(3))))
+    assert finding.subject == "shop/web container web"
+    event = {"time": 20, "first_time": 0, "count": 3, "reason": "Unhealthy", "kind": "Pod", "event_uid": "e1"}
+    event |= {"namespace": "shop", "name": "web-1", "message": f"Liveness probe failed: {said}"}
+    assert len(run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, event, source="events.json")})) == 1
+    early = "rpc error: code = Unknown desc = command error: command timed out, stdout: , stderr: , exit code -1"
+    text = f'"Probe errored" err="{early}" probeType="Liveness" pod="shop/web-1" podUID="u" containerName="web"'
+    assert len(run(DETECTOR, logs(*(line(i * 10, text, pod="shop/web-1", error=early) for i in range(3))))) == 1
+
+
+@pytest.mark.parametrize(("every", "told"), [(60, 60.0), (61, None)])
+def test_timeouts_further_apart_than_a_period_that_is_believed_tell_no_period(every: float, told: float | None) -> None:
+    [finding] = run(DETECTOR, logs(*(call(i * every) for i in range(3))), periods=99)
+    assert figures(finding).get("period") == told
+    assert ("failureThreshold" in finding.why) is (told is not None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "seen"),
+    [
+        ([call(i * 10) for i in range(3)], 3),
+        ([old_call(i * 10) for i in range(3)], 3),
+        ([probe(i * 10) for i in range(3)], 3),
+        ([probe(i * 10, era="1.25") for i in range(3)], 3),
+        ([old_probe(i * 10) for i in range(3)], 3),
+        ([old_errored(i * 10) for i in range(3)], 3),
+        ([probe(i * 10, output="command timed out") for i in range(3)], 3),
+    ],
+)
+def test_the_command_that_counts_finds_the_lines_of_every_era(lines: list[Row], seen: int) -> None:
+    [finding] = run(DETECTOR, logs(*lines))
+    [command] = [one for one in finding.verify if one.startswith("zcat -f < kubelet.log | grep -cE ")]
+    pattern = shlex.split(command)[-1]
+    web = probe(0, output='Get \\"http://10.0.0.1/\\": context deadline exceeded')
+    assert sum(bool(re.search(pattern, one["text"])) for one in [*lines, web]) == seen, "no probe by HTTP"
+
+
 def test_a_journal_that_left_messages_out_makes_counts_lower_bounds() -> None:
     lost = {"component": "kubelet.service", "kind": "left out", "count": 1200}
     given = {**logs(*INCIDENT), LOG_SUPPRESSIONS: rows(LOG_SUPPRESSIONS, lost, lost | {"kind": "repeated"})}
@@ -255,6 +327,10 @@ def test_silent_on_a_container_that_is_told_to_end() -> None:
     kill = line(-1, text + f'containerID="containerd://{ID}" gracePeriod=30', pod="shop/web-1")
     assert run(DETECTOR, logs(kill, *pairs(6))) == []
     assert len(run(DETECTOR, logs(kill, *pairs(12)))) == 1, "the grace and half a minute are over"
+    ended = [kill, *(call(58 + i * 0.25) for i in range(5))]
+    assert run(DETECTOR, logs(*ended)) == []
+    [finding] = run(DETECTOR, logs(*ended, *(call(59.1 + i) for i in range(3))))
+    assert figures(finding)["timeouts"] == 3, "from half a minute after the grace on"
 
 
 def test_silent_on_a_node_that_is_late_as_a_whole_and_says_so() -> None:
@@ -276,6 +352,35 @@ def test_silent_beside_a_stall_of_the_node() -> None:
     pleg = line(20, '"Skipping pod synchronization" err="PLEG is not healthy: pleg was last seen active 3m1s ago"')
     assert run(DETECTOR, logs(*INCIDENT, pleg)) == []
     assert len(run(DETECTOR, logs(*INCIDENT, pleg | {"host": "n2"}))) == 1
+
+
+@pytest.mark.parametrize(("hung_at", "fires"), [(-300, False), (-301, True), (320, False), (321, True)])
+def test_five_minutes_around_a_stall_are_the_threshold(hung_at: float, fires: bool) -> None:
+    """Timeouts at 0, 10 and 20 s."""
+    hung = rows(KERNEL_MESSAGES, {"time": hung_at, "host": "n1", "kind": "hung_task"}, source="kern.log")
+    calls = [call(i * 10) for i in range(3)] if hung_at > 0 else [call(0), call(0.1), call(0.2)]
+    found = run(DETECTOR, {**logs(*calls), KERNEL_MESSAGES: hung}, timeouts=1 if fires else 3)
+    assert bool(found) is fires
+
+
+@pytest.mark.parametrize(("after", "told"), [(60, 40.0), (61, 0.0)])
+def test_a_minute_after_the_last_timeout_is_the_threshold_of_not_ready(after: float, told: float) -> None:
+    fell = [status(50.001 + after, ready=False), status(50.001 + after + 40, ready=True)]
+    [finding] = run(DETECTOR, logs(started(0), *pairs(6), *fell))
+    assert figures(finding)["seconds not ready"] == told
+
+
+@pytest.mark.parametrize(("count", "severity"), [(99, Severity.LOW), (100, Severity.MEDIUM)])
+def test_a_hundred_timeouts_are_the_threshold_of_medium(count: int, severity: Severity) -> None:
+    [finding] = run(DETECTOR, logs(*(call(i * 10) for i in range(count))))
+    assert finding.severity is severity
+
+
+@pytest.mark.parametrize(("later", "named"), [(2, True), (2.1, False)])
+def test_a_probe_two_seconds_after_a_call_is_of_that_call(later: float, named: bool) -> None:
+    lines = [call(i * 10, cmd="sh -c /check") for i in range(3)]
+    found = run(DETECTOR, logs(*lines, probe(20 + later)))
+    assert found[0].subject == ("shop/web container web" if named else f"container {ID[:12]}")
 
 
 def test_silent_on_the_cured_container() -> None:

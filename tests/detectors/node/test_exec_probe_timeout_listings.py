@@ -45,7 +45,7 @@ def test_a_process_listing_turns_the_bound_into_a_number() -> None:
     assert [one.number for one in finding.evidence.records if one.source == "ps.txt"] == [1, 2, 4, 6, 7]
     assert "saved at 2026-03-14 09:01:00 UTC" in finding.confidence_reason
     assert "/proc/PID/cgroup" in finding.refuted_by
-    assert any("grep -c '<defunct>' ps.txt" in command for command in finding.verify)
+    assert any("grep -c -- '<defunct>'" in command for command in finding.verify)
 
 
 @pytest.mark.parametrize(("count", "severity"), [(999, Severity.LOW), (1000, Severity.HIGH)])

@@ -180,6 +180,29 @@ def test_what_was_written_before_is_shown() -> None:
     assert row == (60.0, "patch daemonsets platform/agent", "system:serviceaccount:ci:deployer")
 
 
+@pytest.mark.parametrize(("before", "shown"), [(1800, True), (1801, False)])
+def test_half_an_hour_before_is_the_threshold_of_a_change(before: float, shown: bool) -> None:
+    write: Row = {"audit_id": "a", "verb": "patch", "resource": "daemonsets", "api_group": "apps", "code": 200}
+    write |= {"namespace": "platform", "name": "agent", "stage": "ResponseComplete", "user": "ci", "time": -before}
+    [finding] = run(DETECTOR, {**events(*chain()), AUDIT_EVENTS: rows(AUDIT_EVENTS, write)})
+    assert any("half hour" in table.caption for table in finding.evidence.tables) is shown
+
+
+@pytest.mark.parametrize(("pods", "severity"), [(49, Severity.HIGH), (50, Severity.CRITICAL)])
+def test_fifty_innocent_pods_are_the_threshold_of_critical(pods: int, severity: Severity) -> None:
+    [finding] = run(DETECTOR, events(*agents("permission"), *victims(pods)))
+    assert (figures(finding)["innocent pods"], finding.severity) == (pods, severity)
+
+
+@pytest.mark.parametrize(("tries", "innocent"), [(3, 3), (4, 2)])
+def test_an_image_with_a_twentieth_of_the_repeated_pulls_before_is_not_innocent(tries: int, innocent: int) -> None:
+    """Twelve agents repeat 60 pulls before the quota; a pod of another image 3 or 4 of 64."""
+    pod = "shop/web0-6769fb7c7-2kdqz"
+    busy = pulling(pod, "n0.example", 100, 400, tries, f"{HUB}/shop/web0:1")
+    [finding] = run(DETECTOR, events(*agents("permission"), busy, *victims()))
+    assert figures(finding)["innocent images"] == innocent
+
+
 def test_pods_of_kube_system_make_it_critical() -> None:
     text = {"namespace": "kube-system", "event_uid": "x"}
     data = [row | text | {"event_uid": f"{i}"} for i, row in enumerate(victims())]

@@ -165,6 +165,14 @@ def test_ten_times_the_quiet_rate_is_the_threshold(rate: float, fires: bool) -> 
     assert bool(found) is fires
 
 
+@pytest.mark.parametrize(("rate", "fires"), [(99, False), (101, True)])
+def test_a_hundred_a_second_are_too_many_whatever_was_before(rate: float, fires: bool) -> None:
+    """Eleven a second before."""
+    before = flood(0, ONSET, 1000, rate=11)
+    found = run(DETECTOR, given(*before, *flood(ONSET, ONSET + 1200, 1000 + 11 * 1200, rate=rate)))
+    assert [round(figures(one)["rate before"]) for one in found] == [11] * fires
+
+
 @pytest.mark.parametrize(("minutes", "fires"), [(2, False), (3, True)])
 def test_three_minutes_are_the_threshold(minutes: int, fires: bool) -> None:
     end = ONSET + 60 * minutes
@@ -287,6 +295,28 @@ def test_silent_on_a_burst_of_denials_and_says_so(kind: str) -> None:
     assert run(DETECTOR, given(*messages)) == []
     [remark] = remarks(DETECTOR, given(*messages))
     assert "denials of a security module" in remark
+
+
+@pytest.mark.parametrize(("others", "fires"), [(5, False), (4, True)])
+def test_four_of_five_are_the_threshold_of_denials(others: int, fires: bool) -> None:
+    """Each fifth, or each fourth, record is of the firewall."""
+    mixed = [
+        row | {"audit_type": "1325" if number % others == 0 else "1400"}
+        for number, row in enumerate(flood(ONSET, ONSET + 300, FIRST))
+    ]
+    found = run(DETECTOR, given(*quiet(0, ONSET, 1000), *mixed, *quiet(ONSET + 300, ONSET + 900, FIRST + 9000)))
+    assert bool(found) is fires
+    assert all(one.variant == "" for one in found)
+
+
+@pytest.mark.parametrize(("every", "named"), [(10, True), (12, False)])
+def test_a_tenth_of_the_events_is_the_threshold_of_a_type_that_is_named(every: int, named: bool) -> None:
+    mixed = [
+        row | {"audit_type": "1334" if number % every == 0 else "1325"}
+        for number, row in enumerate(flood(ONSET, ONSET + 600, FIRST))
+    ]
+    [finding] = run(DETECTOR, given(*quiet(0, ONSET, 1000), *mixed))
+    assert ("BPF" in finding.summary) is named
 
 
 def test_fires_on_denials_that_do_not_end() -> None:

@@ -13,6 +13,7 @@ from analyzer.detectors.node.log_silence import DETECTOR
 from analyzer.facts.log_emissions import LOG_EMISSIONS
 from analyzer.frames import (
     AUDIT_EVENTS,
+    AUDIT_FIELDS,
     HTTP_MESSAGES,
     KERNEL_MESSAGES,
     KLOG_LINES,
@@ -258,6 +259,51 @@ def test_a_node_whose_pods_are_removed_after_it_went_away(moved: int, fires: boo
     assert bool(run(DETECTOR, frames)) is fires
     if not fires:
         assert remarks(DETECTOR, frames)[0].endswith("its pods were removed after it: the node went away. Not counted.")
+
+
+@pytest.mark.parametrize(
+    ("level", "manager", "body", "fires"),
+    [
+        ("Metadata", "", None, False),
+        ("Metadata", "kubectl-label", None, True),
+        ("Request", "", None, True),
+        ("Request", "", "true", False),
+        ("RequestResponse", "", "false", True),
+    ],
+)
+def test_a_label_or_the_end_of_a_cordon_is_no_drain(level: str, manager: str, body: str | None, fires: bool) -> None:
+    uri = f"/api/v1/nodes/{SILENT}?fieldManager={manager}" if manager else f"/api/v1/nodes/{SILENT}"
+    frames = given(incident(), audit=write(1100, "patch", SILENT, level=level, uri=uri))
+    if body is not None:
+        field = {"audit_id": "a", "body": "request", "whole": False, "verb": "patch", "code": 200, "resource": "nodes"}
+        field |= {"time": 1100, "name": SILENT, "field": "spec.unschedulable", "value": body}
+        frames[AUDIT_FIELDS] = rows(AUDIT_FIELDS, field, source="audit.log")
+    assert bool(run(DETECTOR, frames)) is fires
+
+
+@pytest.mark.parametrize(("began", "ended"), [("NodeNotReady", "NodeReady"), ("NodeNotSchedulable", "NodeSchedulable")])
+@pytest.mark.parametrize(("back", "fires"), [(None, False), (1189, True), (1200, False)])
+def test_a_node_that_was_back_before_its_log_stopped_explains_nothing(
+    began: str, ended: str, back: float | None, fires: bool
+) -> None:
+    """The last line of the node is of second 1190."""
+    told = {"kind": "Node", "name": SILENT, "count": 1, "type": "Normal"}
+    events = [told | {"time": 300, "reason": began}]
+    events += [] if back is None else [told | {"time": back, "reason": ended}]
+    assert bool(run(DETECTOR, given(incident(), events=rows(KUBE_EVENTS, *events, source="events.json")))) is fires
+
+
+@pytest.mark.parametrize(("after", "fires"), [(300, False), (301, True)])
+def test_five_minutes_after_are_the_threshold_of_a_node_that_is_gone(after: float, fires: bool) -> None:
+    """The last line of the node is of second 1190."""
+    frames = given(incident(), audit=write(1190 + after, "delete", SILENT))
+    assert bool(run(DETECTOR, frames)) is fires
+
+
+def test_half_an_hour_before_is_the_threshold_of_a_cordon() -> None:
+    stops = 2400.0
+    for time, fires in ((stops - 10 - 1799, False), (stops - 10 - 1801, True)):
+        assert bool(run(DETECTOR, given(incident(stops=stops), audit=write(time, "delete", SILENT)))) is fires
 
 
 def test_silent_on_a_leader_that_lost_its_lock() -> None:

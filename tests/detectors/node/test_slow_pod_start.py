@@ -114,6 +114,33 @@ def test_the_kernel_and_the_kubelet_make_it_sure() -> None:
     assert shown["kubelet lines of a late runtime"] == 1
 
 
+LATE = "rpc error: code = DeadlineExceeded desc = context deadline exceeded"
+
+
+@pytest.mark.parametrize(
+    ("text", "sure"),
+    [
+        ('"Skipping pod synchronization" err="PLEG is not healthy: pleg has yet to be successful"', False),
+        (f'"ExecSync cmd from runtime service failed" err="{LATE}" containerID="x" cmd=["/check"]', False),
+        (f'"StopContainer from runtime service failed" err="{LATE}" containerID="x"', True),
+        (f'"RunPodSandbox from runtime service failed" err="{LATE}"', True),
+        (f'StopPodSandbox "x" from runtime service failed: {LATE}', True),
+        (f'"CreateContainer in sandbox from runtime service failed" err="{LATE}" podSandboxID="x"', True),
+    ],
+)
+def test_a_probe_that_is_late_or_a_kubelet_that_begins_tells_nothing_of_the_runtime(text: str, sure: bool) -> None:
+    [finding] = run(DETECTOR, given([*fleet(40), line(200, "n1", text.split('"')[1], text)]))
+    assert finding.confidence is (Confidence.HIGH if sure else Confidence.MEDIUM)
+    assert ("runtime is late" in finding.confidence_reason) is sure
+
+
+def test_a_kernel_log_that_names_no_host_is_of_the_only_node() -> None:
+    kernel = {KERNEL_MESSAGES: rows(KERNEL_MESSAGES, {"kind": "hung_task", "text": "x", "time": 100, "host": None})}
+    alone = [row for i in range(3) for row in whole(i * 60, i, sandbox=40)]
+    assert run(DETECTOR, {**given(alone), **kernel})[0].confidence is Confidence.HIGH
+    assert run(DETECTOR, {**given(fleet(40)), **kernel})[0].confidence is Confidence.MEDIUM
+
+
 def binding(time: float, number: int) -> Row:
     name = f"web-6769fb7c7-{number:05d}"
     place = {"verb": "create", "resource": "pods", "subresource": "binding", "namespace": "shop", "name": name}
@@ -240,6 +267,16 @@ def test_nodes_of_other_days_and_other_eras_are_no_fleet() -> None:
     assert len(run(DETECTOR, given([*lines, *near]))) == 1
     pleg = [row for row in near if "Observed" not in row["message"]]
     assert run(DETECTOR, given([*lines, *pleg])) == []
+
+
+@pytest.mark.parametrize(("later", "fires"), [(3600, True), (3601, False)])
+def test_an_hour_is_the_threshold_of_starts_at_about_the_same_time(later: float, fires: bool) -> None:
+    """Twenty seconds here, less than one elsewhere; the last start here is given to the kubelet at 240 s."""
+    lines = [row for i in range(5) for row in whole(i * 60, i, sandbox=20)]
+    other = [row for i in range(3) for row in whole(240 + later - i, 100 + i, host="n2")]
+    far = [row for i in range(3) for row in whole(240 + later, 100 + i, host="n2")]
+    assert bool(run(DETECTOR, given([*lines, *far]))) is fires
+    assert run(DETECTOR, given([*lines, *other[:10]])) == [], "two starts elsewhere are too few"
 
 
 def test_two_nodes_have_a_finding_each() -> None:

@@ -182,10 +182,30 @@ def test_fires_on_programs_that_do_not_end_in_time() -> None:
     assert run(DETECTOR, given(kill(10, 1, 30), *end(40.2, 1, 137)), exceeded=2) == []
 
 
+@pytest.mark.parametrize(("ended", "fires"), [(39.8, False), (39.9, True), (159.9, True), (160.0, False)])
+def test_without_an_exit_code_the_whole_grace_is_the_threshold(ended: float, fires: bool) -> None:
+    old = line(10, f'Killing container "docker://{ident(1)}" with 30 second grace period')
+    found = run(DETECTOR, given(old, *end(ended, 1, None)))
+    assert [(one.subject, one.variant, one.confidence) for one in found] == [
+        ("games/match", "grace exceeded", Confidence.MEDIUM)
+    ] * fires
+    assert all("nothing tells their exit code" in one.confidence_reason for one in found)
+    assert run(DETECTOR, given(old, *start(20), *end(ended, 1, None))) == [], "the new kubelet grants its grace anew"
+
+
+def test_the_command_that_reads_a_certificate_is_for_restarts_only() -> None:
+    [finding] = run(DETECTOR, given(kill(10, 1, 30), *end(40.2, 1, 137)))
+    assert not any("openssl" in command for command in finding.verify)
+    [finding] = run(DETECTOR, given(*incident()))
+    assert any("openssl" in command for command in finding.verify)
+
+
 def test_fires_on_the_event_and_on_the_runtimes_line() -> None:
     event = {"reason": "ExceededGracePeriod", "kind": "Pod", "namespace": "games", "name": "match-1"}
     [finding] = run(DETECTOR, {KUBE_EVENTS: rows(KUBE_EVENTS, event, source="events.json")})
-    assert (finding.subject, figures(finding)["pods killed at the end of their grace period"]) == ("games/match", 1)
+    assert (finding.subject, figures(finding)) == ("games/match", {"pods killed at the end of their grace period": 1})
+    assert finding.summary == "1 pod of games/match did not end within its grace period, as Events tell."
+    assert any("grep -c -- ExceededGracePeriod" in command for command in finding.verify)
     runtime = [
         {"time": 10, "message": f'StopContainer for "{ident(1)}" with timeout 30 (s)'},
         {"time": 40, "message": f'Kill container "{ident(1)}"'},
@@ -208,6 +228,58 @@ def test_silent_on_a_liveness_kill() -> None:
     assert run(DETECTOR, {**given(*lines), KUBE_EVENTS: events}) == []
     text = '"SyncLoop (probe)" probe="liveness" status="unhealthy" pod="games/match-1"'
     assert run(DETECTOR, given(line(9, text, pod="games/match-1"), *lines)) == []
+
+
+@pytest.mark.parametrize(("failed", "fires"), [(-50, False), (-51, True), (70, False), (71, True)])
+def test_a_minute_around_the_kill_is_the_threshold_of_a_failed_probe(failed: float, fires: bool) -> None:
+    text = '"SyncLoop (probe)" probe="liveness" status="unhealthy" pod="games/match-1"'
+    lines = [line(failed, text, pod="games/match-1"), kill(10, 1, 90), *end(100.2, 1, 137)]
+    assert bool(run(DETECTOR, given(*lines))) is fires
+
+
+@pytest.mark.parametrize(
+    ("oom", "named", "fires"), [(30.2, True, False), (30.1, True, True), (38.2, False, False), (38.1, False, True)]
+)
+def test_ten_seconds_before_the_end_are_the_threshold_of_an_oom_kill(oom: float, named: bool, fires: bool) -> None:
+    """Two where it names no container."""
+    row = {"time": oom, "kind": "cgroup_oom", "container_id": ident(1) if named else None, "host": "n1"}
+    kernel = {KERNEL_MESSAGES: rows(KERNEL_MESSAGES, row, source="kern.log")}
+    assert bool(run(DETECTOR, {**given(kill(10, 1, 30), *end(40.2, 1, 137)), **kernel})) is fires
+
+
+@pytest.mark.parametrize(("grace", "severity"), [(4201, Severity.MEDIUM), (4202, Severity.HIGH)])
+def test_an_hour_of_lost_grace_is_the_threshold_of_high(grace: int, severity: Severity) -> None:
+    [finding] = run(DETECTOR, given(line(599, "x"), kill(10, 1, grace), *start(610), *end(612, 1, 137)))
+    assert (figures(finding)["seconds of grace lost"], finding.severity) == (float(grace - 602), severity)
+
+
+@pytest.mark.parametrize(("pods", "high"), [(9, False), (10, True)])
+def test_ten_pods_are_the_threshold_of_the_severity(pods: int, high: bool) -> None:
+    cut = [one for n in range(pods) for one in (kill(500, n, 200), *end(612, n, 137))]
+    [finding] = run(DETECTOR, given(line(599, "x"), *cut, *start(610)))
+    assert finding.severity is (Severity.HIGH if high else Severity.MEDIUM)
+    [finding] = run(DETECTOR, given(*(one for n in range(pods) for one in (kill(10, n, 30), *end(40.2, n, 137)))))
+    assert finding.severity is (Severity.MEDIUM if high else Severity.LOW)
+
+
+@pytest.mark.parametrize(("before", "certificates"), [(120, 1), (121, 0)])
+def test_two_minutes_before_the_start_are_the_threshold_of_a_certificate(before: float, certificates: int) -> None:
+    lines = [line(610 - before, EXPIRED), line(599, "x"), kill(10, 1, 3600), *start(610), *end(612, 1, 137)]
+    [finding] = run(DETECTOR, given(*sorted(lines, key=lambda row: float(row["time"]))))
+    assert figures(finding)["restarts for a certificate"] == certificates
+
+
+@pytest.mark.parametrize(("before", "fires"), [(600, False), (601, True)])
+def test_ten_minutes_before_the_start_are_the_threshold_of_a_boot(before: float, fires: bool) -> None:
+    boot = rows(KERNEL_MESSAGES, {"time": 610 - before, "kind": "boot", "host": "n1"}, source="kern.log")
+    assert bool(run(DETECTOR, {**given(*incident()), KERNEL_MESSAGES: boot})) is fires
+
+
+@pytest.mark.parametrize(("later", "starts"), [(60, 1), (61, 2)])
+def test_what_a_kubelet_says_within_a_minute_is_one_start(later: float, starts: int) -> None:
+    again = line(610 + later, '"Starting kubelet main sync loop"')
+    [finding] = run(DETECTOR, given(*incident(), again))
+    assert figures(finding)["kubelet restarts"] == starts
 
 
 def test_silent_on_an_oom_kill_and_says_so() -> None:

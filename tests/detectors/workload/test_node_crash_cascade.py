@@ -9,7 +9,7 @@ import pytest
 
 from analyzer.detector import NotObservable
 from analyzer.detectors.workload.node_crash_cascade import DETECTOR
-from analyzer.frames import AUDIT_EVENTS, AUDIT_OBJECTS, KUBE_EVENTS, Table
+from analyzer.frames import AUDIT_EVENTS, AUDIT_OBJECTS, KLOG_LINES, KUBE_EVENTS, Table
 from analyzer.model import Confidence, Finding, Severity
 from tests.build import at, remarks, rows, run
 
@@ -77,6 +77,18 @@ def test_fires_on_replicas_that_take_one_node_after_the_other_along() -> None:
     )
     assert [row[0] for row in finding.evidence.tables[1].rows] == [pod(0, 1), pod(1, 1), pod(2, 1)]
     assert finding.stories == DETECTOR.stories == (33,)
+
+
+def test_kubelets_that_say_that_they_are_not_ready_tell_of_outages() -> None:
+    """No Event about a node is here, but the logs of both kubelets."""
+    events = told(BEFORE, placed(1320, "n2", 0, 1, 2, turn=1))
+    text = '"Node became not ready" node="x" condition={"type":"Ready","status":"False"}'
+    said = {"component": "kubelet", "message": "Node became not ready", "text": text}
+    lines = [said | {"time": 1000, "host": "n1.example.com"}, said | {"time": 2000, "host": "n2.example.com"}]
+    [finding] = run(DETECTOR, events | {KLOG_LINES: rows(KLOG_LINES, *lines, source="kubelets.log")})
+    assert (finding.subject, figures(finding)["nodes"], figures(finding)["pods moved"]) == ("shop/web", 2, 3)
+    assert finding.confidence is Confidence.HIGH
+    assert run(DETECTOR, events | {KLOG_LINES: rows(KLOG_LINES, lines[0], source="kubelets.log")}) == []
 
 
 def test_the_saving_is_the_spread_over_all_nodes() -> None:

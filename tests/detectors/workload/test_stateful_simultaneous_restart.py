@@ -195,6 +195,12 @@ def test_threshold_of_the_time_since_the_write(seconds: float, found: int) -> No
     assert len(run(DETECTOR, log(template(900 - seconds), *down(900, 0, 1, 2)))) == found
 
 
+@pytest.mark.parametrize(("after", "found"), [(1, 1), (1.1, 0)])
+def test_threshold_of_clocks_that_differ(after: float, found: int) -> None:
+    """The write is stamped after the first stop."""
+    assert len(run(DETECTOR, log(template(900 + after), *down(900, 0, 1, 2)))) == found
+
+
 @pytest.mark.parametrize(("back", "severity"), [(62, Severity.CRITICAL), (61.9, Severity.HIGH)])
 def test_severity_by_the_time_without_any_replica(back: float, severity: Severity) -> None:
     assert run(DETECTOR, log(WRITE, *down(310, 0, 1, 2, back=back)))[0].severity is severity

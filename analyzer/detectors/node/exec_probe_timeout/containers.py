@@ -11,7 +11,6 @@ from analyzer.facts.workload_names import of_pod
 UNKNOWN = "\x01"
 """Begins the group of containers whose pods are not told: what runs the same command belongs together."""
 
-
 MOST = 10
 """Workloads that have a finding each: in a cluster of builds each pod is one."""
 
@@ -31,7 +30,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 class Probed(Struct, frozen=True, kw_only=True):
     """One container name of one workload, with the rows of its containers. `persisting`: processes that the runtime saw
-    run on after the timeout."""
+    run on. `period`: None where timeouts lie further apart than any that is believed: probes between ended in time."""
 
     subject: str
     workload: str
@@ -100,7 +99,7 @@ def probed(rows: pl.DataFrame, limits: Limits) -> tuple[list[Probed], int]:
     of_each = counts.group_by("group", "key").agg(pl.col("weight").max()).group_by("group").agg(pl.col("weight").sum())
     worst = of_each.sort("weight", "group", descending=[True, False]).head(MOST)["group"]
     shown = dense.filter(pl.col("group").is_in(worst.implode()))
-    found = [_one(str(group), own) for (group,), own in shown.group_by("group", maintain_order=True)]
+    found = [_one(str(group), own, limits.period) for (group,), own in shown.group_by("group", maintain_order=True)]
     return sorted(found, key=lambda one: (-one.timeouts, one.subject)), of_each.height - worst.len()
 
 
@@ -124,7 +123,7 @@ def _dense(rows: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     return streams.filter(enough.fill_null(False)).select("group").unique()
 
 
-def _one(group: str, own: pl.DataFrame) -> Probed:
+def _one(group: str, own: pl.DataFrame, most: float) -> Probed:
     streams = [part.sort("time") for part in own.partition_by(STREAM, maintain_order=True)]
     counts = (
         own.group_by("key", "channel")
@@ -135,6 +134,7 @@ def _one(group: str, own: pl.DataFrame) -> Probed:
     )
     workload, _, container = group.partition("\x00")
     longest = max(streams, key=lambda one: one.height)
+    period = period_of(longest)
     name = f"{workload} container {container}" if container else workload
     if workload.startswith(UNKNOWN):
         ids, command = own["container_id"].drop_nulls().unique().sort().to_list(), workload.removeprefix(UNKNOWN)
@@ -145,5 +145,5 @@ def _one(group: str, own: pl.DataFrame) -> Probed:
         container=container,
         rows=own.sort("time", "source", "number"),
         counts=counts,
-        period=period_of(longest),
+        period=period if period is not None and period <= most else None,
     )

@@ -15,7 +15,7 @@ from analyzer.facts.node_names import node
 from analyzer.frames import KLOG_LINES, empty
 
 AFTER = timedelta(minutes=1)
-_VERBOSE = r"^(?:SyncLoop |Probe failed$|Probe errored$|Generic \(PLEG\)|Killing container)"
+_VERBOSE = r'^(?:SyncLoop |Probe failed$|Probe errored$|\w+ probe for "|Generic \(PLEG\)|Killing container)'
 """Heads of lines that only a kubelet of verbosity 1 or 2 writes."""
 
 

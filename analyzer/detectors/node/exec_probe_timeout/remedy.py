@@ -6,6 +6,7 @@ import re
 
 from analyzer.detectors.node.exec_probe_timeout.containers import Probed
 from analyzer.detectors.node.exec_probe_timeout.measured import Counted
+from analyzer.detectors.node.exec_probe_timeout.witnesses import EVENT, EXEC, PROBE, RUNTIME
 from analyzer.facts.shell import grepped
 from analyzer.model import Remedy, Saving
 
@@ -63,6 +64,17 @@ def saving(most: int, seen: Counted | None) -> Saving:
     )
 
 
+_LATE = r"(DeadlineExceeded|deadline exceeded|timed out)"
+
+_PATTERNS = {
+    EXEC: rf"ExecSync .*from runtime service failed.*{_LATE}",
+    RUNTIME: rf"ExecSync for .*{_LATE}",
+    EVENT: rf"probe (failed|errored).*{_LATE}",
+    PROBE: rf"command timed out|command .*timed out|errored.*rpc error.*{_LATE}",
+}
+"""What finds the records of each witness in an original, of every era: one line each. A probe's output may stand in a
+line of its own."""
+
 _POD = re.compile(r"(?P<namespace>[a-z0-9][a-z0-9-]{0,62})/(?P<name>[a-z0-9][a-z0-9.-]{0,252})", re.ASCII)
 """Names as the API server allows them (RFC 1123). A quoted `--kubeconfig=...` would still be an option of kubectl."""
 
@@ -75,8 +87,11 @@ def refuted_by(seen: Counted | None) -> str:
 
 def verify(one: Probed, seen: Counted | None) -> tuple[str, ...]:
     """Commands on the original logs and on the node."""
-    source = one.rows["source"][0]
-    shown = [grepped(source, "ExecSync.*(DeadlineExceeded|timed out)|Probe (failed|errored).*timed out", "cE")]
+    shown = [
+        grepped(rows["source"][0], _PATTERNS[channel], "cE")
+        for (channel,), rows in sorted(one.rows.group_by("channel", maintain_order=True), key=lambda own: str(own[0]))
+        if channel in _PATTERNS
+    ]
     pods = one.pods
     if pods and (sound := _POD.fullmatch(pods[0])):
         where = f"-n {sound['namespace']} {sound['name']}"

@@ -25,6 +25,28 @@ def timeouts(frames: Frames) -> pl.DataFrame:
     return _named(rows, frames)
 
 
+def _followed(calls: pl.DataFrame, probes: pl.DataFrame) -> pl.DataFrame:
+    """The probe that follows most calls of a container (container_id, after, part, kind): one with the same command,
+    else one that errored, whose line names none (`Liveness probe for ".." errored: rpc error: ..`)."""
+    bare = probes.filter(pl.col("command").is_null()).drop("command")
+    told = probes.filter(pl.col("command").is_not_null())
+    met = [
+        calls.join_asof(
+            others, on="time", by=by, strategy="forward", tolerance=NEAR, check_sortedness=False
+        ).with_columns(bare=pl.lit(place))
+        for place, (others, by) in enumerate(((told, ["source", "command"]), (bare, ["source"])))
+    ]
+    return (
+        pl.concat(met)
+        .filter(pl.col("after").is_not_null(), pl.col("container_id").is_not_null())
+        .group_by("container_id", "bare", "after", "part", "kind", maintain_order=True)
+        .len()
+        .sort(["bare", "len"], descending=[False, True], maintain_order=True)
+        .unique("container_id", keep="first", maintain_order=True)
+        .select("container_id", "after", "part", "kind")
+    )
+
+
 def _named(rows: pl.DataFrame, frames: Frames) -> pl.DataFrame:
     """Containers by their id, as the logs name it, or as the probe's own line after the call does; a pod's rows without
     a container's name are of the only container that others name."""
@@ -34,12 +56,8 @@ def _named(rows: pl.DataFrame, frames: Frames) -> pl.DataFrame:
         "time", "source", "command", after="pod", part="container", kind="probe"
     )
     calls = rows.filter(pl.col("channel") == EXEC).select("time", "source", "command", "container_id")
-    met = calls.join_asof(
-        probes, on="time", by=["source", "command"], strategy="forward", tolerance=NEAR, check_sortedness=False
-    ).filter(pl.col("after").is_not_null())
-    first = met.unique("container_id", keep="first", maintain_order=True)
     found = rows.join(known, on="container_id", how="left", maintain_order="left").join(
-        first.select("container_id", "after", "part", "kind"), on="container_id", how="left", maintain_order="left"
+        _followed(calls, probes), on="container_id", how="left", maintain_order="left"
     )
     found = found.with_columns(
         pod=pl.coalesce("pod", "named", "after"),

@@ -32,31 +32,29 @@ SCHEMA = pl.Schema(
     }
 )
 
-
 EXEC, PROBE, EVENT, RUNTIME, SESSION = "ExecSync", "probe", "event", "runtime", "session"
 """Channels."""
 
 LATE = r"DeadlineExceeded|context deadline exceeded|timed out|timeout [0-9.a-zµ]+ exceeded"
 
+_COMMAND_LATE = r'^command (?:timed out: )?"[\s\S]*" timed out|^command timed out\s*$'
+"""The kubelet's words; without a command they are all that CRI-O answers (conmon runner/config, TimedOutMessage)."""
 
-_COMMAND_LATE = r'^command (?:timed out: )?"[\s\S]*" timed out'
-_CALL_LATE = r"^rpc error: code = (?:DeadlineExceeded|Unknown desc = [\s\S]*timeout [0-9.a-zµ]+ exceeded)"
+_CALL_LATE = (
+    r"^rpc error: code = (?:DeadlineExceeded"
+    r"|Unknown desc = (?:[\s\S]*timeout [0-9.a-zµ]+ exceeded|command error: command timed out))"
+)
+"""containerd's words, and those of CRI-O (ExecSyncError) before 1.17, when they were no answer yet."""
+
 COMMAND = r'command (?:timed out: )?"([\s\S]*)" timed out'
-
 
 _AFTER = r"timed out after ([0-9.a-zµ]+)|timeout ([0-9.a-zµ]+) exceeded"
 
-
 _OLD_EXEC = r"^ExecSync (\S+) '([\s\S]*)' from runtime service failed: ([\s\S]*)$"
-
 
 _OLD_PROBE = r'^(\w+) probe for "([^"_]+)_([^"_(]+)\([^)"]*\):([^"]*)" (failed \([^)]*\)|errored): ([\s\S]*)$'
 
-
 _OLD_SESSION = r"^Exec session (\S+) in container (\S+) terminated but process still running"
-
-
-_NEW_SESSION = "Exec session in the container terminated but process still running"
 
 
 def plain(command: pl.Expr) -> pl.Expr:

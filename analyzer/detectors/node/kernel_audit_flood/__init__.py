@@ -2,25 +2,23 @@
 
 ## What it finds
 A node whose Linux audit system makes at least ten times as many events a second as in its quiet time, and five a second
-or more, for three minutes. The rate comes from the serials of the records, so it holds where printk's rate limit, the
-journal's or a full queue left most of them out; records of one event count once. Lines of journald's own audit
-transport (`audit[812]: SYSCALL ...`) hold no serials: they are counted where the kernel's lines are not there. Where
-the evidence holds no ten quiet minutes, twenty events a second count by themselves. The types that fill the log are
-named. What preceded is told: a DaemonSet written in the half hour before, a CONFIG_CHANGE of the kernel
-(`audit_enabled=1 old=0`, rules, a daemon's pid). Where the writer is deleted, or the audit daemon leaves
-(`audit_pid=0`), and the flood goes on for five minutes, it has outlived its writer: records that nobody reads. Severity
-is high where the kernel lost events or where the log would fill 10 GiB a day, else medium. Changes of iptables and
-nftables (NETFILTER_CFG) are reported without a rule that asks for them: where they are nearly all of it, and nothing
-tells that somebody turned auditing on, severity and confidence are low, for builds that come and go make as many.
+or more, or a hundred a second, for three minutes. The rate comes from the serials of the records, so it holds where
+rate limits or a full queue left most of them out; records of one event count once. Lines of journald's own audit
+transport (`audit[812]: SYSCALL ...`) hold no serials: they count where the kernel's lines are not there. Without ten
+quiet minutes, twenty events a second count by themselves. The types that fill the log are named. What preceded is told:
+a DaemonSet written in the half hour before, a CONFIG_CHANGE of the kernel (`audit_enabled=1 old=0`, rules, a daemon's
+pid). Where the writer is deleted, or the audit daemon leaves (`audit_pid=0`), and the flood goes on for five minutes,
+it has outlived its writer: records that nobody reads. Severity is high where the kernel lost events or the log would
+fill 10 GiB a day, else medium. Changes of iptables and nftables (NETFILTER_CFG) are reported without a rule: where they
+are nearly all, and nothing tells that somebody turned auditing on, severity and confidence are low, for builds do so.
 
 ## Why it matters
 Each record is written two or three times: by the kernel, the journal and the log shipper. The disk of the node is busy,
 pods start slowly, and what the journal's rate limit suppresses is what one would need.
 
 ## What does not count
-The first ten minutes after a boot, in which systemd starts everything. Bursts of denials by SELinux or AppArmor (AVC)
-up to ten minutes: no audit rule asks for them, and a remark tells of them; longer ones are told as what they are.
-Records that user space writes at a login.
+The first ten minutes after a boot. Bursts of denials by SELinux or AppArmor (AVC) up to ten minutes: no audit rule asks
+for them, and a remark tells of them; longer ones are told as what they are. Records of a login by user space.
 """
 
 from __future__ import annotations
@@ -58,6 +56,7 @@ class Settings:
     alone_rate: float = setting(
         20, "Rate that counts without a quiet time.", unit="events per second", minimum=0.1, source=DEFAULT
     )
+    much_rate: float = setting(100, "Rate whatever was before.", unit="events per second", minimum=1, source=DEFAULT)
     minutes: int = setting(3, "Flooded minutes from which it counts.", unit="minutes", minimum=1, source=DEFAULT)
     quiet_minutes: int = setting(
         10, "Quiet minutes from which there is a rate to compare with.", unit="minutes", minimum=1, source=DEFAULT
@@ -79,6 +78,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         rate=settings.rate,
         factor=settings.factor,
         alone=settings.alone_rate,
+        much=settings.much_rate,
         minutes=settings.minutes,
         quiet_minutes=settings.quiet_minutes,
     )

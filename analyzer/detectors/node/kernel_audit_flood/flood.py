@@ -20,6 +20,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     rate: float
     factor: float
     alone: float
+    much: float
     minutes: int
     quiet_minutes: int
 

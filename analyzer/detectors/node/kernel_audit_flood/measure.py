@@ -73,13 +73,14 @@ def _flooded(bins: Ints, rates: Floats, at: Floats, limits: Limits) -> tuple[Boo
     serials at the beginning and at the end of the minutes."""
     low = float(np.quantile(rates, 0.1))
     sound = rates <= MOST_RATE
-    hot = sound & (rates >= max(limits.rate, limits.factor * low if low < limits.alone else 0.0))
+    step = min(limits.factor * low, limits.much) if low < limits.alone else 0.0
+    hot = sound & (rates >= max(limits.rate, step))
     quiet_minutes = int(bins[-1] - bins[0]) + 1 - int(hot.sum())
     if quiet_minutes < limits.quiet_minutes:
         return sound & (rates >= limits.alone), None
     events = float(at[1, -1] - at[0, 0]) - float((at[1] - at[0])[hot | ~sound].sum())
     before = max(events, 0.0) / (quiet_minutes * BIN_SECONDS)
-    return hot & (rates >= limits.factor * before), before
+    return hot & (rates >= min(limits.factor * before, limits.much)), before
 
 
 def _flood(boot: pl.DataFrame, placed: pl.DataFrame, window: tuple[int, int], before: float | None) -> Flood:

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 from msgspec import Struct
 
 from analyzer.detectors.node.log_silence.gap import Silence
 from analyzer.detectors.node.log_silence.shutdown import shut_down
+from analyzer.detectors.node.log_silence.taken import AFTER, BEFORE, node_gone
 from analyzer.facts.address_owners import ADDRESS_OWNERS
-from analyzer.facts.change_ledger import CHANGE_LEDGER
 from analyzer.facts.contract import Frames
-from analyzer.facts.node_names import short_node
 from analyzer.facts.pod_moments import POD_MOMENTS
-from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import HTTP_MESSAGES, PACKETS
-
-BEFORE = timedelta(minutes=30)
-"""How long before a silence its node may have been cordoned: a drain waits for disruption budgets."""
-
-AFTER = timedelta(minutes=5)
-"""How much later the API server may learn of it: 40 s until a node is not ready, and a few minutes until it is gone."""
-
-_GONE = ("NodeNotSchedulable", "RemovingNode", "DeletingNode", "Shutdown", "NodeShutdown")
-_DOWN = ("NodeNotReady",)
-"""Events about a node (pkg/kubelet/events/event.go, pkg/controller/nodelifecycle, cloud-provider/controllers)."""
 
 TOO_MANY = 429
 """What Elasticsearch answers when its queue is full (es_rejected_execution_exception)."""
@@ -61,30 +49,7 @@ def excuse(silence: Silence, frames: Frames) -> str | None:
         name = node_of(silence, frames) or name
     elif shut_down(silence, frames):
         return "its node was shut down"
-    start, until = silence.start - BEFORE, silence.start + AFTER
-    if CHANGE_LEDGER in frames:
-        gone = (pl.col("verb") == "delete") | ~pl.col("routine")
-        writes = frames[CHANGE_LEDGER].filter(
-            pl.col("resource") == "nodes", gone, pl.col("time").is_between(start, until), _is(name)
-        )
-        if writes.head(1).collect().height:
-            return "its node was drained, cordoned or deleted"
-    if TOLD_EVENTS in frames:
-        events = frames[TOLD_EVENTS].filter(
-            pl.col("kind") == "Node",
-            pl.col("reason").is_in([*_GONE, *_DOWN]),
-            pl.col("time").is_between(start, until),
-            _is(name),
-        )
-        reasons = events.select("reason").collect()["reason"]
-        if reasons.len():
-            down = reasons.is_in(_DOWN).any()
-            return "its node was not ready" if down else "its node was drained, cordoned or deleted"
-    return None
-
-
-def _is(node: str) -> pl.Expr:
-    return (short_node(pl.col("name")) == short_node(pl.lit(node))).fill_null(False)
+    return node_gone(silence, name, frames)
 
 
 def _owner(silence: Silence, frames: Frames) -> pl.DataFrame | None:

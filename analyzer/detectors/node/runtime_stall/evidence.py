@@ -23,7 +23,7 @@ def impact(stall: Stall) -> tuple[Figure, ...]:
         ("longest time since last active", stall.longest, "seconds"),
         ("stop deadlines", stall.count("stop deadline"), "calls"),
         ("sandbox deadlines", stall.count("sandbox deadline"), "calls"),
-        ("hung tasks", stall.count("hung task") or stall.count("hung task Event"), "tasks"),
+        ("hung tasks", stall.hung or stall.count("hung task Event"), "tasks"),
         ("pods or containers that did not stop", stall.pods, "pods"),
         ("cgroups that were not removed", stall.count("cgroup"), "records"),
         ("housekeeping of fifteen seconds or more", stall.count("housekeeping"), "lines"),

@@ -42,6 +42,11 @@ _CGROUP = r"^[Ff]ailed to (?:kill all the processes attached to (?:the .* )?cgro
 """pkg/kubelet/cm/pod_container_manager_linux.go."""
 
 
+_READY = r"^(?:Fast updating node status as it just became ready|Recording NodeReady event message for node )"
+"""Before 1.21 `Recording NodeReady event message for node NAME` and `Node became not ready: {Type:Ready ..`
+(pkg/kubelet/kubelet_node_status.go, pkg/kubelet/nodestatus/setters.go); since 1.27 the first form."""
+
+
 _HOUSEKEEPING = "housekeeping took too long"
 
 
@@ -97,12 +102,8 @@ def of_kubelet(lines: pl.LazyFrame) -> list[pl.LazyFrame]:
             "housekeeping",
             "weak",
         ),
-        shaped(named.filter(message == "Node became not ready"), "not ready", "context"),
-        shaped(
-            named.filter(message.str.starts_with("Fast updating node status as it just became ready")),
-            "ready",
-            "context",
-        ),
+        shaped(named.filter(message.str.starts_with("Node became not ready")), "not ready", "context"),
+        shaped(named.filter(message.str.contains(_READY)), "ready", "context"),
     ]
     for kind, pattern in _CALLS.items():
         calls = named.filter(message.str.contains(pattern), late).with_columns(about=who)

@@ -40,7 +40,7 @@ def remedies(stall: Stall) -> tuple[Remedy, ...]:
 def verify(stall: Stall) -> tuple[str, ...]:
     """Commands on the original logs and on the node."""
     patterns = {
-        "PLEG is not healthy|last seen active": ("PLEG",),
+        "pleg was last seen active": ("PLEG",),
         "StopContainer|StopPodSandbox|RunPodSandbox": ("stop deadline", "sandbox deadline"),
         "blocked for more than|refrigerator|freezer": ("hung task", "freezer"),
     }

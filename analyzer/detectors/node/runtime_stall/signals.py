@@ -15,7 +15,12 @@ from analyzer.facts.node_names import node
 from analyzer.facts.told_events import TOLD_EVENTS
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES, RUNTIME_MESSAGES, empty
 
-FREEZER = r"__refrigerator|freezer|(?i:frozen|unable to freeze|freezing)"
+FREEZER = (
+    r"__refrigerator|freezer_trap|freezer\.state|cgroup\.freeze|unable to freeze"
+    r'|(?:^|[ :(])(?:[Ff]rozen|FROZEN|FREEZING)(?:[ :,.;)\\"]|$)'
+)
+"""The kernel's stack of a frozen task (kernel/freezer.c, kernel/signal.c), and what runc says of its cgroup. Not a pod
+that is called so, nor a machine that is suspended (`Freezing user space processes`)."""
 
 
 def _of_runtime(messages: pl.LazyFrame, *, alone: bool) -> list[pl.LazyFrame]:
@@ -40,7 +45,8 @@ def _of_kernel(messages: pl.LazyFrame) -> list[pl.LazyFrame]:
     named = messages.rename({"kind": "what"}).with_columns(node=node())
     kind = pl.col("what")
     hung = named.filter(kind == "hung_task").with_columns(
-        seconds=pl.col("duration_seconds").cast(pl.Float64), about="process"
+        seconds=pl.col("duration_seconds").cast(pl.Float64),
+        about=pl.concat_str("process", pl.lit(":"), pl.col("pid").cast(pl.String), ignore_nulls=True),
     )
     disk = named.filter(kind.is_in(["io_error", "nfs_timeout"])).with_columns(about=pl.coalesce("device", "dst"))
     frozen = named.filter(kind.is_in(["call_trace", "other"]), text.str.contains(FREEZER))

@@ -9,12 +9,19 @@ from msgspec import Struct
 
 from analyzer.detectors.node.runtime_stall.signals import FREEZER
 
+_ID = r"^[0-9a-f]{32,64}$"
+
 STRONG = ("stop deadline", "sandbox deadline", "hung task", "hung task Event", "failed health check")
 
 
 EPISODE = 60
-"""Seconds between two lines about the PLEG beyond which another episode begins: the kubelet says it every five seconds
-(pkg/kubelet/kubelet.go, syncLoop: back-off 100 ms to 5 s)."""
+"""Seconds between two lines about a runtime that is down beyond which another episode begins: the kubelet says it every
+five seconds (pkg/kubelet/kubelet.go, syncLoop: back-off 100 ms to 5 s)."""
+
+
+SAME = 5.0
+"""Seconds between two moments of which lines about the PLEG say that it was active then, that are one moment: the log's
+own clock and what a line took to be written."""
 
 
 NEXT = timedelta(minutes=5)
@@ -48,11 +55,12 @@ class Stall(Struct, frozen=True, kw_only=True):
 
     @property
     def stalled(self) -> float:
-        """The most of each episode, summed. An episode ends where the PLEG was active meanwhile."""
-        rows = self.of("PLEG")
-        apart = (rows["time"].diff().dt.total_seconds() > EPISODE).fill_null(False)
-        again = (rows["seconds"].diff() < 0).fill_null(False)
-        most = rows.with_columns(part=(apart | again).cum_sum()).group_by("part").agg(pl.col("seconds").max())
+        """The most of each episode, summed. An episode ends where the PLEG was active meanwhile: the moment that a line
+        counts from is another one. Lines that are missing between do not end it."""
+        active = pl.col("time") - pl.duration(microseconds=pl.col("seconds") * 1e6)
+        rows = self.of("PLEG").with_columns(active=active).sort("active")
+        again = (rows["active"].diff().dt.total_microseconds() > SAME * 1e6).fill_null(False)
+        most = rows.with_columns(part=again.cum_sum()).group_by("part").agg(pl.col("seconds").max())
         return round(float(most["seconds"].fill_null(0).sum()), 6)
 
     @property
@@ -68,8 +76,16 @@ class Stall(Struct, frozen=True, kw_only=True):
 
     @property
     def pods(self) -> int:
-        """Containers or pods that could not be stopped."""
-        return int(self.of("stop deadline", "failed kill")["about"].drop_nulls().n_unique())
+        """Containers or pods that could not be stopped. The kubelet says it of the container by its id, then of its pod
+        by name: ids whose pods nothing tells are those of the pods that it names."""
+        told = self.of("stop deadline", "failed kill")["about"].drop_nulls().unique()
+        ids = int(told.str.contains(_ID).sum())
+        return max(ids, told.len() - ids)
+
+    @property
+    def hung(self) -> int:
+        """Tasks that hung: the kernel tells of each again and again (kernel/hung_task.c)."""
+        return int(self.of("hung task")["about"].n_unique())
 
     @property
     def not_ready(self) -> float | None:

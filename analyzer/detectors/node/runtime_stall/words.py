@@ -14,14 +14,14 @@ WHY = {
 
 
 def why(stall: Stall) -> str:
-    if stall.hung_alone:
+    if stall.hung_alone and stall.variant == "blocked I/O":
         return "Tasks wait for a disk or a file server in the kernel; a runtime that needs the same waits with them."
     return WHY[stall.variant]
 
 
 def summary(stall: Stall) -> str:
     if stall.hung_alone:
-        tasks = counted(stall.count("hung task") or stall.count("hung task Event"), "hung task")
+        tasks = counted(stall.hung or stall.count("hung task Event"), "hung task")
         return f"Tasks of {stall.name} stood still in the kernel: {tasks}; nothing tells whether its runtime did."
     parts = []
     if stall.count("PLEG"):
@@ -29,7 +29,7 @@ def summary(stall: Stall) -> str:
     calls = stall.count("stop deadline", "sandbox deadline")
     if calls:
         parts.append(f"{counted(calls, 'call')} of the runtime past the deadline")
-    if hung := stall.count("hung task") or stall.count("hung task Event"):
+    if hung := stall.hung or stall.count("hung task Event"):
         parts.append(counted(hung, "hung task"))
     if stall.count("failed health check") and not parts:
         parts.append(f"{counted(stall.count('failed health check'), 'health check')} of node-problem-detector failed")

@@ -10,12 +10,17 @@ from msgspec import Struct
 from analyzer.detectors.node.slow_pod_start.measure import Starts
 from analyzer.facts.contract import Frames
 from analyzer.facts.node_names import short_node
+from analyzer.facts.pod_starts import POD_STARTS
 from analyzer.frames import KERNEL_MESSAGES, KLOG_LINES
 
 AROUND = timedelta(minutes=10)
 
 _BLOCKED = ("hung_task", "io_error", "soft_lockup", "rcu_stall")
-_KUBELET = r"PLEG is not healthy|housekeeping took too long|code = DeadlineExceeded"
+_KUBELET = (
+    r"pleg was last seen active|housekeeping took too long"
+    r"|(?:Run|Stop)PodSandbox.*DeadlineExceeded|(?:Create|Start|Stop)Container.*DeadlineExceeded"
+)
+"""Not a PLEG that has yet to begin, nor an exec probe that ran into its own timeout."""
 
 
 class Hints(Struct, frozen=True, kw_only=True):
@@ -44,7 +49,9 @@ def hints(starts: Starts, frames: Frames) -> Hints:
     none = pl.DataFrame(schema={"time": pl.Datetime("us", "UTC"), "source": pl.String, "number": pl.Int64})
     kernel, kubelet = none, none
     if KERNEL_MESSAGES in frames:
-        found = frames[KERNEL_MESSAGES].filter(near, pl.col("kind").is_in(_BLOCKED), _same_node(starts.node))
+        nodes = frames[POD_STARTS].select(pl.col("node").n_unique()).collect().item()
+        told = pl.col("host").is_not_null() | (nodes == 1)
+        found = frames[KERNEL_MESSAGES].filter(near, pl.col("kind").is_in(_BLOCKED), _same_node(starts.node), told)
         kernel = found.select(place).sort(place).collect()
     if KLOG_LINES in frames:
         here = _same_node(starts.node) & (
@@ -56,5 +63,5 @@ def hints(starts: Starts, frames: Frames) -> Hints:
 
 
 def _same_node(name: str) -> pl.Expr:
-    """Lines of the node; those without a host may be."""
+    """Lines of the node; those without a host may be, if no other node is known that they could be of."""
     return (short_node(pl.col("host")) == name).fill_null(True)

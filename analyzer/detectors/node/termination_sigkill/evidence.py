@@ -22,8 +22,9 @@ def impact(group: Group) -> tuple[Figure, ...]:
     if group.variant == EXCEEDED:
         told: list[tuple[str, int | float, str]] = [
             ("pods killed at the end of their grace period", group.pods, "pods"),
-            ("seconds waited for", round(float(group.rows["ran"].fill_null(0).sum()), 6), "seconds"),
         ]
+        if (ran := group.rows["ran"].drop_nulls()).len():
+            told.append(("seconds waited for", round(float(ran.sum()), 6), "seconds"))
     else:
         told = [
             ("pods killed inside their grace period", group.pods, "pods"),

@@ -61,9 +61,10 @@ class Group(Struct, frozen=True, kw_only=True):
 
     @property
     def sure(self) -> bool:
-        if self.variant == RESTART:
-            return bool((self.rows["exit_code"] == KILLED).any())
-        return True
+        coded = bool((self.rows["exit_code"] == KILLED).any())
+        if self.variant == EXCEEDED:
+            return coded or self.events.height > 0 or self.rows["forced"].is_not_null().any()
+        return coded or self.variant == CERTIFICATE
 
     @property
     def times(self) -> list[datetime]:

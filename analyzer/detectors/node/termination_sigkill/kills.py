@@ -22,6 +22,11 @@ STOPPING = 5.0
 and what had ended while it still wrote lines ended for another reason."""
 
 
+ANSWER = 120.0
+"""Seconds beyond the grace in which the runtime must have stopped a container (kubernetes
+pkg/kubelet/cri/remote/remote_runtime.go, StopContainer: the grace and two minutes)."""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """Settings of the detector."""
 
@@ -113,7 +118,9 @@ def _variant(limits: Limits) -> pl.Expr:
         & (killed | (unknown & soon & (pl.col("grace_seconds") >= limits.unknown_grace)))
         & (pl.col("after") != "boot").fill_null(True)
     )
-    over = killed & ~early
+    # Before Kubernetes 1.22 no code is told: what ran for the whole grace got SIGKILL, if no new kubelet granted more.
+    whole = unknown & pl.col("ran").is_between(pl.col("grace_seconds"), pl.col("grace_seconds") + ANSWER) & ~inside
+    over = (killed & ~early) | whole
     forced = (pl.col("forced") >= pl.col("time") + grace - pl.duration(microseconds=int(limits.tolerance * 1e6))) & (
         killed | unknown
     )

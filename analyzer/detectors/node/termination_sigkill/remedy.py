@@ -64,11 +64,12 @@ def verify(group: Group) -> tuple[str, ...]:
         for source, container in worst.iter_rows()
     ]
     shown += [
-        grepped(source, "Kubelet version|main sync loop|certificate", "E")
+        grepped(source, "Kubelet version|Version: v1|main sync loop|ertificate", "E")
         for source in group.starts["source"].unique().sort().to_list()[:1]
     ]
     if not group.rows.height and group.events.height:
         source = group.events["source"][0]
         shown.append(grepped(source, "ExceededGracePeriod", "c"))
-    shown.append("openssl x509 -noout -enddate -in /var/lib/kubelet/pki/kubelet-client-current.pem   # on the node")
+    if group.variant != EXCEEDED:
+        shown.append("openssl x509 -noout -enddate -in /var/lib/kubelet/pki/kubelet-client-current.pem   # on the node")
     return tuple(shown)

@@ -23,6 +23,8 @@ def summary(group: Group) -> str:
         )
     if group.variant == EXCEEDED:
         whose = "its" if group.pods == 1 else "their"
+        if not group.rows.height:
+            return f"{pods} of {group.subject} did not end within {whose} grace period, as Events tell."
         return f"{pods} of {group.subject} did not end within {whose} grace period and got SIGKILL."
     return (
         f"{counted(group.starts.height, 'restart')} of the kubelet of {group.subject} came after its client "
@@ -41,5 +43,7 @@ def reason(group: Group) -> str:
         told = "exit code 137 before the grace was over" if group.sure else "the end, whose exit code is not told,"
         return f"the logs hold the kill with its grace, the kubelet's start within it, and {told}"
     if group.variant == EXCEEDED:
+        if not group.sure:
+            return "the containers ended when their grace was over, and nothing tells their exit code"
         return "the exit code, the runtime or an Event says that the grace was over"
     return "the kubelet says that its certificate ran out or was rotated, and starts anew within two minutes"

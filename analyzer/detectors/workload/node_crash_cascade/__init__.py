@@ -3,8 +3,9 @@
 ## What it finds
 An outage of a node on which at least two replicas of one owner ran, and half of all that it has, after which at least
 two of its replicas were placed on another node that failed as well within an hour of the first. Outages are told by
-Events (NodeNotReady, Rebooted), by the node controller that writes a node's status, by a boot, or by a kubelet whose
-heartbeats are in the audit log and that is not heard of for 40 s while others are. Steps that follow each other are one
+Events (NodeNotReady, Rebooted), by the node controller that writes a node's status, by a kubelet that says that its
+node became not ready, by a boot, or by a kubelet whose heartbeats are in the audit log and that is not heard of for
+40 s while others are. Steps that follow each other are one
 finding. Severity is critical where all replicas were on the first node, or three nodes failed, else high. Confidence is
 high where all outages are told, medium where some are known by silence, low where all are.
 

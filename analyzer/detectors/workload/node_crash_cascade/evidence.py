@@ -42,11 +42,11 @@ def severity(cascade: Cascade) -> Severity:
 
 
 def confidence(cascade: Cascade) -> tuple[Confidence, str]:
-    """An Event, the node controller or a boot tells of an outage; silence alone may be the log's."""
+    """An Event, the node controller, a kubelet or a boot tells of an outage; silence alone may be the log's."""
     silent = sum(set(outage["told_by"].split(", ")) <= WEAK for outage in cascade.outages)
     count = len(cascade.outages)
     if not silent:
-        return Confidence.HIGH, f"Events, the node controller or a boot tell of all {count} outages"
+        return Confidence.HIGH, f"Events, the node controller, kubelets or a boot tell of all {count} outages"
     if silent < count:
         return Confidence.MEDIUM, f"{silent} of {count} outages are known by the silence of the kubelet alone"
     return Confidence.LOW, "the outages are known by the silence of the kubelets alone"

@@ -19,6 +19,9 @@ FILE_NAME = "analyze.toml"
 MOST = 10**12
 """Greatest number of a setting: thirty thousand years in seconds, a terabyte in bytes."""
 
+LONGEST = {"milliseconds": 315_576_000_000, "seconds": 315_576_000, "minutes": 5_259_600, "hours": 87_660, "days": 3_652}
+"""Greatest number of a setting that is a time, by its unit: ten years, which may be added to any moment of a log."""
+
 Overrides = dict[str, dict[str, Any]]
 
 
@@ -74,21 +77,21 @@ def override(detector: str, settings: Any, raw: Mapping[str, Any]) -> Any:
     for name, value in raw.items():
         if name not in known:
             raise UsageError(f"settings: {detector} has no setting {name}{suggest(name, list(known))}")
-        kind = type(getattr(settings, name))
+        kind = float if known[name].type in ("float", float) else type(getattr(settings, name))
         if kind is float and type(value) is int:
             value = float(value)
-        least = known[name].metadata["minimum"]
-        if type(value) is not kind or (least is not None and not value >= least) or not _is_countable(value):
+        least, most = known[name].metadata["minimum"], LONGEST.get(known[name].metadata["unit"], MOST)
+        if type(value) is not kind or (least is not None and not value >= least) or not _is_within(value, most):
             wanted = kind.__name__ if least is None else f"{kind.__name__} of at least {least}"
-            wanted += "" if _is_countable(value) else f" and at most {MOST:,}"
+            wanted += "" if _is_within(value, most) else f" and at most {most:,}"
             raise UsageError(f"settings: {detector}.{name} = {value!r} is wrong; it wants {wanted}")
         settings = replace(settings, **{name: value})
     return settings
 
 
-def _is_countable(value: object) -> bool:
-    """Whether tables can hold it, who count in 64 bits; all that is no number can be."""
-    return not isinstance(value, int | float) or (math.isfinite(value) and abs(value) <= MOST)
+def _is_within(value: object, most: float) -> bool:
+    """Whether detectors can reckon with it; all that is no number is."""
+    return not isinstance(value, int | float) or (math.isfinite(value) and abs(value) <= most)
 
 
 def effective(detectors: Sequence[Detector[Any]]) -> tuple[SettingValue, ...]:

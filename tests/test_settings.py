@@ -19,6 +19,7 @@ from analyzer.model import Finding
 class Some:
     min_count: int = setting(50, "Count.", minimum=1, source="[D]")
     min_share: float = setting(0.5, "Share.", minimum=0, source="[D]")
+    wait: float = setting(5, "Wait.", unit="seconds", minimum=0, source="[D]")
 
 
 def nothing(frames: Frames, settings: Some) -> Iterator[Finding]:
@@ -35,6 +36,10 @@ def test_one_threshold_is_changed_and_the_rest_kept() -> None:
 
 def test_a_whole_number_is_fine_where_a_fraction_is_wanted() -> None:
     assert settings.override("d", Some(), {"min_share": 1}) == Some(min_share=1.0)
+
+
+def test_a_fraction_is_fine_where_the_default_is_a_whole_number() -> None:
+    assert settings.override("d", Some(), {"wait": 0.5}) == Some(wait=0.5)
 
 
 def test_an_option_wins_over_the_file(tmp_path: Path) -> None:
@@ -56,6 +61,7 @@ def test_an_option_wins_over_the_file(tmp_path: Path) -> None:
         ("some-trouble.min_share=nan", "at least 0"),
         ("some-trouble.min_share=inf", "at most 1,000,000,000,000"),
         ("some-trouble.min_count=1000000000000000000000", "at most 1,000"),
+        ("some-trouble.wait=315576001", "at most 315,576,000"),
         ("min_count=3", "not of the form"),
         ("some-trouble.min_count", "not of the form"),
     ],
@@ -78,4 +84,5 @@ def test_effective_settings_say_what_is_not_default() -> None:
     assert [(s.name, s.value, s.default) for s in settings.effective([changed])] == [
         ("min_count", "7", False),
         ("min_share", "0.5", True),
+        ("wait", "5", True),
     ]

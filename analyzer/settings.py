@@ -19,7 +19,7 @@ FILE_NAME = "analyze.toml"
 MOST = 10**12
 """Greatest number of a setting: thirty thousand years in seconds, a terabyte in bytes."""
 
-LONGEST = {"milliseconds": 315_576_000_000, "seconds": 315_576_000, "minutes": 5_259_600, "hours": 87_660, "days": 3_652}
+LONGEST = {"milliseconds": 315_576_000_000, "seconds": 315_576_000, "minutes": 5_259_600, "hours": 87_660}
 """Greatest number of a setting that is a time, by its unit: ten years, which may be added to any moment of a log."""
 
 Overrides = dict[str, dict[str, Any]]

@@ -7,6 +7,7 @@ lower case without the final dot, codes are text, addresses are canonical text. 
 from analyzer.frames.audit import (
     AUDIT_ADDRESSES,
     AUDIT_ANNOTATIONS,
+    AUDIT_CONTAINERS,
     AUDIT_EVENTS,
     AUDIT_FIELDS,
     AUDIT_OBJECTS,
@@ -51,6 +52,7 @@ TABLES: tuple[Table, ...] = (
     AUDIT_ANNOTATIONS,
     AUDIT_OBJECTS,
     AUDIT_FIELDS,
+    AUDIT_CONTAINERS,
     AUDIT_ADDRESSES,
     AUDIT_SERVICE_PORTS,
     KLOG_LINES,
@@ -68,6 +70,7 @@ TABLES: tuple[Table, ...] = (
 __all__ = [
     "AUDIT_ADDRESSES",
     "AUDIT_ANNOTATIONS",
+    "AUDIT_CONTAINERS",
     "AUDIT_EVENTS",
     "AUDIT_FIELDS",
     "AUDIT_OBJECTS",

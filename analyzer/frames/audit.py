@@ -127,6 +127,25 @@ AUDIT_FIELDS = Table(
     ),
 )
 
+AUDIT_CONTAINERS = Table(
+    "audit_containers",
+    "One row per container that ended, as a body of a successful audit event about its pod tells it: the status that a "
+    "kubelet writes, or the pod in an answer. Lists are not looked into.",
+    (
+        *PLACE,
+        Col("audit_id", pl.String(), "auditID of the event."),
+        Col("namespace", pl.String(), "Namespace of the pod."),
+        Col("pod", pl.String(), "Name of the pod."),
+        Col("node", pl.String(), "Node of the kubelet that wrote it; null where somebody else did."),
+        Col("container", pl.String(), "Name of the container."),
+        Col("container_id", pl.String(), "Its id, without the runtime's name."),
+        Col("exit_code", pl.Int64(), "Exit code: 137 is SIGKILL."),
+        Col("reason", pl.String(), "OOMKilled, Error, Completed ...; null if not told."),
+        Col("started_at", TIME, "When it began, to the second; null if not told."),
+        Col("finished_at", TIME, "When it ended, to the second; null if not told."),
+    ),
+)
+
 AUDIT_ADDRESSES = Table(
     "audit_addresses",
     "One row per address that a body of a successful audit event tells to be somebody's: of the answer, or of the "

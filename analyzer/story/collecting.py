@@ -7,6 +7,7 @@ from msgspec import Struct
 from analyzer.frames import (
     AUDIT_ADDRESSES,
     AUDIT_ANNOTATIONS,
+    AUDIT_CONTAINERS,
     AUDIT_EVENTS,
     AUDIT_FIELDS,
     AUDIT_OBJECTS,
@@ -145,7 +146,10 @@ kubectl get --raw /metrics > apiserver-$(date -u +%Y%m%dT%H%M%SZ).prom
 KINDS = (
     Kind(
         "kube-apiserver audit log",
-        (AUDIT_EVENTS, AUDIT_ANNOTATIONS, AUDIT_OBJECTS, AUDIT_FIELDS, AUDIT_ADDRESSES, AUDIT_SERVICE_PORTS),
+        (
+            *(AUDIT_EVENTS, AUDIT_ANNOTATIONS, AUDIT_OBJECTS, AUDIT_FIELDS, AUDIT_CONTAINERS),
+            *(AUDIT_ADDRESSES, AUDIT_SERVICE_PORTS),
+        ),
         AUDIT,
     ),
     Kind("Events", (KUBE_EVENTS,), EVENTS),

@@ -16,6 +16,7 @@ from msgspec import Raw, Struct, field
 from analyzer.frames import (
     AUDIT_ADDRESSES,
     AUDIT_ANNOTATIONS,
+    AUDIT_CONTAINERS,
     AUDIT_EVENTS,
     AUDIT_FIELDS,
     AUDIT_OBJECTS,
@@ -28,6 +29,7 @@ from analyzer.sources.audit.annotations import annotation_rows
 from analyzer.sources.audit.body import Cut
 from analyzer.sources.audit.clock import Clocks, clocks
 from analyzer.sources.audit.durations import seconds_of
+from analyzer.sources.audit.endings import ending_rows
 from analyzer.sources.audit.event import LATENCY, NO_BODY, Event, Extra, ObjectRef, ResponseStatus, User
 from analyzer.sources.audit.fields import field_rows
 from analyzer.sources.audit.kubeevents import event_rows
@@ -178,6 +180,7 @@ def tables(rows: Rows, source: str, zone: str, tally: Tally) -> dict[Table, pl.D
         AUDIT_ANNOTATIONS: annotation_rows(parts, table),
         AUDIT_OBJECTS: object_rows(rows.events, rows.cut, table),
         AUDIT_FIELDS: field_rows(rows.events, rows.cut, table),
+        AUDIT_CONTAINERS: ending_rows(rows.events, rows.cut, table),
         AUDIT_ADDRESSES: address_rows(rows.events, rows.cut, table),
         AUDIT_SERVICE_PORTS: service_rows(rows.events, rows.cut, table),
         KUBE_EVENTS: event_rows(rows.events, rows.cut, table),

@@ -37,6 +37,17 @@ _EXIT_OLD = r"ContainerID:([^,}]+),ID:([^,}]+),.*?ExitStatus:([0-9]+)"
 the first process ended, and that of an exec else. A status of zero is left out in the text form."""
 
 
+def _by_status(told: pl.LazyFrame) -> pl.LazyFrame:
+    """What the status of pods tells, to the second: the latest moment that it can be, so that nothing ends before it was
+    killed."""
+    return told.with_columns(
+        time=pl.coalesce(pl.col("finished_at") + A_SECOND, "time"),
+        node=short_node(pl.col("node")),
+        uid=pl.lit(None, pl.String),
+        pod=pl.concat_str("namespace", pl.lit("/"), "pod"),
+    )
+
+
 def _derive(frames: Frames) -> pl.LazyFrame:
     kept = ["time", "source", "number", "node", "container_id", "uid", "pod", "exit_code"]
     parts = [empty(_TABLE).lazy().select(*kept, by_status=pl.lit(None, pl.Boolean))]
@@ -63,14 +74,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
             code = pl.col("status").cast(pl.Int64, strict=False)
             parts.append(own.with_columns(node=node(), uid=nothing, exit_code=code).select(kept))
     if AUDIT_CONTAINERS in frames:
-        told = frames[AUDIT_CONTAINERS].with_columns(
-            # to the second: the latest moment that it can be, so that nothing ends before it was killed
-            time=pl.coalesce(pl.col("finished_at") + A_SECOND, "time"),
-            node=short_node(pl.col("node")),
-            uid=nothing,
-            pod=pl.concat_str("namespace", pl.lit("/"), "pod"),
-        )
-        parts.append(told.select(*kept, by_status=pl.lit(True)))
+        parts.append(_by_status(frames[AUDIT_CONTAINERS]).select(*kept, by_status=pl.lit(True)))
     told_code = pl.col("exit_code").is_not_null()
     best = pl.coalesce(told_code.arg_max(), 0)
     return (

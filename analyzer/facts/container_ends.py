@@ -38,8 +38,8 @@ the first process ended, and that of an exec else. A status of zero is left out 
 
 
 def _by_status(told: pl.LazyFrame) -> pl.LazyFrame:
-    """What the status of pods tells, to the second: the latest moment that it can be, so that nothing ends before it was
-    killed."""
+    """What the status of pods tells to the second: the latest moment that it can be, so that nothing ends before its
+    kill."""
     return told.with_columns(
         time=pl.coalesce(pl.col("finished_at") + A_SECOND, "time"),
         node=short_node(pl.col("node")),

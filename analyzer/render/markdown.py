@@ -297,7 +297,7 @@ def _coverage(view: Page) -> Iterator[str]:
         for gap in entry.gaps[:6]:
             yield f"- {inline(entry.table, 60)}: nothing known {window(gap.start, gap.end)}: {inline(gap.reason, 200)}"
         if entry.remark:
-            yield f"- {inline(entry.table, 60)}: {inline(entry.remark, 300)}"
+            yield f"- {inline(entry.table, 60)}: {inline(entry.remark, 900)}"
     for cluster in view.result.clusters[:_LISTED]:
         names = ", ".join(code(name, 300) for name in cluster.inputs[:12])
         yield f"- Of one cluster: {names}: {inline(cluster.told_by)}"

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analyzer.model import Result
+from analyzer.model.stories import published
 from analyzer.render import format as words
 from analyzer.render.anchors import related
 from analyzer.render.compiled import CompiledTemplates
@@ -110,7 +111,7 @@ def _environment() -> Environment:
         some=lambda text, most: shown(text, most),
         iso=_iso,
     )
-    made.globals.update(window=words.window, amount=words.amount, bar=lambda *a: Markup(bar(*a)))
+    made.globals.update(window=words.window, amount=words.amount, published=published, bar=lambda *a: Markup(bar(*a)))
     return made
 
 

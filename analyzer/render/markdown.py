@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from analyzer.model import Cause, Comparison, Finding, InputReport, Result, Saving, Side, Status
+from analyzer.model.stories import published
 from analyzer.render.anchors import Related, numbered_name, related
 from analyzer.render.format import amount, clock, duration, number, quantity, size, window
 from analyzer.render.limits import Limits
@@ -154,6 +155,9 @@ def _finding(told: Told, others: Sequence[Related]) -> Iterator[str]:
         yield f"- Related: {one.id} {code(one.key, 200)} {one.words}"
     if finding.refuted_by:
         yield f"- What would refute it: {inline(finding.refuted_by)}"
+    for story in published(finding.stories[:20]):
+        link = f": [{inline(story.where)}]({story.url})" if story.where else ""
+        yield f"- Published story of the same pattern: {inline(story.text)}{link}"
     yield ""
     figures = [
         (inline(one.name, 80), *(inline(text, 80) for text in amount(one.value, one.unit))) for one in finding.impact

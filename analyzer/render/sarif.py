@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from analyzer.model import Comparison, Finding, InputReport, Record, Result, Run, Severity, State, Status
+from analyzer.model.stories import published
 from analyzer.render.escape import shown
 from analyzer.render.format import clock
 
@@ -63,7 +64,11 @@ def _run(result: Result) -> _Json:
 
 
 def _rule(run: Run) -> _Json:
-    return {"id": _text(run.detector), "shortDescription": {"text": _text(run.title or run.detector)}}
+    """A rule; with what was published of the pattern where it was met (section 3.49.13)."""
+    made: _Json = {"id": _text(run.detector), "shortDescription": {"text": _text(run.title or run.detector)}}
+    met = published(dict.fromkeys(number for finding in run.findings for number in finding.stories))
+    told = [f"{story.text}: {story.where} {story.url}" for story in met if story.where]
+    return made | ({"help": {"text": "Published stories of the same pattern:\n" + "\n".join(told)}} if told else {})
 
 
 def _invocation(result: Result) -> _Json:

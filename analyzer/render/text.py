@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from analyzer.model import Cluster, Collect, Comparison, Finding, InputReport, Offset, Result, Run, Side, Status
+from analyzer.model.stories import published
 from analyzer.render.anchors import numbered_name, numbers, where
 from analyzer.render.escape import MOST_CHARACTERS, shown
 from analyzer.render.format import amount, clock, duration, number, quantity, seconds_of, size, window
@@ -129,6 +130,10 @@ def _finding(id_: str, finding: Finding, title: str) -> Iterator[str]:
         yield from _block(remedy.snippet, f"{pad}      | ")
     for command in finding.verify:
         yield from _block(command, f"{pad}check   $ ")
+    for story in published(finding.stories[:20]):
+        yield from _wrapped(f"{story.text}: {story.by}" if story.by else story.text, pad * 3, f"{pad}story   ")
+        if story.url:
+            yield f"{pad * 3}{story.url}"  # whole, so that it can be followed
 
 
 def _records(finding: Finding, pad: str) -> Iterator[str]:

@@ -298,6 +298,9 @@ def test_detectors_are_listed_and_explained(tmp_path: Path) -> None:
     explained = analyze("detectors", "dns-search-chain", cwd=tmp_path).stdout.decode()
     assert "## What does not count" in explained
     assert "Default:" in explained
+    told = explained.partition("## Published stories\n\n")[2].splitlines()
+    assert told[0].startswith("- ndots:5 search chain: “10 Ways to Shoot Yourself in the Foot with Kubernetes")
+    assert told[1].strip().startswith("https://")
 
 
 def test_an_old_report_survives_a_failed_run(evidence: Path, tmp_path: Path) -> None:

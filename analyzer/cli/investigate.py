@@ -29,6 +29,7 @@ from analyzer.errors import UsageError
 from analyzer.model import InputReport, Result, Severity
 from analyzer.pipeline.beside import affordable
 from analyzer.pipeline.engine import Dask, Engine, Here
+from analyzer.render.groups import groups
 from analyzer.sources.discover import STDIN
 
 DONE, FOUND, NO_INPUT, LOST = 0, 1, 3, 4
@@ -313,10 +314,17 @@ def _findings(result: Result) -> None:
     counts = {s.value: sum(f.severity is s for f in findings) for s in reversed(Severity)}
     by = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     tell(f"{plural(len(findings), 'finding')}{': ' + by if by else ''}")
-    for number, finding in enumerate(findings[:WARNINGS_SHOWN], 1):
-        tell(f"  {f'F{number}':<3} {finding.severity.value:<8} {finding.summary}")
-    if len(findings) > WARNINGS_SHOWN:
-        tell(f"  and {len(findings) - WARNINGS_SHOWN} more, which the report has")
+    several = groups(findings, result.entities)
+    below = {id_ for group in several.values() for id_ in group.ids}
+    ranked = [(f"F{number}", finding) for number, finding in enumerate(findings, 1) if f"F{number}" not in below]
+    for id_, finding in ranked[:WARNINGS_SHOWN]:
+        tell(f"  {id_:<3} {finding.severity.value:<8} {finding.summary}")
+        if id_ in several:
+            tell(f"{'':<15}{several[id_].sentence}")
+    if len(ranked) > WARNINGS_SHOWN:
+        told = {id_ for id_, _ in ranked[:WARNINGS_SHOWN]}
+        more = len(findings) - len(told) - sum(len(group.ids) for id_, group in several.items() if id_ in told)
+        tell(f"  and {more} more, which the report has")
     if result.comparison is not None:
         tell(result.comparison.verdict)
 

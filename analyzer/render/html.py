@@ -18,10 +18,11 @@ from analyzer.model import Result
 from analyzer.model.stories import published
 from analyzer.render import format as words
 from analyzer.render.anchors import related
+from analyzer.render.cells import MOST_CELL
 from analyzer.render.compiled import CompiledTemplates
 from analyzer.render.escape import shown
 from analyzer.render.limits import Limits
-from analyzer.render.page import MOST_CELL, Page, page
+from analyzer.render.page import Page, page
 from analyzer.render.svg import bar
 
 TARGET_BYTES = 1_000_000

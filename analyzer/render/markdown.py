@@ -82,15 +82,14 @@ def _summary(view: Page) -> Iterator[str]:
     if view.verdict:
         yield inline(view.verdict)
         yield ""
-    rows = [
-        (
-            told.id,
-            told.finding.severity.value,
-            inline(told.finding.summary),
-            window(told.finding.start, told.finding.end),
-        )
-        for told in (*view.told, *view.brief.shown)
-    ]
+    below = {id_ for group in view.groups.values() for id_ in group.ids}
+    rows = []
+    for told in (*view.told, *view.brief.shown):
+        one = told.finding
+        if told.id not in below:
+            rows.append((told.id, one.severity.value, inline(one.summary), window(one.start, one.end)))
+        if told.id in view.groups:
+            rows.append(("", "", inline(view.groups[told.id].sentence), ""))
     yield from table(("", "Severity", "What happened", "Window"), rows)
     for remark in view.result.remarks[:_LISTED]:
         yield f"- {inline(remark)}"

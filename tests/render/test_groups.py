@@ -32,7 +32,7 @@ def owned(*findings: Finding, workload: str = WORKLOAD) -> list[Entity]:
 
 
 def some(count: int) -> list[Finding]:
-    return [about(f"10.0.0.{at}") for at in range(count)]
+    return [about(f"10.0.0.{i}") for i in range(count)]
 
 
 def test_from_three_on_those_of_one_workload_and_detector_stand_below_the_first() -> None:

@@ -69,6 +69,9 @@ def _head(view: Page) -> Iterator[str]:
     read = [report for report in result.inputs if report.used]
     total = size(sum(report.bytes for report in read))
     yield f"- Read: {number(len(read))} of {number(len(result.inputs))} inputs, {total}"
+    if result.labels:
+        told = (f"{inline(one.name, 80)}={inline(one.value, 200)}" for one in result.labels[:_LISTED])
+        yield f"- Labels: {', '.join(told)}"
     if result.command:
         yield f"- Command: {code(result.command)}"
     if view.told:

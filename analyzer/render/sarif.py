@@ -45,6 +45,7 @@ def _run(result: Result) -> _Json:
     places = {report.path: index for index, report in enumerate(result.inputs)}
     kinds = {report.path: report.kind for report in result.inputs}
     since = _since(result.comparison)
+    labels = {_text(one.name): _text(one.value) for one in result.labels}
     return {
         "tool": {
             "driver": {
@@ -60,7 +61,7 @@ def _run(result: Result) -> _Json:
             for finding in result.findings
         ],
         "columnKind": "unicodeCodePoints",
-    }
+    } | ({"properties": {"labels": labels}} if labels else {})
 
 
 def _rule(run: Run) -> _Json:

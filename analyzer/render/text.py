@@ -61,6 +61,9 @@ def _head(result: Result) -> Iterator[str]:
     total = sum(report.bytes for report in result.inputs)
     yield f"inputs    {_count(len(result.inputs), 'input')}, {size(total)}"
     yield f"tool      {shown(result.tool.name, 80)} {shown(result.tool.version, 40)}; draft: evidence only"
+    if result.labels:
+        told = ", ".join(f"{shown(one.name, 80)}={shown(one.value, 200)}" for one in result.labels[:MOST_LINES])
+        yield from _wrapped(told, " " * 10, "labels    ", MOST_CHARACTERS)
     if result.command:
         yield from _wrapped(result.command, " " * 10, "command   ", MOST_CHARACTERS)
     if result.findings:

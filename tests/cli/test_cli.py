@@ -35,8 +35,9 @@ def storm() -> str:
     return "".join(lines)
 
 
-def analyze(*words: str | Path, cwd: Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    env = {"PATH": os.environ["PATH"], "HOME": str(cwd), "LANG": "C", "PYTHONPATH": os.pathsep.join(sys.path)}
+def analyze(*words: str | Path, cwd: Path, stdin: bytes = b"", **more: str) -> subprocess.CompletedProcess[bytes]:
+    """The program as it is run; `more` are variables of its environment."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(cwd), "LANG": "C", "PYTHONPATH": os.pathsep.join(sys.path)} | more
     program = [sys.executable, "-c", "from analyzer.cli import main; main()"]
     return subprocess.run([*program, *map(str, words)], cwd=cwd, env=env, input=stdin, capture_output=True, check=False)
 

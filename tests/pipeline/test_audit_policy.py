@@ -70,8 +70,16 @@ def test_inputs_and_servers_of_other_levels_are_told_apart_and_equal_ones_togeth
     )
 
 
+def test_a_watch_in_one_file_of_a_rotated_log_does_not_make_it_another() -> None:
+    sentence = told(
+        event("Request", source="a"), event("Request", "ResponseStarted", source="b"), event("Request", source="b")
+    )
+    assert sentence.startswith("policy as logged: levels Request 3, stages ResponseStarted 1, ResponseComplete 2")
+
+
 def test_many_kinds_are_counted() -> None:
-    each = [event(level, stage, source=f"{level}{stage}") for level in ("Metadata", "Request") for stage in "abc"]
+    stages = ("RequestReceived", "ResponseComplete", "Panic")
+    each = [event(level, stage, source=f"{level}{stage}") for level in ("Metadata", "Request") for stage in stages]
     assert told(*each).endswith("; 3 more inputs or servers with other levels or stages")
 
 

@@ -1,21 +1,19 @@
 """The published failure stories: which detectors look for each, which cases show it, what evidence it needs.
 
-`stories.tsv` beside this module states each story with the detectors that are meant for it and the kinds of evidence in
-which it shows; which detector claims it and which case fires is taken from the code and the committed results.
+`analyzer/model/stories.tsv` states each story with the detectors that are meant for it, the kinds of evidence in which
+it shows and where it was published; which detector claims it and which case fires is taken from the code and the
+committed results.
 """
 
 from __future__ import annotations
 
-import csv
 from functools import cache
-from pathlib import Path
 
 from msgspec import Struct
 
 from analyzer import detectors
+from analyzer.model.stories import stories as told
 from tests.cases import CASES, REPORTS, committed
-
-FILE = Path(__file__).with_name("stories.tsv")
 
 KINDS = {
     "P": "capture",
@@ -28,34 +26,36 @@ KINDS = {
 
 
 class Story(Struct, frozen=True, kw_only=True):
-    """One line of the table: `meant` are detectors by their ids, `direct` and `partial` kinds of evidence."""
+    """One line of the table: `meant` are detectors by their ids, `direct` and `partial` kinds of evidence in words."""
 
     number: int
     text: str
     meant: tuple[str, ...]
     direct: tuple[str, ...]
     partial: tuple[str, ...]
+    where: str
+    url: str
 
 
 @cache
 def stories() -> tuple[Story, ...]:
     """All of them, by number."""
-    with FILE.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
     return tuple(
         Story(
-            number=int(row["number"]),
-            text=row["story"],
-            meant=tuple(one.strip() for one in row["detectors"].split(",") if one.strip()),
-            direct=_kinds(row["direct_evidence"]),
-            partial=_kinds(row["partial_evidence"]),
+            number=one.number,
+            text=one.text,
+            meant=one.meant,
+            direct=_kinds(one.direct),
+            partial=_kinds(one.partial),
+            where=one.where,
+            url=one.url,
         )
-        for row in rows
+        for one in told().values()
     )
 
 
-def _kinds(letters: str | None) -> tuple[str, ...]:
-    return tuple(KINDS[letter] for letter in KINDS if letter in (letters or ""))
+def _kinds(letters: str) -> tuple[str, ...]:
+    return tuple(KINDS[letter] for letter in KINDS if letter in letters)
 
 
 def claimed(number: int) -> tuple[str, ...]:
@@ -89,8 +89,8 @@ def page() -> str:
         "Failures that people told of in public, as far as a detector looks for them. A case is named where its\n",
         "committed report has a finding of that pattern. What shows a story directly is enough to find it; what\n",
         "shows it in part makes it surer, or hints at it.\n\n",
-        "| no. | story | detectors | cases that show it | shows directly | shows in part |\n",
-        "|---|---|---|---|---|---|\n",
+        "| no. | story | detectors | cases that show it | shows directly | shows in part | published |\n",
+        "|---|---|---|---|---|---|---|\n",
     ]
     for story in stories():
         known = claimed(story.number)
@@ -98,5 +98,6 @@ def page() -> str:
         cases = ", ".join(f"[{case}](../captures/{case}/)" for case in shown(story.number)) or "none yet"
         text = story.text.replace("|", "\\|")
         kinds = f"{', '.join(story.direct) or '–'} | {', '.join(story.partial) or '–'}"
-        parts.append(f"| {story.number} | {text} | {looks} | {cases} | {kinds} |\n")
+        where = f"[{story.where}]({story.url})" if story.url else "–"
+        parts.append(f"| {story.number} | {text} | {looks} | {cases} | {kinds} | {where} |\n")
     return "".join(parts)

@@ -21,7 +21,7 @@ from analyzer.pipeline.store import Store
 from tests.build import held
 
 WITHOUT_STORY = ("imds-hop-limit",)
-"""Detectors of what is well known and stands in none of the published stories of tests/stories.tsv."""
+"""Detectors of what is well known and stands in none of the published stories of analyzer/model/stories.tsv."""
 
 EVERY = pytest.mark.parametrize("detector", detectors.load(), ids=lambda detector: detector.id)
 

@@ -20,15 +20,18 @@ from msgspec.structs import fields, replace
 from analyzer import pipeline, settings
 from analyzer.cli.baseline import earlier, early
 from analyzer.cli.evidence import check_evidence, links, write_evidence
+from analyzer.cli.labels import labels_of
 from analyzer.cli.options import Kind
 from analyzer.cli.output import STDOUT, Target, check, check_inputs, sound_format, targets, write
 from analyzer.cli.progress import shown
 from analyzer.cli.redaction import NamesFile, names_for
+from analyzer.cli.stepsummary import append_summary, summary_file
 from analyzer.cli.wording import plural, say, size, storable, tell
 from analyzer.errors import UsageError
 from analyzer.model import InputReport, Result, Severity
 from analyzer.pipeline.beside import affordable
 from analyzer.pipeline.engine import Dask, Engine, Here
+from analyzer.render.groups import groups
 from analyzer.sources.discover import STDIN
 
 DONE, FOUND, NO_INPUT, LOST = 0, 1, 3, 4
@@ -62,6 +65,8 @@ class Request(Struct, frozen=True, kw_only=True):
     set: tuple[str, ...] = ()
     config: Path | None = None
     title: str = ""
+    label: tuple[str, ...] = ()
+    github_summary: bool = False
     baseline: Path | None = None
     redact: bool = False
     map: Path | None = None
@@ -94,6 +99,7 @@ def investigate(request: Request) -> int:
     names = names_for(request.redact, request.map, wanted)
     given = (*request.inputs, *([request.baseline] if request.baseline else []))
     check(wanted, given, request.force)
+    summary = summary_file(given) if request.github_summary else None
     slices, folder = _slices(request, given, wanted, names)
     with shown(request.quiet, request.color) as progress:
         places = tuple(Path(target.place) for target in wanted if target.place != STDOUT)
@@ -106,6 +112,7 @@ def investigate(request: Request) -> int:
         _warn(result.inputs, request.verbose)
     written = [*names.write(), *write_evidence(folder, slices)]
     written += write(result, wanted, lambda target: links(target, folder, slices))
+    written += [append_summary(summary, result)] if summary else []
     if not request.quiet:
         _sum_up(result, request, twice=_on_the_terminal(wanted))
         for line in written:
@@ -179,6 +186,7 @@ def _options(request: Request, outputs: tuple[Path, ...] = ()) -> pipeline.RunOp
         skip=request.skip,
         overrides=(*layers, settings.from_options(request.set)),
         title=storable(request.title) or canonical_title(request.inputs),
+        labels=labels_of(request.label),
         command=canonical(request),
         memory=(memory := memory_of(request.max_memory)),
         jobs=request.jobs,
@@ -214,6 +222,7 @@ def canonical(request: Request) -> str:
         *(("--only", name) for name in sorted(request.only)),
         *(("--skip", name) for name in sorted(request.skip)),
         *(("--set", pair) for pair in request.set),
+        *(("--label", pair) for pair in sorted(request.label)),
         ("--baseline", _name(request.baseline) if request.baseline else None),
         ("-c", _name(request.config) if request.config else None),
     ]
@@ -313,10 +322,17 @@ def _findings(result: Result) -> None:
     counts = {s.value: sum(f.severity is s for f in findings) for s in reversed(Severity)}
     by = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     tell(f"{plural(len(findings), 'finding')}{': ' + by if by else ''}")
-    for number, finding in enumerate(findings[:WARNINGS_SHOWN], 1):
-        tell(f"  {f'F{number}':<3} {finding.severity.value:<8} {finding.summary}")
-    if len(findings) > WARNINGS_SHOWN:
-        tell(f"  and {len(findings) - WARNINGS_SHOWN} more, which the report has")
+    several = groups(findings, result.entities)
+    below = {id_ for group in several.values() for id_ in group.ids}
+    ranked = [(f"F{number}", finding) for number, finding in enumerate(findings, 1) if f"F{number}" not in below]
+    for id_, finding in ranked[:WARNINGS_SHOWN]:
+        tell(f"  {id_:<3} {finding.severity.value:<8} {finding.summary}")
+        if id_ in several:
+            tell(f"{'':<15}{several[id_].sentence}")
+    if len(ranked) > WARNINGS_SHOWN:
+        told = {id_ for id_, _ in ranked[:WARNINGS_SHOWN]}
+        more = len(findings) - len(told) - sum(len(group.ids) for id_, group in several.items() if id_ in told)
+        tell(f"  and {more} more, which the report has")
     if result.comparison is not None:
         tell(result.comparison.verdict)
 

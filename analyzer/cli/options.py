@@ -44,6 +44,13 @@ Output = Annotated[
 ]
 Format = Annotated[Kind | None, typer.Option("-f", "--format", help="Format; else by the suffix of -o.")]
 Title = Annotated[str, typer.Option("--title", help="Title of the report.")]
+Label = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="NAME=VALUE", help="Shown in the head of the report (team=payments); repeatable."),
+]
+GithubSummary = Annotated[
+    bool, typer.Option("--github-summary", help="Append the Markdown to the job summary of GitHub Actions.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite a file that this tool did not write.")]
 Color = Annotated[When, typer.Option("--color", help="Colour on a terminal.")]
 As = Annotated[

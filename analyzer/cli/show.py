@@ -13,6 +13,7 @@ from analyzer.cli.output import check_inputs, sound_format, to_stdout
 from analyzer.cli.wording import safe, storable
 from analyzer.detector import Detector, Needs
 from analyzer.errors import UsageError
+from analyzer.model.stories import published
 from analyzer.pipeline.detect import about
 from analyzer.settings import suggest
 from analyzer.sources.contract import ReadOptions
@@ -82,8 +83,9 @@ def explained(name: str) -> int:
     lines += ["", "## Settings", "", *_settings(detector), "", "## What to do", ""]
     for remedy in detector.remedies:
         lines += [f"- {remedy.text}", *(f"      {line}" for line in remedy.snippet.splitlines())]
-    if detector.stories:
-        lines += ["", f"Published stories: {', '.join(str(story) for story in detector.stories)}"]
+    lines += ["", "## Published stories", ""] if detector.stories else []
+    for story in published(detector.stories):
+        lines += [f"- {story.text}: {story.where}", f"      {story.url}"] if story.url else [f"- {story.text}"]
     _print(lines)
     return 0
 

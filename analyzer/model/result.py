@@ -262,12 +262,20 @@ class Tool(Struct, frozen=True, kw_only=True):
     libraries: tuple[str, ...] = ()
 
 
+class Label(Struct, frozen=True, kw_only=True):
+    """What whoever ran the tool says of the case: `team`, `payments`."""
+
+    name: str
+    value: str
+
+
 class Result(Struct, frozen=True, kw_only=True):
     """Everything that a renderer needs."""
 
     schema: str = SCHEMA
     tool: Tool
     title: str = ""
+    labels: tuple[Label, ...] = ()
     command: str = ""
     settings: tuple[SettingValue, ...] = ()
     inputs: tuple[InputReport, ...] = ()

@@ -80,6 +80,7 @@ def _judged(
     result = Result(
         tool=tool(),
         title=options.title,
+        labels=options.labels,
         command=options.command,
         settings=settings.effective(picked),
         inputs=case.reports,

@@ -9,8 +9,9 @@ import polars as pl
 
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
 from analyzer.facts.overlaps import LOG_COPIES, told
-from analyzer.frames import COREDNS_QUERIES, Table
+from analyzer.frames import AUDIT_EVENTS, COREDNS_QUERIES, Table
 from analyzer.model import Coverage, Gap, InputReport
+from analyzer.pipeline.audit_policy import policy_of
 from analyzer.pipeline.store import Store
 from analyzer.story.leftout import LeftOut, left_out
 
@@ -48,7 +49,16 @@ def _one(store: Store, table: Table, reports: Sequence[InputReport], copies: pl.
         sources=tuple(given),
         gaps=gaps(frame) if table.name in STEADY else (),
         remark="; ".join(
-            filter(None, (_lost(lost), left.told(given), told(copies, table.name), _left_out(table, store)))
+            filter(
+                None,
+                (
+                    _lost(lost),
+                    left.told(given),
+                    told(copies, table.name),
+                    _left_out(table, store),
+                    policy_of(frame) if table is AUDIT_EVENTS else "",
+                ),
+            )
         ),
         left_out=left.count(given),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from analyzer.model import Result
+from analyzer.model import Label, Result
 from analyzer.pipeline.engine import Engine, Here
 from analyzer.pipeline.slices import Slices
 from analyzer.settings import Overrides
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 class RunOptions(Struct, frozen=True, kw_only=True):
-    """`kind` forces a source by name. `start` and `end` keep only rows of that time. `command` is stored as given.
+    """`kind` forces a source by name. `start` and `end` keep only rows of that time. `command` and `labels` are
+    stored as given.
 
     `outputs` are files and folders that this run replaces: where they lie among the inputs, they are no evidence.
     Tables that need more than `memory` bytes lie in files (None: never). `jobs` threads decode one large input and look
@@ -41,6 +42,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     skip: tuple[str, ...] = ()
     overrides: tuple[Overrides, ...] = ()
     title: str = ""
+    labels: tuple[Label, ...] = ()
     command: str = ""
     memory: int | None = None
     jobs: int | None = None

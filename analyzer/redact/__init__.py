@@ -40,7 +40,7 @@ OURS = {
     *("InputReport.kind", "Moment.kind", "Cause.rule", "CauseEnd.kind", "Entity.kind"),
     *("Term.side", "Term.origin", "Coverage.table", "Series.id", "Series.unit", "EvidenceSeries.unit", "FigureChange"),
     *("Collect.source", "Collect.command", "Offset.matched_by"),
-    *("Run.about", "Caller.kind", "Series.never"),
+    *("Run.about", "Caller.kind", "Series.never", "Label.name"),
 }
 """Types and fields whose texts are this program's own: codes that other programs compare."""
 

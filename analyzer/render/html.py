@@ -15,12 +15,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analyzer.model import Result
+from analyzer.model.stories import published
 from analyzer.render import format as words
 from analyzer.render.anchors import related
+from analyzer.render.cells import MOST_CELL
 from analyzer.render.compiled import CompiledTemplates
 from analyzer.render.escape import shown
 from analyzer.render.limits import Limits
-from analyzer.render.page import MOST_CELL, Page, page
+from analyzer.render.page import Page, page
 from analyzer.render.svg import bar
 
 TARGET_BYTES = 1_000_000
@@ -110,7 +112,7 @@ def _environment() -> Environment:
         some=lambda text, most: shown(text, most),
         iso=_iso,
     )
-    made.globals.update(window=words.window, amount=words.amount, bar=lambda *a: Markup(bar(*a)))
+    made.globals.update(window=words.window, amount=words.amount, published=published, bar=lambda *a: Markup(bar(*a)))
     return made
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from analyzer.model import Cause, Comparison, Finding, InputReport, Result, Saving, Side, Status
+from analyzer.model.stories import published
 from analyzer.render.anchors import Related, numbered_name, related
 from analyzer.render.format import amount, clock, duration, number, quantity, size, window
 from analyzer.render.limits import Limits
@@ -68,6 +69,9 @@ def _head(view: Page) -> Iterator[str]:
     read = [report for report in result.inputs if report.used]
     total = size(sum(report.bytes for report in read))
     yield f"- Read: {number(len(read))} of {number(len(result.inputs))} inputs, {total}"
+    if result.labels:
+        told = (f"{inline(one.name, 80)}={inline(one.value, 200)}" for one in result.labels[:_LISTED])
+        yield f"- Labels: {', '.join(told)}"
     if result.command:
         yield f"- Command: {code(result.command)}"
     if view.told:
@@ -81,15 +85,14 @@ def _summary(view: Page) -> Iterator[str]:
     if view.verdict:
         yield inline(view.verdict)
         yield ""
-    rows = [
-        (
-            told.id,
-            told.finding.severity.value,
-            inline(told.finding.summary),
-            window(told.finding.start, told.finding.end),
-        )
-        for told in (*view.told, *view.brief.shown)
-    ]
+    below = {id_ for group in view.groups.values() for id_ in group.ids}
+    rows = []
+    for told in (*view.told, *view.brief.shown):
+        one = told.finding
+        if told.id not in below:
+            rows.append((told.id, one.severity.value, inline(one.summary), window(one.start, one.end)))
+        if told.id in view.groups:
+            rows.append(("", "", inline(view.groups[told.id].sentence), ""))
     yield from table(("", "Severity", "What happened", "Window"), rows)
     for remark in view.result.remarks[:_LISTED]:
         yield f"- {inline(remark)}"
@@ -154,6 +157,9 @@ def _finding(told: Told, others: Sequence[Related]) -> Iterator[str]:
         yield f"- Related: {one.id} {code(one.key, 200)} {one.words}"
     if finding.refuted_by:
         yield f"- What would refute it: {inline(finding.refuted_by)}"
+    for story in published(finding.stories[:20]):
+        link = f": [{inline(story.where)}]({story.url})" if story.where else ""
+        yield f"- Published story of the same pattern: {inline(story.text)}{link}"
     yield ""
     figures = [
         (inline(one.name, 80), *(inline(text, 80) for text in amount(one.value, one.unit))) for one in finding.impact
@@ -297,7 +303,7 @@ def _coverage(view: Page) -> Iterator[str]:
         for gap in entry.gaps[:6]:
             yield f"- {inline(entry.table, 60)}: nothing known {window(gap.start, gap.end)}: {inline(gap.reason, 200)}"
         if entry.remark:
-            yield f"- {inline(entry.table, 60)}: {inline(entry.remark, 300)}"
+            yield f"- {inline(entry.table, 60)}: {inline(entry.remark, 900)}"
     for cluster in view.result.clusters[:_LISTED]:
         names = ", ".join(code(name, 300) for name in cluster.inputs[:12])
         yield f"- Of one cluster: {names}: {inline(cluster.told_by)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -10,11 +9,9 @@ from msgspec import Struct, field
 
 from analyzer.model import (
     CauseEnd,
-    Cell,
     Change,
     Compared,
     Coverage,
-    EvidenceTable,
     Finding,
     InputReport,
     Moment,
@@ -27,18 +24,17 @@ from analyzer.model import (
     Status,
 )
 from analyzer.render.anchors import AT_THE_INPUTS, numbers, short_name, where
+from analyzer.render.cells import NOTHING, Table, table_of
 from analyzer.render.charts import Chart, Charts, charts, seal, small
 from analyzer.render.escape import shown
 from analyzer.render.facets import of_findings, of_row
-from analyzer.render.format import number, seconds_of
+from analyzer.render.format import seconds_of
+from analyzer.render.groups import Group, groups
 from analyzer.render.league import League, league
 from analyzer.render.limits import Budget, Cut, Limits
 from analyzer.render.svg import Window
 from analyzer.render.terms import sections, terms
 from analyzer.render.touched import Touched, by_title, grouped, namespaces, touched
-
-NOTHING = "–"
-MOST_CELL = 300  # characters of one cell or quoted record
 
 
 class Quote(Struct, frozen=True):
@@ -46,14 +42,6 @@ class Quote(Struct, frozen=True):
 
     record: Record
     place: str
-
-
-class Table(Struct, frozen=True):
-    """A table of evidence as it is shown."""
-
-    caption: str
-    headers: tuple[tuple[str, str, bool], ...]  # name, unit, whether its cells are numbers
-    rows: Cut[tuple[str, ...]]
 
 
 class Told(Struct, frozen=True):
@@ -147,6 +135,8 @@ class Page(Struct, kw_only=True):
     touched_groups: tuple[tuple[str, tuple[Touched, ...]], ...] = ()
     titles: dict[str, str] = field(default_factory=dict)
     facets: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
+    """By the number of the gravest finding those that the summary tells in one line below it."""
     where: str = AT_THE_INPUTS
 
     def facet(self, row: Touched | Moment | Change) -> str:
@@ -163,6 +153,12 @@ class Page(Struct, kw_only=True):
     def by_title(self, findings: dict[str, Finding]) -> list[tuple[str, list[str]]]:
         """The numbers of the findings by the titles of their detectors."""
         return by_title(findings, self.titles)
+
+    @property
+    def heads(self) -> list[Told]:
+        """The findings that the summary tells in full: all but those that stand in the line of a graver one."""
+        below = {id_ for group in self.groups.values() for id_ in group.ids}
+        return [told for told in self.told if told.id not in below]
 
     @property
     def explained(self) -> set[str]:
@@ -190,6 +186,7 @@ def page(result: Result, limits: Limits) -> Page:
     made.ids = {key: id_ for key, id_ in ids.items() if int(id_[1:]) <= len(there)}
     rows = touched(there, made.ids, result.entities)
     made.facets = of_findings(there, made.ids, namespaces(rows))
+    made.groups = groups(there, result.entities)
     made.touched = budget.take(rows, limits.list_rows)
     made.touched_groups = grouped(made.touched.shown)
     made.where = where(result)
@@ -249,7 +246,7 @@ def _findings(made: Page, findings: Sequence[Finding], budget: Budget) -> None:
         quotes: Cut[Quote] = budget.take(_quotes(finding, kinds), records) if whole else Cut((), 0)
         if whole:
             budget.take(finding.impact, limits.list_rows)
-            tables = tuple(_table(table, budget, rows) for table in finding.evidence.tables[: limits.tables])
+            tables = tuple(table_of(table, budget, rows) for table in finding.evidence.tables[: limits.tables])
             for k, series in enumerate(finding.evidence.series[: min(3, charts_left)]):
                 if chart := small(made.charts, f"e{at + 1}-{k + 1}", series):
                     drawn.append(chart)
@@ -272,41 +269,6 @@ def _quotes(finding: Finding, kinds: dict[str, str]) -> list[Quote]:
         unit = "frame" if "pcap" in kind or "capture" in kind else "line"
         out.append(Quote(record, f"{unit} {record.number}"))
     return out
-
-
-def _table(table: EvidenceTable, budget: Budget, most: int) -> Table:
-    rows = budget.take(table.rows, most)
-    headers = []
-    columns = []
-    for at, column in enumerate(table.columns):
-        cells = [row[at] if at < len(row) else None for row in rows.shown]
-        numbers = [cell for cell in cells if isinstance(cell, int | float)]
-        numeric = bool(numbers) and not any(isinstance(cell, str) for cell in cells)
-        unit = "%" if numeric and column.unit == "fraction" else column.unit
-        headers.append((column.name, "" if unit in column.name.split() else unit, numeric))
-        columns.append(_aligned(cells, column.unit) if numeric else [_cell(cell) for cell in cells])
-    texts = tuple(tuple(column[at] for column in columns) for at in range(len(rows.shown)))
-    return Table(table.caption, tuple(headers), Cut(texts, rows.more))
-
-
-def _cell(cell: Cell) -> str:
-    if cell is None:
-        return NOTHING
-    return shown(cell, MOST_CELL) if isinstance(cell, str) else number(cell)
-
-
-def _aligned(cells: Sequence[Cell], unit: str) -> list[str]:
-    """One column of numbers with the same number of decimals in each, at most three, so that they can be compared."""
-    scale = 100 if unit == "fraction" else 1
-    values = [cell * scale if isinstance(cell, int | float) else None for cell in cells]
-    if any(isinstance(value, float) and not math.isfinite(value) for value in values):
-        return [_cell(cell) for cell in cells]
-    decimals = 1 if unit == "fraction" else max((_decimals(value) for value in values if value is not None), default=0)
-    return [NOTHING if value is None else f"{value:,.{decimals}f}" for value in values]
-
-
-def _decimals(value: float) -> int:
-    return next((d for d in range(4) if round(value, d) == value), 3)
 
 
 def _verdict(result: Result, findings: Sequence[Finding]) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from analyzer.model import Comparison, Finding, InputReport, Record, Result, Run, Severity, State, Status
+from analyzer.model.stories import published
 from analyzer.render.escape import shown
 from analyzer.render.format import clock
 
@@ -44,6 +45,7 @@ def _run(result: Result) -> _Json:
     places = {report.path: index for index, report in enumerate(result.inputs)}
     kinds = {report.path: report.kind for report in result.inputs}
     since = _since(result.comparison)
+    labels = {_text(one.name): _text(one.value) for one in result.labels}
     return {
         "tool": {
             "driver": {
@@ -59,11 +61,15 @@ def _run(result: Result) -> _Json:
             for finding in result.findings
         ],
         "columnKind": "unicodeCodePoints",
-    }
+    } | ({"properties": {"labels": labels}} if labels else {})
 
 
 def _rule(run: Run) -> _Json:
-    return {"id": _text(run.detector), "shortDescription": {"text": _text(run.title or run.detector)}}
+    """A rule; with what was published of the pattern where it was met (section 3.49.13)."""
+    made: _Json = {"id": _text(run.detector), "shortDescription": {"text": _text(run.title or run.detector)}}
+    met = published(dict.fromkeys(number for finding in run.findings for number in finding.stories))
+    told = [f"{story.text}: {story.where} {story.url}" for story in met if story.where]
+    return made | ({"help": {"text": "Published stories of the same pattern:\n" + "\n".join(told)}} if told else {})
 
 
 def _invocation(result: Result) -> _Json:

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from analyzer.model import Cluster, Collect, Comparison, Finding, InputReport, Offset, Result, Run, Side, Status
+from analyzer.model.stories import published
 from analyzer.render.anchors import numbered_name, numbers, where
 from analyzer.render.escape import MOST_CHARACTERS, shown
 from analyzer.render.format import amount, clock, duration, number, quantity, seconds_of, size, window
@@ -60,6 +61,9 @@ def _head(result: Result) -> Iterator[str]:
     total = sum(report.bytes for report in result.inputs)
     yield f"inputs    {_count(len(result.inputs), 'input')}, {size(total)}"
     yield f"tool      {shown(result.tool.name, 80)} {shown(result.tool.version, 40)}; draft: evidence only"
+    if result.labels:
+        told = ", ".join(f"{shown(one.name, 80)}={shown(one.value, 200)}" for one in result.labels[:MOST_LINES])
+        yield from _wrapped(told, " " * 10, "labels    ", MOST_CHARACTERS)
     if result.command:
         yield from _wrapped(result.command, " " * 10, "command   ", MOST_CHARACTERS)
     if result.findings:
@@ -129,6 +133,10 @@ def _finding(id_: str, finding: Finding, title: str) -> Iterator[str]:
         yield from _block(remedy.snippet, f"{pad}      | ")
     for command in finding.verify:
         yield from _block(command, f"{pad}check   $ ")
+    for story in published(finding.stories[:20]):
+        yield from _wrapped(f"{story.text}: {story.by}" if story.by else story.text, pad * 3, f"{pad}story   ")
+        if story.url:
+            yield f"{pad * 3}{story.url}"  # whole, so that it can be followed
 
 
 def _records(finding: Finding, pad: str) -> Iterator[str]:

@@ -58,7 +58,7 @@ def tell(
     """The story of one run. Reads tables and facts through `get`; judges nothing that no detector found."""
     several = clusters.clusters(get, inputs)
     homes = clusters.homes(several)
-    runs = merged(runs, get)
+    runs = merged(runs, get, homes)
     changes, unsaid = _changes(get, [finding for run in runs for finding in run.findings])
     seen = observations(get)
     links = causes([finding for run in runs for finding in run.findings], changes, get, offsets, homes)

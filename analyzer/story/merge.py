@@ -1,7 +1,8 @@
 """One finding where several sources show the same: one detector, one pod or node under two names, one stretch of time.
 
 The surer finding stays with its figures; what the other rests on is added to its evidence, and its key to `merged`.
-Findings of different detectors are never merged: rules link them.
+Findings of different detectors are never merged: rules link them. Nor are those of two clusters: a node of one may be
+called as a node of the other.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 from analyzer.model import Evidence, Finding, Run, Side, Term
 from analyzer.story.causes.objects import signs_of
+from analyzer.story.clusters import NOWHERE, Apart, apart
 from analyzer.story.confidence import HIGHEST, raised, sources
 from analyzer.story.series import Get
 
@@ -29,26 +31,34 @@ MOST_RECORDS = 20
 """Records that one finding quotes."""
 
 
-def merged(runs: Sequence[Run], get: Get) -> tuple[Run, ...]:
-    """The runs with such findings made one. Findings of one subject stay apart: its detector has told them apart."""
-    return tuple(_merged(run, get) if run.detector in SAME and len(run.findings) > 1 else run for run in runs)
+def merged(runs: Sequence[Run], get: Get, homes: Apart = NOWHERE) -> tuple[Run, ...]:
+    """The runs with such findings made one. Findings of one subject stay apart: its detector has told them apart.
+
+    `homes` is the cluster of each input of which one is known.
+    """
+    return tuple(_merged(run, get, homes) if run.detector in SAME and len(run.findings) > 1 else run for run in runs)
 
 
-def _merged(run: Run, get: Get) -> Run:
+def _merged(run: Run, get: Get, homes: Apart) -> Run:
     own = {sign.end.id: sign for sign in signs_of(run.findings, get)}
     kept: list[Finding] = []
+    read: list[frozenset[str]] = []  # of inputs of known clusters those that show it, or what is merged into it
     by_entity: dict[str, list[int]] = {}
     gone: dict[int, list[Finding]] = {}
     for finding in sorted(run.findings, key=lambda one: (-one.confidence.rank, -one.severity.rank, one.key)):
         keys = own[finding.key].keys if finding.key in own else ()
         entities = [one for one in keys if one.split(":", 1)[0] in SAME[run.detector]]
         met = {at for one in entities for at in by_entity.get(one, ()) if _one_thing(kept[at], finding)}
-        if met:
-            gone.setdefault(min(met), []).append(finding)
+        inputs = frozenset(name for name in sources(finding) if name in homes)
+        near = min((at for at in met if not apart(homes, read[at], inputs)), default=None)
+        if near is not None:
+            gone.setdefault(near, []).append(finding)
+            read[near] |= inputs
             continue
         for one in entities:
             by_entity.setdefault(one, []).append(len(kept))
         kept.append(finding)
+        read.append(inputs)
     whole = {one.key: _with(one, gone.get(at, ())) for at, one in enumerate(kept)}
     return replace(run, findings=tuple(whole[one.key] for one in run.findings if one.key in whole))
 

@@ -35,8 +35,9 @@ def storm() -> str:
     return "".join(lines)
 
 
-def analyze(*words: str | Path, cwd: Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    env = {"PATH": os.environ["PATH"], "HOME": str(cwd), "LANG": "C", "PYTHONPATH": os.pathsep.join(sys.path)}
+def analyze(*words: str | Path, cwd: Path, stdin: bytes = b"", **more: str) -> subprocess.CompletedProcess[bytes]:
+    """The program as it is run; `more` are variables of its environment."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(cwd), "LANG": "C", "PYTHONPATH": os.pathsep.join(sys.path)} | more
     program = [sys.executable, "-c", "from analyzer.cli import main; main()"]
     return subprocess.run([*program, *map(str, words)], cwd=cwd, env=env, input=stdin, capture_output=True, check=False)
 
@@ -298,6 +299,9 @@ def test_detectors_are_listed_and_explained(tmp_path: Path) -> None:
     explained = analyze("detectors", "dns-search-chain", cwd=tmp_path).stdout.decode()
     assert "## What does not count" in explained
     assert "Default:" in explained
+    told = explained.partition("## Published stories\n\n")[2].splitlines()
+    assert told[0].startswith("- ndots:5 search chain: “10 Ways to Shoot Yourself in the Foot with Kubernetes")
+    assert told[1].strip().startswith("https://")
 
 
 def test_an_old_report_survives_a_failed_run(evidence: Path, tmp_path: Path) -> None:

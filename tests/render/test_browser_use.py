@@ -13,9 +13,13 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from msgspec.structs import replace
 
+from analyzer.render.html import render_html
 from tests.render.browser import NEEDS_CHROMIUM, PDFTOTEXT, answer, browse, console, page, probed, visit
+from tests.render.sample_findings import at
 from tests.render.sample_full import full
+from tests.render.test_groups import told as several
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -187,3 +191,25 @@ def test_every_control_has_a_name_and_every_command_a_button(tmp_path: Path) -> 
         all("[tabindex]").every(e => +e.getAttribute("tabindex") <= 0)].join();
     })()"""
     assert used(tmp_path, script) == "true,true,true"
+
+
+def test_filters_hide_those_of_the_line_one_by_one_and_the_line_with_the_last(tmp_path: Path) -> None:
+    """The gravest lies before the time that is asked for, two of the three below it in that time."""
+    result = several(4)
+    [run] = [one for one in result.runs if one.detector == "dns-search-chain"]
+    moved = [replace(one, start=at(60 * k), end=at(60 * k + 30)) for k, one in enumerate(run.findings)]
+    result = replace(result, runs=(*result.runs[:-1], replace(run, findings=tuple(moved))))
+    ids = [f"F{k}" for k, one in enumerate(result.findings, 1) if one.detector == "dns-search-chain"]
+    script = f"""(() => {{ {SEEN} {CHOOSE}
+      const line = () => seen(".also").join();
+      const every = line();
+      set("From", "{at(110):%Y-%m-%d %H:%M:%S}");
+      const late = line();
+      set("Severity", "3");
+      return [every, late, line()].join("|");
+    }})()"""
+    every, late, none = answer(browse(tmp_path, probed(render_html(result), script), "--dump-dom")).split("|")
+    words = "and 3 more pods of shop/web: "
+    assert every == words + ", ".join(ids[1:])
+    assert late == words + ", ".join(ids[2:])
+    assert none == ""

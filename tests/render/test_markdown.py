@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
 from analyzer.model import Result, Status
+from analyzer.model.stories import stories
 from analyzer.render.escape import shown
 from analyzer.render.markdown import FOR_PEOPLE, MOST_BYTES, render_markdown
 from analyzer.render.mdtext import code, fence, inline, table
@@ -43,8 +44,11 @@ def as_html(text: str) -> str:
     return page
 
 
+PUBLISHED = {one.url for one in stories().values()}
+
+
 class Seen(HTMLParser):
-    """The elements and the text of a page."""
+    """The elements and the text of a page; links to published stories are our own."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -54,7 +58,8 @@ class Seen(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.add(tag)
+        if not (tag == "a" and dict(attrs).keys() == {"href"} and dict(attrs)["href"] in PUBLISHED):
+            self.elements.add(tag)
 
     def handle_data(self, data: str) -> None:
         self.text += data

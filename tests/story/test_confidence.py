@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from analyzer.facts.address_owners import ADDRESS_OWNERS
 from analyzer.facts.contract import Fact
 from analyzer.frames import KERNEL_MESSAGES, Table
-from analyzer.model import Confidence, Coverage, Finding, Gap, Run, Side, Status
+from analyzer.model import Confidence, Coverage, Evidence, Finding, Gap, Record, Run, Side, Status
 from analyzer.story import Told, tell
+from analyzer.story.merge import merged
 from tests.build import at, rows
 from tests.story.chains import END, START, Given, finding, one
 
@@ -126,6 +128,33 @@ def test_the_silence_of_a_node_in_its_log_and_in_its_flow_is_one_finding() -> No
     owner = {**OWNER, "address": "10.0.0.7", "kind": "node", "namespace": None, "name": "node-1", "node": "node-1"}
     found = only(story(stream, flow, given=one(ADDRESS_OWNERS, 0, **owner, since=0)))
     assert {found.key, *found.merged} == {stream.key, flow.key}
+
+
+@pytest.mark.parametrize(
+    ("homes", "left"),
+    [
+        ({"cgroup": 0, "node.pcap": 1}, 2),
+        ({"cgroup": 0, "node.pcap": 0}, 1),
+        ({"cgroup": 0}, 1),
+        ({}, 1),
+    ],
+)
+def test_what_inputs_of_two_clusters_show_is_never_one_thing(homes: dict[str, int], left: int) -> None:
+    """`shop/web-1` runs in both clusters; an input of which no cluster is known may be of either."""
+    run = Run(detector=COUNTED.detector, title="t", status=Status.FIRED, findings=(COUNTED, SEEN))
+    given: dict[Table | Fact, Any] = dict(one(ADDRESS_OWNERS, 0, **OWNER, name="web-1", since=0))
+    [made] = merged([run], given.get, homes)
+    assert len(made.findings) == left
+
+
+def test_an_input_of_no_known_cluster_does_not_join_two_clusters() -> None:
+    unknown = replace(COUNTED, confidence=Confidence.HIGH)
+    there = replace(SEEN, key="b", evidence=Evidence(records=(Record(source="b.pcap", number=1),)))
+    run = Run(detector=COUNTED.detector, title="t", status=Status.FIRED, findings=(unknown, SEEN, there))
+    given: dict[Table | Fact, Any] = dict(one(ADDRESS_OWNERS, 0, **OWNER, name="web-1", since=0))
+    for homes, left in (({"node.pcap": 0, "b.pcap": 1}, 2), ({"node.pcap": 0, "b.pcap": 0}, 1)):
+        [made] = merged([run], given.get, homes)
+        assert len(made.findings) == left
 
 
 def test_windows_that_one_detector_told_apart_stay_apart() -> None:

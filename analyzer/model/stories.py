@@ -1,7 +1,8 @@
 """The published failure stories that detectors look for, by their numbers: what happened, and where it was told.
 
 `stories.tsv` beside this module holds them. Titles and addresses are those of the index at k8s.af (Kubernetes Failure
-Stories, by Henning Jacobs); a story of which no publication is certain has none.
+Stories, by Henning Jacobs), that of the Redis operator is its publisher's; which of them told a story is known by what
+happened in it. One of which no publication is certain has none.
 """
 
 from __future__ import annotations

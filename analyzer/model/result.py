@@ -143,13 +143,14 @@ class CurveLane(Struct, frozen=True, kw_only=True):
 class Curve(Struct, frozen=True, kw_only=True):
     """Empirical distributions: a share `s` of the values of a lane is at most the value at `s`.
 
-    `shares` are fractions from 0 (the least value) to 1 (the greatest), the same for all lanes. `remark` says what is
-    not counted.
+    `shares` are fractions from 0 (the least value) to 1 (the greatest), the same for all lanes. `unit` is that of the
+    values; `counted` says in the plural what was counted, `remark` what was not.
     """
 
     id: str
     title: str
     unit: str
+    counted: str
     shares: tuple[float, ...]
     lanes: tuple[CurveLane, ...]
     remark: str = ""

@@ -33,6 +33,7 @@ class _Curve(Struct, frozen=True, kw_only=True):
 
     id: str
     title: str
+    counted: str
     fact: Fact
     value: str
     lane: pl.Expr
@@ -50,6 +51,7 @@ CURVES = (
     _Curve(
         id="dns-latency",
         title="Latency of DNS answers to clients, by code",
+        counted="answers",
         fact=DNS_TRANSACTIONS,
         value="duration_seconds",
         lane=_answer(),
@@ -59,6 +61,7 @@ CURVES = (
     _Curve(
         id="api-latency",
         title="Latency of API requests, by verb",
+        counted="requests",
         fact=AUDIT_REQUESTS,
         value="latency_seconds",
         lane=pl.col("verb").fill_null("(none)"),
@@ -92,6 +95,7 @@ def _distribution(curve: _Curve, frame: pl.LazyFrame) -> Curve | None:
         id=curve.id,
         title=curve.title,
         unit="seconds",
+        counted=curve.counted,
         shares=SHARES,
         lanes=tuple(_lane(name, counts.filter(pl.col("lane") == name)) for name in names),
         remark=curve.remark,

@@ -262,12 +262,12 @@ def _draw(chart: _Chart, get: Get, axis: _Axis) -> Series | None:
     frame = get(chart.table)
     if frame is None:
         return None
-    keys = {"lane": chart.lane, "second": pl.col("time").dt.epoch("s")}
+    keys = [chart.lane.alias("lane"), pl.col("time").dt.epoch("s").alias("second")]
     if chart.witness is not None:
-        keys["witness"] = chart.witness
+        keys.append(chart.witness.alias("witness"))
     seconds = (
         frame.filter(chart.where, pl.col("time").is_not_null())
-        .group_by(**keys)
+        .group_by(keys)
         .agg(value=chart.weight.sum() if chart.weight is not _ONE else pl.len().cast(pl.Int64))
         .filter(pl.col("lane").is_not_null())
         .collect()

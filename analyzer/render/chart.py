@@ -55,6 +55,8 @@ def blanked(lane: Lane, gaps: Sequence[tuple[float, float, str]], start: float, 
         # A step only partly inside the gap holds what was seen in its other part.
         begin = max(math.ceil((first - start) / step), 0)
         stop = min(math.floor((last - start) / step), len(values))
+        # Where a gap begins stands the record after which nothing came.
+        begin += 1 if begin < stop and values[begin] else 0
         values[begin:stop] = [None] * max(stop - begin, 0)
     return tuple(values)
 

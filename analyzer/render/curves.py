@@ -65,7 +65,8 @@ def _steps(lane: CurveLane, shares: Sequence[float]) -> _Steps:
 
 
 def _caption(lanes: Sequence[_Steps], curve: Curve) -> str:
-    words = [f"At each value the share of {curve.counted} that do not exceed it; the values on a logarithmic scale."]
+    counted, limit = shown(curve.counted, 40), "took no longer" if curve.unit == "seconds" else "do not exceed it"
+    words = [f"At each value the share of {counted} that {limit}, on a logarithmic axis."]
     if curve.remark:
         words.append(shown(curve.remark, 400))
     if any(steps.points[0][0] <= 0 for steps in lanes):
@@ -88,7 +89,7 @@ def _sentence(steps: _Steps, curve: Curve) -> str:
 
 def _drawn(lanes: Sequence[_Steps], ticks: Sequence[float], curve: Curve) -> list[str]:
     base, right = _TOP + _HEIGHT, WIDTH - RIGHT
-    out = [text_at(LEFT, _TOP - 9, f"share of {curve.counted}", kind="ttl")]
+    out = [text_at(LEFT, _TOP - 9, f"share of {shown(curve.counted, 40)}", kind="ttl")]
     for percent in (0, 25, 50, 75, 100):
         y = base - _HEIGHT * percent / 100
         out.append(element("path", class_="grid", stroke="#d8dee4", d=f"M{LEFT} {px(y)}H{right}"))

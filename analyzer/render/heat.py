@@ -25,7 +25,7 @@ SHADES = 5
 
 _COLOUR = 3  # vermilion: failures
 _LEFT, _TOP, _ROW, _GAP = 232, 24, 18, 2
-_WEAKEST = 0.22  # opacity of the least count
+_WEAKEST = 0.3  # opacity of the least count
 
 
 class _Map(Struct, frozen=True):
@@ -64,7 +64,7 @@ def heat_chart(id_: str, heat: Heat) -> Chart | None:
     peak, row, at = max(cells, key=lambda cell: (cell[0], -cell[1], -cell[2]))
     bounds = shades(peak)
     most = (
-        f"Most: {shown(made.names[row], 80)}, {quantity(peak, heat.unit)} in the {duration(made.step)} from "
+        f"Most: {shown(made.names[row], 80)}, {quantity(peak, heat.unit)} in the {_span(made.step)} from "
         f"{clock(moment(made.start + at * made.step))}."
     )
     totals = [f"{shown(name, 80)}: {number(_sum(lane))}" for name, lane in zip(made.names, made.lanes, strict=True)]
@@ -94,12 +94,20 @@ def _map(heat: Heat) -> _Map:
     return _Map(heat, start, step, tuple(lane.name for lane in lanes), tuple(values), gaps)
 
 
+def _span(seconds: float) -> str:
+    return {60: "minute", 3600: "hour", 86400: "day"}.get(int(seconds), duration(seconds))
+
+
+def _each(seconds: float) -> str:
+    return f"{'one' if _span(seconds).isalpha() else 'its'} {_span(seconds)}"
+
+
 def _sum(values: Sequence[Value]) -> float:
     return math.fsum(value for value in values if value is not None)
 
 
 def _caption(made: _Map, most: str) -> str:
-    words = [f"Each cell counts its {duration(made.step)}, each row has its sum at the right. {most}"]
+    words = [f"Each cell counts {_each(made.step)}, each row has its sum at the right. {most}"]
     if any(first < made.end and last > made.start for first, last, _ in made.gaps):
         words.append("Hatched: no data, which is not zero.")
     if more := len(made.heat.lanes) - len(made.lanes):
@@ -129,7 +137,7 @@ def _opacity(at: int, bounds: Sequence[int]) -> str:
 def _drawn(id_: str, made: _Map, bounds: Sequence[int]) -> list[str]:
     out = [
         element("defs", hatch(id_)),
-        text_at(_LEFT, _TOP - 9, f"{made.heat.unit} in {duration(made.step)}", kind="ttl"),
+        text_at(_LEFT, _TOP - 9, f"{shown(made.heat.unit, 40)} per {_span(made.step)}", kind="ttl"),
         text_at(WIDTH - RIGHT + 8, _TOP - 9, "sum"),
     ]
     wide = WIDTH - _LEFT - RIGHT

@@ -8,6 +8,7 @@ from html import escape
 
 from markupsafe import Markup
 from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer.model import Heat
 from analyzer.render.chart import MOST_TABLE_ROWS, Chart, Key, Legend, blanked, spans
@@ -25,6 +26,7 @@ SHADES = 5
 
 _COLOUR = 3  # vermilion: failures
 _LEFT, _TOP, _ROW, _GAP = 232, 24, 18, 2
+_GREATEST = 1e15  # no count is greater
 _WEAKEST = 0.3  # opacity of the least count
 
 
@@ -80,7 +82,8 @@ def heat_chart(id_: str, heat: Heat) -> Chart | None:
 def shades(peak: float) -> tuple[int, ...]:
     """The least count of each strength, ascending from 1 by equal ratios."""
     top = max(peak, 1.0)
-    return tuple(sorted({max(1, math.ceil(top ** (k / SHADES) - 1e-9)) for k in range(SHADES)}))
+    bounds = {max(1, math.ceil(top ** (k / SHADES) - 1e-9)) for k in range(SHADES)}
+    return tuple(sorted(bound for bound in bounds if bound <= top))
 
 
 def _map(heat: Heat) -> _Map:
@@ -88,8 +91,10 @@ def _map(heat: Heat) -> _Map:
     lanes = heat.lanes[:MOST_LANES]
     gaps = spans(heat.gaps)
     values = [
-        tuple(value if value is None or value >= 0 else None for value in blanked(lane, gaps, start, step)[:MOST_STEPS])
-        for lane in lanes
+        tuple(
+            None if value is None or value < 0 else min(value, _GREATEST) for value in blanked(lane, gaps, start, step)
+        )
+        for lane in (replace(lane, values=lane.values[:MOST_STEPS]) for lane in lanes)
     ]
     return _Map(heat, start, step, tuple(lane.name for lane in lanes), tuple(values), gaps)
 

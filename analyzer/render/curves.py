@@ -65,8 +65,8 @@ def _steps(lane: CurveLane, shares: Sequence[float]) -> _Steps:
 
 
 def _caption(lanes: Sequence[_Steps], curve: Curve) -> str:
-    counted, limit = shown(curve.counted, 40), "took no longer" if curve.unit == "seconds" else "do not exceed it"
-    words = [f"At each value the share of {counted} that {limit}, on a logarithmic axis."]
+    at, limit = ("latency", "took no longer") if curve.unit == "seconds" else ("value", "do not exceed it")
+    words = [f"At each {at} the share of {shown(curve.counted, 40)} that {limit}, on a logarithmic axis."]
     if curve.remark:
         words.append(shown(curve.remark, 400))
     if any(steps.points[0][0] <= 0 for steps in lanes):

@@ -13,11 +13,14 @@ from msgspec.structs import replace
 
 from analyzer.model import Heat, Lane
 from analyzer.model.codec import decode, encode
-from analyzer.render.chart import MOST_TABLE_ROWS, Chart
+from analyzer.render.chart import MOST_TABLE_ROWS, Chart, blanked
 from analyzer.render.heat import SHADES, heat_chart, shades
 from analyzer.render.html import render_html
 from tests.render.sample_findings import HOSTILE
 from tests.render.sample_full import full, refusals
+
+
+START = 1_773_478_800.0
 
 
 def heat(*lanes: tuple[float, ...], name: str = "argocd") -> Heat:
@@ -104,3 +107,9 @@ def test_the_saved_result_alone_gives_the_chart_and_it_stands_with_its_source() 
     page = render_html(decode(encode(full())))
     titles = re.findall(r"<h3>(.*?)</h3>", page[page.index('<section id="charts"') :])
     assert titles.index("429 answers by user agent and time") == titles.index("429 answers by user agent") + 1
+
+
+def test_the_record_after_which_nothing_came_is_drawn_though_the_gap_begins_with_it() -> None:
+    gap = (START + 60, START + 180, "no record for two minutes")
+    assert blanked(Lane(name="a", values=(1, 2, 0, 4)), [gap], START, 60) == (1, 2, None, 4)
+    assert blanked(Lane(name="a", values=(1, 0, 0, 4)), [gap], START, 60) == (1, None, None, 4)

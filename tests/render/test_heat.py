@@ -19,7 +19,6 @@ from analyzer.render.html import render_html
 from tests.render.sample_findings import HOSTILE
 from tests.render.sample_full import full, refusals
 
-
 START = 1_773_478_800.0
 
 

@@ -132,6 +132,42 @@ class Series(Struct, frozen=True, kw_only=True):
     never: tuple[str, ...] = ()
 
 
+class CurveLane(Struct, frozen=True, kw_only=True):
+    """How `count` values are distributed: `values` are those at the shares of the curve, ascending."""
+
+    name: str
+    count: int
+    values: tuple[float, ...]
+
+
+class Curve(Struct, frozen=True, kw_only=True):
+    """Empirical distributions: a share `s` of the values of a lane is at most the value at `s`.
+
+    `shares` are fractions from 0 (the least value) to 1 (the greatest), the same for all lanes. `unit` is that of the
+    values; `counted` says in the plural what was counted, `remark` what was not.
+    """
+
+    id: str
+    title: str
+    unit: str
+    counted: str
+    shares: tuple[float, ...]
+    lanes: tuple[CurveLane, ...]
+    remark: str = ""
+
+
+class Heat(Struct, frozen=True, kw_only=True):
+    """Counts by lane and step: each value is the sum of its step, from `start` on."""
+
+    id: str
+    title: str
+    unit: str
+    start: datetime
+    step_seconds: int
+    lanes: tuple[Lane, ...]
+    gaps: tuple[Gap, ...] = ()
+
+
 class Caller(Struct, frozen=True, kw_only=True):
     """One sender and what it asked of the cluster; null where no input can tell.
 
@@ -282,6 +318,8 @@ class Result(Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...] = ()
     story: Story = Story()
     series: tuple[Series, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    heats: tuple[Heat, ...] = ()
     callers: tuple[Caller, ...] = ()
     changes: tuple[Change, ...] = ()
     entities: tuple[Entity, ...] = ()

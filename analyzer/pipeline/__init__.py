@@ -87,6 +87,8 @@ def _judged(
         runs=told.runs,
         story=told.story,
         series=told.series,
+        curves=told.curves,
+        heats=told.heats,
         callers=told.callers,
         changes=told.changes,
         entities=entities_of(told.runs, store),

@@ -39,6 +39,7 @@ OURS = {
     ),
     *("InputReport.kind", "Moment.kind", "Cause.rule", "CauseEnd.kind", "Entity.kind"),
     *("Term.side", "Term.origin", "Coverage.table", "Series.id", "Series.unit", "EvidenceSeries.unit", "FigureChange"),
+    *("Curve.id", "Curve.unit", "Curve.counted", "Heat.id", "Heat.unit"),
     *("Collect.source", "Collect.command", "Offset.matched_by"),
     *("Run.about", "Caller.kind", "Series.never", "Label.name"),
 }

@@ -12,11 +12,15 @@ from markupsafe import Markup
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from analyzer.model import EvidenceSeries, Gap, Lane, Result, Series
+from analyzer.model import EvidenceSeries, Lane, Result, Series
+from analyzer.render.chart import MOST_TABLE_ROWS, Chart, Key, Legend, blanked, known, spans
+from analyzer.render.curves import curve_chart
+from analyzer.render.draw import COLOURS, swatch
 from analyzer.render.escape import for_script, shown
 from analyzer.render.format import clock, duration, moment, quantity, seconds_of
+from analyzer.render.heat import heat_chart
 from analyzer.render.scale import Value, peaks
-from analyzer.render.svg import COLOURS, MOST_BUCKETS, Kind, Panel, Trace, Window, left_out, plot, swatch
+from analyzer.render.svg import MOST_BUCKETS, Kind, Panel, Trace, Window, left_out, plot
 
 MOST_LINES = 6
 """More lanes than this become strips of their own: lines would cover each other."""
@@ -24,9 +28,11 @@ MOST_LINES = 6
 MOST_LANES = 16
 MOST_STRIPS = 32
 MOST_STACKS = 2
-MOST_TABLE_ROWS = 18
 MOST_ZOOM_VALUES = 60_000
 """Values that the page carries for zooming, in all charts together: about 300 kB."""
+
+MOST_OTHERS = 8
+"""Heat maps, and curves, of one page."""
 
 _GREY = len(COLOURS) - 1
 _FAILED = 3  # vermilion
@@ -39,33 +45,6 @@ _FAILURE = re.compile(
     r"reject|throttl|unanswered|drop|evict|kill|reset|warning",
     re.IGNORECASE,
 )
-
-
-class Key(Struct, frozen=True):
-    """One line of a legend."""
-
-    swatch: Markup
-    name: str
-    note: str
-
-
-class Legend(Struct, frozen=True):
-    """The keys of one panel; panels reuse colours."""
-
-    title: str
-    keys: tuple[Key, ...]
-
-
-class Chart(Struct, frozen=True):
-    """A drawn chart, with the same as a table."""
-
-    id: str
-    title: str
-    svg: Markup
-    legends: tuple[Legend, ...]
-    caption: str
-    headers: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
 
 
 class _Group(Struct, frozen=True):
@@ -101,8 +80,23 @@ def charts(result: Result, windows: Sequence[Window]) -> Charts:
     for group in groups:
         made.groups.append(_for_zoom(group, limit))
     made.timeline = _timeline(groups, windows)
-    made.sources = tuple(_source(at, group, windows) for at, group in enumerate(groups) if not _is_failures(group))
+    made.sources = _sources(result, groups, windows)
     return made
+
+
+def _sources(result: Result, groups: Sequence[_Group], windows: Sequence[Window]) -> tuple[Chart, ...]:
+    """The charts by source; what is told of one source in other ways than over time stands with its rates."""
+    over_time = [at for at, group in enumerate(groups) if not _is_failures(group)]
+    drawn: list[tuple[str, Chart | None]] = [
+        (groups[at].series.id, _source(at, groups[at], windows)) for at in over_time
+    ]
+    drawn += [(heat.id, heat_chart(f"heat{at + 1}", heat)) for at, heat in enumerate(result.heats[:MOST_OTHERS])]
+    drawn += [(curve.id, curve_chart(f"curve{at + 1}", curve)) for at, curve in enumerate(result.curves[:MOST_OTHERS])]
+    first: dict[str, int] = {}
+    for id_, _ in drawn:
+        first.setdefault(id_.partition("-")[0], len(first))
+    order = sorted(drawn, key=lambda one: first[one[0].partition("-")[0]])
+    return tuple(chart for _, chart in order if chart is not None)
 
 
 def seal(made: Charts, windows: Sequence[Window]) -> None:
@@ -113,7 +107,7 @@ def seal(made: Charts, windows: Sequence[Window]) -> None:
 
 def small(made: Charts, id_: str, series: EvidenceSeries) -> Chart | None:
     """A chart of one evidence series of a finding."""
-    values = tuple(_known(value) for value in series.values)
+    values = tuple(known(value) for value in series.values)
     if not values:
         return None
     start, step = seconds_of(series.start), max(float(series.step_seconds), 1.0)
@@ -138,34 +132,15 @@ def _group(series: Series) -> _Group:
     most = MOST_STRIPS if series.id == FAILURES else MOST_LANES
     kept = sorted(range(len(series.lanes)), key=lambda i: (-max(series.lanes[i].values, default=0), i))[:most]
     names = tuple(series.lanes[at] for at in sorted(kept))
-    own = tuple(_spans((*series.gaps, *lane.gaps)) for lane in names)
-    lanes = tuple(_blanked(lane, gaps, start, step) for lane, gaps in zip(names, own, strict=True))
-    return _Group(_with(series, names), start, step, lanes, _spans(series.gaps), own)
-
-
-def _spans(gaps: Sequence[Gap]) -> tuple[tuple[float, float, str], ...]:
-    return tuple((seconds_of(gap.start), seconds_of(gap.end), gap.reason) for gap in gaps)
-
-
-def _blanked(lane: Lane, gaps: Sequence[tuple[float, float, str]], start: float, step: float) -> tuple[Value, ...]:
-    """The values of the lane, null inside gaps."""
-    values: list[Value] = [_known(value) for value in lane.values]
-    for first, last, _ in gaps:
-        # A step only partly inside the gap holds what was seen in its other part.
-        begin = max(math.ceil((first - start) / step), 0)
-        stop = min(math.floor((last - start) / step), len(values))
-        values[begin:stop] = [None] * max(stop - begin, 0)
-    return tuple(values)
+    own = tuple(spans((*series.gaps, *lane.gaps)) for lane in names)
+    lanes = tuple(blanked(lane, gaps, start, step) for lane, gaps in zip(names, own, strict=True))
+    return _Group(_with(series, names), start, step, lanes, spans(series.gaps), own)
 
 
 def _with(series: Series, lanes: tuple[Any, ...]) -> Series:
     more = len(series.lanes) - len(lanes)
     title = f"{series.title} ({more} smaller lanes left out)" if more else series.title
     return replace(series, title=title, lanes=lanes)
-
-
-def _known(value: float | None) -> Value:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _for_zoom(group: _Group, limit: int) -> dict[str, Any]:

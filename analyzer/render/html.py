@@ -20,10 +20,10 @@ from analyzer.render import format as words
 from analyzer.render.anchors import related
 from analyzer.render.cells import MOST_CELL
 from analyzer.render.compiled import CompiledTemplates
+from analyzer.render.draw import bar
 from analyzer.render.escape import shown
 from analyzer.render.limits import Limits
 from analyzer.render.page import Page, page
-from analyzer.render.svg import bar
 
 TARGET_BYTES = 1_000_000
 HARD_BYTES = 3_000_000

@@ -25,7 +25,8 @@ from analyzer.model import (
 )
 from analyzer.render.anchors import AT_THE_INPUTS, numbers, short_name, where
 from analyzer.render.cells import NOTHING, Table, table_of
-from analyzer.render.charts import Chart, Charts, charts, seal, small
+from analyzer.render.chart import Chart
+from analyzer.render.charts import Charts, charts, seal, small
 from analyzer.render.escape import shown
 from analyzer.render.facets import of_findings, of_row
 from analyzer.render.format import seconds_of
@@ -203,11 +204,10 @@ def page(result: Result, limits: Limits) -> Page:
 def _explained(made: Page, findings: Sequence[Finding]) -> None:
     """What the checks that fired look for, and the words that a reader may not know."""
     fired = {finding.detector for finding in findings[: made.limits.full]}
-    runs = [run for run in made.result.runs if run.detector in fired and run.about]
-    made.about = tuple((run, sections(run.about)) for run in runs)
+    made.about = tuple((run, sections(run.about)) for run in made.result.runs if run.detector in fired and run.about)
     texts = [text for f in findings for text in (f.summary, f.why, f.confidence_reason, *(r.text for r in f.remedies))]
-    lanes = [lane.name for series in made.result.series for lane in series.lanes]
-    made.terms = terms([*texts, *lanes]) if findings else ()
+    texts += [lane.name for series in made.result.series for lane in series.lanes]
+    made.terms = terms(texts) if findings else ()
 
 
 def _data_tables(made: Page, budget: Budget) -> None:

@@ -14,6 +14,7 @@ Value = float | None  # None: nothing was recorded then, which is not zero
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 _DAY = 86400
 _LEAST, _GREATEST = 1e-9, 1e300  # heights that round ticks can be found for; less is drawn flat
+_GREATEST_TICK = 1e15
 
 
 class Bucket(Struct, frozen=True):
@@ -65,6 +66,22 @@ def value_ticks(top: float, most: int = 4) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(s * power for s in (1, 2, 2.5, 5, 10, 20) if s * power >= raw * 0.999999)
     return [i * step for i in range(math.ceil(top / step * 0.999999) + 1)]
+
+
+def log_ticks(low: float, high: float, most: int = 12) -> list[float]:
+    """Round positive values, the first at most `low` and the last at least `high`, for an axis of equal ratios."""
+    low = min(max(low, _LEAST), _GREATEST_TICK)
+    high = min(max(high, low), _GREATEST_TICK)
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    last = max(last, first + 1)
+    if last - first <= most:
+        fine = [float(f"{m}e{e}") for e in range(first, last) for m in (1, 2, 5)] + [float(f"1e{last}")]
+        begin = max(i for i, tick in enumerate(fine[:-1]) if tick <= low or i == 0)
+        end = next(i for i, tick in enumerate(fine) if (tick >= high or i == len(fine) - 1) and i > begin)
+        if end - begin < most:
+            return fine[begin : end + 1]
+    step = math.ceil((last - first) / (most - 1))
+    return [float(f"1e{first + i * step}") for i in range(math.ceil((last - first) / step) + 1)]
 
 
 def time_ticks(start: float, end: float, most: int = 8) -> list[tuple[float, str]]:

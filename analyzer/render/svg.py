@@ -7,30 +7,22 @@ hatched, never drawn as zero.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from html import escape
 
 from msgspec import Struct, field
 
+from analyzer.render.draw import COLOURS, DASHES, LEFT, RIGHT, WIDTH, element, fitted, hatch, image, px, text_at
 from analyzer.render.escape import shown
 from analyzer.render.format import short
 from analyzer.render.scale import Bucket, Value, peaks, stacked, time_ticks, value_ticks
 
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#7a7a7a")
-"""Okabe and Ito's palette, which colour-blind readers can tell apart; grey for the rest."""
-
-DASHES = ("", "7 3", "2 2", "9 3 2 3", "5 2 1 2 1 2", "12 3", "1 3")
-
-WIDTH = 960
-LEFT, RIGHT = 132, 66
 MOST_BUCKETS = 480
 MOST_WINDOW_ROWS = 8
 MOST_WINDOWS = 200
 
 _HEIGHTS = {"stack": 150, "lines": 170, "strip": 26}
-_LETTER = 6.6  # a generous width of one letter at 11 px, so that labels stay apart in any font
 _ROW = 15
 
 
@@ -97,52 +89,6 @@ class _Canvas(Struct):
         return LEFT + (WIDTH - LEFT - RIGHT) * min(max(share, 0), 1)
 
 
-def _n(value: float) -> str:
-    """Coordinates with one decimal: a tenth of a pixel is finer than any screen."""
-    text = f"{value:.1f}"
-    return text[:-2] if text.endswith(".0") else text
-
-
-def _element(tag: str, inner: str = "", /, **attributes: object) -> str:
-    made = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items())
-    return f"<{tag}{made}>{inner}</{tag}>" if inner else f"<{tag}{made}/>"
-
-
-def _text(x: float, y: float, words: str, anchor: str = "start", kind: str = "lab", **more: object) -> str:
-    fill = "#1b1f24" if kind == "ttl" else "#57606a"
-    words = escape(shown(words))
-    return _element("text", words, x=_n(x), y=_n(y), text_anchor=anchor, class_=kind, fill=fill, **more)
-
-
-def _fitted(words: str, pixels: float) -> str:
-    most = max(3, int(pixels / _LETTER))
-    words = shown(words, 400)
-    return words if len(words) <= most else words[: most - 1] + "…"
-
-
-def swatch(colour: int, dashed: bool) -> str:
-    """The key of one lane in the legend."""
-    at = colour % len(COLOURS)
-    if dashed:
-        line = _element(
-            "path", class_=f"l{at}", stroke=COLOURS[at], stroke_dasharray=DASHES[at], stroke_width=2.5, d="M0 6H22"
-        )
-        return _element("svg", line, class_="key", width=22, height=12, aria_hidden="true")
-    box = _element("rect", class_=f"s{at}", fill=COLOURS[at], width=12, height=12, rx=2)
-    return _element("svg", box, class_="key", width=12, height=12, aria_hidden="true")
-
-
-def bar(share: float, colour: int, label: str, width: int = 140) -> str:
-    """A horizontal bar of that share of its box; the label is its text alternative."""
-    share = min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
-    at = colour % len(COLOURS)
-    inner = _element("title", escape(shown(label, 200)))
-    inner += _element("rect", class_="rail", fill="#e8eaed", width=width, height=10, rx=2)
-    if share > 0:
-        inner += _element("rect", class_=f"s{at}", fill=COLOURS[at], width=_n(max(share * width, 1)), height=10, rx=2)
-    return _element("svg", inner, class_="bar", viewBox=f"0 0 {width} 10", width=width, height=10, role="img")
-
-
 def plot(
     id_: str,
     panels: Sequence[Panel],
@@ -168,36 +114,9 @@ def plot(
     bottom = canvas.y
     under = _shading(canvas, windows, top, bottom) + _vertical(canvas, top, bottom)
     height = bottom + 22
-    body = [
-        _element("title", escape(shown(title, 300)), id=f"{id_}-t"),
-        _element("desc", escape(shown(desc)), id=f"{id_}-d"),
-        _element("defs", _hatch(id_)),
-        *under,
-        *canvas.parts,
-        *panel_parts,
-    ]
-    return _element(
-        "svg",
-        "".join(body),
-        id=id_,
-        class_="plot",
-        viewBox=f"0 0 {WIDTH} {_n(height)}",
-        role="img",
-        aria_labelledby=f"{id_}-t {id_}-d",
-        font_family="system-ui,sans-serif",
-        font_size=11,
-        data_a=start,
-        data_b=end,
-        data_l=LEFT,
-        data_r=WIDTH - RIGHT,
-        data_t=_n(top),
-        data_h=_n(bottom),
-    )
-
-
-def _hatch(id_: str) -> str:
-    stroke = _element("path", class_="hatch", stroke="#8c959f", d="M0 6L6 0")
-    return _element("pattern", stroke, id=f"{id_}-gap", width=6, height=6, patternUnits="userSpaceOnUse")
+    body = [element("defs", hatch(id_)), *under, *canvas.parts, *panel_parts]
+    spans = {"data_a": start, "data_b": end, "data_l": LEFT, "data_r": WIDTH - RIGHT}
+    return image(id_, height, title, desc, body, **spans, data_t=px(top), data_h=px(bottom))
 
 
 def _draw_windows(canvas: _Canvas, windows: Sequence[Window]) -> None:
@@ -216,26 +135,26 @@ def _draw_windows(canvas: _Canvas, windows: Sequence[Window]) -> None:
             rows.append([])
         rows[row].append((first, last))
         canvas.parts += _window_bar(window, x0, wide, canvas.y + row * _ROW, left)
-    canvas.parts.append(_text(LEFT - 8, canvas.y + 10.5, "Findings", "end"))
+    canvas.parts.append(text_at(LEFT - 8, canvas.y + 10.5, "Findings", "end"))
     canvas.y += len(rows) * _ROW + 5
 
 
 def _window_bar(window: Window, x: float, wide: float, y: float, left: bool) -> list[str]:
-    rect = _element(
+    rect = element(
         "rect",
-        _element("title", escape(f"{window.label}, {window.severity}")),
+        element("title", escape(f"{window.label}, {window.severity}")),
         class_=f"w {window.severity}",
         fill="#953800",
-        x=_n(x),
-        y=_n(y + 2),
-        width=_n(wide),
+        x=px(x),
+        y=px(y + 2),
+        width=px(wide),
         height=9,
         rx=2,
         data_from=window.start,
         data_to=window.end,
     )
     at, anchor, of = (x - 4, "end", window.start) if left else (x + wide + 4, "start", window.end)
-    return [rect, _text(at, y + 10.5, window.label, anchor, "ttl", data_of=of)]
+    return [rect, text_at(at, y + 10.5, window.label, anchor, "ttl", data_of=of)]
 
 
 def left_out(windows: Sequence[Window], start: float, end: float) -> int:
@@ -254,15 +173,15 @@ def _shading(canvas: _Canvas, windows: Iterable[Window], top: float, bottom: flo
         else:
             spans.append([window.start, window.end])
     return [
-        _element(
+        element(
             "rect",
             class_="win",
             fill="#d55e00",
             fill_opacity=0.1,
-            x=_n(canvas.x(a)),
-            y=_n(top),
-            width=_n(max(canvas.x(b) - canvas.x(a), 1)),
-            height=_n(bottom - top),
+            x=px(canvas.x(a)),
+            y=px(top),
+            width=px(max(canvas.x(b) - canvas.x(a), 1)),
+            height=px(bottom - top),
             data_from=a,
             data_to=b,
         )
@@ -274,8 +193,8 @@ def _vertical(canvas: _Canvas, top: float, bottom: float) -> list[str]:
     out = []
     for at, label in time_ticks(canvas.start, canvas.end):
         x = canvas.x(at)
-        line = _element("path", class_="grid", stroke="#d8dee4", d=f"M{_n(x)} {_n(top)}V{_n(bottom + 4)}")
-        out.append(_element("g", line + _text(x, bottom + 16, label, "middle"), class_="tick"))
+        line = element("path", class_="grid", stroke="#d8dee4", d=f"M{px(x)} {px(top)}V{px(bottom + 4)}")
+        out.append(element("g", line + text_at(x, bottom + 16, label, "middle"), class_="tick"))
     return out
 
 
@@ -286,20 +205,20 @@ def _draw_panel(canvas: _Canvas, panel: Panel) -> list[str]:
     if not strip or panel.heading:
         canvas.y += 20
     if strip and panel.heading:
-        out.append(_text(LEFT, canvas.y - 4, _fitted(panel.heading, WIDTH - LEFT - RIGHT), kind="ttl"))
+        out.append(text_at(LEFT, canvas.y - 4, fitted(panel.heading, WIDTH - LEFT - RIGHT), kind="ttl"))
     top, height = canvas.y + 4, float(_HEIGHTS[panel.kind])
     base = top + height
     ticks = [0.0, panel.top or 1.0] if strip else value_ticks(panel.top)
     if strip:
-        out.append(_text(LEFT - 8, base - 8, _fitted(panel.title, LEFT - 12), "end"))
-        out.append(_text(WIDTH - RIGHT + 8, base - 8, short(panel.top), kind="lab n"))
-        out.append(_element("path", class_="grid", stroke="#d8dee4", d=f"M{LEFT} {_n(base)}H{WIDTH - RIGHT}"))
+        out.append(text_at(LEFT - 8, base - 8, fitted(panel.title, LEFT - 12), "end"))
+        out.append(text_at(WIDTH - RIGHT + 8, base - 8, short(panel.top), kind="lab n"))
+        out.append(element("path", class_="grid", stroke="#d8dee4", d=f"M{LEFT} {px(base)}H{WIDTH - RIGHT}"))
     else:
-        out.append(_text(LEFT, top - 9, _fitted(panel.title, WIDTH - LEFT - RIGHT), kind="ttl"))
+        out.append(text_at(LEFT, top - 9, fitted(panel.title, WIDTH - LEFT - RIGHT), kind="ttl"))
         for tick in ticks:
             y = base - height * tick / ticks[-1]
-            out.append(_element("path", class_="grid", stroke="#d8dee4", d=f"M{LEFT} {_n(y)}H{WIDTH - RIGHT}"))
-            out.append(_text(LEFT - 8, y + 4, short(tick), "end"))
+            out.append(element("path", class_="grid", stroke="#d8dee4", d=f"M{LEFT} {px(y)}H{WIDTH - RIGHT}"))
+            out.append(text_at(LEFT - 8, y + 4, short(tick), "end"))
     out += _gaps(canvas, panel, top, height)
     out += _paths(canvas, panel, base, height / ticks[-1], ticks[-1], height)
     canvas.y = base + (4 if strip else 8)
@@ -308,15 +227,15 @@ def _draw_panel(canvas: _Canvas, panel: Panel) -> list[str]:
 
 def _gaps(canvas: _Canvas, panel: Panel, top: float, height: float) -> list[str]:
     return [
-        _element(
+        element(
             "rect",
-            _element("title", escape(shown(f"no data: {reason}", 300))),
+            element("title", escape(shown(f"no data: {reason}", 300))),
             class_="gap",
             fill=f"url(#{canvas.id}-gap)",
-            x=_n(canvas.x(a)),
-            y=_n(top),
-            width=_n(max(canvas.x(b) - canvas.x(a), 2)),
-            height=_n(height),
+            x=px(canvas.x(a)),
+            y=px(top),
+            width=px(max(canvas.x(b) - canvas.x(a), 2)),
+            height=px(height),
             data_from=a,
             data_to=b,
         )
@@ -337,15 +256,15 @@ def _paths(canvas: _Canvas, panel: Panel, base: float, scale: float, top: float,
         if not filled:
             look = {"class_": f"l{at}", "stroke": COLOURS[at], "fill": "none", "stroke_dasharray": DASHES[at]}
         out.append(
-            _element(
+            element(
                 "path",
                 **look,
                 d=_outline(canvas, panel, buckets, base, scale, filled),
                 data_s=trace.group,
                 data_k=trace.lane,
                 data_kind=panel.kind.value,
-                data_y=_n(base),
-                data_h=_n(height),
+                data_y=px(base),
+                data_h=px(height),
                 data_max=f"{top:.6g}",
             )
         )
@@ -366,19 +285,19 @@ def _outline(canvas: _Canvas, panel: Panel, buckets: Sequence[Bucket], base: flo
     out: list[str] = []
     pen: str | None = None  # the height at which the pen stands
     for bucket in buckets:
-        x = _n(canvas.x(panel.start + panel.step * bucket.first))
+        x = px(canvas.x(panel.start + panel.step * bucket.first))
         if bucket.value is None:
             if pen is not None:
-                out.append(f"H{x}V{_n(base)}Z" if filled else f"H{x}")
+                out.append(f"H{x}V{px(base)}Z" if filled else f"H{x}")
             pen = None
             continue
-        y = _n(base - scale * max(bucket.value, 0))
+        y = px(base - scale * max(bucket.value, 0))
         if pen is None:
-            out.append(f"M{x} {_n(base)}V{y}" if filled else f"M{x} {y}")
+            out.append(f"M{x} {px(base)}V{y}" if filled else f"M{x} {y}")
         elif y != pen:
             out.append(f"H{x}V{y}")
         pen = y
     if pen is not None:
-        end = _n(canvas.x(panel.start + panel.step * buckets[-1].stop))
-        out.append(f"H{end}V{_n(base)}Z" if filled else f"H{end}")
+        end = px(canvas.x(panel.start + panel.step * buckets[-1].stop))
+        out.append(f"H{end}V{px(base)}Z" if filled else f"H{end}")
     return "".join(out)

@@ -10,13 +10,29 @@ import polars as pl
 from msgspec import Struct
 
 from analyzer.facts.changes import CHANGES
-from analyzer.model import Caller, Change, Cluster, Coverage, Finding, InputReport, Moment, Offset, Run, Series, Story
+from analyzer.model import (
+    Caller,
+    Change,
+    Cluster,
+    Coverage,
+    Curve,
+    Finding,
+    Heat,
+    InputReport,
+    Moment,
+    Offset,
+    Run,
+    Series,
+    Story,
+)
 from analyzer.story import clocks, clusters
 from analyzer.story.callers import callers
 from analyzer.story.causes import causes
 from analyzer.story.causes.preceded import MOST_CHANGES as NAMED
 from analyzer.story.causes.preceded import describe, preceding
 from analyzer.story.confidence import weighed
+from analyzer.story.curves import curves
+from analyzer.story.heats import heats
 from analyzer.story.merge import merged
 from analyzer.story.observations import Observation, observations
 from analyzer.story.series import Get, charts
@@ -41,6 +57,8 @@ class Told(Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...]
     story: Story
     series: tuple[Series, ...]
+    curves: tuple[Curve, ...]
+    heats: tuple[Heat, ...]
     callers: tuple[Caller, ...]
     changes: tuple[Change, ...]
     offsets: tuple[Offset, ...]
@@ -79,6 +97,8 @@ def tell(
             causes=links.told,
         ),
         series=charts(get, coverage),
+        curves=curves(get),
+        heats=heats(get, coverage),
         callers=callers(get),
         changes=tuple(changes),
         offsets=offsets,

@@ -1,4 +1,4 @@
-"""The charts of a report: rates per second by code, agent or severity, drawn from the tables.
+"""The charts of a report: rates per second by code, agent or severity, drawn from tables and facts.
 
 A value is the busiest second of its step, so that a spike of one second is as high on the page as it was.
 """
@@ -12,6 +12,8 @@ import polars as pl
 from msgspec import Struct
 
 from analyzer.facts.contract import Fact
+from analyzer.facts.image_pulls import IMAGE_PULLS
+from analyzer.facts.tcp_retransmissions import TCP_RETRANSMISSIONS
 from analyzer.frames import (
     AUDIT_ANNOTATIONS,
     AUDIT_EVENTS,
@@ -39,15 +41,16 @@ MOST_LANES = 6
 
 
 class _Chart(Struct, frozen=True, kw_only=True):
-    """How one series is counted from a table."""
+    """How one series is counted from a table or a fact. Of several witnesses, a lane is told by that of most."""
 
     id: str
     title: str
     unit: str
-    table: Table
+    table: Table | Fact
     lane: pl.Expr
     weight: pl.Expr
     where: pl.Expr
+    witness: pl.Expr | None = None
 
 
 def _code_class() -> pl.Expr:
@@ -61,6 +64,12 @@ def _code_class() -> pl.Expr:
         .then(pl.lit("4xx"))
         .otherwise(pl.lit("2xx, 3xx"))
     )
+
+
+def _operation() -> pl.Expr:
+    """`patch pods/status`; of a request without a resource, as for /readyz, the verb alone."""
+    kind = pl.concat_str([pl.lit(" "), pl.col("resource"), pl.concat_str(pl.lit("/"), "subresource").fill_null("")])
+    return pl.concat_str([pl.col("verb").fill_null("(none)"), kind.fill_null(" (no resource)")])
 
 
 _ONE = pl.lit(1, dtype=pl.Int64)
@@ -122,6 +131,15 @@ CHARTS = (
         where=pl.lit(True),
     ),
     _Chart(
+        id="audit-operations",
+        title="Audit records by verb and resource",
+        unit="records per second",
+        table=AUDIT_EVENTS,
+        lane=_operation(),
+        weight=_ONE,
+        where=pl.lit(True),
+    ),
+    _Chart(
         id="kubelet-lines",
         title="Warnings and errors in component logs",
         unit="lines per second",
@@ -129,6 +147,25 @@ CHARTS = (
         lane=pl.col("severity").replace({"W": "warning", "E": "error", "F": "fatal"}),
         weight=_ONE,
         where=pl.col("severity").is_in(["W", "E", "F"]),
+    ),
+    _Chart(
+        id="image-pulls",
+        title="Image pulls by outcome",
+        unit="pulls per second",
+        table=IMAGE_PULLS,
+        lane=pl.col("what").replace({"attempt": "begun", "present": "already present"}),
+        weight=_ONE,
+        where=pl.col("what") != "restarting",
+        witness=pl.col("channel"),
+    ),
+    _Chart(
+        id="tcp-retransmissions",
+        title="TCP segments sent again, by kind",
+        unit="segments per second",
+        table=TCP_RETRANSMISSIONS,
+        lane=pl.when(pl.col("copy").fill_null(False)).then(pl.lit("captured twice")).otherwise("kind"),
+        weight=_ONE,
+        where=pl.lit(True),
     ),
 )
 
@@ -157,7 +194,7 @@ def charts(get: Get, coverage: tuple[Coverage, ...]) -> tuple[Series, ...]:
     axis = _axis(coverage)
     if axis is None:
         return ()
-    drawn = [_draw(chart, get(chart.table), axis) for chart in CHARTS]
+    drawn = [_draw(chart, get, axis) for chart in CHARTS]
     return tuple(series for series in (*drawn, _failures(get, axis)) if series is not None)
 
 
@@ -221,19 +258,23 @@ def _behind(need: Table | Fact) -> set[Table]:
     return {table for alternative in need.needs_any for one in alternative for table in _behind(one)}
 
 
-def _draw(chart: _Chart, frame: pl.LazyFrame | None, axis: _Axis) -> Series | None:
+def _draw(chart: _Chart, get: Get, axis: _Axis) -> Series | None:
+    frame = get(chart.table)
     if frame is None:
         return None
+    keys = [chart.lane.alias("lane"), pl.col("time").dt.epoch("s").alias("second")]
+    if chart.witness is not None:
+        keys.append(chart.witness.alias("witness"))
     seconds = (
         frame.filter(chart.where, pl.col("time").is_not_null())
-        .group_by(lane=chart.lane, second=pl.col("time").dt.epoch("s"))
+        .group_by(keys)
         .agg(value=chart.weight.sum() if chart.weight is not _ONE else pl.len().cast(pl.Int64))
         .filter(pl.col("lane").is_not_null())
         .collect()
     )
     if seconds.is_empty():
         return None
-    seconds = _fold(seconds)
+    seconds = _fold(seconds if chart.witness is None else _best_told(seconds))
     peaks = _peaks(seconds, axis)
     return Series(
         id=chart.id,
@@ -242,8 +283,22 @@ def _draw(chart: _Chart, frame: pl.LazyFrame | None, axis: _Axis) -> Series | No
         start=axis.start,
         step_seconds=axis.step,
         lanes=tuple(Lane(name=name, values=_dense(peaks, name, axis.count)) for name in _ordered(seconds)),
-        gaps=axis.gaps.get(_STREAM.get(chart.table.name, chart.table.name), ()),
+        gaps=_gaps(get, chart.table, axis),
     )
+
+
+def _gaps(get: Get, need: Table | Fact, axis: _Axis) -> tuple[Gap, ...]:
+    if isinstance(need, Fact):
+        return _blind(get, need, axis)
+    return axis.gaps.get(_STREAM.get(need.name, need.name), ())
+
+
+def _best_told(seconds: pl.DataFrame) -> pl.DataFrame:
+    """Of each lane the rows of the witness that tells of most: the same thing may be told by several."""
+    totals = seconds.group_by("lane", "witness").agg(total=pl.col("value").sum())
+    order = totals.sort("lane", "total", "witness", descending=[False, True, False], nulls_last=True)
+    best = order.unique("lane", keep="first", maintain_order=True).select("lane", "witness")
+    return seconds.join(best, on=["lane", "witness"], nulls_equal=True).drop("witness")
 
 
 def _failures(get: Get, axis: _Axis) -> Series | None:

@@ -66,6 +66,16 @@ def test_every_name_of_the_tables_is_hidden(both: tuple[Result, Result, Map]) ->
     assert named <= atoms_of(whole)
 
 
+def test_curves_and_heat_maps_hide_agents_and_keep_their_figures(both: tuple[Result, Result, Map]) -> None:
+    whole, hidden, kept = both
+    [heat], [shown] = whole.heats, hidden.heats
+    assert (heat.id, heat.unit, heat.title) == (shown.id, shown.unit, shown.title)
+    assert [lane.values for lane in heat.lanes] == [lane.values for lane in shown.lanes]
+    assert "node-agent" in {lane.name for lane in heat.lanes} - {lane.name for lane in shown.lanes}
+    assert [shown_again(lane.name, kept) for lane in shown.lanes] == [lane.name for lane in heat.lanes]
+    assert whole.curves == hidden.curves  # codes and verbs are nobody's name
+
+
 def test_the_map_is_private_and_undoes_the_page(tmp_path: Path) -> None:
     case = CAPTURES / "imds-hop-limit"
     plain = analyze("postmortem", case, "-f", "text", cwd=tmp_path).stdout

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from analyzer.model import Caller, Column, Entity, EvidenceTable, Finding, Gap, Lane, Result, Series, Status
+from analyzer.model import (
+    Caller,
+    Column,
+    Curve,
+    CurveLane,
+    Entity,
+    EvidenceTable,
+    Finding,
+    Gap,
+    Heat,
+    Lane,
+    Result,
+    Series,
+    Status,
+)
 from tests.render.sample import sample
 from tests.render.sample_findings import HOSTILE, T0, at
 
@@ -54,8 +68,39 @@ def failures() -> Series:
     )
 
 
+def latency() -> Curve:
+    """Two lanes: from 1 ms to 2 s by equal ratios, and one that is always 5 ms."""
+    return Curve(
+        id="api-latency",
+        title="Latency of API requests, by verb",
+        unit="seconds",
+        counted="requests",
+        shares=tuple(percent / 100 for percent in range(101)),
+        lanes=(
+            CurveLane(name="list", count=12_345, values=tuple(0.001 * 2000 ** (i / 100) for i in range(101))),
+            CurveLane(name=HOSTILE[0], count=1, values=(0.005,) * 101),
+        ),
+        remark="Without long-running requests.",
+    )
+
+
+def refusals() -> Heat:
+    """Two agents, an hour of minutes: one is refused more every minute from 09:10, the other once; a gap at the end."""
+    more = tuple(float(max(minute - 9, 0)) if minute < 50 else 0.0 for minute in range(60))
+    once = tuple(float(minute == 30) for minute in range(60))
+    return Heat(
+        id="api-throttled-agents",
+        title="429 answers by user agent and time",
+        unit="answers",
+        start=T0,
+        step_seconds=60,
+        lanes=(Lane(name="datadog-agent", values=more), Lane(name=HOSTILE[0], values=once)),
+        gaps=(Gap(start=at(3000), end=at(3600), reason="after the last record of this source"),),
+    )
+
+
 def full() -> Result:
-    """4 findings of which one names pods and nodes, callers of each kind, 6 failure signals."""
+    """4 findings of which one names pods and nodes, callers of each kind, 6 failure signals, a curve, a heat map."""
     base = sample()
     runs = tuple(
         replace(run, about=ABOUT, findings=tuple(_with_commands(f) for f in run.findings))
@@ -81,4 +126,12 @@ def full() -> Result:
             kind="pod", name="payments/checkout-6c9f8d7b5c-x2k4z", dns_queries=6015, dns_nxdomain=4812, dns_failed=0
         ),
     )
-    return replace(base, runs=runs, entities=(owner,), callers=callers, series=(*base.series, failures()))
+    return replace(
+        base,
+        runs=runs,
+        entities=(owner,),
+        callers=callers,
+        series=(*base.series, failures()),
+        curves=(latency(),),
+        heats=(refusals(),),
+    )

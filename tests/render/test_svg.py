@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from analyzer.render.svg import MOST_WINDOW_ROWS, Kind, Panel, Trace, Window, bar, left_out, plot, swatch
+from analyzer.render.draw import bar, swatch
+from analyzer.render.svg import MOST_WINDOW_ROWS, Kind, Panel, Trace, Window, left_out, plot
 from tests.render.sample_findings import HOSTILE
 
 START = 1_773_478_800.0

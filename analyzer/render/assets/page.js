@@ -141,7 +141,7 @@ const node = (name, set, where) => {
 };
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
 
-const charts = all("svg.plot").map(svg => {
+const charts = all("svg.plot[data-a]").map(svg => {
   const d = svg.dataset;
   const plot = { svg, a: +d.a, b: +d.b, from: +d.a, to: +d.b, l: +d.l, r: +d.r, t: +d.t, h: +d.h, width: svg.viewBox.baseVal.width };
   plot.paths = all("path[data-s]", svg).map(path => ({ path, first: path.getAttribute("d"), ...path.dataset }));

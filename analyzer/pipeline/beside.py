@@ -24,7 +24,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from analyzer.case import Writer
-from analyzer.frames import Table, concat
+from analyzer.frames import TABLES, Table, concat
 from analyzer.pipeline.one_input import Done, Job, Read, Taker, read_one, work
 from analyzer.pipeline.options import Progress
 from analyzer.pipeline.recognise import size_of
@@ -48,6 +48,9 @@ PROCESS_MEMORY = 320 << 20
 SHELF_BYTES = 64 << 20
 """Bytes of one table that are held before they are laid on the shelf."""
 
+_TABLES = {table.name: table for table in TABLES}
+"""A table that comes from another process is another object, and tables are told apart as such: names come instead."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -60,18 +63,18 @@ class Share(Struct, frozen=True):
 
 
 class Shelf(Struct):
-    """Takes the rows of one input as files; `parts` are tables and the files of their rows, None for a table of which
-    there are none."""
+    """Takes the rows of one input as files; `parts` are names of tables and the files of their rows, None where there
+    are none."""
 
     folder: Path
     name: str
-    parts: list[tuple[Table, Path | None]]
+    parts: list[tuple[str, Path | None]]
     held: dict[Table, list[pl.DataFrame]]
     sizes: dict[Table, int]
 
     def add(self, table: Table, frame: pl.DataFrame | None = None) -> None:
         if frame is None or not frame.height:
-            self.parts.append((table, None))
+            self.parts.append((table.name, None))
             return
         self.held.setdefault(table, []).append(frame)
         self.sizes[table] = self.sizes.get(table, 0) + int(frame.estimated_size())
@@ -87,14 +90,14 @@ class Shelf(Struct):
         frame = concat(table, self.held.pop(table))
         self.sizes[table] = 0
         frame.write_ipc(path, compression="uncompressed", compat_level=pl.CompatLevel.newest())
-        self.parts.append((table, path))
+        self.parts.append((table.name, path))
 
 
 class Laid(Struct, frozen=True):
     """What became of one input, and where its rows lie."""
 
     read: Read
-    parts: tuple[tuple[Table, Path | None], ...]
+    parts: tuple[tuple[str, Path | None], ...]
 
 
 def shares(jobs: Sequence[Job]) -> list[Share]:
@@ -133,8 +136,8 @@ def read_beside(parts: Sequence[Share], count: int, sink: Sink, progress: Progre
         def take(laid: list[Laid]) -> None:
             for one in laid:
                 read.append(one.read)
-                for table, path in one.parts:
-                    sink.add(table, None if path is None else pl.read_ipc(path))
+                for name, path in one.parts:
+                    sink.add(_TABLES[name], None if path is None else pl.read_ipc(path))
                     if path is not None:
                         path.unlink()
                 sink.end_input()

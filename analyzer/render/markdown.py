@@ -260,7 +260,7 @@ def _actions(view: Page) -> Iterator[str]:
     yield "## Action items"
     yield ""
     for action in view.actions.shown:
-        yield f"- [ ] {action.kind}: {inline(action.text)} ({', '.join(action.ids)}). Owner: . Due: ."
+        yield f"- [ ] {action.kind}: {inline(action.text)} ({', '.join(action.ids)}). Effort: . Owner: . Due: ."
     yield from _more(view.actions.more, "proposals")
     yield "- [ ] "
     yield ""

@@ -89,7 +89,7 @@ def test_a_finding_has_its_figures_its_fix_and_its_commands() -> None:
 def test_people_find_their_headings_and_a_list_of_things_to_do() -> None:
     text = render_markdown(sample())
     assert all(f"\n## {head}\n" in text for head, _ in FOR_PEOPLE)
-    assert re.search(r"^- \[ \] mitigate: .+ \(F1\)\. Owner: \. Due: \.$", text, re.MULTILINE)
+    assert re.search(r"^- \[ \] mitigate: .+ \(F1\)\. Effort: \. Owner: \. Due: \.$", text, re.MULTILINE)
 
 
 def test_what_was_not_seen_is_told() -> None:

@@ -2,7 +2,7 @@
 
 Each process reads whole inputs and lays their rows on a shelf: Arrow files below a temporary folder, which this process
 takes into its tables one input after the other. That costs a tenth of the reading. A process that is lost, for want of
-memory say, costs nothing: what it had is read here.
+memory say, or has no room for its shelf, costs nothing: what it had is read here.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from analyzer.case import Writer
+from analyzer.case.parts import Writing
+from analyzer.errors import OutputError
 from analyzer.frames import TABLES, Table, concat
 from analyzer.pipeline.one_input import Done, Job, Read, Taker, read_one, work
 from analyzer.pipeline.options import Progress
@@ -89,7 +91,8 @@ class Shelf(Struct):
         path = self.folder / f"{self.name}-{len(self.parts)}.arrow"
         frame = concat(table, self.held.pop(table))
         self.sizes[table] = 0
-        frame.write_ipc(path, compression="uncompressed", compat_level=pl.CompatLevel.newest())
+        with Writing(self.folder):  # else a full disk would be taken for an input that breaks
+            frame.write_ipc(path, compression="uncompressed", compat_level=pl.CompatLevel.newest())
         self.parts.append((table.name, path))
 
 
@@ -118,20 +121,26 @@ def affordable(memory: int | None) -> int:
 
 def processes(parts: Sequence[Share], most: int) -> int:
     """How many processes shall read these, of so many that may; 1 where this one is as quick."""
-    apart = [part.size + EACH * len(part.jobs) for part in parts if part.jobs[0].item.path != STDIN]
+    apart = [part.size + EACH * len(part.jobs) for part in _divided(parts)[1]]
     if len(apart) < 2 or sum(apart) - max(apart) < FROM:
         return 1
     return min(most, len(apart))
+
+
+def _divided(parts: Sequence[Share]) -> tuple[list[Share], list[Share]]:
+    """What only this process can read, which is standard input, and the others, the largest first."""
+    here = [part for part in parts if part.jobs[0].item.path == STDIN]
+    return here, sorted((part for part in parts if part not in here), key=lambda part: -part.size)
 
 
 def read_beside(parts: Sequence[Share], count: int, sink: Sink, progress: Progress) -> list[Read]:
     """Read the inputs by so many processes into the sink."""
     read: list[Read] = []
     fair = sum(part.size for part in parts) / count
-    ordered = sorted(parts, key=lambda part: -part.size)
+    here, apart = _divided(parts)
     progress.phase(f"reading {len(parts)} inputs, {count} at a time")
     with tempfile.TemporaryDirectory(prefix="analyze-") as folder:
-        given = [(part if part.size > fair else _alone(part), Path(folder), n) for n, part in enumerate(ordered)]
+        given = [(part if part.size > fair else _alone(part), Path(folder), n) for n, part in enumerate(apart)]
 
         def take(laid: list[Laid]) -> None:
             for one in laid:
@@ -143,8 +152,7 @@ def read_beside(parts: Sequence[Share], count: int, sink: Sink, progress: Progre
                 sink.end_input()
                 progress.advance(one.read[0].bytes)
 
-        here = [part for part in ordered if part.jobs[0].item.path == STDIN]
-        lost = _spread(_lay, [one for one in given if one[0].jobs[0].item.path != STDIN], count, take)
+        lost = _spread(_lay, given, count, take)
         for part in [*here, *(one[0] for one in lost)]:
             read += read_here(part.jobs, sink, progress)
     return read
@@ -162,8 +170,7 @@ def write_beside(parts: Sequence[Share], count: int, writer: Writer, progress: P
             progress.advance(one.read[0].bytes)
 
     given = [replace(part, jobs=tuple(replace(job, folder=folder) for job in part.jobs)) for part in parts]
-    here = [part for part in given if part.jobs[0].item.path == STDIN]
-    apart = sorted((part for part in given if part not in here), key=lambda part: -part.size)
+    here, apart = _divided(given)
     for part in [*here, *_spread(_write, apart, count, take)]:
         take(_write(part))
     return read
@@ -201,7 +208,7 @@ def _write(part: Share) -> list[Done]:
 
 def _spread(function: Callable[[T], R], items: Sequence[T], count: int, take: Callable[[R], None]) -> list[T]:
     """Give the items to processes and what they make of them to `take`, whichever is ready first. Returns the items
-    that a lost process left undone."""
+    that a process left undone which was lost, or could not write."""
     waiting, under_way = list(reversed(items)), dict[Future[R], T]()
     with _pool(count) as pool:
         while waiting or under_way:
@@ -215,7 +222,7 @@ def _spread(function: Callable[[T], R], items: Sequence[T], count: int, take: Ca
             for future in ready:
                 try:
                     made = future.result()
-                except BrokenProcessPool:
+                except (BrokenProcessPool, OutputError):
                     return [*under_way.values(), *waiting]
                 del under_way[future]
                 take(made)

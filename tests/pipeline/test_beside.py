@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.errors import OutputError
 from analyzer.pipeline import RunOptions, ingest, investigate
 from analyzer.pipeline import beside as beside_
 from analyzer.pipeline.beside import EACH, FROM, MOST, PROCESS_MEMORY, Share, affordable, processes, shares
@@ -72,6 +73,18 @@ def test_what_a_lost_process_left_undone_is_read_here() -> None:
     undone = beside_._spread(_half_dies, [0, 1, 2, 3, 4, 5], 1, made.append)
     assert 3 in undone
     assert sorted([*made, *(number * 10 for number in undone)]) == [0, 10, 20, 30, 40, 50]
+
+
+def test_a_full_disk_is_not_taken_for_an_input_that_breaks(tmp_path: Path) -> None:
+    job = Job(Item(id="a.log", path=tmp_path / "a.log"), "coredns", ReadOptions())
+    job.item.path.write_text(
+        '2026-03-14T09:00:00Z [INFO] 10.0.0.1:4000 - 7 "A IN a.example. udp 30 false 512" NOERROR qr 60 0.001s\n'
+    )
+    share = Share((job,), 1)
+    with pytest.raises(OutputError):
+        beside_._lay((share, tmp_path / "not there", 0))
+    undone = beside_._spread(beside_._lay, [(share, tmp_path / "not there", 0)], 1, lambda laid: None)
+    assert [one for one, _, _ in undone] == [share]
 
 
 @pytest.mark.usefixtures("apart")

@@ -61,6 +61,13 @@ def test_a_socket_and_id_that_come_again_are_another_query() -> None:
     assert covered([*rows, query("log", 900, 0, origin="log")])[-1] is False
 
 
+def test_clocks_are_aligned_by_queries_that_each_holds_once() -> None:
+    """The log begins later: of what came twice it holds the second alone, which says nothing of its clock."""
+    twice = [query("pod", time + i, i) for i in range(2, 5) for time in (0, 100)]
+    late = [query("zone", 3600 + 100 + i, i, origin="log") for i in range(2, 5)]
+    assert covered([*twice, query("pod", 150, 1), *late, query("zone", 3750, 1, origin="log")])[-4:] == [True] * 4
+
+
 def test_without_times_the_key_alone_decides() -> None:
     rows = [query("raw", None, 1, origin="log"), query("cri", 0, 1, origin="log"), query("raw", None, 2, origin="log")]
     assert covered(rows) == [True, False, False]

@@ -122,6 +122,13 @@ def test_many_small_inputs_are_work_too() -> None:
     assert processes(_sizes(*[0] * (many - 1)), 2) == 1
 
 
+def test_every_member_of_an_archive_is_work() -> None:
+    big, few = _sizes(1 << 40), FROM // EACH
+    for members, found in ((few, 2), (few - 1, 1)):
+        archive = Share(tuple(_job(f"{number}", start=512 * number) for number in range(members)), 0)
+        assert processes([*big, archive], 2) == found
+
+
 def test_one_input_is_read_by_this_process() -> None:
     assert processes(_sizes(1 << 40), 8) == 1
     assert processes([], 8) == 1

@@ -108,3 +108,6 @@ def test_a_log_of_the_node_tells_when_and_the_status_with_which_code() -> None:
     frames[KLOG_LINES] = rows(KLOG_LINES, logged, source="kubelet.log")
     [row] = frames_for([CONTAINER_ENDS], frames)[CONTAINER_ENDS].collect().to_dicts()
     assert (row["time"], row["exit_code"], row["source"]) == (at(19.5), 137, "audit.log")
+    frames[AUDIT_CONTAINERS] = rows(AUDIT_CONTAINERS, by_status | {"finished_at": at(17)}, source="audit.log")
+    [row] = frames_for([CONTAINER_ENDS], frames)[CONTAINER_ENDS].collect().to_dicts()
+    assert row["time"] == at(19.5), "the node's own log, whatever the other says"

@@ -19,6 +19,10 @@ LANE_BYTES = 12 << 10
 LANES_MOST = 1024
 LANES_LEAST = 16
 """Fewer lanes than this cost more in NumPy calls than a plain loop over the records."""
+RECORD_LEAST = 12
+"""Bytes of the shortest record of any format: an empty block of pcapng."""
+COMPILED_LEAST = 256
+"""Bytes from which it pays to ask for a kernel."""
 
 
 class Chain(Protocol):
@@ -32,6 +36,9 @@ class Chain(Protocol):
 
     def sync(self, data: U8, size: int, bounds: I64) -> I64:
         """A plausible record start at or soon after each bound; -1 where none was found. A hint, never believed."""
+
+    def compiled(self, data: U8, start: int, size: int, offsets: I64, stop: I64) -> int | None:
+        """The sequential walk by a kernel: how many offsets it wrote; None where there is no kernel."""
 
 
 class Walk(Struct, frozen=True):
@@ -58,6 +65,16 @@ def walk_plain(chain: Chain, data: memoryview, start: int, size: int, until: fro
 
 def walk(chain: Chain, data: U8, start: int, size: int, lane_bytes: int = LANE_BYTES) -> Walk:
     """The same offsets and stop as walk_plain(chain, data, start, size)."""
+    if size - start >= COMPILED_LEAST:
+        offsets, stop = np.empty((size - start) // RECORD_LEAST + 1, np.int64), np.empty(1, np.int64)
+        found = chain.compiled(data, start, size, offsets, stop)
+        if found is not None:
+            return Walk(offsets[:found].copy(), int(stop[0]))
+    return walk_lanes(chain, data, start, size, lane_bytes)
+
+
+def walk_lanes(chain: Chain, data: U8, start: int, size: int, lane_bytes: int = LANE_BYTES) -> Walk:
+    """The walk in NumPy."""
     view = data.data
     count = min(LANES_MOST, (size - start) // lane_bytes)
     if count < LANES_LEAST:

@@ -5,6 +5,7 @@
 //! a refusal: the caller then does the same work in NumPy.
 
 mod chains;
+mod dns;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::slice;
@@ -75,4 +76,34 @@ pub unsafe extern "C" fn pcapng_walk(
 fn walked((count, at): (usize, usize), stop: &mut [i64]) -> i64 {
     stop[0] = at as i64;
     count as i64
+}
+
+/// DNS messages (`dns::decode`): `state` and `over` per message, eleven `columns` of them; how many records of answer
+/// sections stand in the seven columns of `answers`.
+///
+/// # Safety
+/// The pointers must lead to as many elements as told.
+#[no_mangle]
+pub unsafe extern "C" fn dns_decode(
+    data: *const u8, length: usize, start: *const i64, count: usize, end: *const i64, ends: usize,
+    whole: *const u8, wholes: usize, classes: *const i64, classed: usize, state: *mut u8, states: usize,
+    over: *mut u8, overs: usize, columns: *mut i64, filled: usize, answers: *mut i64, answered: usize,
+) -> i64 {
+    guarded(|| {
+        let places = dns::Places {
+            data: read(data, length),
+            start: read(start, count),
+            end: read(end, ends),
+            whole: read(whole, wholes),
+            classes: read(classes, classed),
+        };
+        let mut out = dns::Messages {
+            state: write(state, states),
+            over: write(over, overs),
+            columns: write(columns, filled),
+        };
+        let mut found = dns::Answers { columns: write(answers, answered), room: answered / 7, count: 0 };
+        dns::decode(&places, &mut out, &mut found);
+        found.count as i64
+    })
 }

@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::bytes::{full, half};
+
 const GOOD: u8 = 0;
 const MALFORMED: u8 = 1;
 const UNREAD: u8 = 2;
@@ -328,16 +330,4 @@ fn strings_fit(data: &[u8], body: usize, stop: usize) -> bool {
         at += data[at] as usize + 1;
     }
     at == stop
-}
-
-/// The big-endian field at this place; zero behind the data.
-fn half(data: &[u8], at: usize) -> usize {
-    match data.get(at..at + 2) {
-        Some(bytes) => (bytes[0] as usize) << 8 | bytes[1] as usize,
-        None => 0,
-    }
-}
-
-fn full(data: &[u8], at: usize) -> usize {
-    half(data, at) << 16 | half(data, at + 2)
 }

@@ -4,8 +4,10 @@
 //! raw memory; everything else is safe Rust, whose every index is checked. A panic is caught at the border and becomes
 //! a refusal: the caller then does the same work in NumPy.
 
+mod bytes;
 mod chains;
 mod dns;
+mod network;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::slice;
@@ -105,5 +107,34 @@ pub unsafe extern "C" fn dns_decode(
         let mut found = dns::Answers { columns: write(answers, answered), room: answered / 7, count: 0 };
         dns::decode(&places, &mut out, &mut found);
         found.count as i64
+    })
+}
+
+/// Network and transport headers (`network::network`), in six columns of octets, four of words, twelve of numbers.
+///
+/// # Safety
+/// The pointers must lead to as many elements as told.
+#[no_mangle]
+pub unsafe extern "C" fn network_headers(
+    data: *const u8, length: usize, at: *const i64, count: usize, end: *const i64, ends: usize,
+    wire_end: *const i64, wire_ends: usize, ethertype: *const i64, types: usize, cut: *const u8, cuts: usize,
+    octets: *mut u8, octet_count: usize, words: *mut u64, word_count: usize, numbers: *mut i64, number_count: usize,
+) -> i64 {
+    guarded(|| {
+        let packets = network::Packets {
+            data: read(data, length),
+            at: read(at, count),
+            end: read(end, ends),
+            wire_end: read(wire_end, wire_ends),
+            ethertype: read(ethertype, types),
+            cut: read(cut, cuts),
+        };
+        let mut out = network::Columns {
+            octets: write(octets, octet_count),
+            words: write(words, word_count),
+            numbers: write(numbers, number_count),
+        };
+        network::network(&packets, &mut out);
+        count as i64
     })
 }

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import fields
 
 from analyzer.sources.capture.arrays import I64, U8, U64, Flags, gather, no_offsets
 from analyzer.sources.capture.layers import ICMP, ICMP6, TCP, Headers
@@ -51,13 +50,13 @@ class Candidates(Struct, frozen=True):
         return len(self.time)
 
     def take(self, places: I64 | Flags) -> Candidates:
-        return Candidates(*(getattr(self, one.name)[places] for one in fields(self)))
+        return Candidates(*(getattr(self, name)[places] for name in self.__struct_fields__))
 
     def beside(self, other: Candidates) -> Candidates:
         """These and then the others."""
         if not len(self):
             return other
-        both = ((getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
+        both = ((getattr(self, name), getattr(other, name)) for name in self.__struct_fields__)
         return Candidates(*(np.concatenate(pair) for pair in both))
 
 

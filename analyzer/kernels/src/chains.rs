@@ -54,20 +54,64 @@ impl Chain for Blocks {
     }
 }
 
-/// The sequential walk from `start`: how many records were met, and where it stopped: at `size`, at an incomplete
-/// record, or at one that cannot be.
-pub fn walk(chain: &impl Chain, data: &[u8], start: usize, size: usize, offsets: &mut [i64]) -> (usize, usize) {
-    let (mut count, mut at) = (0, start);
-    while at + 4 <= size {
-        let step = chain.step(data, at);
-        if step == 0 || at + step > size {
-            break;
+/// The sequential walk from the first of the `starts`: how many records were met, and where it stopped: at `size`, at an
+/// incomplete record, or at one that cannot be. The other starts are hints, which change its speed alone.
+pub fn walk(chain: &impl Chain, data: &[u8], starts: &[i64], size: usize, offsets: &mut [i64]) -> (usize, usize) {
+    walk_lanes(chain, data, starts, size, offsets)
+        .unwrap_or_else(|| walk_plain(chain, data, starts[0] as usize, size, offsets))
+}
+
+fn walk_plain(chain: &impl Chain, data: &[u8], start: usize, size: usize, offsets: &mut [i64]) -> (usize, usize) {
+    let mut lane = Lane::new(start, size);
+    while lane.step(chain, data, size) {}
+    offsets[..lane.met.len()].copy_from_slice(&lane.met);
+    (lane.met.len(), lane.at)
+}
+
+/// A lane for each of the `starts`, a step of each in turn: a walk waits for memory at every record, and several wait at
+/// once. None where the lanes do not link, each ending where the next began: then nothing is proven.
+fn walk_lanes(
+    chain: &impl Chain, data: &[u8], starts: &[i64], size: usize, offsets: &mut [i64],
+) -> Option<(usize, usize)> {
+    let limits = starts[1..].iter().map(|start| *start as usize).chain([size]);
+    let mut lanes: Vec<Lane> = starts.iter().zip(limits).map(|(start, limit)| Lane::new(*start as usize, limit)).collect();
+    while lanes.iter_mut().fold(false, |going, lane| lane.step(chain, data, size) | going) {}
+    let mut count = 0;
+    for (place, lane) in lanes.iter().enumerate() {
+        if starts.get(place + 1).map_or(false, |next| *next as usize != lane.at) {
+            return None;
         }
-        offsets[count] = at as i64;
-        count += 1;
-        at += step;
+        offsets[count..count + lane.met.len()].copy_from_slice(&lane.met);
+        count += lane.met.len();
     }
-    (count, at)
+    Some((count, lanes.last()?.at))
+}
+
+struct Lane {
+    at: usize,
+    limit: usize,
+    ended: bool,
+    met: Vec<i64>,
+}
+
+impl Lane {
+    fn new(at: usize, limit: usize) -> Lane {
+        Lane { at, limit, ended: false, met: Vec::with_capacity((limit - at) / 128) }
+    }
+
+    /// One record, and whether there may be another.
+    fn step(&mut self, chain: &impl Chain, data: &[u8], size: usize) -> bool {
+        if self.ended || self.at >= self.limit || self.at + 4 > size {
+            return false;
+        }
+        let step = chain.step(data, self.at);
+        self.ended = step == 0 || self.at + step > size;
+        if !self.ended {
+            self.met.push(self.at as i64);
+            self.at += step;
+        }
+        !self.ended
+    }
 }
 
 fn word(data: &[u8], at: usize, big: bool) -> u32 {

@@ -6,6 +6,10 @@
 #![forbid(unsafe_code)]
 
 use crate::bytes::{full, half};
+use crate::memory::ahead;
+
+/// Messages that are asked for before their turn.
+const AHEAD: usize = 8;
 
 const GOOD: u8 = 0;
 const MALFORMED: u8 = 1;
@@ -73,6 +77,10 @@ pub struct Places<'a> {
 pub fn decode(places: &Places, out: &mut Messages, answers: &mut Answers) {
     let count = places.start.len();
     for row in 0..count {
+        if let Some(next) = places.start.get(row + AHEAD) {
+            ahead(places.data, *next);
+            ahead(places.data, *next + 64);
+        }
         let mut one = Message::new(places, row);
         one.questions();
         let held = answers.count;

@@ -6,7 +6,10 @@
 
 mod bytes;
 mod chains;
+mod copies;
 mod dns;
+mod interning;
+mod memory;
 mod network;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -46,17 +49,19 @@ fn guarded(work: impl FnOnce() -> i64) -> i64 {
 }
 
 /// The records of a pcap file (`chains::walk`): how many; their places in `offsets`, where the walk stopped in `stop`.
+/// `starts` are where the walk begins and where other records may start.
 ///
 /// # Safety
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn pcap_walk(
-    data: *const u8, length: usize, offsets: *mut i64, room: usize, stop: *mut i64, one: usize,
-    start: usize, size: usize, big: usize, swapped: usize, header: usize, most: usize,
+    data: *const u8, length: usize, starts: *const i64, lanes: usize, offsets: *mut i64, room: usize,
+    stop: *mut i64, one: usize, size: usize, big: usize, swapped: usize, header: usize, most: usize,
 ) -> i64 {
     guarded(|| {
         let records = chains::Records { big: big != 0, swapped: swapped != 0, header, most: most as u32 };
-        walked(chains::walk(&records, read(data, length), start, size, write(offsets, room)), write(stop, one))
+        let made = chains::walk(&records, read(data, length), read(starts, lanes), size, write(offsets, room));
+        walked(made, write(stop, one))
     })
 }
 
@@ -66,12 +71,13 @@ pub unsafe extern "C" fn pcap_walk(
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn pcapng_walk(
-    data: *const u8, length: usize, offsets: *mut i64, room: usize, stop: *mut i64, one: usize,
-    start: usize, size: usize, big: usize, most: usize,
+    data: *const u8, length: usize, starts: *const i64, lanes: usize, offsets: *mut i64, room: usize,
+    stop: *mut i64, one: usize, size: usize, big: usize, most: usize,
 ) -> i64 {
     guarded(|| {
         let blocks = chains::Blocks { big: big != 0, most: most as u32 };
-        walked(chains::walk(&blocks, read(data, length), start, size, write(offsets, room)), write(stop, one))
+        let made = chains::walk(&blocks, read(data, length), read(starts, lanes), size, write(offsets, room));
+        walked(made, write(stop, one))
     })
 }
 
@@ -135,6 +141,56 @@ pub unsafe extern "C" fn network_headers(
             numbers: write(numbers, number_count),
         };
         network::network(&packets, &mut out);
+        count as i64
+    })
+}
+
+/// Ids of addresses (`interning::addresses`): how many are not known.
+///
+/// # Safety
+/// The pointers must lead to as many elements as told.
+#[no_mangle]
+pub unsafe extern "C" fn addresses_known(
+    six: *const u8, sixes: usize, high: *const u64, highs: usize, low: *const u64, lows: usize,
+    four_keys: *const u64, four_words: usize, four_ids: *const i64, four_slots: usize,
+    six_keys: *const u64, six_words: usize, six_ids: *const i64, six_slots: usize, out: *mut i64, count: usize,
+) -> i64 {
+    guarded(|| {
+        let four = interning::Table { keys: read(four_keys, four_words), ids: read(four_ids, four_slots) };
+        let other = interning::Table { keys: read(six_keys, six_words), ids: read(six_ids, six_slots) };
+        let (six, high, low) = (read(six, sixes), read(high, highs), read(low, lows));
+        interning::addresses(six, high, low, &four, &other, write(out, count)) as i64
+    })
+}
+
+/// Which packets may have a copy among the others (`copies::shared`).
+///
+/// # Safety
+/// The pointers must lead to as many elements as told.
+#[no_mangle]
+pub unsafe extern "C" fn packets_shared(
+    data: *const u8, length: usize, rows: *const i64, count: usize, end: *const i64, ends: usize,
+    payload: *const i64, payloads: usize, payload_end: *const i64, payload_ends: usize,
+    protocol: *const u8, protocols: usize, src: *const u64, srcs: usize, dst: *const u64, dsts: usize,
+    src_port: *const i64, src_ports: usize, dst_port: *const i64, dst_ports: usize,
+    ip_id: *const i64, ip_ids: usize, seq: *const i64, seqs: usize, shared: *mut u8, room: usize,
+) -> i64 {
+    guarded(|| {
+        let packets = copies::Packets {
+            data: read(data, length),
+            rows: read(rows, count),
+            end: read(end, ends),
+            payload: read(payload, payloads),
+            payload_end: read(payload_end, payload_ends),
+            protocol: read(protocol, protocols),
+            src: read(src, srcs),
+            dst: read(dst, dsts),
+            src_port: read(src_port, src_ports),
+            dst_port: read(dst_port, dst_ports),
+            ip_id: read(ip_id, ip_ids),
+            seq: read(seq, seqs),
+        };
+        copies::shared(&packets, write(shared, room));
         count as i64
     })
 }

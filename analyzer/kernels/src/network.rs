@@ -3,6 +3,10 @@
 #![forbid(unsafe_code)]
 
 use crate::bytes::{full, half, long};
+use crate::memory::ahead;
+
+/// Packets whose headers are asked for before their turn.
+const AHEAD: usize = 12;
 
 // Values of `reasons.py`.
 const FINE: u8 = 0;
@@ -53,6 +57,9 @@ pub struct Columns<'a> {
 pub fn network(packets: &Packets, out: &mut Columns) {
     let count = packets.at.len();
     for row in 0..count {
+        if let Some(next) = packets.at.get(row + AHEAD) {
+            ahead(packets.data, *next);
+        }
         let one = Packet {
             data: packets.data,
             at: packets.at[row],

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from msgspec import Struct
 
+from analyzer import kernels
 from analyzer.sources.capture.arrays import I64, U8, U64, Flags, gather, no_offsets
 from analyzer.sources.capture.layers import ICMP, ICMP6, TCP, Headers
 from analyzer.sources.capture.texts import equal_rows, mixed
@@ -74,7 +75,7 @@ def candidates(window: Window, head: Headers, interface: I64, rows: I64) -> Cand
         return NOBODY
     wanted = (time <= time[0] + APART) | (time >= time[-1] - APART)
     # Most other packets share their hint with no one: they need no key.
-    wanted[_not_alone(_hints(window, head)[rows])] = True
+    wanted |= _shared(window, head, rows)
     rows = rows[wanted]
     return Candidates(
         _keys(window, head, rows),
@@ -124,6 +125,17 @@ def _bodies(window: Window, head: Headers, rows: I64 | slice, size: int) -> tupl
     if icmp.any():
         start = start - icmp * 8
     return gather(window.data, start, size), end - start
+
+
+def _shared(window: Window, head: Headers, rows: I64) -> Flags:
+    """Which of the rows share their hint with another. Hints of a kernel and of NumPy differ, which ones agree does not:
+    equal hints without equal packets cost a key, nothing else."""
+    out = np.zeros(len(rows), np.uint8)
+    columns = head.payload, head.payload_end, head.protocol, head.src_low, head.dst_low
+    columns += head.src_port, head.dst_port, head.ip_id, head.seq
+    if kernels.call("packets_shared", window.data, rows, window.end, *columns, out) is None:
+        out[_not_alone(_hints(window, head)[rows])] = 1
+    return out.view(bool)
 
 
 def _hints(window: Window, head: Headers) -> U64:

@@ -88,9 +88,9 @@ class PcapFormat:
         captured = int(min(lengths) if self.swapped else lengths[0])
         return captured + self.header if captured <= CAPTURED_MOST else 0
 
-    def compiled(self, data: U8, start: int, size: int, offsets: I64, stop: I64) -> int | None:
+    def compiled(self, data: U8, starts: I64, size: int, offsets: I64, stop: I64) -> int | None:
         form = self.order == ">", self.swapped, self.header, CAPTURED_MOST
-        return kernels.call("pcap_walk", data, offsets, stop, start, size, *map(int, form))
+        return kernels.call("pcap_walk", data, starts, offsets, stop, size, *map(int, form))
 
     def sync(self, data: U8, size: int, bounds: I64) -> I64:
         found = np.full(len(bounds), -1, np.int64)

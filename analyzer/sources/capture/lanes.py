@@ -42,7 +42,7 @@ class Chain(Protocol):
         """A plausible record start at or soon after each bound; -1 where none was found. A hint, never believed."""
 
     def compiled(self, data: U8, starts: I64, size: int, offsets: I64, stop: I64) -> int | None:
-        """The walk by a kernel, in lanes from these places: how many offsets it wrote; None where there is no kernel."""
+        """The walk by a kernel, in lanes from there: how many offsets it wrote; None where there is no kernel."""
 
 
 class Walk(Struct, frozen=True):

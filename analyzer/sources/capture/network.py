@@ -78,8 +78,8 @@ _LATER = ("src_port", "dst_port", "flags", "seq", "ack", "window", "payload_byte
 
 _OCTETS = ("version", "reason", "protocol", "fragment")
 _WORDS = ("src_high", "src_low", "dst_high", "dst_low")
-_NUMBERS = ("src_port", "dst_port", "flags", "seq", "ack", "window", "ttl", "ip_id")
-_NUMBERS += ("payload", "payload_end", "payload_bytes", "fragment_id")
+_PAYLOAD = ("payload", "payload_end", "payload_bytes")
+_NUMBERS = ("src_port", "dst_port", "flags", "seq", "ack", "window", "ttl", "ip_id", *_PAYLOAD, "fragment_id")
 _GATHERED = 40
 """Bytes that any gather takes at most."""
 
@@ -92,13 +92,9 @@ def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Fla
     packets = data, *(np.ascontiguousarray(part) for part in (at, end, wire_end, ethertype, cut.view(np.uint8)))
     if len(data) < _GATHERED or kernels.call("network_headers", *packets, octets, words, values) is None:
         return network_together(data, at, end, wire_end, ethertype, cut)
-    return Headers(
-        **dict(zip(_OCTETS, octets, strict=False)),
-        **dict(zip(_WORDS, words, strict=True)),
-        **dict(zip(_NUMBERS, values, strict=True)),
-        no_udp_length=octets[4].view(bool),
-        wraps=octets[5].view(bool),
-    )
+    columns: dict[str, Any] = dict(zip(_OCTETS, octets, strict=False))
+    columns |= dict(zip(_WORDS, words, strict=True)) | dict(zip(_NUMBERS, values, strict=True))
+    return Headers(**columns, no_udp_length=octets[4].view(bool), wraps=octets[5].view(bool))
 
 
 def network_together(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Flags) -> Headers:

@@ -160,7 +160,9 @@ class Addresses:
         self._four.forget()
         self._six.forget()
         ids = np.empty(len(low), np.int64)
-        missing = kernels.call("addresses_known", six.view(np.uint8), high, low, *self._four.table, *self._six.table, ids)
+        missing = kernels.call(
+            "addresses_known", six.view(np.uint8), high, low, *self._four.table, *self._six.table, ids
+        )
         if missing is None:
             ids[:] = -1
         if missing != 0:

@@ -148,7 +148,9 @@ def _found(data: U8, end: I64, out: Headers, rows: I64) -> _Found:
     if len(parts) == 1:
         return parts[0]
     order = np.argsort(np.concatenate([part.rows for part in parts]), kind="stable")
-    return _Found(*(np.concatenate([getattr(part, name) for part in parts])[order] for name in _Found.__struct_fields__))
+    return _Found(
+        *(np.concatenate([getattr(part, name) for part in parts])[order] for name in _Found.__struct_fields__)
+    )
 
 
 def _in_ip(out: Headers, rows: I64) -> _Found:

@@ -20,7 +20,11 @@ impl Chain for Records {
     fn step(&self, data: &[u8], at: usize) -> usize {
         let (first, second) = (word(data, at + 8, self.big), word(data, at + 12, self.big));
         let captured = if self.swapped { first.min(second) } else { first };
-        if captured <= self.most { captured as usize + self.header } else { 0 }
+        if captured <= self.most {
+            captured as usize + self.header
+        } else {
+            0
+        }
     }
 }
 
@@ -50,12 +54,16 @@ impl Chain for Blocks {
         }
         let length = (stated as usize + 3) & !3;
         let whole = at + length <= data.len();
-        if whole && word(data, at + length - 4, self.big) != stated { 0 } else { length }
+        if whole && word(data, at + length - 4, self.big) != stated {
+            0
+        } else {
+            length
+        }
     }
 }
 
-/// The sequential walk from the first of the `starts`: how many records were met, and where it stopped: at `size`, at an
-/// incomplete record, or at one that cannot be. The other starts are hints, which change its speed alone.
+/// The sequential walk from the first of the `starts`: how many records were met, and where it stopped: at `size`, at
+/// an incomplete record, or at one that cannot be. The other starts are hints, which change its speed alone.
 pub fn walk(chain: &impl Chain, data: &[u8], starts: &[i64], size: usize, offsets: &mut [i64]) -> (usize, usize) {
     walk_lanes(chain, data, starts, size, offsets)
         .unwrap_or_else(|| walk_plain(chain, data, starts[0] as usize, size, offsets))
@@ -68,17 +76,22 @@ fn walk_plain(chain: &impl Chain, data: &[u8], start: usize, size: usize, offset
     (lane.met.len(), lane.at)
 }
 
-/// A lane for each of the `starts`, a step of each in turn: a walk waits for memory at every record, and several wait at
-/// once. None where the lanes do not link, each ending where the next began: then nothing is proven.
+/// A lane for each of the `starts`, a step of each in turn: a walk waits for memory at every record, and several wait
+/// at once. None where the lanes do not link, each ending where the next began: then nothing is proven.
 fn walk_lanes(
-    chain: &impl Chain, data: &[u8], starts: &[i64], size: usize, offsets: &mut [i64],
+    chain: &impl Chain,
+    data: &[u8],
+    starts: &[i64],
+    size: usize,
+    offsets: &mut [i64],
 ) -> Option<(usize, usize)> {
     let limits = starts[1..].iter().map(|start| *start as usize).chain([size]);
-    let mut lanes: Vec<Lane> = starts.iter().zip(limits).map(|(start, limit)| Lane::new(*start as usize, limit)).collect();
+    let mut lanes: Vec<Lane> =
+        starts.iter().zip(limits).map(|(start, limit)| Lane::new(*start as usize, limit)).collect();
     while lanes.iter_mut().fold(false, |going, lane| lane.step(chain, data, size) | going) {}
     let mut count = 0;
     for (place, lane) in lanes.iter().enumerate() {
-        if starts.get(place + 1).map_or(false, |next| *next as usize != lane.at) {
+        if matches!(starts.get(place + 1), Some(next) if *next as usize != lane.at) {
             return None;
         }
         offsets[count..count + lane.met.len()].copy_from_slice(&lane.met);
@@ -116,5 +129,9 @@ impl Lane {
 
 fn word(data: &[u8], at: usize, big: bool) -> u32 {
     let bytes = [data[at], data[at + 1], data[at + 2], data[at + 3]];
-    if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+    if big {
+        u32::from_be_bytes(bytes)
+    } else {
+        u32::from_le_bytes(bytes)
+    }
 }

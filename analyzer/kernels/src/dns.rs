@@ -125,7 +125,11 @@ impl<'a> Message<'a> {
         }
         let bad = if whole { MALFORMED } else { UNREAD };
         let mut one = Message {
-            data, start, end, whole, header,
+            data,
+            start,
+            end,
+            whole,
+            header,
             class: places.classes.get(row).map_or(0xFFFF, |bits| *bits as usize),
             state: if start + HEADER <= end { GOOD } else { bad },
             over: false,
@@ -147,8 +151,17 @@ impl<'a> Message<'a> {
         let header = self.header.map(|value| value as i64);
         let (name_at, length) = self.name.map_or((ABSENT, 0), |(at, length)| (at as i64, length as i64));
         [
-            header[0], header[1], header[2], header[3], header[4], header[5],
-            self.qtype, name_at, length, self.after as i64, self.negative,
+            header[0],
+            header[1],
+            header[2],
+            header[3],
+            header[4],
+            header[5],
+            self.qtype,
+            name_at,
+            length,
+            self.after as i64,
+            self.negative,
         ]
     }
 
@@ -270,7 +283,11 @@ impl<'a> Message<'a> {
             }
             _ => true,
         };
-        if good { Some(body) } else { None }
+        if good {
+            Some(body)
+        } else {
+            None
+        }
     }
 }
 

@@ -12,7 +12,12 @@ pub struct Table<'a> {
 
 /// The id of each address, -1 where it is not known; how many are not. An IPv4 address is in the low word alone.
 pub fn addresses(
-    six: &[u8], high: &[u64], low: &[u64], four_table: &Table, six_table: &Table, out: &mut [i64],
+    six: &[u8],
+    high: &[u64],
+    low: &[u64],
+    four_table: &Table,
+    six_table: &Table,
+    out: &mut [i64],
 ) -> usize {
     let mut missing = 0;
     for (row, id) in out.iter_mut().enumerate() {
@@ -31,10 +36,18 @@ impl Table<'_> {
             mix ^= mix >> 29;
         }
         let id = self.held(key, (mix >> (64 - slots.trailing_zeros())) as usize);
-        if id >= 0 { id } else { self.held(key, (mix & (slots as u64 - 1)) as usize) }
+        if id >= 0 {
+            id
+        } else {
+            self.held(key, (mix & (slots as u64 - 1)) as usize)
+        }
     }
 
     fn held<const WORDS: usize>(&self, key: [u64; WORDS], slot: usize) -> i64 {
-        if self.keys[slot * WORDS..(slot + 1) * WORDS] == key { self.ids[slot] } else { -1 }
+        if self.keys[slot * WORDS..(slot + 1) * WORDS] == key {
+            self.ids[slot]
+        } else {
+            -1
+        }
     }
 }

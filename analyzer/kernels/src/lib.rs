@@ -15,7 +15,7 @@ mod network;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::slice;
 
-/// Counts up whenever a signature or a meaning changes; `analyzer/kernels/__init__.py` names the one it was written for.
+/// Counts up whenever a signature or a meaning changes; `analyzer/kernels/__init__.py` names the one it is for.
 const INTERFACE: i64 = 1;
 
 /// What a caller gets instead of a count where nothing was done.
@@ -36,12 +36,20 @@ pub extern "C" fn kernels_sources() -> *const u8 {
 
 /// Memory that Python owns and keeps while the call lasts.
 unsafe fn read<'a, T>(at: *const T, count: usize) -> &'a [T] {
-    if count == 0 { &[] } else { slice::from_raw_parts(at, count) }
+    if count == 0 {
+        &[]
+    } else {
+        slice::from_raw_parts(at, count)
+    }
 }
 
 /// Memory that Python owns and nobody else looks at while the call lasts.
 unsafe fn write<'a, T>(at: *mut T, count: usize) -> &'a mut [T] {
-    if count == 0 { &mut [] } else { slice::from_raw_parts_mut(at, count) }
+    if count == 0 {
+        &mut []
+    } else {
+        slice::from_raw_parts_mut(at, count)
+    }
 }
 
 fn guarded(work: impl FnOnce() -> i64) -> i64 {
@@ -55,8 +63,19 @@ fn guarded(work: impl FnOnce() -> i64) -> i64 {
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn pcap_walk(
-    data: *const u8, length: usize, starts: *const i64, lanes: usize, offsets: *mut i64, room: usize,
-    stop: *mut i64, one: usize, size: usize, big: usize, swapped: usize, header: usize, most: usize,
+    data: *const u8,
+    length: usize,
+    starts: *const i64,
+    lanes: usize,
+    offsets: *mut i64,
+    room: usize,
+    stop: *mut i64,
+    one: usize,
+    size: usize,
+    big: usize,
+    swapped: usize,
+    header: usize,
+    most: usize,
 ) -> i64 {
     guarded(|| {
         let records = chains::Records { big: big != 0, swapped: swapped != 0, header, most: most as u32 };
@@ -71,8 +90,17 @@ pub unsafe extern "C" fn pcap_walk(
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn pcapng_walk(
-    data: *const u8, length: usize, starts: *const i64, lanes: usize, offsets: *mut i64, room: usize,
-    stop: *mut i64, one: usize, size: usize, big: usize, most: usize,
+    data: *const u8,
+    length: usize,
+    starts: *const i64,
+    lanes: usize,
+    offsets: *mut i64,
+    room: usize,
+    stop: *mut i64,
+    one: usize,
+    size: usize,
+    big: usize,
+    most: usize,
 ) -> i64 {
     guarded(|| {
         let blocks = chains::Blocks { big: big != 0, most: most as u32 };
@@ -93,9 +121,24 @@ fn walked((count, at): (usize, usize), stop: &mut [i64]) -> i64 {
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn dns_decode(
-    data: *const u8, length: usize, start: *const i64, count: usize, end: *const i64, ends: usize,
-    whole: *const u8, wholes: usize, classes: *const i64, classed: usize, state: *mut u8, states: usize,
-    over: *mut u8, overs: usize, columns: *mut i64, filled: usize, answers: *mut i64, answered: usize,
+    data: *const u8,
+    length: usize,
+    start: *const i64,
+    count: usize,
+    end: *const i64,
+    ends: usize,
+    whole: *const u8,
+    wholes: usize,
+    classes: *const i64,
+    classed: usize,
+    state: *mut u8,
+    states: usize,
+    over: *mut u8,
+    overs: usize,
+    columns: *mut i64,
+    filled: usize,
+    answers: *mut i64,
+    answered: usize,
 ) -> i64 {
     guarded(|| {
         let places = dns::Places {
@@ -105,11 +148,8 @@ pub unsafe extern "C" fn dns_decode(
             whole: read(whole, wholes),
             classes: read(classes, classed),
         };
-        let mut out = dns::Messages {
-            state: write(state, states),
-            over: write(over, overs),
-            columns: write(columns, filled),
-        };
+        let mut out =
+            dns::Messages { state: write(state, states), over: write(over, overs), columns: write(columns, filled) };
         let mut found = dns::Answers { columns: write(answers, answered), room: answered / 7, count: 0 };
         dns::decode(&places, &mut out, &mut found);
         found.count as i64
@@ -122,9 +162,24 @@ pub unsafe extern "C" fn dns_decode(
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn network_headers(
-    data: *const u8, length: usize, at: *const i64, count: usize, end: *const i64, ends: usize,
-    wire_end: *const i64, wire_ends: usize, ethertype: *const i64, types: usize, cut: *const u8, cuts: usize,
-    octets: *mut u8, octet_count: usize, words: *mut u64, word_count: usize, numbers: *mut i64, number_count: usize,
+    data: *const u8,
+    length: usize,
+    at: *const i64,
+    count: usize,
+    end: *const i64,
+    ends: usize,
+    wire_end: *const i64,
+    wire_ends: usize,
+    ethertype: *const i64,
+    types: usize,
+    cut: *const u8,
+    cuts: usize,
+    octets: *mut u8,
+    octet_count: usize,
+    words: *mut u64,
+    word_count: usize,
+    numbers: *mut i64,
+    number_count: usize,
 ) -> i64 {
     guarded(|| {
         let packets = network::Packets {
@@ -151,9 +206,22 @@ pub unsafe extern "C" fn network_headers(
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn addresses_known(
-    six: *const u8, sixes: usize, high: *const u64, highs: usize, low: *const u64, lows: usize,
-    four_keys: *const u64, four_words: usize, four_ids: *const i64, four_slots: usize,
-    six_keys: *const u64, six_words: usize, six_ids: *const i64, six_slots: usize, out: *mut i64, count: usize,
+    six: *const u8,
+    sixes: usize,
+    high: *const u64,
+    highs: usize,
+    low: *const u64,
+    lows: usize,
+    four_keys: *const u64,
+    four_words: usize,
+    four_ids: *const i64,
+    four_slots: usize,
+    six_keys: *const u64,
+    six_words: usize,
+    six_ids: *const i64,
+    six_slots: usize,
+    out: *mut i64,
+    count: usize,
 ) -> i64 {
     guarded(|| {
         let four = interning::Table { keys: read(four_keys, four_words), ids: read(four_ids, four_slots) };
@@ -169,11 +237,32 @@ pub unsafe extern "C" fn addresses_known(
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn packets_shared(
-    data: *const u8, length: usize, rows: *const i64, count: usize, end: *const i64, ends: usize,
-    payload: *const i64, payloads: usize, payload_end: *const i64, payload_ends: usize,
-    protocol: *const u8, protocols: usize, src: *const u64, srcs: usize, dst: *const u64, dsts: usize,
-    src_port: *const i64, src_ports: usize, dst_port: *const i64, dst_ports: usize,
-    ip_id: *const i64, ip_ids: usize, seq: *const i64, seqs: usize, shared: *mut u8, room: usize,
+    data: *const u8,
+    length: usize,
+    rows: *const i64,
+    count: usize,
+    end: *const i64,
+    ends: usize,
+    payload: *const i64,
+    payloads: usize,
+    payload_end: *const i64,
+    payload_ends: usize,
+    protocol: *const u8,
+    protocols: usize,
+    src: *const u64,
+    srcs: usize,
+    dst: *const u64,
+    dsts: usize,
+    src_port: *const i64,
+    src_ports: usize,
+    dst_port: *const i64,
+    dst_ports: usize,
+    ip_id: *const i64,
+    ip_ids: usize,
+    seq: *const i64,
+    seqs: usize,
+    shared: *mut u8,
+    room: usize,
 ) -> i64 {
     guarded(|| {
         let packets = copies::Packets {

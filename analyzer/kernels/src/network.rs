@@ -60,12 +60,7 @@ pub fn network(packets: &Packets, out: &mut Columns) {
         if let Some(next) = packets.at.get(row + AHEAD) {
             ahead(packets.data, *next);
         }
-        let one = Packet {
-            data: packets.data,
-            at: packets.at[row],
-            end: packets.end[row],
-            cut: packets.cut[row] != 0,
-        };
+        let one = Packet { data: packets.data, at: packets.at[row], end: packets.end[row], cut: packets.cut[row] != 0 };
         let head = one.network(packets.wire_end[row], packets.ethertype[row]);
         for (column, value) in head.octets().iter().enumerate() {
             out.octets[column * count + row] = *value;
@@ -107,8 +102,18 @@ impl Head {
 
     fn numbers(&self) -> [i64; 12] {
         [
-            self.ports[0], self.ports[1], self.flags, self.seq, self.ack, self.window, self.ttl, self.ip_id,
-            self.payload, self.payload_end, self.payload_bytes, self.fragment_id,
+            self.ports[0],
+            self.ports[1],
+            self.flags,
+            self.seq,
+            self.ack,
+            self.window,
+            self.ttl,
+            self.ip_id,
+            self.payload,
+            self.payload_end,
+            self.payload_bytes,
+            self.fragment_id,
         ]
     }
 
@@ -129,11 +134,8 @@ impl Packet<'_> {
     fn network(&self, wire_end: i64, ethertype: i64) -> Head {
         let (four, six) = (ethertype == IPV4, ethertype == IPV6);
         let head = self.gather(self.at, 20);
-        let (header, total) = if six {
-            (40, half(head, 4) as i64 + 40)
-        } else {
-            ((head[0] as i64 & 15) << 2, half(head, 2) as i64)
-        };
+        let (header, total) =
+            if six { (40, half(head, 4) as i64 + 40) } else { ((head[0] as i64 & 15) << 2, half(head, 2) as i64) };
         // Left at zero by segmentation offload: the packet then reaches to the end of the frame, as at most.
         let open_ended = total == if six { 40 } else { 0 };
         let version = head[0] >> 4;
@@ -144,7 +146,13 @@ impl Packet<'_> {
             version: if good { version } else { 0 },
             reason: match good || !(four || six) {
                 true => FINE,
-                false => if self.cut && !inside { CUT } else { BAD_IP },
+                false => {
+                    if self.cut && !inside {
+                        CUT
+                    } else {
+                        BAD_IP
+                    }
+                }
             },
             protocol: 0,
             fragment: WHOLE,
@@ -208,11 +216,12 @@ impl Packet<'_> {
             }
             let head = self.gather(at, 8);
             let stated = head[1] as i64;
-            out.payload = at + match out.protocol {
-                FRAGMENT6 => 8,
-                AH => (stated + 2) * 4,
-                _ => (stated + 1) * 8,
-            };
+            out.payload = at
+                + match out.protocol {
+                    FRAGMENT6 => 8,
+                    AH => (stated + 2) * 4,
+                    _ => (stated + 1) * 8,
+                };
             let place = half(head, 2);
             if out.protocol == FRAGMENT6 && place & 0xFFF9 != 0 {
                 out.fragment = if place >> 3 > 0 { LATER } else { FIRST };

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from analyzer import kernels
 from analyzer.errors import InputError
 from analyzer.sources.capture.arrays import I64, U8, Flags, every_word, gather, run_starts, words_near
 from analyzer.sources.capture.heads import begins, next_head, section_order, stretches
@@ -76,6 +77,9 @@ class BlockChain:
         if at + length > len(data):
             return int(length)
         return int(length) if self._word.unpack_from(data, at + length - 4)[0] == stated else 0
+
+    def compiled(self, data: U8, starts: I64, size: int, offsets: I64, stop: I64) -> int | None:
+        return kernels.call("pcapng_walk", data, starts, offsets, stop, size, int(self.order == ">"), BLOCK_MOST)
 
     def sync(self, data: U8, size: int, bounds: I64) -> I64:
         found = np.full(len(bounds), -1, np.int64)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from analyzer import kernels
 from analyzer.errors import InputError
 from analyzer.sources.capture.arrays import I64, U8, Flags, every_word, gather, run_starts, words_near
 
@@ -86,6 +87,10 @@ class PcapFormat:
         lengths = self._sizes.unpack_from(data, at)[2:]
         captured = int(min(lengths) if self.swapped else lengths[0])
         return captured + self.header if captured <= CAPTURED_MOST else 0
+
+    def compiled(self, data: U8, starts: I64, size: int, offsets: I64, stop: I64) -> int | None:
+        form = self.order == ">", self.swapped, self.header, CAPTURED_MOST
+        return kernels.call("pcap_walk", data, starts, offsets, stop, size, *map(int, form))
 
     def sync(self, data: U8, size: int, bounds: I64) -> I64:
         found = np.full(len(bounds), -1, np.int64)

@@ -1,0 +1,70 @@
+"""The compiled inner loops of the readers, where they were built; every caller has the same work in NumPy.
+
+`call` runs a function of `src/lib.rs`. It lets go of the interpreter meanwhile, so that threads run beside it. None
+means that the caller has to do the work itself: there is no compiled library, or it refused. `ANALYZE_KERNELS=off`
+leaves it unused.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+INTERFACE = 1
+"""What `src/lib.rs` calls by the same name: a library of another time is not used."""
+
+LIBRARY = Path(__file__).with_name("_kernels.so")
+
+
+def _loaded() -> ctypes.CDLL | None:
+    if os.environ.get("ANALYZE_KERNELS") == "off":
+        return None
+    try:
+        library = ctypes.CDLL(str(LIBRARY))
+        library.kernels_interface.restype = ctypes.c_int64
+        return library if library.kernels_interface() == INTERFACE else None
+    except (OSError, AttributeError):
+        return None
+
+
+_library = _loaded()
+_functions: dict[str, Any] = {}
+
+
+def there() -> bool:
+    """Whether the compiled library is in use."""
+    return _library is not None
+
+
+def sources() -> str:
+    """SHA-256 of the sources of the library in use; '' where there is none."""
+    if _library is None:
+        return ""
+    _library.kernels_sources.restype = ctypes.c_char_p
+    return str(_library.kernels_sources().decode())
+
+
+def call(name: str, *arguments: NDArray[Any] | int) -> int | None:
+    """Run a function: of an array it gets the place and the number of elements, of a number the number.
+
+    Arrays must be contiguous, of the type that the function names, and writable where it writes.
+    """
+    if _library is None:
+        return None
+    function = _functions.get(name)
+    if function is None:
+        function = getattr(_library, name)
+        function.restype = ctypes.c_int64
+        _functions[name] = function
+    plain: list[ctypes.c_void_p | ctypes.c_size_t] = []
+    for one in arguments:
+        if isinstance(one, int):
+            plain.append(ctypes.c_size_t(one))
+        else:
+            plain += ctypes.c_void_p(one.ctypes.data), ctypes.c_size_t(one.size)
+    done = int(function(*plain))
+    return done if done >= 0 else None

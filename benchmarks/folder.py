@@ -22,7 +22,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int)
     parser.add_argument("files", nargs="+", type=Path)
     chosen = parser.parse_args()
-    options = RunOptions(inputs=tuple(chosen.files), jobs=chosen.jobs, processes=chosen.jobs or affordable(None), year=YEAR)
+    processes = chosen.jobs or affordable(None)
+    options = RunOptions(inputs=tuple(chosen.files), jobs=chosen.jobs, processes=processes, year=YEAR)
     with Sink(None) as sink:
         case = read_all(options, Progress(), sink)
     for table, rows in sorted(case.tables.items(), key=lambda pair: pair[0].name):

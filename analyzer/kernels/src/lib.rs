@@ -57,7 +57,6 @@ fn guarded(work: impl FnOnce() -> i64) -> i64 {
 }
 
 /// The records of a pcap file (`chains::walk`): how many; their places in `offsets`, where the walk stopped in `stop`.
-/// `starts` are where the walk begins and where other records may start.
 ///
 /// # Safety
 /// The pointers must lead to as many elements as told.
@@ -65,13 +64,13 @@ fn guarded(work: impl FnOnce() -> i64) -> i64 {
 pub unsafe extern "C" fn pcap_walk(
     data: *const u8,
     length: usize,
-    starts: *const i64,
-    lanes: usize,
     offsets: *mut i64,
     room: usize,
     stop: *mut i64,
     one: usize,
+    start: usize,
     size: usize,
+    lanes: usize,
     big: usize,
     swapped: usize,
     header: usize,
@@ -79,7 +78,7 @@ pub unsafe extern "C" fn pcap_walk(
 ) -> i64 {
     guarded(|| {
         let records = chains::Records { big: big != 0, swapped: swapped != 0, header, most: most as u32 };
-        let made = chains::walk(&records, read(data, length), read(starts, lanes), size, write(offsets, room));
+        let made = chains::walk(&records, read(data, length), start, size, lanes, write(offsets, room));
         walked(made, write(stop, one))
     })
 }
@@ -92,20 +91,61 @@ pub unsafe extern "C" fn pcap_walk(
 pub unsafe extern "C" fn pcapng_walk(
     data: *const u8,
     length: usize,
-    starts: *const i64,
-    lanes: usize,
     offsets: *mut i64,
     room: usize,
     stop: *mut i64,
     one: usize,
+    start: usize,
     size: usize,
+    lanes: usize,
     big: usize,
     most: usize,
 ) -> i64 {
     guarded(|| {
         let blocks = chains::Blocks { big: big != 0, most: most as u32 };
-        let made = chains::walk(&blocks, read(data, length), read(starts, lanes), size, write(offsets, room));
+        let made = chains::walk(&blocks, read(data, length), start, size, lanes, write(offsets, room));
         walked(made, write(stop, one))
+    })
+}
+
+/// The heads of records of pcap (`chains::fields`) in four columns.
+///
+/// # Safety
+/// The pointers must lead to as many elements as told.
+#[no_mangle]
+pub unsafe extern "C" fn pcap_fields(
+    data: *const u8,
+    length: usize,
+    at: *const i64,
+    count: usize,
+    out: *mut i64,
+    room: usize,
+    big: usize,
+    swapped: usize,
+) -> i64 {
+    guarded(|| {
+        let records = chains::Records { big: big != 0, swapped: swapped != 0, header: 0, most: 0 };
+        chains::fields(&records, read(data, length), read(at, count), write(out, room));
+        count as i64
+    })
+}
+
+/// The big-endian field of 16 bits at each place.
+///
+/// # Safety
+/// The pointers must lead to as many elements as told.
+#[no_mangle]
+pub unsafe extern "C" fn halves_at(
+    data: *const u8,
+    length: usize,
+    at: *const i64,
+    count: usize,
+    out: *mut u16,
+    room: usize,
+) -> i64 {
+    guarded(|| {
+        bytes::halves(read(data, length), read(at, count), write(out, room));
+        count as i64
     })
 }
 

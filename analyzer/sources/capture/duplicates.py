@@ -130,10 +130,10 @@ def _bodies(window: Window, head: Headers, rows: I64 | slice, size: int) -> tupl
 def _shared(window: Window, head: Headers, rows: I64) -> Flags:
     """Which of the rows share their hint with another. Hints of a kernel and of NumPy differ, but copies share theirs:
     equal hints without equal packets cost a key, nothing else."""
-    out = np.zeros(len(rows), np.uint8)
+    out, end = np.zeros(len(rows), np.uint8), np.ascontiguousarray(window.end)
     places = head.payload, head.payload_end, head.protocol
     ends = head.src_low, head.dst_low, head.src_port, head.dst_port
-    if kernels.call("packets_shared", window.data, rows, window.end, *places, *ends, head.ip_id, head.seq, out) is None:
+    if kernels.call("packets_shared", window.data, rows, end, *places, *ends, head.ip_id, head.seq, out) is None:
         out[_not_alone(_hints(window, head)[rows])] = 1
     return out.view(bool)
 

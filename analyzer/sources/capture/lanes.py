@@ -41,8 +41,8 @@ class Chain(Protocol):
     def sync(self, data: U8, size: int, bounds: I64) -> I64:
         """A plausible record start at or soon after each bound; -1 where none was found. A hint, never believed."""
 
-    def compiled(self, data: U8, starts: I64, size: int, offsets: I64, stop: I64) -> int | None:
-        """The walk by a kernel, in lanes from there: how many offsets it wrote; None where there is no kernel."""
+    def compiled(self, data: U8, start: int, size: int, lanes: int, offsets: I64, stop: I64) -> int | None:
+        """The walk by a kernel: how many offsets it wrote; None where there is no kernel."""
 
 
 class Walk(Struct, frozen=True):
@@ -77,12 +77,9 @@ def _compiled(chain: Chain, data: U8, start: int, size: int) -> Walk | None:
     """The walk by a kernel; None where there is none."""
     if size - start < COMPILED_LEAST or not kernels.there():
         return None
-    starts = np.array([start])
-    if size - start >= LANES_COMPILED * LANE_COMPILED_LEAST:
-        hints = chain.sync(data, size, np.linspace(start, size, LANES_COMPILED + 1).astype(np.int64)[1:-1])
-        starts = distinct(np.append(hints[hints > start], start))
+    lanes = LANES_COMPILED if size - start >= LANES_COMPILED * LANE_COMPILED_LEAST else 1
     offsets, stop = np.empty((size - start) // RECORD_LEAST + 1, np.int64), np.empty(1, np.int64)
-    found = chain.compiled(data, starts, size, offsets, stop)
+    found = chain.compiled(data, start, size, lanes, offsets, stop)
     return None if found is None else Walk(offsets[:found].copy(), int(stop[0]))
 
 

@@ -159,6 +159,7 @@ class Addresses:
     def _texts(self, six: Flags, high: U64, low: U64) -> pl.Series:
         self._four.forget()
         self._six.forget()
+        six, high, low = np.ascontiguousarray(six), np.ascontiguousarray(high), np.ascontiguousarray(low)
         ids = np.empty(len(low), np.int64)
         missing = kernels.call(
             "addresses_known", six.view(np.uint8), high, low, *self._four.table, *self._six.table, ids

@@ -7,11 +7,13 @@ import io
 import random
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from analyzer import kernels
 from analyzer.kernels import build
@@ -66,8 +68,16 @@ def test_they_are_left_alone_where_somebody_says_so() -> None:
 def test_a_panic_is_a_refusal_and_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     data, offsets, stop = np.zeros(64, np.uint8), np.zeros(1, np.int64), np.zeros(1, np.int64)
     # room for one record of five: the second does not fit
-    assert kernels.call("pcap_walk", data, np.zeros(1, np.int64), offsets, stop, 64, 0, 0, 12, 100) is None
+    assert kernels.call("pcap_walk", data, offsets, stop, 0, 64, 1, 0, 0, 12, 100) is None
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(64, np.int64), np.zeros(128, np.uint8)[::2]])
+def test_memory_of_another_shape_never_reaches_them(wrong: NDArray[Any]) -> None:
+    with pytest.raises(TypeError, match="halves_at: an array"):
+        kernels.call("halves_at", wrong, np.zeros(3, np.int64), np.zeros(3, np.uint16))
+    with pytest.raises(ValueError, match="zip"):
+        kernels.call("halves_at", np.zeros(64, np.uint8))
 
 
 MESSAGES = [
@@ -173,7 +183,10 @@ def test_addresses_are_spelled_alike() -> None:
     six, low = rng.random(500) < 0.3, rng.integers(0, 40, 500).astype(np.uint64)
     high = low * np.uint64(7)
     known = Addresses()
-    told = [known.texts(six, high, low).to_list() for _ in range(2)]
+    told = [known.texts(six, high, low).to_list()]
+    # the words of a row lie side by side where addresses are taken out of messages
+    words = np.column_stack([high, low])
+    told.append(known.texts(six, words[:, 0], words[:, 1]).to_list())
     with pytest.MonkeyPatch.context() as patch:
         numpy_only(patch)
         assert told == [Addresses().texts(six, high, low).to_list()] * 2

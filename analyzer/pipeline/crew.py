@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import heapq
+import importlib
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
 
@@ -46,7 +48,7 @@ def spread(
     `here` does one in this process, `beside` in another; `take` is given, in this one, what that made. Neither `here`
     nor `take` is called while the other runs.
     """
-    with _pool(count - 1) as pool:
+    with _pool(count - 1, _module_of(beside)) as pool:
         crew = _Crew(pool, beside, _Lanes(items, count))
         for lane in range(1, count):
             crew.send(lane)
@@ -157,10 +159,16 @@ def _went_well(future: Future[R]) -> bool:
     return not future.cancelled() and future.exception() is None
 
 
+def _module_of(function: Callable[[T], R]) -> str:
+    inner = function.func if isinstance(function, partial) else function
+    return inner.__module__
+
+
 @contextmanager
-def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(count: int, module: str) -> Iterator[ProcessPoolExecutor]:
     """Processes that begin anew: to fork one with threads inside, as polars has them, may lock up."""
-    pool, whole = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin), False
+    begin = multiprocessing.get_context("spawn")
+    pool, whole = ProcessPoolExecutor(count, begin, _begin, (module,)), False
     try:
         yield pool
         whole = True
@@ -171,8 +179,12 @@ def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(wait=whole, cancel_futures=True)
 
 
-def _begin() -> None:
-    """A process that reads: whoever interrupts us means the one that started it; it has one core."""
+def _begin(module: str) -> None:
+    """A process that works for another: whoever interrupts us means the one that started it; it has one core. What is
+    imported is there to stay, and nobody looks through it for garbage."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["POLARS_MAX_THREADS"] = "1"
-    gc.freeze()  # modules are there to stay
+    gc.disable()
+    importlib.import_module(module)
+    gc.freeze()
+    gc.enable()

@@ -18,8 +18,11 @@ from analyzer.sources.contract import Item, Ledger
 from analyzer.sources.files import File, Slice
 
 _CHUNK = 1 << 20
-_HASHES_AHEAD = 8
-"""Chunks that may wait for the hashing thread, so that memory stays flat."""
+_LARGEST = 8 << 20
+"""Bytes of a plain input that are read at once where so many are asked for: what is read whole need not be joined."""
+
+_HASHES_AHEAD = 16 << 20
+"""Bytes that may wait for the hashing thread, so that memory stays flat."""
 
 
 @contextmanager
@@ -99,7 +102,9 @@ class Stream:
         self.taken = 0
         self._hash = hashlib.sha256() if hashed else None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="sha256")
-        self._hashing: deque[Future[None]] = deque()
+        self._hashing: deque[tuple[Future[None], int]] = deque()
+        self._unhashed = 0
+        self._missing = 0
         self._chunks = expand(self._read_raw, ledger)
         self._ready: deque[bytes | memoryview] = deque()
         self._held = 0
@@ -158,8 +163,7 @@ class Stream:
                 pass
         except InputError:
             return ""
-        while self._hashing:
-            self._hashing.popleft().result()
+        self._hashed(0)
         return self._hash.hexdigest()
 
     def close(self) -> None:
@@ -168,6 +172,7 @@ class Stream:
     def _gather(self, size: int) -> None:
         """Have that many bytes ready, or all that are left."""
         while self._held < size and not self._ended:
+            self._missing = size - self._held
             chunk = next(self._chunks, None)
             if chunk is None:
                 self._ended = True
@@ -180,13 +185,22 @@ class Stream:
 
     def _read_raw(self, size: int) -> bytes:
         """The next bytes of the input itself, handed to the hash as well."""
+        if self._packed is False:
+            size = max(size, min(self._missing, _LARGEST))
         chunk = self._raw.read(size)
         if chunk:
             if self._packed is None:
                 self._packed = compression_of(chunk) is not None
             self.taken += len(chunk)
         if chunk and self._hash is not None:
-            self._hashing.append(self._worker.submit(self._hash.update, chunk))
-            if len(self._hashing) > _HASHES_AHEAD:
-                self._hashing.popleft().result()
+            self._hashing.append((self._worker.submit(self._hash.update, chunk), len(chunk)))
+            self._unhashed += len(chunk)
+            self._hashed(_HASHES_AHEAD)
         return chunk
+
+    def _hashed(self, ahead: int) -> None:
+        """Wait until no more than so many bytes are still to be hashed."""
+        while self._hashing and self._unhashed > ahead:
+            future, size = self._hashing.popleft()
+            future.result()
+            self._unhashed -= size

@@ -17,6 +17,9 @@ Flags = npt.NDArray[np.bool_]
 Columns = dict[str, npt.NDArray[Any]]
 
 _COLON, _DOT, _QUOTE, _DASH = 58, 46, 34, 45
+_BYTES = np.array([0xFF << (8 * n) for n in range(8)], dtype=np.uint64)
+"""Each of eight bytes, in little-endian order; and a colon there."""
+_COLONS = np.array([_COLON << (8 * n) for n in range(8)], dtype=np.uint64)
 _INFO = b"[INFO] "
 _PAD = bytes(32)
 _ZEROS = np.uint64(0x3030303030303030)
@@ -139,13 +142,14 @@ class Rows:
     def _client(self) -> tuple[U64, I64]:
         """Address and port of an IPv4 client, which stands behind the level."""
         level, _ = self._cell(0)
-        first, second, third = self._whole.wide(level, 3)
+        first, second, third, _ = self._whole.wide(level, 4)
         self._good &= first & LOW_BYTES[len(_INFO)] == np.uint64(int.from_bytes(_INFO, "little"))
         start, end = self._cell(1)
         tail = self._whole.at(end - 8)
         length = np.zeros(len(start), np.int64)
-        for digits in range(5, 0, -1):
-            length[(tail >> np.uint64(8 * (7 - digits))) & LOW_BYTES[1] == _COLON] = digits
+        for digits in range(5, 0, -1):  # the last colon counts
+            colon = tail & _BYTES[7 - digits] == _COLONS[7 - digits]
+            length = np.where(colon, digits, length)
         self._good &= length > 0
         port = self._digits_at_end(tail, length)
         self._good &= port <= 65_535
@@ -195,7 +199,7 @@ class Rows:
         decimals = length - np.where(utc, 21, 26)
         point = (rest >> np.uint64(24)) & np.uint64(0xFF) == _DOT
         self._good &= ((decimals > 0) & (decimals <= 9) & point) | (decimals == -1)
-        mask = LOW_BYTES[np.where(point, np.clip(decimals, 0, 6), 0)]
+        mask = LOW_BYTES[_one_or_all(np.where(point, np.clip(decimals, 0, 6), 0))]
         fraction = (rest >> np.uint64(32)) | (more << np.uint64(32))
         micros = self._eight_digits((fraction & mask) | (_ZEROS & ~mask))
         return seconds * 1_000_000 + micros // 100
@@ -258,6 +262,12 @@ class Rows:
         found = known[place]
         self._good &= found != _NO_DAY
         return found
+
+
+def _one_or_all(values: I64) -> I64 | np.int64:
+    """One number where all are the same, as the lengths of times mostly are: what is made of it is made once."""
+    first: np.int64 = values[0]
+    return first if (values == first).all() else values
 
 
 def _shifted(count: int, *words: U64) -> tuple[U64, U64]:

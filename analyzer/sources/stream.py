@@ -20,8 +20,11 @@ from analyzer.sources.files import File, Slice
 _CHUNK = 1 << 20
 _HEAD = 16
 """Bytes that tell how an input is compressed."""
-_UNHASHED_MOST = 8 << 20
-"""Bytes that may wait for the hashing thread, beside what it has at hand, so that memory stays flat."""
+_LARGEST = 8 << 20
+"""Bytes of a plain input that are read at once where so many are asked for: what is read whole need not be joined."""
+
+_HASHES_AHEAD = 16 << 20
+"""Bytes that may wait for the hashing thread, so that memory stays flat."""
 
 
 @contextmanager
@@ -103,6 +106,7 @@ class Stream:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="sha256")
         self._hashing: deque[tuple[Future[None], int]] = deque()
         self._unhashed = 0
+        self._missing = 0
         self._chunks = expand(self._read_raw, ledger)
         self._ready: deque[bytes | memoryview] = deque()
         self._held = 0
@@ -176,8 +180,7 @@ class Stream:
                 pass
         except InputError:
             return ""
-        while self._hashing:
-            self._hashed()
+        self._hashed(0)
         return self._hash.hexdigest()
 
     def close(self) -> None:
@@ -186,6 +189,7 @@ class Stream:
     def _gather(self, size: int) -> None:
         """Have that many bytes ready, or all that are left."""
         while self._held < size and not self._ended:
+            self._missing = size - self._held
             chunk = next(self._chunks, None)
             if chunk is None:
                 self._ended = True
@@ -198,6 +202,8 @@ class Stream:
 
     def _read_raw(self, size: int) -> bytes:
         """The next bytes of the input itself, handed to the hash as well."""
+        if self._packed is False:
+            size = max(size, min(self._missing, _LARGEST))
         chunk = self._raw.read(size)
         self._take(chunk)
         return chunk
@@ -212,11 +218,11 @@ class Stream:
         if self._hash is not None:
             self._hashing.append((self._worker.submit(self._hash.update, chunk), len(chunk)))
             self._unhashed += len(chunk)
-            while self._unhashed > _UNHASHED_MOST and len(self._hashing) > 1:
-                self._hashed()
+            self._hashed(_HASHES_AHEAD)
 
-    def _hashed(self) -> None:
-        """Wait until the oldest chunk is hashed."""
-        done, size = self._hashing.popleft()
-        done.result()
-        self._unhashed -= size
+    def _hashed(self, ahead: int) -> None:
+        """Wait until no more than so many bytes are still to be hashed."""
+        while self._hashing and self._unhashed > ahead:
+            future, size = self._hashing.popleft()
+            future.result()
+            self._unhashed -= size

@@ -42,10 +42,10 @@ def views(data: bytes, made: npt.NDArray[np.uint64]) -> pl.Series:
     import pyarrow as pa  # captures do without; it takes a sixth of the start-up
 
     array = pa.Array.from_buffers(pa.string_view(), len(made), [None, pa.py_buffer(made), pa.py_buffer(data)])
-    return pl.Series("text", _Arrow(array))
+    return pl.Series("text", Arrow(array))
 
 
-class _Arrow:
+class Arrow:
     """An array by Arrow's C interface alone: given the array itself, polars imports all of pyarrow.compute."""
 
     def __init__(self, array: Any) -> None:

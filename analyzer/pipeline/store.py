@@ -48,6 +48,11 @@ class Store:
         return self._frames[need]
 
     @property
+    def height(self) -> int:
+        """Rows of all tables together."""
+        return sum(self.rows.values())
+
+    @property
     def in_memory(self) -> bool:
         """Whether all tables are; then so are the facts of all of them together."""
         return not any(rows.buckets for rows in self._tables.values())

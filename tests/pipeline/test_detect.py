@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+import pytest
 from msgspec.structs import replace
 
 from analyzer.detector import Detector, NotObservable, Remark
@@ -132,7 +133,8 @@ def test_a_fact_that_breaks_its_contract_fails_its_detector_only() -> None:
     assert "audit_events: stage_time: missing" in run.reason
 
 
-def test_runs_stand_in_the_order_of_detectors_and_a_fact_is_derived_once() -> None:
+def test_runs_stand_in_the_order_of_detectors_and_a_fact_is_derived_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analyzer.pipeline.detect.SHARED_FROM", 1)
     derived: list[str] = []
 
     def derive(frames: Frames) -> pl.LazyFrame:

@@ -11,7 +11,7 @@ from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
-from analyzer import detectors, facts, sources
+from analyzer import detectors, facts
 from analyzer.detector import Detector, Needs
 from analyzer.facts.contract import Fact
 from analyzer.frames import TABLES, Table
@@ -78,9 +78,8 @@ def _names(needs: Needs) -> str:
 
 def _tables() -> str:
     parts = ["# Tables\n\nRead from inputs:\n"]
-    by_table = {table: [source.name for source in sources.load() if table in source.tables] for table in TABLES}
     for table in TABLES:
-        readers = ", ".join(f"`{name}`" for name in by_table[table])
+        readers = ", ".join(f"`{name}`" for name in table.kinds)
         parts.append(_table(table, f"Read by: {readers or 'sources of logs, where a line tells it'}."))
     parts.append("\nDerived:\n")
     for fact in sorted(_facts(), key=lambda fact: fact.name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import polars as pl
 from msgspec import Struct
@@ -36,3 +37,9 @@ class Fact(Struct, frozen=True, kw_only=True):
     def inputs(self) -> tuple[Table | Fact, ...]:
         """All that `derive` may be given."""
         return tuple(dict.fromkeys([*(one for needs in self.needs_any for one in needs), *self.uses]))
+
+
+@cache
+def behind(need: Table | Fact) -> frozenset[Table]:
+    """All tables that a table or fact may rest on, by itself or through other facts."""
+    return frozenset([need]) if isinstance(need, Table) else frozenset().union(*map(behind, need.inputs))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,9 +153,16 @@ def chosen(options: RunOptions) -> Sequence[Detector[Any]]:
 
 def tool() -> Tool:
     """What made the result: the tool, Python, and the libraries that decide what is read."""
-    libraries = tuple(f"{name} {version(name)}" for name in ("msgspec", "numpy", "polars", "pyarrow", "zstandard"))
+    libraries = tuple(f"{name} {_version(name)}" for name in ("msgspec", "numpy", "polars", "pyarrow", "zstandard"))
     try:
-        own = version(DISTRIBUTION)
+        own = _version(DISTRIBUTION)
     except PackageNotFoundError:
         own = "0+source"
     return Tool(name=DISTRIBUTION, version=own, python=platform.python_version(), libraries=libraries)
+
+
+def _version(name: str) -> str:
+    """As `importlib.metadata.version`, which parses all metadata as a mail. Raises PackageNotFoundError."""
+    found = distribution(name)
+    told = re.search(r"^Version: *(\S+)", found.read_text("METADATA") or "", re.MULTILINE)
+    return told[1] if told else found.version

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 import pytest
+from msgspec import Struct
 from msgspec.structs import replace
 
 from analyzer.detector import Detector, NotObservable, Remark
@@ -22,8 +22,7 @@ from analyzer.pipeline.store import Store
 from tests.build import at, held, rows
 
 
-@dataclass(frozen=True)
-class NoSettings:
+class NoSettings(Struct, frozen=True):
     pass
 
 

@@ -20,9 +20,8 @@ the threshold: a start races with its address in a healthy cluster too.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.credentials.imds_credential_refusal.calls import calls
 from analyzer.detectors.credentials.imds_credential_refusal.causes import NO_ADDRESS, TERMINATING, UNKNOWN, judged
 from analyzer.detectors.credentials.imds_credential_refusal.evidence import evidence, impact
@@ -37,7 +36,7 @@ from analyzer.model import Confidence, Finding, Severity
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     min_refused: int = setting(3, "Refused requests of one cause.", unit="requests", minimum=1, source=DEFAULT)
     constant_seconds: float = setting(

@@ -20,9 +20,8 @@ to the capture, not to the client. Token requests that are refused: the proxies 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.credentials.imds_hop_limit.evidence import evidence, impact
 from analyzer.detectors.credentials.imds_hop_limit.measure import Lost, by_client
 from analyzer.detectors.credentials.imds_hop_limit.remedy import REMEDIES, saving, verify
@@ -34,7 +33,7 @@ from analyzer.model import Confidence, Finding, Severity
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     min_lost: int = setting(3, "Token requests without an answer.", unit="requests", minimum=1, source=DEFAULT)
     lost_share: float = setting(

@@ -26,11 +26,10 @@ asks over TCP) hides the clients and all repeats: then counts are lower bounds, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.dns.dns_search_chain.evidence import evidence, impact
 from analyzer.detectors.dns.dns_search_chain.measure import measure
 from analyzer.detectors.dns.dns_search_chain.relying import Relying, relying
@@ -53,7 +52,7 @@ from analyzer.model import Finding, Severity
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     min_chains: int = setting(20, "Complete walks that count whatever their share.", minimum=1, source=DEFAULT)
     min_share: float = setting(

@@ -26,9 +26,8 @@ lines lose packets. Loss within that is as high: the node or the capture.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting, thresholds
 from analyzer.detectors.network.snat_retransmission.captures import whose
 from analyzer.detectors.network.snat_retransmission.evidence import evidence, impact, retried
 from analyzer.detectors.network.snat_retransmission.judge import Limits, Verdict, judge
@@ -48,7 +47,7 @@ DEFAULT = "engineering default"
 CLASH = "port-clash"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     min_share: float = setting(
         0.01, "Least share that is lost to the outside.", unit="fraction", minimum=0, source=DEFAULT

@@ -15,8 +15,14 @@ USAGE, INTERNAL, INTERRUPTED = 2, 70, 130
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here, and NumPy would start its threads
 
 
+YOUNG = 20_000
+"""New objects after which Python looks for garbage. Expressions and rows come by thousands and in no circles, so that
+Python's 700 finds nothing, ninety times in a run over a hundred packets [measured: 0.015 s]."""
+
+
 def main() -> NoReturn:
     """Entry point of the `analyze` command. Imports late, so that an interrupt has its exit code from the start."""
+    gc.set_threshold(YOUNG)
     while (null := os.open(os.devnull, os.O_RDWR)) <= 2:  # a closed stream must not become the next file opened
         pass
     os.close(null)

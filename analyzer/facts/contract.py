@@ -16,7 +16,8 @@ Frames = Mapping["Table | Fact", pl.LazyFrame]
 class Fact(Struct, frozen=True, kw_only=True):
     """`derive` is given those of `needs` and `uses` that exist, as soon as one alternative of `needs_any` is whole.
 
-    Its result must fit `table`. Facts state; they never judge. A fact that is `grouped` needs tables of one group only
+    Its result must fit `table`. Rows come of rows: where nothing in `needs_any` has any the fact has none, and `derive`
+    is not asked. Facts state; they never judge. A fact that is `grouped` needs tables of one group only
     and gives the same rows, in the order of time, source and number, from some whole groups after the others.
     """
 

@@ -14,7 +14,7 @@ import polars as pl
 from analyzer.case import Rows
 from analyzer.facts.contract import Fact
 from analyzer.facts.overlaps import COUNTED_ONCE, LOG_COPIES, without_copies
-from analyzer.frames import Table
+from analyzer.frames import Table, empty
 from analyzer.pipeline.engine import Engine, Here
 
 
@@ -27,6 +27,7 @@ class Store:
         self._locks: dict[Fact, RLock] = {}
         self._frames: dict[Table | Fact, pl.LazyFrame] = {table: rows.frame for table, rows in tables.items()}
         self.rows: dict[Table, int] = {table: rows.height for table, rows in tables.items()}
+        self._heights: dict[Table | Fact, int] = {**self.rows}
 
     def get(self, need: Table | Fact) -> pl.LazyFrame | None:
         """The table, or the fact if it can be derived; None where its inputs are missing.
@@ -43,7 +44,13 @@ class Store:
         given = {one: frame for one in need.inputs if (frame := self.get(one)) is not None}
         if not any(all(one in given for one in alternative) for alternative in need.needs_any):
             return None
-        derived = self._by_bucket(need, given) if need.grouped else need.table.check(need.derive(given)).collect()
+        if not any(self._heights.get(one) for alternative in need.needs_any for one in alternative):
+            derived = empty(need.table)
+        elif need.grouped:
+            derived = self._by_bucket(need, given)
+        else:
+            derived = need.table.check(need.derive(given)).collect()
+        self._heights[need] = derived.height
         self._frames[need] = derived.lazy()
         return self._frames[need]
 

@@ -148,3 +148,23 @@ def test_runs_stand_in_the_order_of_detectors_and_a_fact_is_derived_once(monkeyp
     assert [run.detector for run in runs] == ["a", "b", "c", "d", "e"]
     assert [run.status for run in runs] == [Status.FIRED] * 4 + [Status.FAILED]
     assert derived == ["once"]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_fact_is_derived_only_where_something_that_it_needs_has_rows(count: int) -> None:
+    derived: list[str] = []
+
+    def derive(frames: Frames) -> pl.LazyFrame:
+        derived.append("once")
+        return frames[KLOG_LINES]
+
+    fact = Fact(
+        table=replace(KLOG_LINES, name="derived"), needs_any=((KLOG_LINES,),), uses=(AUDIT_EVENTS,), derive=derive
+    )
+    lines = held(rows(KLOG_LINES, *[{"severity": "E"}] * count))
+    store = Store({KLOG_LINES: lines, AUDIT_EVENTS: held(rows(AUDIT_EVENTS, {"verb": "get"}))})
+    made = store.get(fact)
+    assert made is not None
+    assert dict(made.collect_schema()) == dict(KLOG_LINES.schema)
+    assert made.collect().height == count
+    assert derived == ["once"] * count

@@ -27,7 +27,7 @@ class Store:
         self._locks: dict[Fact, RLock] = {}
         self._frames: dict[Table | Fact, pl.LazyFrame] = {table: rows.frame for table, rows in tables.items()}
         self.rows: dict[Table, int] = {table: rows.height for table, rows in tables.items()}
-        self._heights: dict[Table | Fact, int] = {**self.rows}
+        self._heights: dict[Table | Fact, int] = dict(self.rows.items())
 
     def get(self, need: Table | Fact) -> pl.LazyFrame | None:
         """The table, or the fact if it can be derived; None where its inputs are missing.

@@ -85,9 +85,10 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         google=settings.google_window_seconds,
         other=settings.other_window_seconds,
     )
-    programs = judge(
-        frames[CREDENTIAL_REFRESHES], windows, settings.min_refreshes, settings.rate_per_minute, settings.rate_minutes
-    )
+    refreshes = frames[CREDENTIAL_REFRESHES].collect()
+    if not refreshes.height:
+        return
+    programs = judge(refreshes.lazy(), windows, settings.min_refreshes, settings.rate_per_minute, settings.rate_minutes)
     asked = by_client(frames[APPLICATION_REQUESTS].collect()) if APPLICATION_REQUESTS in frames else {}
     bad = programs.filter((pl.col("certain") | pl.col("by_rate")).fill_null(False))
     for client, mine in by_client(bad).items():

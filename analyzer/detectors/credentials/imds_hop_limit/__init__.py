@@ -55,8 +55,11 @@ class Settings:
 
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
+    requests = frames[METADATA_REQUESTS].collect()
+    if not (requests["kind"] == "token").any():
+        return
     errors = frames[ICMP_ERRORS].collect() if ICMP_ERRORS in frames else None
-    for lost in by_client(frames[METADATA_REQUESTS].collect(), errors):
+    for lost in by_client(requests, errors):
         if lost.count < settings.min_lost or lost.count < settings.lost_share * lost.tokens:
             continue
         if not lost.others or lost.answered < settings.answered_share * lost.others:

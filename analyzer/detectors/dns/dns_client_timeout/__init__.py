@@ -33,7 +33,7 @@ from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.dns_hops import DNS_HOPS
 from analyzer.facts.dns_witness import Witness, ask, failed_behind
-from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES
+from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, NO_REPLY
 from analyzer.model import Confidence, Finding, Severity
 
 DEFAULT = "engineering default"
@@ -67,6 +67,8 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         .collect()
         .with_row_index("row")
     )
+    if not (queries["rcode"] == NO_REPLY).any():
+        return
     answered = queries.filter(pl.col("answered").is_not_null())
     behind = failed_behind(queries, frames)["row"]
     for lost in losses(queries):

@@ -77,7 +77,8 @@ class Settings:
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     limits = Limits(settings.share, settings.step, settings.failures)
-    for window in separated(see(frames), limits):
+    seen = see(frames)
+    for window in separated(seen, limits) if seen is not None else ():
         verdict = judge(window)
         restarts = _restarts(frames, window)
         spoken = look_alike(window, verdict, settings.share, settings.domains, restarts)

@@ -43,7 +43,7 @@ def finding(subject: str) -> Finding:
 
 def detector(*outcome: Finding | Remark | Exception, **changed: Any) -> Detector[NoSettings]:
     def detect(frames: Frames, settings: NoSettings) -> Iterable[Finding | Remark]:
-        seen.append({need.name for need in frames})
+        seen.append({need.name for need, _ in frames.items()})
         for one in outcome:
             if isinstance(one, Exception):
                 raise one
@@ -168,3 +168,16 @@ def test_a_fact_is_derived_only_where_something_that_it_needs_has_rows(count: in
     assert dict(made.collect_schema()) == dict(KLOG_LINES.schema)
     assert made.collect().height == count
     assert derived == ["once"] * count
+
+
+def test_a_fact_that_nobody_looks_at_is_not_derived() -> None:
+    def derive(frames: Frames) -> pl.LazyFrame:
+        raise AssertionError
+
+    fact = Fact(table=replace(KLOG_LINES, name="derived"), needs_any=((KLOG_LINES,),), derive=derive)
+    store = Store({KLOG_LINES: held(rows(KLOG_LINES, {"severity": "E"}))})
+    seen = store.select([KLOG_LINES, AUDIT_EVENTS, fact])
+    assert list(seen) == [KLOG_LINES, fact]
+    assert fact in seen
+    assert len(seen) == len([KLOG_LINES, fact])
+    assert seen.get(AUDIT_EVENTS) is None

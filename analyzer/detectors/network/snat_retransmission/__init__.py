@@ -31,7 +31,7 @@ from analyzer.detector import Detector, NotObservable, Remark, setting, threshol
 from analyzer.detectors.network.snat_retransmission.captures import whose
 from analyzer.detectors.network.snat_retransmission.evidence import evidence, impact, retried
 from analyzer.detectors.network.snat_retransmission.judge import Limits, Verdict, judge
-from analyzer.detectors.network.snat_retransmission.measure import Traffic, traffic
+from analyzer.detectors.network.snat_retransmission.measure import Traffic, traffic, worth_it
 from analyzer.detectors.network.snat_retransmission.remarks import remarks
 from analyzer.detectors.network.snat_retransmission.remedy import REMEDIES, remedies, saving, verify
 from analyzer.detectors.network.snat_retransmission.words import located, refuted_by, sure, why
@@ -73,7 +73,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         ratio=settings.min_ratio,
         peers=settings.min_peers,
     )
-    judged = [(one, judge(one, limits)) for one in traffic(frames)]
+    judged = [(one, judge(one, limits)) for one in traffic(frames)] if worth_it(frames, limits.segments) else []
     enough = [
         one for one, verdict in judged if min(verdict.outside.segments, verdict.inside.segments) >= limits.segments
     ]

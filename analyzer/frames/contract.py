@@ -50,7 +50,7 @@ class Table(Struct, frozen=True):
         if wrong:
             told = [f"{name}: {got.get(name, 'missing')}, wanted {want.get(name, 'no such column')}" for name in wrong]
             raise TypeError(f"{self.name}: " + "; ".join(told))
-        return frame.select(list(want))
+        return frame if list(got) == list(want) else frame.select(list(want))
 
 
 PLACE = (

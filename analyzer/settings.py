@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,8 @@ Overrides = dict[str, dict[str, Any]]
 
 def from_file(path: Path) -> Overrides:
     """The tables of a settings file: one per detector, `[dns-search-chain] min_chains = 5`."""
+    import tomllib  # most runs read no settings
+
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -42,6 +43,10 @@ def from_file(path: Path) -> Overrides:
 
 def from_options(pairs: Sequence[str]) -> Overrides:
     """`--set id.setting=value` as the same mapping; values are read as TOML, bare words as text."""
+    if not pairs:
+        return {}
+    import tomllib
+
     found: Overrides = {}
     for pair in pairs:
         left, equals, text = pair.partition("=")

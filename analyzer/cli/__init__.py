@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -27,9 +28,9 @@ def main() -> NoReturn:
         pass
     os.close(null)
     try:
-        from analyzer.cli.commands import app
+        from analyzer.cli.commands import asked_for
 
-        app()
+        asked_for(sys.argv[1:])()
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except OSError as error:  # commands answer for their own; what is left is help that nobody can be told

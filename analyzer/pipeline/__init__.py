@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from analyzer.case import Case
 from analyzer.detector import Detector
 from analyzer.errors import UsageError
 from analyzer.model import Offset, Result, Tool
+from analyzer.model.versions import version
 from analyzer.pipeline.clocks import aligned
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import kinds_behind, run_all
@@ -153,16 +153,9 @@ def chosen(options: RunOptions) -> Sequence[Detector[Any]]:
 
 def tool() -> Tool:
     """What made the result: the tool, Python, and the libraries that decide what is read."""
-    libraries = tuple(f"{name} {_version(name)}" for name in ("msgspec", "numpy", "polars", "pyarrow", "zstandard"))
+    libraries = tuple(f"{name} {version(name)}" for name in ("msgspec", "numpy", "polars", "pyarrow", "zstandard"))
     try:
-        own = _version(DISTRIBUTION)
+        own = version(DISTRIBUTION)
     except PackageNotFoundError:
         own = "0+source"
     return Tool(name=DISTRIBUTION, version=own, python=platform.python_version(), libraries=libraries)
-
-
-def _version(name: str) -> str:
-    """As `importlib.metadata.version`, which parses all metadata as a mail. Raises PackageNotFoundError."""
-    found = distribution(name)
-    told = re.search(r"^Version: *(\S+)", found.read_text("METADATA") or "", re.MULTILINE)
-    return told[1] if told else found.version

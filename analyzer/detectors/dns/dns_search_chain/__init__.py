@@ -31,7 +31,7 @@ import polars as pl
 
 from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.dns.dns_search_chain.evidence import evidence, impact
-from analyzer.detectors.dns.dns_search_chain.measure import measure
+from analyzer.detectors.dns.dns_search_chain.measure import measure, with_clients
 from analyzer.detectors.dns.dns_search_chain.relying import Relying, relying
 from analyzer.detectors.dns.dns_search_chain.remarks import confidence, remarks
 from analyzer.detectors.dns.dns_search_chain.remedy import GENERAL, remedies, verify
@@ -92,6 +92,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     named = clients.head(settings.max_clients)["client"].to_list()
     others = clients.slice(settings.max_clients)["client"].to_list()
     if named:
+        walks = with_clients(walks, frames)
         names = relying(walks.of([*named, *others]))
         for client in named:
             yield _finding(walks.of([client]), names.of([client]), client, settings)

@@ -16,7 +16,7 @@ USAGE, INTERNAL, INTERRUPTED = 2, 70, 130
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here, and NumPy would start its threads
 
 
-YOUNG = 20_000
+YOUNG = 50_000
 """New objects after which Python looks for garbage. Expressions and rows come by thousands and in no circles, so that
 Python's 700 finds nothing, ninety times in a run over a hundred packets [measured: 0.015 s]."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from analyzer.detector import Detector
+from msgspec.structs import replace
+
+from analyzer.detector import Detector, settings_of
 from analyzer.errors import UsageError
 from analyzer.model import SettingValue
 
@@ -27,6 +27,8 @@ Overrides = dict[str, dict[str, Any]]
 
 def from_file(path: Path) -> Overrides:
     """The tables of a settings file: one per detector, `[dns-search-chain] min_chains = 5`."""
+    import tomllib  # most runs read no settings
+
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -41,6 +43,10 @@ def from_file(path: Path) -> Overrides:
 
 def from_options(pairs: Sequence[str]) -> Overrides:
     """`--set id.setting=value` as the same mapping; values are read as TOML, bare words as text."""
+    if not pairs:
+        return {}
+    import tomllib
+
     found: Overrides = {}
     for pair in pairs:
         left, equals, text = pair.partition("=")
@@ -73,14 +79,14 @@ def apply(detectors: Sequence[Detector[Any]], *layers: Overrides) -> tuple[Detec
 
 def override(detector: str, settings: Any, raw: Mapping[str, Any]) -> Any:
     """A copy of `settings` with the values of `raw`, each checked for its name, its type and its minimum."""
-    known = {field.name: field for field in fields(settings)}
+    known = {one.name: one for one in settings_of(settings)}
     for name, value in raw.items():
         if name not in known:
             raise UsageError(f"settings: {detector} has no setting {name}{suggest(name, list(known))}")
-        kind = float if known[name].type in ("float", float) else type(getattr(settings, name))
+        kind = float if known[name].type == "float" else type(getattr(settings, name))
         if kind is float and type(value) is int:
             value = float(value)
-        least, most = known[name].metadata["minimum"], LONGEST.get(known[name].metadata["unit"], MOST)
+        least, most = known[name].minimum, LONGEST.get(known[name].unit, MOST)
         if type(value) is not kind or (least is not None and not value >= least) or not _is_within(value, most):
             wanted = kind.__name__ if least is None else f"{kind.__name__} of at least {least}"
             wanted += "" if _is_within(value, most) else f" and at most {most:,}"
@@ -99,13 +105,13 @@ def effective(detectors: Sequence[Detector[Any]]) -> tuple[SettingValue, ...]:
     return tuple(
         SettingValue(
             detector=detector.id,
-            name=field.name,
-            value=str(getattr(detector.settings, field.name)),
-            default=getattr(detector.settings, field.name) == field.default,
-            doc=field.metadata["doc"],
+            name=one.name,
+            value=str(getattr(detector.settings, one.name)),
+            default=getattr(detector.settings, one.name) == one.default,
+            doc=one.doc,
         )
         for detector in detectors
-        for field in fields(detector.settings)
+        for one in settings_of(detector.settings)
     )
 
 

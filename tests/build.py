@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
+from msgspec.structs import replace
 
 from analyzer.case import Rows
 from analyzer.detector import Detector, Remark

@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analyzer import detectors
-from analyzer.detector import Detector
+from analyzer.detector import Detector, settings_of
 from analyzer.facts.contract import Fact
 from analyzer.frames import Table, empty
 from analyzer.model import Status
@@ -52,11 +51,11 @@ def test_the_docstring_has_the_three_headings(detector: Detector[Any]) -> None:
 
 @EVERY
 def test_settings_are_frozen_documented_and_sourced(detector: Detector[Any]) -> None:
-    assert is_dataclass(detector.settings)
-    for field in fields(detector.settings):
-        assert {"doc", "unit", "minimum", "source"} <= field.metadata.keys(), field.name
-        assert field.metadata["doc"].endswith("."), field.name
-        assert field.metadata["source"], field.name
+    with pytest.raises(AttributeError, match="immutable"):
+        setattr(detector.settings, settings_of(detector.settings)[0].name, 0)
+    for one in settings_of(detector.settings):
+        assert one.doc.endswith("."), one.name
+        assert one.source, one.name
 
 
 @EVERY

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from analyzer import settings
-from analyzer.detector import Detector, setting
+from analyzer.detector import Detector, setting, thresholds
 from analyzer.errors import UsageError
 from analyzer.facts.contract import Frames
 from analyzer.model import Finding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Some:
     min_count: int = setting(50, "Count.", minimum=1, source="[D]")
     min_share: float = setting(0.5, "Share.", minimum=0, source="[D]")

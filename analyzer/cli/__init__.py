@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -15,15 +16,21 @@ USAGE, INTERNAL, INTERRUPTED = 2, 70, 130
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here, and NumPy would start its threads
 
 
+YOUNG = 50_000
+"""New objects after which Python looks for garbage. Expressions and rows come by thousands and in no circles, so that
+Python's 700 finds nothing, ninety times in a run over a hundred packets [measured: 0.015 s]."""
+
+
 def main() -> NoReturn:
     """Entry point of the `analyze` command. Imports late, so that an interrupt has its exit code from the start."""
+    gc.set_threshold(YOUNG)
     while (null := os.open(os.devnull, os.O_RDWR)) <= 2:  # a closed stream must not become the next file opened
         pass
     os.close(null)
     try:
-        from analyzer.cli.commands import app
+        from analyzer.cli.commands import asked_for
 
-        app()
+        asked_for(sys.argv[1:])()
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except OSError as error:  # commands answer for their own; what is left is help that nobody can be told

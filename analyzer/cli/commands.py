@@ -3,6 +3,8 @@
 Annotations are values here, not text: typer would compile each of them again whenever the command starts.
 """
 
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Annotated
 
@@ -220,3 +222,15 @@ def completion(shell: Annotated[o.Shell, typer.Argument(metavar="SHELL", help="b
         return printed(shell, app)
 
     guarded(work)
+
+
+def asked_for(words: Sequence[str]) -> typer.Typer:
+    """The program with the one command that these words begin with, else with all of them: typer makes the options of
+    every command that it has, two hundred, before it runs one."""
+    one = copy(app)
+    one.registered_commands = [command for command in app.registered_commands if _name(command) in words[:1]]
+    return one if one.registered_commands else app
+
+
+def _name(command: typer.models.CommandInfo) -> str:
+    return str(command.name or getattr(command.callback, "__name__", ""))

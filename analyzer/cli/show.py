@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from analyzer import detectors, pipeline
 from analyzer.cli.output import check_inputs, sound_format, to_stdout
 from analyzer.cli.wording import safe, storable
-from analyzer.detector import Detector, Needs
+from analyzer.detector import Detector, Needs, settings_of
 from analyzer.errors import UsageError
 from analyzer.model.stories import published
 from analyzer.pipeline.detect import about
@@ -101,11 +100,10 @@ def _kinds(needs: Needs) -> str:
 
 def _settings(detector: Detector[Any]) -> list[str]:
     lines = []
-    for field in fields(detector.settings):
-        meta = field.metadata
-        unit = f" {meta['unit']}" if meta["unit"] else ""
-        value = getattr(detector.settings, field.name)
-        lines.append(f"- {detector.id}.{field.name} = {value}{unit}: {meta['doc']} Default: {meta['source']}.")
+    for one in settings_of(detector.settings):
+        unit = f" {one.unit}" if one.unit else ""
+        value = getattr(detector.settings, one.name)
+        lines.append(f"- {detector.id}.{one.name} = {value}{unit}: {one.doc} Default: {one.source}.")
     return lines
 
 

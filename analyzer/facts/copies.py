@@ -38,8 +38,8 @@ def copies(queries: pl.DataFrame, key: Sequence[str] = QUERY, packets: pl.LazyFr
     )
     if len(order) > 1:
         found.append(_between(frame, order, key))
-    rows = pl.concat(found).unique()
-    return frame.select(pl.col("row").is_in(rows.implode())).to_series()
+    rows = pl.concat(found)
+    return frame["row"].is_in(rows.unique().implode()) if rows.len() else pl.repeat(False, frame.height, eager=True)
 
 
 def _translated(frame: pl.DataFrame, same: Sequence[str], packets: pl.LazyFrame | None) -> pl.Series:

@@ -18,7 +18,7 @@ import re
 
 import polars as pl
 
-from analyzer.sources.klogfields import GO_ESCAPES
+from analyzer.sources.goquotes import GO_ESCAPES
 
 _TEXT = pl.col("text")
 

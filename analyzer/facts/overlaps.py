@@ -156,6 +156,8 @@ def without_copies(table: Table, frame: pl.LazyFrame, copies: pl.DataFrame) -> p
 
 def told(copies: pl.DataFrame, table: str) -> str:
     """How much of a table stands twice, in words; empty where nothing does."""
+    if not copies.height:
+        return ""
     pairs = (
         copies.filter(pl.col("table") == table)
         .group_by("source", "original_source")

@@ -57,6 +57,7 @@ AUDIT_EVENTS = Table(
         Col("response_body_bytes", pl.Int64(), "Length of responseObject with its key; 0 if absent."),
     ),
     group="user_agent",
+    kinds=("audit",),
 )
 
 AUDIT_ANNOTATIONS = Table(
@@ -72,6 +73,7 @@ AUDIT_ANNOTATIONS = Table(
         Col("configuration", pl.String(), "Webhook configuration that the webhook is part of; null if not stated."),
         Col("mutated", pl.Boolean(), "Whether the mutating webhook changed the object; null for other annotations."),
     ),
+    kinds=("audit",),
 )
 
 AUDIT_OBJECTS = Table(
@@ -100,6 +102,7 @@ AUDIT_OBJECTS = Table(
         Col("selector", pl.String(), "Label selector as key=value, sorted, joined by commas; null if absent."),
         Col("items", pl.Int64(), "Number of items of a list; null if the body is no list."),
     ),
+    kinds=("audit",),
 )
 
 AUDIT_FIELDS = Table(

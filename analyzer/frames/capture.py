@@ -41,6 +41,7 @@ PACKETS = Table(
         _DUPLICATE,
     ),
     group="connection",
+    kinds=("pcap",),
 )
 
 _DNS_PROTOCOL = Col(
@@ -75,6 +76,7 @@ DNS_MESSAGES = Table(
         _DNS_DUPLICATE,
     ),
     group="asker",
+    kinds=("pcap",),
 )
 
 DNS_ANSWERS = Table(
@@ -97,6 +99,7 @@ DNS_ANSWERS = Table(
         _DNS_DUPLICATE,
     ),
     group="client",
+    kinds=("pcap",),
 )
 
 HTTP_MESSAGES = Table(
@@ -123,6 +126,7 @@ HTTP_MESSAGES = Table(
         _DUPLICATE,
     ),
     group="asker",
+    kinds=("pcap",),
 )
 
 TLS_CLIENT_HELLOS = Table(
@@ -146,6 +150,7 @@ TLS_CLIENT_HELLOS = Table(
         _DUPLICATE,
     ),
     group="client",
+    kinds=("pcap",),
 )
 
 MINING_MESSAGES = Table(
@@ -170,6 +175,7 @@ MINING_MESSAGES = Table(
         _DUPLICATE,
     ),
     group="connection",
+    kinds=("pcap",),
 )
 
 TUNNEL_HEADERS = Table(
@@ -182,6 +188,7 @@ TUNNEL_HEADERS = Table(
         *_ENDS,
         Col("network_id", pl.Int64(), "VXLAN or Geneve network, GRE key, ERSPAN session; null if it has none."),
     ),
+    kinds=("pcap",),
 )
 
 ICMP_ERRORS = Table(
@@ -204,4 +211,5 @@ ICMP_ERRORS = Table(
         Col("quoted_seq", pl.Int64(), "TCP sequence number of the quoted packet; null for other protocols."),
         _DUPLICATE,
     ),
+    kinds=("pcap",),
 )

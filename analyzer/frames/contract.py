@@ -25,13 +25,16 @@ class Table(Struct, frozen=True):
     """The contract of one table or fact.
 
     `group` says which rows belong together when a table is too large for memory: a column, `connection` (both ends and
-    ports, whoever sent), `asker` (the sender of a query, the receiver of an answer), or '' where any rows do.
+    ports, whoever sent), `asker` (the sender of a query, the receiver of an answer), or '' where any rows do. `kinds`
+    names the sources that declare the table: what is missing may be collected there. It stands here so that nobody
+    imports every source to say so.
     """
 
     name: str
     doc: str
     cols: tuple[Col, ...]
     group: str = ""
+    kinds: tuple[str, ...] = ()
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -47,7 +50,7 @@ class Table(Struct, frozen=True):
         if wrong:
             told = [f"{name}: {got.get(name, 'missing')}, wanted {want.get(name, 'no such column')}" for name in wrong]
             raise TypeError(f"{self.name}: " + "; ".join(told))
-        return frame.select(list(want))
+        return frame if list(got) == list(want) else frame.select(list(want))
 
 
 PLACE = (

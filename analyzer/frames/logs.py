@@ -37,6 +37,7 @@ COREDNS_QUERIES = Table(
         _COMPONENT,
     ),
     group="client",
+    kinds=("coredns",),
 )
 
 COREDNS_ERRORS = Table(
@@ -60,6 +61,7 @@ COREDNS_ERRORS = Table(
         _STREAM,
         _COMPONENT,
     ),
+    kinds=("coredns",),
 )
 
 COREDNS_EVENTS = Table(
@@ -83,6 +85,7 @@ COREDNS_EVENTS = Table(
         _STREAM,
         _COMPONENT,
     ),
+    kinds=("coredns",),
 )
 
 KLOG_LINES = Table(
@@ -104,6 +107,7 @@ KLOG_LINES = Table(
         Col("pod", pl.String(), "pod=, or the one pod that free text names, as namespace/name as far as written."),
         Col("error", pl.String(), "Value of err=; null if absent."),
     ),
+    kinds=("kubelet",),
 )
 
 LOG_SUPPRESSIONS = Table(

@@ -57,6 +57,7 @@ KERNEL_MESSAGES = Table(
             "Serial number of an audit record; gaps are records not seen here. Null in journald's lines.",
         ),
     ),
+    kinds=("kernel",),
 )
 
 RUNTIME_MESSAGES = Table(
@@ -78,6 +79,7 @@ RUNTIME_MESSAGES = Table(
         Col("image", pl.String(), "Image that is pulled or checked; null if none."),
         Col("error", pl.String(), "Value of error=, unescaped, at most 4 KiB; null if absent."),
     ),
+    kinds=("runtime",),
 )
 
 UNIT_MESSAGES = Table(
@@ -116,6 +118,7 @@ KUBE_EVENTS = Table(
         Col("node", pl.String(), "Node that the controller runs on; null if not told."),
         Col("event_uid", pl.String(), "UID of the Event object: rows that share it are the same Event at other times."),
     ),
+    kinds=("events",),
 )
 
 CGROUP_CPU = Table(
@@ -133,6 +136,7 @@ CGROUP_CPU = Table(
         Col("throttled_periods", pl.Int64(), "Periods in which the group ran out of its quota."),
         Col("throttled_seconds", pl.Float64(), "Time its threads were held back, summed over CPUs."),
     ),
+    kinds=("cgroup",),
 )
 
 PROCESSES = Table(
@@ -157,6 +161,7 @@ PROCESSES = Table(
         _POD_UID,
         _CONTAINER,
     ),
+    kinds=("processes",),
 )
 
 METRIC_SAMPLES = Table(
@@ -170,6 +175,7 @@ METRIC_SAMPLES = Table(
         Col("labels", pl.String(), "Labels as a JSON object with sorted keys."),
         Col("value", pl.Float64(), "The value."),
     ),
+    kinds=("metrics",),
 )
 
 IAM_PROXY_MESSAGES = Table(
@@ -193,4 +199,5 @@ IAM_PROXY_MESSAGES = Table(
         Col("pod_ip", pl.String(), "Its address as the proxy knows it, canonical text; null if it has none yet."),
         Col("phase", pl.String(), "Its phase; null if none is told."),
     ),
+    kinds=("iam-proxy",),
 )

@@ -22,7 +22,8 @@ def aligned(case: Case, options: RunOptions) -> tuple[Case, tuple[Offset, ...]]:
 
     The whole case is compared, whatever part of it is wanted: rows whose times are wrong may lie outside.
     """
-    offsets, zoneless = measured(Store(case.tables, options.engine))
+    # An input is compared with others, so that a single one has nothing to tell.
+    offsets, zoneless = measured(Store(case.tables, options.engine)) if len(case.reports) > 1 else ((), {})
     moved = clocks.shifts(offsets) if options.apply_offsets else {}
     told = clocks.told(offsets, zoneless, options.tz, moved)
     return (shifted(case, moved) if moved else case), told

@@ -12,12 +12,9 @@ from pathlib import Path
 
 from analyzer.case import Place
 from analyzer.model import InputReport
-from analyzer.sources.audit.shape import Kind, shape_of
 from analyzer.sources.containers import compression_of
 from analyzer.sources.contract import Member
 from analyzer.sources.discover import STDIN
-from analyzer.sources.exports import export_of
-from analyzer.sources.lines import text_head
 
 HEAD = 65_536
 
@@ -115,6 +112,10 @@ def _is_lines(kind: str, head: bytes) -> bool:
     """Whether a record is the physical line of its number, in a text that sed can read."""
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in head[:64]:
         return False
+    from analyzer.sources.audit.shape import Kind, shape_of  # what reads logs is not imported for a capture
+    from analyzer.sources.exports import export_of
+    from analyzer.sources.lines import text_head
+
     if kind in ("audit", "events") and shape_of(head).kind is not Kind.LINES:
         return False
     return export_of(head) is None and export_of(text_head(head, exports=False)) is None

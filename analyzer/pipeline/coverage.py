@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -37,17 +37,16 @@ def coverage_of(store: Store, reports: Sequence[InputReport]) -> tuple[Coverage,
 def _one(store: Store, table: Table, reports: Sequence[InputReport], copies: pl.DataFrame, left: LeftOut) -> Coverage:
     frame = store.get(table)
     assert frame is not None
-    span = frame.select(first=pl.col("time").min(), last=pl.col("time").max()).collect().row(0, named=True)
-    given = frame.select(pl.col("source").unique().sort()).collect().to_series().to_list()
+    first, last, given = _span(frame) if store.rows[table] else (None, None, [])
     names = {report.path: report for report in reports}
     lost = sum(names[name].skipped + names[name].incomplete_tail for name in given if name in names)
     return Coverage(
         table=table.name,
         rows=store.rows[table],
-        first_time=span["first"],
-        last_time=span["last"],
+        first_time=first,
+        last_time=last,
         sources=tuple(given),
-        gaps=gaps(frame) if table.name in STEADY else (),
+        gaps=gaps(frame) if given and table.name in STEADY else (),
         remark="; ".join(
             filter(
                 None,
@@ -62,6 +61,12 @@ def _one(store: Store, table: Table, reports: Sequence[InputReport], copies: pl.
         ),
         left_out=left.count(given),
     )
+
+
+def _span(frame: pl.LazyFrame) -> tuple[datetime | None, datetime | None, list[str]]:
+    """First and last time, and the inputs in order of their names."""
+    first, last = frame.select(first=pl.col("time").min(), last=pl.col("time").max()).collect().row(0)
+    return first, last, frame.select(pl.col("source").unique().sort()).collect().to_series().to_list()
 
 
 def _lost(count: int) -> str:

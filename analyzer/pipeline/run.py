@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from analyzer.case import Case
 from analyzer.detector import Detector
 from analyzer.errors import UsageError
 from analyzer.model import Offset, Result, Tool
-from analyzer.pipeline.carve import Hide, carve
+from analyzer.model.versions import version
 from analyzer.pipeline.clocks import aligned
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import run_all
@@ -27,11 +27,11 @@ from analyzer.pipeline.read import read_all, read_whole, windowed
 from analyzer.pipeline.sink import Sink
 from analyzer.pipeline.store import Store
 from analyzer.story.blind import to_collect
-from analyzer.story.compare import compare
 from analyzer.story.edges import with_limits
 from analyzer.story.leftout import left_out
 
 if TYPE_CHECKING:
+    from analyzer.pipeline.carve import Hide
     from analyzer.redact import Map
 
 DISTRIBUTION = "kube-postmortem"
@@ -80,15 +80,20 @@ def _judged(
         collect=to_collect(picked, told.runs, coverage),
         remarks=told.remarks,
     )
+    # What few runs ask for is imported where it is: each module costs every start something.
     if options.baseline is not None:
+        from analyzer.story.compare import compare
+
         result = replace(result, comparison=compare(options.baseline, result))
     given = result
     if options.names is not None:
-        from analyzer.pipeline.identities import identities  # its patterns cost every start a thirtieth of a second
+        from analyzer.pipeline.identities import identities
         from analyzer.redact import atoms_of, redacted
 
         given = redacted(result, options.names, identities(store, atoms_of(result)))
     if options.slices is not None:
+        from analyzer.pipeline.carve import carve
+
         progress.phase("carving the evidence")
         options.slices.files = carve(result, given, case, _hide(options.names, store))
     return given

@@ -6,15 +6,15 @@ memory at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from threading import RLock
 
 import polars as pl
 
 from analyzer.case import Rows
-from analyzer.facts.contract import Fact
+from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.overlaps import COUNTED_ONCE, LOG_COPIES, without_copies
-from analyzer.frames import Table
+from analyzer.frames import Table, empty
 from analyzer.pipeline.engine import Engine, Here
 
 
@@ -25,27 +25,51 @@ class Store:
         self._tables = tables
         self._engine = engine or Here()
         self._locks: dict[Fact, RLock] = {}
+        self._known: dict[Fact, bool] = {}
         self._frames: dict[Table | Fact, pl.LazyFrame] = {table: rows.frame for table, rows in tables.items()}
         self.rows: dict[Table, int] = {table: rows.height for table, rows in tables.items()}
+        self._heights: dict[Table | Fact, int] = dict(self.rows.items())
 
     def get(self, need: Table | Fact) -> pl.LazyFrame | None:
         """The table, or the fact if it can be derived; None where its inputs are missing.
 
         Several threads may ask: who asks for a fact that is being derived waits for it.
         """
-        if need in self._frames or isinstance(need, Table):
+        if need in self._frames or not self.has(need):
             return self._frames.get(need)
+        assert isinstance(need, Fact)
         # Facts rest on each other in one direction only, so that no two threads wait for each other.
         with self._locks.setdefault(need, RLock()):
-            return self._frames.get(need) if need in self._frames else self._fact(need)
+            return self._frames[need] if need in self._frames else self._fact(need)
 
-    def _fact(self, need: Fact) -> pl.LazyFrame | None:
-        given = {one: frame for one in need.inputs if (frame := self.get(one)) is not None}
-        if not any(all(one in given for one in alternative) for alternative in need.needs_any):
-            return None
-        derived = self._by_bucket(need, given) if need.grouped else need.table.check(need.derive(given)).collect()
+    def has(self, need: Table | Fact) -> bool:
+        """Whether the table was read, or the fact can be derived. Derives nothing."""
+        if isinstance(need, Table):
+            return need in self._tables
+        if need not in self._known:
+            self._known[need] = any(all(map(self.has, alternative)) for alternative in need.needs_any)
+        return self._known[need]
+
+    def _fact(self, need: Fact) -> pl.LazyFrame:
+        given = Seen(self, need.inputs)
+        if not any(self._rows(one) for alternative in need.needs_any for one in alternative):
+            derived = empty(need.table)
+        elif need.grouped:
+            derived = self._by_bucket(need, given)
+        else:
+            derived = need.table.check(need.derive(given)).collect()
+        self._heights[need] = derived.height
         self._frames[need] = derived.lazy()
         return self._frames[need]
+
+    def _rows(self, need: Table | Fact) -> int:
+        """How many rows it has, 0 where it is not there."""
+        return self._heights.get(need, 0) if self.get(need) is not None else 0
+
+    @property
+    def height(self) -> int:
+        """Rows of all tables together."""
+        return sum(self.rows.values())
 
     @property
     def in_memory(self) -> bool:
@@ -73,9 +97,9 @@ class Store:
             if table in self._frames:
                 self._frames[table] = without_copies(table, self._frames[table], copies)
 
-    def select(self, needs: Iterable[Table | Fact]) -> dict[Table | Fact, pl.LazyFrame]:
-        """Those of `needs` that exist."""
-        return {need: frame for need in needs if (frame := self.get(need)) is not None}
+    def select(self, needs: Iterable[Table | Fact]) -> Frames:
+        """Those of `needs` that exist; a fact is derived when somebody looks at it."""
+        return Seen(self, needs)
 
     def breadth(self, needs: Iterable[Table | Fact]) -> int:
         """How many tables and facts these needs rest on: a hint at how long they take."""
@@ -96,6 +120,29 @@ class Store:
             else:
                 found |= set(self.tables_behind(need.inputs))
         return sorted(found, key=lambda table: table.name)
+
+
+class Seen(Mapping[Table | Fact, pl.LazyFrame]):
+    """Those of some tables and facts that exist. What is in it is known from the start; what nobody takes out of it is
+    never derived."""
+
+    def __init__(self, store: Store, needs: Iterable[Table | Fact]) -> None:
+        self._store = store
+        self._needs = dict.fromkeys(need for need in needs if store.has(need))
+
+    def __getitem__(self, need: Table | Fact) -> pl.LazyFrame:
+        if need not in self._needs or (frame := self._store.get(need)) is None:
+            raise KeyError(need)
+        return frame
+
+    def __contains__(self, need: object) -> bool:
+        return need in self._needs
+
+    def __iter__(self) -> Iterator[Table | Fact]:
+        return iter(self._needs)
+
+    def __len__(self) -> int:
+        return len(self._needs)
 
 
 def _bucket(given: tuple[Fact, dict[Table, pl.LazyFrame]]) -> pl.DataFrame:

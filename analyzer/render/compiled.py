@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from importlib.metadata import version
 from importlib.util import cache_from_source
 from os import getpid
 from pathlib import Path
@@ -12,6 +11,8 @@ from pickle import UnpicklingError
 
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
+
+from analyzer.model.versions import version
 
 
 class CompiledTemplates(BytecodeCache):

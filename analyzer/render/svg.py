@@ -285,16 +285,15 @@ def _outline(canvas: _Canvas, panel: Panel, buckets: Sequence[Bucket], base: flo
     out: list[str] = []
     pen: str | None = None  # the height at which the pen stands
     for bucket in buckets:
-        x = px(canvas.x(panel.start + panel.step * bucket.first))
-        if bucket.value is None:
-            if pen is not None:
-                out.append(f"H{x}V{px(base)}Z" if filled else f"H{x}")
-            pen = None
+        y = None if bucket.value is None else px(base - scale * max(bucket.value, 0))
+        if y == pen:  # most steps are as high as the one before
             continue
-        y = px(base - scale * max(bucket.value, 0))
-        if pen is None:
+        x = px(canvas.x(panel.start + panel.step * bucket.first))
+        if y is None:
+            out.append(f"H{x}V{px(base)}Z" if filled else f"H{x}")
+        elif pen is None:
             out.append(f"M{x} {px(base)}V{y}" if filled else f"M{x} {y}")
-        elif y != pen:
+        else:
             out.append(f"H{x}V{y}")
         pen = y
     if pen is not None:

@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from analyzer.frames.contract import TIME
+from analyzer.sources.goquotes import GO_ESCAPES
 from analyzer.sources.klogentries import TEXT_LIMIT
 from analyzer.sources.secrets import scrub
 
@@ -264,9 +265,6 @@ def _unescape(text: pl.Series) -> pl.Series:
     plain = text.filter(there).str.replace_many(list(GO_ESCAPES), list(GO_ESCAPES.values()))
     return text.clone().scatter(there.arg_true(), plain)
 
-
-GO_ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n", "\\t": "\t", "\\r": "\r"}
-"""What strconv.Quote commonly writes; control signs and what no terminal shows stay as `\\x1b` and `\\u200b`."""
 
 _JSON = msgspec.json.Decoder(dict[str, Any])
 

@@ -7,6 +7,7 @@ text that is quoted as it was written.
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import polars as pl
 
@@ -24,33 +25,37 @@ audit_log_proctitle). A flood holds millions: who reads such records masks them 
 
 _PATTERNS = (
     # key = value in any of the usual spellings; the value ends at a quote, a comma, an ampersand or white space
-    re.compile(
+    (
         r"""(?ix) (?P<keep> ["']? \b [\w.-]{0,40}? (?: pass(?:word|wd)? | secret(?:_?access_?key|_?key)? | token |
         api[_-]?key | private[_-]?key | client[_-]?secret | credential | authorization |
         cookie | x-aws-ec2-metadata-token )
         ["']? \s? [:=] \s? \[? \s? ["']? (?: (?:bearer|basic|digest) \s )? ) (?P<hide> [^\s"'&,;}{\\]{6,} )"""
     ),
-    re.compile(r"(?i)(?P<keep>\b(?:bearer|basic)\s)(?P<hide>[A-Za-z0-9._~+/=-]{8,})"),
+    r"(?i)(?P<keep>\b(?:bearer|basic)\s)(?P<hide>[A-Za-z0-9._~+/=-]{8,})",
     # a JWT, also where its signature was cut off; tried once for each run of its letters, so that the work is linear
-    re.compile(
+    (
         r"(?P<keep>(?<![A-Za-z0-9_-])(?:(?!\beyJ)[A-Za-z0-9_-])*)"
         r"(?P<hide>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?)"
     ),
     # AWS key ids (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html)
-    re.compile(r"(?P<keep>)(?P<hide>\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,20}\b)"),
-    re.compile(r"(?s)(?P<keep>-----BEGIN [A-Z ]*PRIVATE KEY-----)(?P<hide>.*?)(?=-----END|$)"),
+    r"(?P<keep>)(?P<hide>\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,20}\b)",
+    r"(?s)(?P<keep>-----BEGIN [A-Z ]*PRIVATE KEY-----)(?P<hide>.*?)(?=-----END|$)",
     # user information of a URL
-    re.compile(r"(?P<keep>://[^/@\s:]{0,80}:)(?P<hide>[^/@\s]+)(?=@)"),
+    r"(?P<keep>://[^/@\s:]{0,80}:)(?P<hide>[^/@\s]+)(?=@)",
     # the same before an image, which has no scheme
-    re.compile(
-        r"(?P<keep>\b[\w.-]{1,64}:)(?P<hide>[^/@\s:\"]{4,128})(?=@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}(?::[0-9]{1,5})?/)"
-    ),
+    (r"(?P<keep>\b[\w.-]{1,64}:)(?P<hide>[^/@\s:\"]{4,128})(?=@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}(?::[0-9]{1,5})?/)"),
     # what signs a URL (AWS Signature Version 4, Google Cloud Storage, Azure SAS), as that of an image's layer
-    re.compile(r"(?i)(?P<keep>(?:[?&]|\\u0026)(?:X-(?:Amz|Goog)-)?sig(?:nature)?=)(?P<hide>[^\s\"'&\\]{6,})"),
+    r"(?i)(?P<keep>(?:[?&]|\\u0026)(?:X-(?:Amz|Goog)-)?sig(?:nature)?=)(?P<hide>[^\s\"'&\\]{6,})",
     # a kubeadm bootstrap token: six, a point, sixteen
-    re.compile(r"(?P<keep>)(?P<hide>\b[a-z0-9]{6}\.[a-z0-9]{16}\b)"),
-    *(re.compile(f"(?P<keep>{keep})(?P<hide>{hide})") for keep, hide in COMMAND_LINES),
+    r"(?P<keep>)(?P<hide>\b[a-z0-9]{6}\.[a-z0-9]{16}\b)",
+    *(f"(?P<keep>{keep})(?P<hide>{hide})" for keep, hide in COMMAND_LINES),
 )
+
+
+@cache
+def _compiled() -> tuple[re.Pattern[str], ...]:
+    """Compiled when there is something to mask, which takes a millisecond or two of every start otherwise."""
+    return tuple(map(re.compile, _PATTERNS))
 
 
 _HINT = (
@@ -79,6 +84,6 @@ def without_command_lines(texts: pl.Series) -> pl.Series:
 
 def scrub(text: str) -> str:
     """The text with everything that has the shape of a credential replaced by `[masked]`."""
-    for pattern in _PATTERNS:
+    for pattern in _compiled():
         text = pattern.sub(lambda found: f"{found['keep']}{MASK}", text)
     return text

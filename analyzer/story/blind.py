@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from analyzer.detector import Detector
-from analyzer.facts.contract import Fact
+from analyzer.facts.contract import Fact, behind
 from analyzer.frames import AUDIT_EVENTS, Table
 from analyzer.model import Collect, Confidence, Coverage, Finding, Run, Status
 from analyzer.story.collecting import KINDS, Kind
@@ -120,13 +120,7 @@ def _met(need: Table | Fact, tables: set[Table]) -> bool:
 
 def _behind(needs: Iterable[Table | Fact]) -> set[Table]:
     """All tables that these needs may rest on."""
-    found: set[Table | Fact] = set()
-    left: list[Table | Fact] = list(needs)
-    while left:
-        if (one := left.pop()) not in found:
-            found.add(one)
-            left += one.inputs if isinstance(one, Fact) else ()
-    return {one for one in found if isinstance(one, Table)}
+    return {table for need in needs for table in behind(need)}
 
 
 def _clock(time: datetime) -> str:

@@ -118,5 +118,6 @@ def _lane(name: str, counts: pl.DataFrame) -> CurveLane:
     values = counts["value"]
     upto = counts["count"].cum_sum()
     total = int(upto[-1])
-    places = [upto.search_sorted(max(math.ceil(total * percent / 100), 1)) for percent in range(101)]
-    return CurveLane(name=name, count=total, values=tuple(float(values[place]) for place in places))
+    shares = [max(math.ceil(total * percent / 100), 1) for percent in range(101)]
+    places = upto.search_sorted(pl.Series(shares, dtype=upto.dtype))
+    return CurveLane(name=name, count=total, values=tuple(values.gather(places).cast(pl.Float64).to_list()))

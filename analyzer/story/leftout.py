@@ -29,6 +29,7 @@ FOR_OTHERS = "docker"
 Get = Callable[[Table | Fact], pl.LazyFrame | None]
 
 _ROWS = pl.Schema({"source": pl.String(), "time": TIME, "component": pl.String(), "count": pl.Int64()})
+_NO_WRITERS = pl.DataFrame(schema={"source": pl.String, "number": pl.Int64, "component": pl.String})
 
 
 class LeftOut(Struct, frozen=True):
@@ -40,10 +41,14 @@ class LeftOut(Struct, frozen=True):
 
     def count(self, sources: Sequence[str]) -> int:
         """Messages that are not in these inputs."""
+        if not self.rows.height:
+            return 0
         return sum(self.rows.filter(pl.col("source").is_in(sources))["count"].drop_nulls().to_list())
 
     def told(self, sources: Sequence[str]) -> str:
         """How many of whose messages each of these inputs lacks, and when that was said; empty where none does."""
+        if not self.rows.height:
+            return ""
         rows = self.rows.filter(pl.col("source").is_in(sources))
         each = [
             f"{name} lacks {_told(part)}" for (name,), part in sorted(rows.group_by("source"), key=lambda one: one[0])
@@ -88,15 +93,17 @@ def left_out(get: Get, findings: Sequence[Finding]) -> LeftOut:
     if (kernel := get(KERNEL_MESSAGES)) is not None:
         told = kernel.filter(pl.col("kind") == "suppressed").with_columns(component=pl.lit("kernel"))
         parts.append(told.select(_ROWS.names()).collect())
+    if not any(part.height for part in parts):
+        return LeftOut(parts[0], _NO_WRITERS)
     rows = pl.concat(parts).with_columns(pl.col("component").str.strip_suffix(".service"))
     return LeftOut(rows, _writers(get, rows["source"].unique(), findings))
 
 
 def _writers(get: Get, sources: pl.Series, findings: Sequence[Finding]) -> pl.DataFrame:
-    made = [pl.DataFrame(schema={"source": pl.String, "number": pl.Int64, "component": pl.String})]
     numbers = {record.number for one in findings for record in one.evidence.records if record.source in {*sources}}
     if not numbers:
-        return made[0]
+        return _NO_WRITERS
+    made = [_NO_WRITERS]
     for table in (KLOG_LINES, RUNTIME_MESSAGES, KERNEL_MESSAGES):
         if (frame := get(table)) is not None:
             writer = pl.lit("kernel") if table is KERNEL_MESSAGES else pl.col("component")

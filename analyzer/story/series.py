@@ -5,7 +5,7 @@ A value is the busiest second of its step, so that a spike of one second is as h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -274,15 +274,15 @@ def _draw(chart: _Chart, get: Get, axis: _Axis) -> Series | None:
     )
     if seconds.is_empty():
         return None
-    seconds = _fold(seconds if chart.witness is None else _best_told(seconds))
-    peaks = _peaks(seconds, axis)
+    seconds, names = _fold(seconds if chart.witness is None else _best_told(seconds))
+    values = _dense(seconds, names, axis)
     return Series(
         id=chart.id,
         title=chart.title,
         unit=chart.unit,
         start=axis.start,
         step_seconds=axis.step,
-        lanes=tuple(Lane(name=name, values=_dense(peaks, name, axis.count)) for name in _ordered(seconds)),
+        lanes=tuple(Lane(name=name, values=values[name]) for name in names),
         gaps=_gaps(get, chart.table, axis),
     )
 
@@ -308,13 +308,12 @@ def _failures(get: Get, axis: _Axis) -> Series | None:
         frame = get(signal.table)
         if frame is None:
             continue
-        seconds = per_second(signal, frame)
-        peaks = _peaks(seconds, axis)
-        if not peaks["value"].sum():
+        seconds = per_second(signal, frame).with_columns(lane=pl.lit(signal.name))
+        values = _dense(seconds, [signal.name], axis)[signal.name] if seconds.height else ()
+        if not any(values):
             never.append(signal.name)
             continue
-        gaps = _blind(get, signal.table, axis)
-        lanes.append(Lane(name=signal.name, values=_dense(peaks, signal.name, axis.count), gaps=gaps))
+        lanes.append(Lane(name=signal.name, values=values, gaps=_blind(get, signal.table, axis)))
     if not lanes:
         return None
     return Series(
@@ -328,34 +327,26 @@ def _failures(get: Get, axis: _Axis) -> Series | None:
     )
 
 
-def _peaks(seconds: pl.DataFrame, axis: _Axis) -> pl.DataFrame:
-    """The busiest second of each lane and step of the axis."""
-    return (
-        seconds.with_columns(step=(pl.col("second") - int(axis.start.timestamp())) // axis.step)
-        .filter(pl.col("step").is_between(0, axis.count - 1))
-        .group_by("lane", "step")
+def _dense(seconds: pl.DataFrame, names: Sequence[str], axis: _Axis) -> dict[str, tuple[float, ...]]:
+    """By lane a value per step of the axis: its busiest second."""
+    peaks = (
+        seconds.group_by("lane", step=(pl.col("second") - int(axis.start.timestamp())) // axis.step)
         .agg(pl.col("value").max())
-        .sort("lane", "step")
+        .filter(pl.col("step").is_between(0, axis.count - 1))
     )
+    values: dict[str, list[float]] = {name: [0] * axis.count for name in names}
+    for lane, step, value in peaks.select("lane", "step", "value").iter_rows():
+        values[lane][step] = value
+    return {name: tuple(each) for name, each in values.items()}
 
 
-def _ordered(seconds: pl.DataFrame) -> list[str]:
+def _fold(seconds: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """The rows of the greatest lanes and of `other`, and the lanes in the order of their totals, `other` last."""
     totals = seconds.group_by("lane").agg(pl.col("value").sum()).sort(["value", "lane"], descending=[True, False])
     names: list[str] = totals["lane"].to_list()
-    return [name for name in names if name != "other"] + (["other"] if "other" in names else [])
-
-
-def _fold(seconds: pl.DataFrame) -> pl.DataFrame:
-    names = _ordered(seconds)
+    ranked = [name for name in names if name != "other"]
     if len(names) <= MOST_LANES:
-        return seconds
-    kept = pl.col("lane").is_in(names[: MOST_LANES - 1])
-    folded = seconds.with_columns(lane=pl.when(kept).then("lane").otherwise(pl.lit("other")))
-    return folded.group_by("lane", "second").agg(pl.col("value").sum())
-
-
-def _dense(peaks: pl.DataFrame, name: str, count: int) -> tuple[float, ...]:
-    values = [0] * count
-    for step, value in peaks.filter(pl.col("lane") == name).select("step", "value").iter_rows():
-        values[step] = value
-    return tuple(values)
+        return seconds, ranked + [name for name in names if name == "other"]
+    kept = ranked[: MOST_LANES - 1]
+    folded = seconds.with_columns(lane=pl.when(pl.col("lane").is_in(kept)).then("lane").otherwise(pl.lit("other")))
+    return folded.group_by("lane", "second").agg(pl.col("value").sum()), [*kept, "other"]

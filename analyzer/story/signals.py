@@ -98,16 +98,14 @@ times that it was counted before nothing is known but their number."""
 
 
 def per_second(signal: Signal, frame: pl.LazyFrame) -> pl.DataFrame:
-    """`lane`, `second` since 1970 and `value`: how often it was seen in that second."""
+    """`second` since 1970 and `value`: how often it was seen in that second, in order of time."""
     told = (
         frame.filter(signal.where, pl.col("time").is_not_null())
         .group_by(witness=signal.witness, second=pl.col("time").dt.epoch("s"))
         .agg(value=signal.weight.sum().cast(pl.Int64) if signal.weight is not _ONE else pl.len().cast(pl.Int64))
         .collect()
     )
-    most = told.group_by("witness").agg(pl.col("value").sum()).sort(["value", "witness"], descending=[True, False])
-    return (
-        told.join(most.head(1).select("witness"), on="witness", nulls_equal=True)
-        .select(pl.lit(signal.name).alias("lane"), "second", "value")
-        .sort("second")
-    )
+    if signal.witness is not _EVERY and told.height:
+        most = told.group_by("witness").agg(pl.col("value").sum()).sort(["value", "witness"], descending=[True, False])
+        told = told.filter(pl.col("witness").eq_missing(most["witness"][0]))
+    return told.select("second", "value").sort("second") if told.height else told.select("second", "value")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+import pytest
+from msgspec import Struct
 from msgspec.structs import replace
 
 from analyzer.detector import Detector, NotObservable, Remark
@@ -21,8 +22,7 @@ from analyzer.pipeline.store import Store
 from tests.build import at, held, rows
 
 
-@dataclass(frozen=True)
-class NoSettings:
+class NoSettings(Struct, frozen=True):
     pass
 
 
@@ -43,7 +43,7 @@ def finding(subject: str) -> Finding:
 
 def detector(*outcome: Finding | Remark | Exception, **changed: Any) -> Detector[NoSettings]:
     def detect(frames: Frames, settings: NoSettings) -> Iterable[Finding | Remark]:
-        seen.append({need.name for need in frames})
+        seen.append({need.name for need, _ in frames.items()})
         for one in outcome:
             if isinstance(one, Exception):
                 raise one
@@ -132,7 +132,8 @@ def test_a_fact_that_breaks_its_contract_fails_its_detector_only() -> None:
     assert "audit_events: stage_time: missing" in run.reason
 
 
-def test_runs_stand_in_the_order_of_detectors_and_a_fact_is_derived_once() -> None:
+def test_runs_stand_in_the_order_of_detectors_and_a_fact_is_derived_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analyzer.pipeline.detect.SHARED_FROM", 1)
     derived: list[str] = []
 
     def derive(frames: Frames) -> pl.LazyFrame:
@@ -147,3 +148,36 @@ def test_runs_stand_in_the_order_of_detectors_and_a_fact_is_derived_once() -> No
     assert [run.detector for run in runs] == ["a", "b", "c", "d", "e"]
     assert [run.status for run in runs] == [Status.FIRED] * 4 + [Status.FAILED]
     assert derived == ["once"]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_fact_is_derived_only_where_something_that_it_needs_has_rows(count: int) -> None:
+    derived: list[str] = []
+
+    def derive(frames: Frames) -> pl.LazyFrame:
+        derived.append("once")
+        return frames[KLOG_LINES]
+
+    fact = Fact(
+        table=replace(KLOG_LINES, name="derived"), needs_any=((KLOG_LINES,),), uses=(AUDIT_EVENTS,), derive=derive
+    )
+    lines = held(rows(KLOG_LINES, *[{"severity": "E"}] * count))
+    store = Store({KLOG_LINES: lines, AUDIT_EVENTS: held(rows(AUDIT_EVENTS, {"verb": "get"}))})
+    made = store.get(fact)
+    assert made is not None
+    assert dict(made.collect_schema()) == dict(KLOG_LINES.schema)
+    assert made.collect().height == count
+    assert derived == ["once"] * count
+
+
+def test_a_fact_that_nobody_looks_at_is_not_derived() -> None:
+    def derive(frames: Frames) -> pl.LazyFrame:
+        raise AssertionError
+
+    fact = Fact(table=replace(KLOG_LINES, name="derived"), needs_any=((KLOG_LINES,),), derive=derive)
+    store = Store({KLOG_LINES: held(rows(KLOG_LINES, {"severity": "E"}))})
+    seen = store.select([KLOG_LINES, AUDIT_EVENTS, fact])
+    assert list(seen) == [KLOG_LINES, fact]
+    assert fact in seen
+    assert len(seen) == len([KLOG_LINES, fact])
+    assert seen.get(AUDIT_EVENTS) is None

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from analyzer import sources
+from analyzer.frames import TABLES
 
 _READ = """
 import io, sys
@@ -30,6 +31,11 @@ def test_a_capture_is_recognised_and_read_without_the_heavy_libraries_and_the_so
 def test_the_sources_that_are_imported_first_are_those_with_magic() -> None:
     first = [source.name for source in sources.each()][: len(sources.BY_MAGIC)]
     assert first == [source.name for source in sources.load() if source.magic]
+
+
+def test_a_table_names_the_sources_that_declare_it() -> None:
+    for table in TABLES:
+        assert table.kinds == tuple(source.name for source in sources.load() if table in source.tables), table.name
 
 
 def test_each_source_comes_once() -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from analyzer.detector import setting
+from analyzer.detector import setting, thresholds
 
 DEFAULT = "engineering default"
 SLO = "SLOs of Kubernetes SIG Scalability (kubernetes/community sig-scalability/slos/api_call_latency.md)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     per_minute: int = setting(
         10, "Failed, or slow, requests in a minute from which it is overload.", minimum=1, source=DEFAULT

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from analyzer.detector import setting
+from analyzer.detector import setting, thresholds
 
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     per_minute: int = setting(
         10, "Rejected requests in a minute from which it is a storm.", unit="requests", minimum=1, source=DEFAULT

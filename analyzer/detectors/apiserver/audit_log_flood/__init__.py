@@ -24,11 +24,10 @@ it adds to the log.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting, thresholds
 from analyzer.detectors.apiserver.audit_log_flood.around import around
 from analyzer.detectors.apiserver.audit_log_flood.evidence import evidence, impact, per_day
 from analyzer.detectors.apiserver.audit_log_flood.measure import (
@@ -58,7 +57,7 @@ from analyzer.model import Confidence, Finding, Severity
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     step: float = setting(10, "Times the quiet median that a minute must reach.", minimum=1, source=DEFAULT)
     quiet_minutes: int = setting(5, "Quiet minutes that a baseline needs.", unit="minutes", minimum=1, source=DEFAULT)

@@ -21,11 +21,10 @@ show it: then it is not observable.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting, thresholds
 from analyzer.detectors.apiserver.discovery_burst.evidence import GENERAL, evidence, impact, savings, verify
 from analyzer.detectors.apiserver.discovery_burst.runs import Burst, bursts
 from analyzer.facts.audit_windows import short
@@ -41,7 +40,7 @@ REGULAR_RUNS = 5
 VARIATION = 0.3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     paths: int = setting(
         10, "Different paths from which a run is a cold discovery.", unit="paths", minimum=1, source=DEFAULT

@@ -26,11 +26,10 @@ list. Objects and bytes are known only where the policy keeps the answers of lis
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, NotObservable, Remark
+from analyzer.detector import Detector, NotObservable, Remark, thresholds
 from analyzer.detector import setting as declared
 from analyzer.detectors.apiserver.watch_list_amplification import judge
 from analyzer.detectors.apiserver.watch_list_amplification.deaths import deaths
@@ -52,7 +51,7 @@ from analyzer.model import Finding
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     clients: int = declared(
         10, "Clients that poll, or list all pods, from which it fires.", unit="clients", minimum=1, source=DEFAULT

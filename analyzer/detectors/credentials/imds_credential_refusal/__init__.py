@@ -20,11 +20,16 @@ the threshold: a start races with its address in a healthy cluster too.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.credentials.imds_credential_refusal.calls import calls
-from analyzer.detectors.credentials.imds_credential_refusal.causes import NO_ADDRESS, TERMINATING, UNKNOWN, judged
+from analyzer.detectors.credentials.imds_credential_refusal.causes import (
+    NO_ADDRESS,
+    REFUSED,
+    TERMINATING,
+    UNKNOWN,
+    judged,
+)
 from analyzer.detectors.credentials.imds_credential_refusal.evidence import evidence, impact
 from analyzer.detectors.credentials.imds_credential_refusal.measure import Refusals, by_cause
 from analyzer.detectors.credentials.imds_credential_refusal.remedy import REMEDIES, WHY, remedies, saving, verify
@@ -37,7 +42,7 @@ from analyzer.model import Confidence, Finding, Severity
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     min_refused: int = setting(3, "Refused requests of one cause.", unit="requests", minimum=1, source=DEFAULT)
     constant_seconds: float = setting(
@@ -51,8 +56,11 @@ class Settings:
 
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
+    asked = calls(frames)
+    if not (asked["status"] >= REFUSED).any():
+        return
     moments = frames[POD_MOMENTS].collect() if POD_MOMENTS in frames else empty(MOMENTS)
-    for refusals in by_cause(judged(calls(frames), moments, settings.constant_seconds)):
+    for refusals in by_cause(judged(asked, moments, settings.constant_seconds)):
         if refusals.count >= settings.min_refused:
             yield _finding(refusals, settings)
 

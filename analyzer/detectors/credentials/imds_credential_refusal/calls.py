@@ -29,6 +29,8 @@ def calls(frames: Frames) -> pl.DataFrame:
     if IAM_PROXY_MESSAGES in frames:
         parts.append(_logged(frames[IAM_PROXY_MESSAGES]).with_columns(log=True))
     every = pl.concat([part.select(COLUMNS) for part in parts]).collect()
+    if not every.height:
+        return every
     wrong = every.filter("log", "wrong_role").select("client", "path").unique().with_columns(said=True)
     counts = every.group_by("client", "log").len().sort("client", "len", "log", descending=[False, True, False])
     first = counts.unique("client", keep="first", maintain_order=True).select("client", "log")

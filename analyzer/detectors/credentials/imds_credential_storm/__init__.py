@@ -23,11 +23,10 @@ ask for no credential. Refused or failed refreshes. An SDK that extends the life
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.credentials.imds_credential_storm.evidence import evidence, impact
 from analyzer.detectors.credentials.imds_credential_storm.lives import Lives, bursts
 from analyzer.detectors.credentials.imds_credential_storm.remedy import EARLIER, GENERAL, savings, verify, why
@@ -41,7 +40,7 @@ from analyzer.model import Confidence, Finding, Severity
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     min_refreshes: int = setting(
         2, "Refreshes by one program within a credential's life.", minimum=2, source="deterministic rule of the pattern"
@@ -86,9 +85,10 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         google=settings.google_window_seconds,
         other=settings.other_window_seconds,
     )
-    programs = judge(
-        frames[CREDENTIAL_REFRESHES], windows, settings.min_refreshes, settings.rate_per_minute, settings.rate_minutes
-    )
+    refreshes = frames[CREDENTIAL_REFRESHES].collect()
+    if not refreshes.height:
+        return
+    programs = judge(refreshes.lazy(), windows, settings.min_refreshes, settings.rate_per_minute, settings.rate_minutes)
     asked = by_client(frames[APPLICATION_REQUESTS].collect()) if APPLICATION_REQUESTS in frames else {}
     bad = programs.filter((pl.col("certain") | pl.col("by_rate")).fill_null(False))
     for client, mine in by_client(bad).items():

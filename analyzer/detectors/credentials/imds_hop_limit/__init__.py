@@ -20,9 +20,8 @@ to the capture, not to the client. Token requests that are refused: the proxies 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.credentials.imds_hop_limit.evidence import evidence, impact
 from analyzer.detectors.credentials.imds_hop_limit.measure import Lost, by_client
 from analyzer.detectors.credentials.imds_hop_limit.remedy import REMEDIES, saving, verify
@@ -34,7 +33,7 @@ from analyzer.model import Confidence, Finding, Severity
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     min_lost: int = setting(3, "Token requests without an answer.", unit="requests", minimum=1, source=DEFAULT)
     lost_share: float = setting(
@@ -56,8 +55,11 @@ class Settings:
 
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
+    requests = frames[METADATA_REQUESTS].collect()
+    if not (requests["kind"] == "token").any():
+        return
     errors = frames[ICMP_ERRORS].collect() if ICMP_ERRORS in frames else None
-    for lost in by_client(frames[METADATA_REQUESTS].collect(), errors):
+    for lost in by_client(requests, errors):
         if lost.count < settings.min_lost or lost.count < settings.lost_share * lost.tokens:
             continue
         if not lost.others or lost.answered < settings.answered_share * lost.others:

@@ -24,11 +24,10 @@ server: it was seen to ask an upstream for them (a remark).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.dns.dns_backend_blackhole.evidence import REMEDIES, evidence, impact, saving, verify
 from analyzer.detectors.dns.dns_backend_blackhole.judge import Verdict, judge
 from analyzer.detectors.dns.dns_backend_blackhole.measure import Hole, holes
@@ -44,7 +43,7 @@ from analyzer.model import Finding, Severity
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     lookups: int = setting(3, "Failed lookups that make a window.", unit="lookups", minimum=1, source=DEFAULT)
     p_value: float = setting(0.01, "Chance below which the ports decide.", unit="fraction", minimum=0, source=DEFAULT)

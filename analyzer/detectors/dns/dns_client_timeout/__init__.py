@@ -23,18 +23,17 @@ upstream.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.dns.dns_client_timeout.evidence import REMEDIES, evidence, impact, remedies, saving, verify
 from analyzer.detectors.dns.dns_client_timeout.measure import Losses, losses
 from analyzer.facts.contract import Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.facts.dns_hops import DNS_HOPS
 from analyzer.facts.dns_witness import Witness, ask, failed_behind
-from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES
+from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, NO_REPLY
 from analyzer.model import Confidence, Finding, Severity
 
 DEFAULT = "engineering default"
@@ -45,7 +44,7 @@ HALF = 0.5
 """From this part on, halves that failed behind CoreDNS or losses of lone queries are the rule, not a race of two."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     pairs: int = setting(3, "Lookups with one lost half that name a client.", unit="lookups", minimum=1, source=DEFAULT)
     share: float = setting(0.001, "Share of its lookups that does so too.", unit="fraction", minimum=0, source=DEFAULT)
@@ -68,6 +67,8 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         .collect()
         .with_row_index("row")
     )
+    if not (queries["rcode"] == NO_REPLY).any():
+        return
     answered = queries.filter(pl.col("answered").is_not_null())
     behind = failed_behind(queries, frames)["row"]
     for lost in losses(queries):

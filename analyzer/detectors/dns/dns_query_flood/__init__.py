@@ -20,11 +20,10 @@ and a remark says so. Retries and what a capture or a log shows a second time ar
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.dns.dns_query_flood.evidence import evidence, impact
 from analyzer.detectors.dns.dns_query_flood.measure import Flood, Limits, floods
 from analyzer.detectors.dns.dns_query_flood.remedy import REMEDIES, verify
@@ -43,7 +42,7 @@ HALF = 0.5
 """Share of failed queries from which asking again is the likelier reason."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     rate: float = setting(
         1000, "Rate of one client that is a flood.", unit="queries per second", minimum=1, source=DEFAULT

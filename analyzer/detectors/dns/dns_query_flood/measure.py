@@ -65,6 +65,8 @@ def floods(queries: pl.DataFrame, limits: Limits) -> list[Flood]:
     A client floods while it asks at `rate` for a whole minute, wherever the minute begins, or in the minutes in which
     it asks `share` of all queries, `step` times the median of at least four others, at `least` queries a second.
     """
+    if queries.height < BIN_SECONDS * min(limits.rate, limits.least):
+        return []
     busy = _shares(queries, limits)
     heavy = queries["client"].value_counts().filter(pl.col("count") >= limits.rate * BIN_SECONDS)
     found = []

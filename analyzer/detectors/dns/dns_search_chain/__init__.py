@@ -26,13 +26,12 @@ asks over TCP) hides the clients and all repeats: then counts are lower bounds, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.dns.dns_search_chain.evidence import evidence, impact
-from analyzer.detectors.dns.dns_search_chain.measure import measure
+from analyzer.detectors.dns.dns_search_chain.measure import measure, with_clients
 from analyzer.detectors.dns.dns_search_chain.relying import Relying, relying
 from analyzer.detectors.dns.dns_search_chain.remarks import confidence, remarks
 from analyzer.detectors.dns.dns_search_chain.remedy import GENERAL, remedies, verify
@@ -53,7 +52,7 @@ from analyzer.model import Finding, Severity
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     min_chains: int = setting(20, "Complete walks that count whatever their share.", minimum=1, source=DEFAULT)
     min_share: float = setting(
@@ -92,11 +91,13 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     clients = walks.clients.filter((pl.col("complete") >= settings.min_chains) | wasteful)
     named = clients.head(settings.max_clients)["client"].to_list()
     others = clients.slice(settings.max_clients)["client"].to_list()
-    names = relying(walks.of([*named, *others]))
-    for client in named:
-        yield _finding(walks.of([client]), names.of([client]), client, settings)
-    if others:
-        yield _finding(walks.of(others), names.of(others), ALL, settings)
+    if named:
+        walks = with_clients(walks, frames)
+        names = relying(walks.of([*named, *others]))
+        for client in named:
+            yield _finding(walks.of([client]), names.of([client]), client, settings)
+        if others:
+            yield _finding(walks.of(others), names.of(others), ALL, settings)
     yield from remarks(walks)
 
 

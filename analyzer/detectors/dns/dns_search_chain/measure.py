@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import polars as pl
+from msgspec.structs import replace
 
-from analyzer.detectors.dns.dns_search_chain.pods import pods
+from analyzer.detectors.dns.dns_search_chain.pods import NONE, pods
 from analyzer.detectors.dns.dns_search_chain.walks import Walks
 from analyzer.facts.addresses import NODE_LOCAL_DNS
 from analyzer.facts.contract import Frames
@@ -19,7 +20,7 @@ from analyzer.frames.contract import empty
 
 
 def measure(frames: Frames) -> Walks:
-    """The walks of all clients."""
+    """The walks of all clients, without `pods` and `resolvers`."""
     chains, transactions = frames[SEARCH_CHAINS], frames[DNS_TRANSACTIONS]
     partial = _filtered_sources(frames)
     told = ["source", "number", "time", "rcode"]
@@ -31,9 +32,9 @@ def measure(frames: Frames) -> Walks:
         .select(*told, "negative_ttl", "client", "name", "qtype", heard=heard, part=part)
     )
     again = transactions.filter("covered", pl.col("hop") == "client").select(*told, "client")
-    beside = [frames.get(fact, empty(fact.table).lazy()) for fact in (DNS_AUTOPATH, DNS_RESOLVERS)]
-    asked, told_again, walked, lists, streams, autopath, resolvers = pl.collect_all(
-        [once, again, chains, frames[SEARCH_SUFFIXES], _over_tcp(transactions), *beside]
+    walkers = frames.get(DNS_AUTOPATH, empty(DNS_AUTOPATH.table).lazy())
+    asked, told_again, walked, lists, streams, autopath = pl.collect_all(
+        [once, again, chains, frames[SEARCH_SUFFIXES], _over_tcp(transactions), walkers]
     )
     queries = asked.group_by("client").agg(
         queries=pl.len().cast(pl.Int64), unseen=~pl.col("heard").any(), filtered=pl.col("part").any()
@@ -63,11 +64,17 @@ def measure(frames: Frames) -> Walks:
         suffixes=lists,
         asked=asked.drop("heard", "part").filter(mine),
         covered=told_again.filter(mine),
-        pods=pods(frames, lists),
+        pods=NONE,
         autopath=autopath,
-        resolvers=resolvers,
+        resolvers=empty(DNS_RESOLVERS.table),
         evidence_queries=int(queries["queries"].sum()),
     )
+
+
+def with_clients(walks: Walks, frames: Frames) -> Walks:
+    """The walks with the `pods` that the clients are and their `resolvers`, which only findings tell of."""
+    resolvers = frames[DNS_RESOLVERS].collect() if DNS_RESOLVERS in frames else walks.resolvers
+    return replace(walks, pods=pods(frames, walks.suffixes), resolvers=resolvers)
 
 
 def _lookups(external: pl.DataFrame) -> pl.DataFrame:

@@ -9,6 +9,8 @@ from analyzer.facts.contract import Frames
 from analyzer.facts.pod_owners import POD_OWNERS
 from analyzer.frames.contract import empty
 
+NONE = pl.DataFrame(schema={"client": pl.String, "namespace": pl.String, "pod": pl.String, "owner": pl.String})
+
 
 def pods(frames: Frames, suffixes: pl.DataFrame) -> pl.DataFrame:
     """Client, namespace, pod and owner (`Deployment storefront`, null if unknown) of clients that are one pod.
@@ -27,6 +29,7 @@ def pods(frames: Frames, suffixes: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.len().over("client") == 1)
         .join(lists, on=["client", "namespace"], how="semi")
         .join(owners.select("namespace", "pod", owner=owner), on=["namespace", "pod"], how="left")
+        .select(NONE.columns)
         .collect()
         .sort("client")
     )

@@ -29,11 +29,10 @@ seconds between them in which nobody looked, have a window each.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.dns.dns_upstream_throttle.evidence import evidence, impact, waited
 from analyzer.detectors.dns.dns_upstream_throttle.judge import Verdict, confidence, judge
 from analyzer.detectors.dns.dns_upstream_throttle.look_alikes import blamable, look_alike
@@ -56,7 +55,7 @@ DEFAULT = "engineering default"
 TIMEOUT = "RES_TIMEOUT of glibc's resolv.h"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     share: float = setting(
         0.01, "Failed share of the forwarded queries in ten seconds.", unit="fraction", minimum=0, source=DEFAULT
@@ -78,7 +77,8 @@ class Settings:
 
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     limits = Limits(settings.share, settings.step, settings.failures)
-    for window in separated(see(frames), limits):
+    seen = see(frames)
+    for window in separated(seen, limits) if seen is not None else ():
         verdict = judge(window)
         restarts = _restarts(frames, window)
         spoken = look_alike(window, verdict, settings.share, settings.domains, restarts)

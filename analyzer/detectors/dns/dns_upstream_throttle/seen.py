@@ -32,7 +32,6 @@ _COLUMNS = (
     *("name", "qtype", "rcode", "duration_seconds", "negative_ttl", "retry"),
 )
 
-
 _SILENT = (pl.col("rcode") == NO_REPLY) | (
     (pl.col("rcode") == "SERVFAIL") & (pl.col("duration_seconds") >= READ_TIMEOUT)
 )
@@ -66,10 +65,12 @@ class Seen(Struct, frozen=True):
         return replace(self, errors=errors, **{name: getattr(self, name).filter(inside) for name in parts})
 
 
-def see(frames: Frames) -> Seen:
-    """Everything that tells of the upstream, each query once."""
+def see(frames: Frames) -> Seen | None:
+    """Everything that tells of the upstream, each query once; None where nothing failed."""
     errors = binned(errors_seen(frames))
     queries = _queries(frames)
+    if not errors.height and not queries["rcode"].is_in(FAILED).any():
+        return None
     known = zones(frames, errors)
     named = named_upstreams(errors)
     # Behind an address translation, CoreDNS's own queries look like those of a client that asks the upstream itself.
@@ -100,8 +101,7 @@ def see(frames: Frames) -> Seen:
 
 
 def binned(frame: pl.DataFrame) -> pl.DataFrame:
-    step = BIN_SECONDS * 1_000_000
-    return frame.with_columns(bin=(pl.col("time").to_physical() // step).fill_null(-1))
+    return frame.with_columns(bin=(pl.col("time").to_physical() // (BIN_SECONDS * 1_000_000)).fill_null(-1))
 
 
 def _queries(frames: Frames) -> pl.DataFrame:

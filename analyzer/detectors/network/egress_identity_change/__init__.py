@@ -22,9 +22,8 @@ Each has a remark. Attempts that fail before as well, or for one or two clients 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting, thresholds
 from analyzer.detectors.network.egress_identity_change.around import Around, around
 from analyzer.detectors.network.egress_identity_change.attempts import attempts
 from analyzer.detectors.network.egress_identity_change.evidence import evidence, impact
@@ -49,7 +48,7 @@ VARIANTS = {SILENT: "no-answer", REFUSED: "refused", RESET: "reset", ALERT: "tls
 EITHER = "either the peer or an allow-list keyed on our egress address"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     min_clients: int = setting(3, "Clients whose attempts fail.", unit="clients", minimum=1, source=DEFAULT)
     failed_after: float = setting(

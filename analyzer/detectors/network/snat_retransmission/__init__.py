@@ -26,13 +26,12 @@ lines lose packets. Loss within that is as high: the node or the capture.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting, thresholds
 from analyzer.detectors.network.snat_retransmission.captures import whose
 from analyzer.detectors.network.snat_retransmission.evidence import evidence, impact, retried
 from analyzer.detectors.network.snat_retransmission.judge import Limits, Verdict, judge
-from analyzer.detectors.network.snat_retransmission.measure import Traffic, traffic
+from analyzer.detectors.network.snat_retransmission.measure import Traffic, traffic, worth_it
 from analyzer.detectors.network.snat_retransmission.remarks import remarks
 from analyzer.detectors.network.snat_retransmission.remedy import REMEDIES, remedies, saving, verify
 from analyzer.detectors.network.snat_retransmission.words import located, refuted_by, sure, why
@@ -48,7 +47,7 @@ DEFAULT = "engineering default"
 CLASH = "port-clash"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     min_share: float = setting(
         0.01, "Least share that is lost to the outside.", unit="fraction", minimum=0, source=DEFAULT
@@ -74,7 +73,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
         ratio=settings.min_ratio,
         peers=settings.min_peers,
     )
-    judged = [(one, judge(one, limits)) for one in traffic(frames)]
+    judged = [(one, judge(one, limits)) for one in traffic(frames)] if worth_it(frames, limits.segments) else []
     enough = [
         one for one, verdict in judged if min(verdict.outside.segments, verdict.inside.segments) >= limits.segments
     ]

@@ -71,6 +71,14 @@ def exceeds(out: tuple[int, int], within: tuple[int, int], share: float, ratio: 
     return wilson(bad, cases)[0] > wilson(bad_there, cases_there)[1]
 
 
+def worth_it(frames: Frames, segments: int) -> bool:
+    """Whether so many segments were sent, or any was sent again: else there is nothing to compare or to remark on."""
+    again = frames[TCP_RETRANSMISSIONS].filter(pl.col("kind") != SPURIOUS).select(pl.len())
+    sent = pl.col("client_segments").sum() + pl.col("server_segments").sum()
+    total = frames[TCP_CONNECTIONS].filter(~pl.col("covered")).select(sent)
+    return bool(again.collect().item() or total.collect().item() >= segments)
+
+
 def traffic(frames: Frames) -> list[Traffic]:
     """Every capture that has connections, in their order."""
     connections = _connections(frames)

@@ -26,12 +26,11 @@ client has left. Remarks count what fails so.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
 
-from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting, thresholds
 from analyzer.detectors.network.terminating_endpoint_traffic.around import remarks
 from analyzer.detectors.network.terminating_endpoint_traffic.attempts import attempts, connections, ends, kept_open
 from analyzer.detectors.network.terminating_endpoint_traffic.endings import addresses, asked, endings, with_removals
@@ -52,7 +51,7 @@ DEFAULT = "engineering default"
 STORIES = (27,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     connections: int = setting(5, "Failed connections of a rollout.", unit="connections", minimum=1, source=DEFAULT)
     pods: int = setting(3, "Pods with a failed connection each that suffice.", unit="pods", minimum=1, source=DEFAULT)

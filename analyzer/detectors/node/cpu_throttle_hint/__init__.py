@@ -21,9 +21,8 @@ where their containers are told, sandboxes, and containers without a quota, whic
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting, thresholds
 from analyzer.detectors.node.cpu_throttle_hint import evidence as told
 from analyzer.detectors.node.cpu_throttle_hint import remedy
 from analyzer.detectors.node.cpu_throttle_hint.counters import Throttled, throttled
@@ -40,7 +39,7 @@ DEFAULT = "engineering default"
 PERIOD = "cpuCFSQuotaPeriod of the kubelet, 100ms"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     share: float = setting(0.05, "Share of throttled periods.", unit="fraction", minimum=0, source=DEFAULT)
     throttled_periods: int = setting(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from analyzer.detector import setting
+from analyzer.detector import setting, thresholds
 
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     timeouts: int = setting(
         3, "Timeouts of a container within `periods` periods.", unit="timeouts", minimum=2, source=DEFAULT

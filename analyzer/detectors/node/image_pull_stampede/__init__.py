@@ -26,9 +26,8 @@ only of failures.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.node.image_pull_stampede.causes import Cause, cause_of
 from analyzer.detectors.node.image_pull_stampede.episodes import Episode, Limits, episodes, passes
 from analyzer.detectors.node.image_pull_stampede.evidence import confidence, impact, severity
@@ -47,7 +46,7 @@ from analyzer.model import Finding
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     min_repeats: int = setting(50, "Repeated pulls from which it is one.", unit="pulls", minimum=1, source=DEFAULT)
     min_pods: int = setting(10, "Pods that must repeat them.", unit="pods", minimum=1, source=DEFAULT)

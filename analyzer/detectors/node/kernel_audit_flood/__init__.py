@@ -24,11 +24,10 @@ for them, and a remark tells of them; longer ones are told as what they are. Rec
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting, thresholds
 from analyzer.detectors.node.kernel_audit_flood.causes import Cause, cause_of
 from analyzer.detectors.node.kernel_audit_flood.evidence import confidence, evidence, impact, severity
 from analyzer.detectors.node.kernel_audit_flood.flood import MOSTLY, Flood, Limits
@@ -49,7 +48,7 @@ OFTEN = 0.1
 """Share of the events in the log from which a type is named in the summary."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     factor: float = setting(10, "Rate over that of the quiet time.", unit="times", minimum=1, source=DEFAULT)
     rate: float = setting(5, "Least rate of a flood.", unit="events per second", minimum=0.1, source=DEFAULT)

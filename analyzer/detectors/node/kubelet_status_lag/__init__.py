@@ -21,11 +21,10 @@ lag, and a remark says so. Patches of other fields, and patches that were refuse
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.node.kubelet_status_lag.evidence import evidence, impact
 from analyzer.detectors.node.kubelet_status_lag.hints import Hints, hints
 from analyzer.detectors.node.kubelet_status_lag.measure import Lags, by_node
@@ -40,7 +39,7 @@ from analyzer.model import Confidence, Finding, Severity
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     p95_seconds: float = setting(
         5, "95th percentile of the lag of a node's pods.", unit="seconds", minimum=0, source=DEFAULT

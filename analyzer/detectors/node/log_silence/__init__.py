@@ -25,9 +25,8 @@ silent at once. Components of which one leads and the others wait.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting, thresholds
 from analyzer.detectors.node.log_silence.around import Sink, excuse, sink_of
 from analyzer.detectors.node.log_silence.evidence import evidence, impact, missing, saving, seconds, unit_of, verify
 from analyzer.detectors.node.log_silence.gap import Limits, Silence, together
@@ -51,7 +50,7 @@ MOST = 10
 """Emitters that have a finding each."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     intervals: int = setting(20, "Pauses before, from which an emitter is known.", minimum=2, source=DEFAULT)
     times: float = setting(

@@ -24,11 +24,10 @@ gone later. What a fix would have saved is not modelled: nothing in a log tells 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting, thresholds
 from analyzer.detectors.node.runtime_stall.evidence import evidence, impact
 from analyzer.detectors.node.runtime_stall.remedy import REMEDIES, remedies, verify
 from analyzer.detectors.node.runtime_stall.signals import kernel_of_the_only_node, signals
@@ -47,7 +46,7 @@ from analyzer.model import Finding
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     start_seconds: float = setting(
         300, "Time after a kubelet's start that does not count.", unit="seconds", minimum=0, source=DEFAULT

@@ -26,11 +26,10 @@ binding only what exceeds the node's least counts.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting, thresholds
 from analyzer.detectors.node.slow_pod_start.evidence import NAMES, evidence, impact
 from analyzer.detectors.node.slow_pod_start.hints import Hints, hints
 from analyzer.detectors.node.slow_pod_start.measure import Limits, Starts, by_node, judged
@@ -44,7 +43,7 @@ from analyzer.model import Confidence, Finding, Severity
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     p95_seconds: float = setting(30, "95th percentile of a node's starts.", unit="seconds", minimum=0, source=DEFAULT)
     times: float = setting(3, "How many times the median elsewhere a node's median must be.", minimum=1, source=DEFAULT)

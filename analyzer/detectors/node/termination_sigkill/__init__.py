@@ -23,9 +23,8 @@ or less, which somebody forced. Remarks count exits by 137 that nobody asked for
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting, thresholds
 from analyzer.detectors.node.termination_sigkill.evidence import evidence, impact
 from analyzer.detectors.node.termination_sigkill.groups import CERTIFICATE, Group, groups
 from analyzer.detectors.node.termination_sigkill.kills import EXCEEDED, RESTART, Limits, judged
@@ -47,7 +46,7 @@ MOST = 10
 """Nodes and workloads that have a finding each, for each variant."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     tolerance_seconds: float = setting(
         1,

@@ -20,12 +20,11 @@ Pools that the setting names as one's own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 
 import polars as pl
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.security.cryptominer_traffic.entry import entry
 from analyzer.detectors.security.cryptominer_traffic.evidence import evidence, impact
 from analyzer.detectors.security.cryptominer_traffic.look_alikes import remarks
@@ -47,7 +46,7 @@ MOST = 100
 """Operations that are told one by one; what comes after them is counted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     list_names: int = setting(
         10,

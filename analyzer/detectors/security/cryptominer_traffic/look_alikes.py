@@ -75,13 +75,17 @@ def _weak(found: Signs, frames: Frames, limits: Limits) -> str:
         )
         .select(*ENDS, "seconds")
         .join(found.connections.lazy().select(peers).unique(), on=peers, how="anti")
+        .collect()
     )
+    if not slow.height:
+        return ""
     steady = frames[BEACONS].filter(pl.col("kind") == "pushes", pl.col("score") >= limits.beacon_score)
     own = (pl.col("prevalence") < COMMON) | (pl.col("clients") / pl.col("prevalence") < FEW_CLIENTS)
     hellos = frames[TLS_CLIENT_HELLOS] if TLS_CLIENT_HELLOS in frames else empty(TLS_CLIENT_HELLOS).lazy()
     names = hellos.group_by(ENDS).agg(pl.col("sni").first(), tls=pl.lit(value=True))
     rows = (
-        slow.join(steady.filter(own).select(*peers, "score", "clients"), on=peers)
+        slow.lazy()
+        .join(steady.filter(own).select(*peers, "score", "clients"), on=peers)
         .join(names, on=ENDS, how="left")
         .sort("score", *peers, descending=[True, False, False, False])
         .collect()

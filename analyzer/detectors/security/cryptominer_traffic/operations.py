@@ -96,6 +96,8 @@ def open_seconds(connections: pl.DataFrame) -> float:
 
 def operations(found: Signs, scanners: frozenset[str]) -> Iterator[Operation]:
     """In the order of their first sign; clients that only scan are left out."""
+    if not any(one.height for one in (found.spoken, found.asked, found.hellos, found.connections)):
+        return
     zone = pl.coalesce(pool_zone(pl.col("pool")), pl.col("server"))
     links = [
         found.connections.select("client", pool=zone, time="time"),

@@ -117,7 +117,7 @@ def _connections(
     unless their hello names somebody else."""
     schema = {**{name: TCP_CONNECTIONS.table.schema[name] for name in (*PLACE, "end", *ENDS[1:])}}
     schema |= {"bytes": pl.Int64(), "pool": pl.String()}
-    if connections is None:
+    if connections is None or not (spoken.height or hellos.height or answers.height):
         return pl.DataFrame(schema=schema)
     made = connections.filter(~pl.col("covered"), pl.col("established")).select(
         *(*PLACE, "end", *ENDS[1:]), bytes=pl.col("client_bytes") + pl.col("server_bytes")

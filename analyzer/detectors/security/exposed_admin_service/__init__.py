@@ -23,9 +23,8 @@ for less than a minute.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.security.exposed_admin_service.anonymous import anonymous
 from analyzer.detectors.security.exposed_admin_service.evidence import evidence, impact
 from analyzer.detectors.security.exposed_admin_service.exposed import Exposed, confidence, reason, severity
@@ -45,7 +44,7 @@ MOST = 100
 """Services and ports that are told one by one; what comes after them is counted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     min_open_seconds: float = setting(
         60, "Time that a service must be open; a balancer takes a minute to come.", minimum=0, source=DEFAULT

@@ -29,6 +29,8 @@ def wire(found: list[Exposed], frames: Frames, least: int) -> tuple[list[Exposed
         ~pl.col("covered"), pl.col("server_port").is_in(list(ports)), stranger, answered
     )
     connections = seen.select(columns).sort("time", "source", "number", nulls_last=True).collect()
+    if not connections.height and not found:
+        return [], []
     requests = _requests(frames, connections)
     told = []
     for one in found:

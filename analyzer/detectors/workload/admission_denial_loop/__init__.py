@@ -23,11 +23,10 @@ nothing; a remark counts what passed without it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.workload.admission_denial_loop.around import end_of, must_be_observable, of_people, remarks
 from analyzer.detectors.workload.admission_denial_loop.evidence import confidence, evidence, impact, severity
 from analyzer.detectors.workload.admission_denial_loop.measure import Loop, denials, loops
@@ -47,7 +46,7 @@ from analyzer.model import Finding
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     denials: int = setting(
         3, "Denials of one owner within the window that are a loop.", unit="denials", minimum=2, source=DEFAULT

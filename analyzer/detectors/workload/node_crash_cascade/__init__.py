@@ -23,9 +23,8 @@ Jobs. The remarks count outages that were in order, and those that took no owner
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.workload.node_crash_cascade.around import (
     cordoned,
     deleted,
@@ -51,7 +50,7 @@ DEFAULT = "engineering default"
 STORIES = (33,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     replicas: int = setting(2, "Replicas of an owner on a node that fails.", unit="replicas", minimum=2, source=DEFAULT)
     share: float = setting(0.5, "Share of its replicas that is.", unit="fraction", minimum=0, source=DEFAULT)

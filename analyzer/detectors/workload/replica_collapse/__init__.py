@@ -23,11 +23,10 @@ GitOps controller prunes. Remarks count the first two.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.workload.replica_collapse.around import end_of, must_be_observable, remarks
 from analyzer.detectors.workload.replica_collapse.collapse import Collapse, collapses
 from analyzer.detectors.workload.replica_collapse.evidence import confidence, evidence, impact, savings, severity
@@ -44,7 +43,7 @@ from analyzer.model import Finding
 DEFAULT = "engineering default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     replicas: int = setting(3, "Replicas that were there at least.", unit="replicas", minimum=2, source=DEFAULT)
     share: float = setting(0.5, "Share of the replicas that must be lost.", unit="fraction", minimum=0, source=DEFAULT)

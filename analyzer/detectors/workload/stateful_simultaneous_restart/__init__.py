@@ -24,10 +24,9 @@ Remarks tell of replicas that stopped together without such a write.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 
-from analyzer.detector import Detector, NotObservable, Remark, setting
+from analyzer.detector import Detector, NotObservable, Remark, setting, thresholds
 from analyzer.detectors.workload.stateful_simultaneous_restart.causes import (
     Cause,
     cause_of,
@@ -60,7 +59,7 @@ DEFAULT = "engineering default"
 STORIES = (32,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     replicas: int = setting(2, "Replicas that are down together.", unit="replicas", minimum=2, source=DEFAULT)
     share: float = setting(0.5, "Share of all replicas that is.", unit="fraction", minimum=0, source=DEFAULT)

@@ -25,9 +25,8 @@ Brief waits of a minute, as while a rollout frees what it needs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from analyzer.detector import Detector, Remark, setting
+from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.workload.unschedulable_backlog.around import end_of, must_be_observable, remarks
 from analyzer.detectors.workload.unschedulable_backlog.backlog import ON_A_NODE, Backlog, Limits, grouped, passes
 from analyzer.detectors.workload.unschedulable_backlog.causes import Cause, cause_of
@@ -52,7 +51,7 @@ DEFAULT = "engineering default"
 _STORIES = {"dead-node volume": (14,), "cron backlog": (15,)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@thresholds
 class Settings:
     pending_seconds: float = setting(
         600, "Median wait from which it is a backlog.", unit="seconds", minimum=1, source=DEFAULT

@@ -8,7 +8,7 @@ import polars as pl
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.copies import copies
 from analyzer.facts.dns_pairs import ANSWER_WINDOW, FINAL, RETRY_WINDOW, pairs, with_questions
-from analyzer.facts.neighbours import followers
+from analyzer.facts.neighbours import followers, in_order
 from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, NO_REPLY, PACKETS, TIME, Col, Table
 from analyzer.frames.contract import PLACE
 
@@ -84,17 +84,7 @@ def _messages(frames: Frames) -> pl.DataFrame:
         .drop("src", "src_port", "dst", "dst_port", "duplicate", "protocol", "truncated", "authoritative")
         .collect()
     )
-    if not _in_order(messages):
-        messages = messages.sort("time", "source", "number", maintain_order=True)
-    return with_questions(messages.with_row_index("row"))
-
-
-def _in_order(messages: pl.DataFrame) -> bool:
-    """Whether they are in the order of time, source and number, as one capture mostly is: sorting costs far more."""
-    time, number = pl.col("time"), pl.col("number")
-    after = (time > time.shift(1)) | ((time == time.shift(1)) & (number >= number.shift(1)))
-    one = pl.col("source").min() == pl.col("source").max()
-    return bool(messages.select((one & after.fill_null(True).all()).fill_null(True)).item())
+    return with_questions(in_order(messages).with_row_index("row"))
 
 
 def _ends(frames: Frames, messages: pl.DataFrame) -> pl.DataFrame:

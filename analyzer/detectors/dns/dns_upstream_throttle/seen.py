@@ -12,6 +12,7 @@ from analyzer.facts.contract import Frames
 from analyzer.facts.copies import copies
 from analyzer.facts.dns import DNS_TRANSACTIONS, LOOP_PROBE, TRANSACTIONS
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
+from analyzer.facts.neighbours import in_order
 from analyzer.frames import COREDNS_QUERIES, NO_REPLY
 
 FAILED = (NO_REPLY, "SERVFAIL", "REFUSED")
@@ -87,7 +88,7 @@ def see(frames: Frames) -> Seen:
     # What nobody answered may never have reached CoreDNS: it counts where CoreDNS was seen to ask for it in vain.
     silent = (pl.col("origin") == "capture") & (pl.col("rcode") == NO_REPLY) & ~pl.col("inside")
     vain = _in_vain(counted.filter(silent), upstream)
-    told = pl.concat([counted.filter(~silent), vain]).sort("time", "source", "number")
+    told = in_order(pl.concat([counted.filter(~silent), vain]))
     return Seen(
         asked=binned(told.filter(~pl.col("inside"))),
         cluster=binned(told.filter("inside")),
@@ -114,7 +115,8 @@ def _queries(frames: Frames) -> pl.DataFrame:
     known = pl.col("rcode").is_not_null() & (~pl.col("covered") | (pl.col("origin") == "log"))
     known &= ~((pl.col("qtype") == "NS") & (pl.col("name") == "")).fill_null(False)
     known &= ~((pl.col("qtype") == "HINFO") & pl.col("name").str.contains(LOOP_PROBE)).fill_null(False)
-    reverse = pl.col("name").str.contains(r"\.(?:in-addr|ip6)\.arpa$").fill_null(False)
+    name = pl.col("name").str
+    reverse = (name.ends_with(".in-addr.arpa") | name.ends_with(".ip6.arpa")).fill_null(False)
     return frames[DNS_TRANSACTIONS].filter(known).select(*_COLUMNS, "hop", reverse=reverse).collect()
 
 

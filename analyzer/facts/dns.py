@@ -87,15 +87,23 @@ def _messages(frames: Frames) -> pl.DataFrame:
     return with_questions(in_order(messages).with_row_index("row"))
 
 
-def _ends(frames: Frames, messages: pl.DataFrame) -> pl.DataFrame:
-    """Per capture the time of its last packet."""
+def _end(frames: Frames, messages: pl.DataFrame) -> pl.Expr:
+    """When the capture of a message ended: the time of its last packet."""
     parts = [messages.lazy().select("source", "time")]
     if PACKETS in frames:
         parts.append(frames[PACKETS].select("source", "time"))
+    source = pl.col("source")
+    wholes = [
+        part.select(source.first(), pl.col("time").max(), single=(source == source.first()).all()).collect()
+        for part in parts
+    ]
+    whole = pl.concat(wholes).drop_nulls()
+    if whole["single"].all() and whole["source"].n_unique() < 2:  # the usual case, and text is slow to group
+        return pl.lit(whole["time"].max(), TIME)
     # The rows of an input mostly stand together, and runs are quicker to group than text.
-    runs = pl.concat(parts).group_by(pl.col("source").rle_id().alias("run"))
-    ends = runs.agg(pl.col("source").first(), end=pl.col("time").max())
-    return ends.group_by("source").agg(pl.col("end").max()).collect()
+    runs = pl.concat(parts).group_by(source.rle_id().alias("run")).agg(source.first(), end=pl.col("time").max())
+    ends = runs.group_by("source").agg(pl.col("end").max()).collect()
+    return source.replace_strict(ends["source"], ends["end"], return_dtype=TIME)
 
 
 def _from_capture(frames: Frames) -> tuple[pl.DataFrame, pl.Series]:
@@ -111,10 +119,9 @@ def _from_capture(frames: Frames) -> tuple[pl.DataFrame, pl.Series]:
     answer = pl.Series(place[queries["row"]])
     again = np.zeros(messages.height, bool)
     again[retries] = True
-    ends = queries.select("source").join(_ends(frames, messages), on="source", how="left", maintain_order="left")
     frame = (
         pl.concat([queries, told.select(pl.all().gather(answer.set(answer < 0, None)))], how="horizontal")
-        .with_columns(ends["end"])
+        .with_columns(end=_end(frames, messages))
         .with_columns(
             rcode=pl.when(pl.col("answered").is_not_null())
             .then("rcode")

@@ -108,3 +108,14 @@ def begins(ordered: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
     first = np.ones(len(ordered), bool)
     first[1:] = ordered[1:] != ordered[:-1]
     return first
+
+
+def last_before(marks: NDArray[np.bool_], *, inclusive: bool = False) -> NDArray[np.int64]:
+    """Per position the last marked one before it, or up to it if inclusive; -1 where there is none."""
+    at = np.where(marks, np.arange(len(marks)), -1)
+    at = np.maximum.accumulate(at)
+    if inclusive:
+        return at
+    at = np.roll(at, 1)
+    at[:1] = -1
+    return at

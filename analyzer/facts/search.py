@@ -203,8 +203,7 @@ def _summed(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
     # Walks stand together, so that all is told by where each begins and ends; groups cost several times as much.
     first = np.flatnonzero(begins(flagged["chain"].to_numpy()))
     last = np.append(first[1:], flagged.height)[: len(first)] - 1
-    whole = [(np.append(0, np.cumsum(flagged[name].fill_null(0).to_numpy()))) for name in (*_SUMS, *_FLAGS)]
-    sums = {name: one[last + 1] - one[first] for name, one in zip((*_SUMS, *_FLAGS), whole, strict=True)}
+    sums = {name: _total(flagged[name], first) for name in (*_SUMS, *_FLAGS)}
     # Not so of fractions, where the order of adding shows.
     seconds = flagged.group_by("chain", maintain_order=True).agg(pl.col("wasted_seconds").sum())
     ends = flagged.select(end="time", last_row="row")[last]
@@ -230,6 +229,12 @@ def _summed(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
             added_seconds=(pl.col("settled_at") - pl.col("first_under")).dt.total_microseconds() / 1e6,
         )
     )
+
+
+def _total(values: pl.Series, first: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sum of each run that begins at these places."""
+    plain: NDArray[np.int64] = values.cast(pl.Int64).fill_null(0).to_numpy()
+    return np.add.reduceat(plain, first) if len(first) else plain
 
 
 def _extreme(values: pl.Series, first: NDArray[np.int64], of: np.ufunc) -> pl.Series:

@@ -15,6 +15,8 @@ import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from analyzer.facts.neighbours import last_before
+
 I64 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
@@ -195,17 +197,6 @@ def _port_reused(begins: Flags, ahead: Flags, seq: I64, ack: I64, flags: I64) ->
     opens = ((flags[shake] & ACK) == 0) & (first != shake)
     out[shake[opens & told & (seq[shake] != initial)]] = True
     return out
-
-
-def last_before(marks: Flags, *, inclusive: bool = False) -> I64:
-    """Per position the last marked one before it, or up to it if inclusive; -1 where there is none."""
-    at = np.where(marks, np.arange(len(marks)), -1)
-    at = np.maximum.accumulate(at)
-    if inclusive:
-        return at
-    at = np.roll(at, 1)
-    at[:1] = -1
-    return at
 
 
 def ends() -> dict[str, pl.Expr]:

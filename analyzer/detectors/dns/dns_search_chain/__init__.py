@@ -92,11 +92,13 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     clients = walks.clients.filter((pl.col("complete") >= settings.min_chains) | wasteful)
     named = clients.head(settings.max_clients)["client"].to_list()
     others = clients.slice(settings.max_clients)["client"].to_list()
-    names = relying(walks.of([*named, *others]))
+    found = walks.of([*named, *others])
+    names = relying(found)
+    several = found.of(named)
     for client in named:
-        yield _finding(walks.of([client]), names.of([client]), client, settings)
+        yield _finding(several.of([client]), names.of([client]), client, settings)
     if others:
-        yield _finding(walks.of(others), names.of(others), ALL, settings)
+        yield _finding(found.of(others), names.of(others), ALL, settings)
     yield from remarks(walks)
 
 

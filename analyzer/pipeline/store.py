@@ -77,6 +77,12 @@ class Store:
         """Those of `needs` that exist."""
         return {need: frame for need in needs if (frame := self.get(need)) is not None}
 
+    def holds(self, need: Table | Fact) -> bool:
+        """Whether the table was read, or the fact can be derived; derives nothing."""
+        if isinstance(need, Table):
+            return need in self._frames
+        return any(all(self.holds(one) for one in alternative) for alternative in need.needs_any)
+
     def breadth(self, needs: Iterable[Table | Fact]) -> int:
         """How many tables and facts these needs rest on: a hint at how long they take."""
         found: set[Table | Fact] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,13 @@ def _judged(
     progress.phase("looking for failure patterns")
     coverage = coverage_of(store, case.reports)
     store.count_once()
-    runs = name_owners(fill(run_all(picked, store, coverage, options.jobs), case), store)
+    runs = run_all(picked, store, coverage, options.jobs)
+    with ThreadPoolExecutor(1) as beside:  # drawing is polars' work, and quoting is mostly Python's
+        drawing = beside.submit(story.draw, store.get, coverage)
+        if options.jobs == 1:
+            wait([drawing])
+        runs = name_owners(fill(runs, case), store)
+    drawn = drawing.result()
     lost = left_out(store.get, [finding for run in runs for finding in run.findings])
     runs = with_limits(runs, case.reports, coverage, (options.start, options.end), lost)
     progress.phase("writing the story")
@@ -86,10 +93,10 @@ def _judged(
         inputs=case.reports,
         runs=told.runs,
         story=told.story,
-        series=told.series,
-        curves=told.curves,
-        heats=told.heats,
-        callers=told.callers,
+        series=drawn.series,
+        curves=drawn.curves,
+        heats=drawn.heats,
+        callers=drawn.callers,
         changes=told.changes,
         entities=entities_of(told.runs, store),
         offsets=told.offsets,

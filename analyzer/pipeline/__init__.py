@@ -15,7 +15,7 @@ from analyzer import detectors, settings, story
 from analyzer.case import Case
 from analyzer.detector import Detector
 from analyzer.errors import UsageError
-from analyzer.model import Offset, Result, Tool
+from analyzer.model import Coverage, Offset, Result, Run, Tool
 from analyzer.pipeline.carve import Hide, carve
 from analyzer.pipeline.clocks import aligned
 from analyzer.pipeline.coverage import coverage_of
@@ -74,12 +74,7 @@ def _judged(
     coverage = coverage_of(store, case.reports)
     store.count_once()
     runs = run_all(picked, store, coverage, options.jobs)
-    with ThreadPoolExecutor(1) as beside:  # drawing is polars' work, and quoting is mostly Python's
-        drawing = beside.submit(story.draw, store.get, coverage)
-        if options.jobs == 1:
-            wait([drawing])
-        runs = name_owners(fill(runs, case), store)
-    drawn = drawing.result()
+    runs, drawn = _quoted_and_drawn(runs, case, store, coverage, options)
     lost = left_out(store.get, [finding for run in runs for finding in run.findings])
     runs = with_limits(runs, case.reports, coverage, (options.start, options.end), lost)
     progress.phase("writing the story")
@@ -117,6 +112,18 @@ def _judged(
         progress.phase("carving the evidence")
         options.slices.files = carve(result, given, case, _hide(options.names, store))
     return given
+
+
+def _quoted_and_drawn(
+    runs: tuple[Run, ...], case: Case, store: Store, coverage: tuple[Coverage, ...], options: RunOptions
+) -> tuple[tuple[Run, ...], story.Drawn]:
+    """The runs with the text of their evidence and the owners of their subjects, and all charts: drawing is polars'
+    work and quoting mostly Python's, so that one does not wait for the other."""
+    with ThreadPoolExecutor(1) as beside:
+        drawing = beside.submit(story.draw, store.get, coverage)
+        if options.jobs == 1:
+            wait([drawing])
+        return name_owners(fill(runs, case), store), drawing.result()
 
 
 def _hide(names: Map | None, store: Store) -> Hide | None:

@@ -272,7 +272,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     if suffixes.is_empty():
         return empty(CHAINS).lazy()  # the usual case outside Kubernetes: nobody walks a list
     bases = walked(frames[DNS_ASKED_NAMES], suffixes)
-    tries = _tries(frames[DNS_CLIENT_QUERIES], suffixes["client"].unique().cast(CODE)).with_row_index("row")
+    tries = _tries(frames[DNS_CLIENT_QUERIES], suffixes["client"].unique().cast(CODE)).rechunk().with_row_index("row")
     chains = _lookups(_named(_summed(chained(tries, _candidates(bases, suffixes)), tries), tries))
     # Where a log leaves answers out, a name that was denied under every domain and not as it stands was found.
     to_the_end = (pl.col("first_place") == 0) & (pl.col("places") == pl.col("suffixes"))

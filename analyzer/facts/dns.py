@@ -110,12 +110,12 @@ def _from_capture(frames: Frames) -> tuple[pl.DataFrame, pl.Series]:
     """The transactions of all captures, and the addresses that answer queries."""
     messages = _messages(frames)
     found, retries = pairs(messages)
-    # In one piece: what is gathered here, and all that looks at the transactions, takes longer from pieces.
     told = messages.select(
         "rcode", "answers", "negative_ttl", answered="time", answer_number="number", more="wire_bytes"
-    ).rechunk()
+    )
     place = np.full(messages.height, -1)
     place[found["query"]] = found["answer"]
+    # In one piece, because all that looks at the transactions takes longer from pieces.
     queries = messages.filter(~pl.col("response")).drop("rcode", "answers", "negative_ttl").rechunk()
     answer = pl.Series(place[queries["row"]])
     again = np.zeros(messages.height, bool)

@@ -44,6 +44,18 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.sort("time", "source", "number", maintain_order=True)
 
 
+def by_place(frame: pl.DataFrame, *more: str) -> pl.DataFrame:
+    """The rows in the order of time, source, number and `more` columns of text; those without a time come last.
+
+    Text is ranked first, for to sort many rows by several columns takes twice as long by text.
+    """
+    untimed = np.iinfo(np.int64).max
+    ranks = frame.select(
+        pl.col("time").to_physical().fill_null(untimed), "number", pl.col("source", *more).rank("dense")
+    )
+    return frame[np.lexsort([ranks[name].to_numpy() for name in (*reversed(more), "number", "source", "time")])]
+
+
 def latest(time: str, group: str) -> pl.Expr:
     """The latest time up to each row among those of its group; null where the row has none.
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from analyzer.facts.codes import CODE, pair
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
-from analyzer.facts.neighbours import begins, latest, nth
+from analyzer.facts.neighbours import begins, by_place, latest, nth
 from analyzer.facts.search_list import SEARCH_SUFFIXES, walked
 from analyzer.facts.search_names import DNS_ASKED_NAMES
 from analyzer.facts.search_steps import ABSOLUTE, chained
@@ -294,7 +294,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
         )
         .filter(pl.col("wasted") > 0)
         .select(list(CHAINS.schema))
-        .sort("time", "source", "number", "qtype", nulls_last=True)
+        .pipe(by_place, "qtype")
         .lazy()
     )
 

@@ -92,7 +92,7 @@ PLACES = (
 
 
 def places(*order: int) -> pl.DataFrame:
-    schema = {"time": TIME, "source": pl.String, "number": pl.Int64, "qtype": pl.String}
+    schema = pl.Schema({"time": TIME, "source": pl.String(), "number": pl.Int64(), "qtype": pl.String()})
     return pl.DataFrame([PLACES[place] for place in order], schema=schema)
 
 

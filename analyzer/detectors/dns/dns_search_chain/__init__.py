@@ -93,8 +93,7 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     named = clients.head(settings.max_clients)["client"].to_list()
     others = clients.slice(settings.max_clients)["client"].to_list()
     found = walks.of([*named, *others])
-    names = relying(found)
-    several = found.of(named)
+    names, several = relying(found), found.of(named)
     for client in named:
         yield _finding(several.of([client]), names.of([client]), client, settings)
     if others:

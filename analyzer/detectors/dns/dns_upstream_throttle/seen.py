@@ -33,7 +33,6 @@ _COLUMNS = (
     *("name", "qtype", "rcode", "duration_seconds", "negative_ttl", "retry"),
 )
 
-
 _SILENT = (pl.col("rcode") == NO_REPLY) | (
     (pl.col("rcode") == "SERVFAIL") & (pl.col("duration_seconds") >= READ_TIMEOUT)
 )
@@ -115,8 +114,7 @@ def _queries(frames: Frames) -> pl.DataFrame:
     known = pl.col("rcode").is_not_null() & (~pl.col("covered") | (pl.col("origin") == "log"))
     known &= ~((pl.col("qtype") == "NS") & (pl.col("name") == "")).fill_null(False)
     known &= ~((pl.col("qtype") == "HINFO") & pl.col("name").str.contains(LOOP_PROBE)).fill_null(False)
-    name = pl.col("name").str
-    reverse = (name.ends_with(".in-addr.arpa") | name.ends_with(".ip6.arpa")).fill_null(False)
+    reverse = pl.col("name").str.contains(r"\.(?:in-addr|ip6)\.arpa$").fill_null(False)
     return frames[DNS_TRANSACTIONS].filter(known).select(*_COLUMNS, "hop", reverse=reverse).collect()
 
 

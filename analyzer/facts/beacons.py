@@ -95,6 +95,9 @@ def _scored(moments: pl.DataFrame, connections: pl.DataFrame) -> pl.DataFrame:
     begins: pl.Expr = pl.lit(connections["time"].min())
     span: pl.Expr = pl.lit(connections["end"].max()) - begins
     group = [*PEER, "kind"]
+    # Most peers are met once or twice, which says nothing; to sort and score them all would take most of the time.
+    often = moments.group_by(group).len("moments").filter(pl.col("moments") >= LEAST_MOMENTS)
+    moments = moments.join(often, on=group, how="semi", maintain_order="left")
     ordered = moments.sort(*group, "time", "source", "number").with_columns(
         gap=(pl.col("time") - pl.col("time").shift(1).over(group)).dt.total_microseconds() / 1e6,
         bar=((pl.col("time") - begins) / (span + pl.duration(microseconds=1)) * BARS).floor().clip(0, BARS - 1),
@@ -116,11 +119,10 @@ def _scored(moments: pl.DataFrame, connections: pl.DataFrame) -> pl.DataFrame:
         intervals=_regular(gaps, empty=1),
         sizes=_regular(pl.col("size"), empty=0),
     )
-    enough = (pl.col("moments") >= LEAST_MOMENTS) & (pl.col("gaps") >= LEAST_GAPS)
     clients = connections["client"].n_unique()
     spread = connections.group_by("server", "server_port").agg(clients=pl.col("client").n_unique().cast(pl.Int64))
     return (
-        peers.filter(enough)
+        peers.filter(pl.col("gaps") >= LEAST_GAPS)
         .join(bars.with_columns(evenness=(1 - deviation / pl.col("mean")).clip(0, 1)), on=group)
         .join(spread, on=["server", "server_port"])
         .with_columns(

@@ -8,7 +8,7 @@ import polars as pl
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.copies import copies
 from analyzer.facts.dns_pairs import ANSWER_WINDOW, FINAL, RETRY_WINDOW, pairs, with_questions
-from analyzer.facts.neighbours import followers
+from analyzer.facts.neighbours import followers, in_order
 from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, NO_REPLY, PACKETS, TIME, Col, Table
 from analyzer.frames.contract import PLACE
 
@@ -84,28 +84,26 @@ def _messages(frames: Frames) -> pl.DataFrame:
         .drop("src", "src_port", "dst", "dst_port", "duplicate", "protocol", "truncated", "authoritative")
         .collect()
     )
-    if not _in_order(messages):
-        messages = messages.sort("time", "source", "number", maintain_order=True)
-    return with_questions(messages.with_row_index("row"))
+    return with_questions(in_order(messages).with_row_index("row"))
 
 
-def _in_order(messages: pl.DataFrame) -> bool:
-    """Whether they are in the order of time, source and number, as one capture mostly is: sorting costs far more."""
-    time, number = pl.col("time"), pl.col("number")
-    after = (time > time.shift(1)) | ((time == time.shift(1)) & (number >= number.shift(1)))
-    one = pl.col("source").min() == pl.col("source").max()
-    return bool(messages.select((one & after.fill_null(True).all()).fill_null(True)).item())
-
-
-def _ends(frames: Frames, messages: pl.DataFrame) -> pl.DataFrame:
-    """Per capture the time of its last packet."""
+def _end(frames: Frames, messages: pl.DataFrame) -> pl.Expr:
+    """When the capture of a message ended: the time of its last packet."""
     parts = [messages.lazy().select("source", "time")]
     if PACKETS in frames:
         parts.append(frames[PACKETS].select("source", "time"))
+    source = pl.col("source")
+    wholes = [
+        part.select(source.first(), pl.col("time").max(), single=(source == source.first()).all()).collect()
+        for part in parts
+    ]
+    whole = pl.concat(wholes).drop_nulls()
+    if whole["single"].all() and whole["source"].n_unique() < 2:  # the usual case, and text is slow to group
+        return pl.lit(whole["time"].max(), TIME)
     # The rows of an input mostly stand together, and runs are quicker to group than text.
-    runs = pl.concat(parts).group_by(pl.col("source").rle_id().alias("run"))
-    ends = runs.agg(pl.col("source").first(), end=pl.col("time").max())
-    return ends.group_by("source").agg(pl.col("end").max()).collect()
+    runs = pl.concat(parts).group_by(source.rle_id().alias("run")).agg(source.first(), end=pl.col("time").max())
+    ends = runs.group_by("source").agg(pl.col("end").max()).collect()
+    return source.replace_strict(ends["source"], ends["end"], return_dtype=TIME)
 
 
 def _from_capture(frames: Frames) -> tuple[pl.DataFrame, pl.Series]:
@@ -117,14 +115,14 @@ def _from_capture(frames: Frames) -> tuple[pl.DataFrame, pl.Series]:
     )
     place = np.full(messages.height, -1)
     place[found["query"]] = found["answer"]
-    queries = messages.filter(~pl.col("response")).drop("rcode", "answers", "negative_ttl")
+    # In one piece, because all that looks at the transactions takes longer from pieces.
+    queries = messages.filter(~pl.col("response")).drop("rcode", "answers", "negative_ttl").rechunk()
     answer = pl.Series(place[queries["row"]])
     again = np.zeros(messages.height, bool)
     again[retries] = True
-    ends = queries.select("source").join(_ends(frames, messages), on="source", how="left", maintain_order="left")
     frame = (
         pl.concat([queries, told.select(pl.all().gather(answer.set(answer < 0, None)))], how="horizontal")
-        .with_columns(ends["end"])
+        .with_columns(end=_end(frames, messages))
         .with_columns(
             rcode=pl.when(pl.col("answered").is_not_null())
             .then("rcode")

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from analyzer.facts.neighbours import begins, hashed, side_by_side
+from analyzer.facts.neighbours import begins, hashed, last_before, side_by_side
 
 SOCKET = ["client", "client_port", "server", "server_port", "transport", "dns_id"]
 TUPLE = [*SOCKET, "name", "qtype"]
@@ -18,6 +19,8 @@ ANSWER_WINDOW = timedelta(seconds=5)
 
 RETRY_WINDOW = timedelta(seconds=30)
 """The longest that one socket keeps asking with one id: two tries at each of three servers, 5 s each."""
+
+MICROSECOND = timedelta(microseconds=1)
 
 FINAL = ("NOERROR", "NXDOMAIN")
 """After any other answer glibc asks again at once, with the same id."""
@@ -30,18 +33,18 @@ def pairs(messages: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
     input: an answer goes to the latest query before it, and a query takes its first answer. What is left over (a late
     first answer after a retry, an answer in the next file of a rotated capture) is matched once more without that.
     """
-    ordered = _ordered(messages)
-    asks, starts = ~pl.col("response"), pl.col("starts")
-    after_query = asks.shift(1) & ~starts
-    soon = pl.col("time") - pl.col("time").shift(1) <= ANSWER_WINDOW
-    near = ordered.select(query=pl.col("row").shift(1), answer="row", met=~asks & after_query & soon)
-    near = near.filter("met").select("query", "answer")
-    asked_at = pl.when(asks).then("time").forward_fill().shift(1)
-    any_before = pl.when(starts).then(asks.cast(pl.Int8)).otherwise(pl.when(asks).then(pl.lit(1, pl.Int8)))
-    asked_before = any_before.forward_fill().shift(1) == 1
-    settled = pl.col("response").shift(1) & pl.col("final").shift(1)
-    again = asks & ~starts & asked_before & (pl.col("time") - asked_at <= RETRY_WINDOW) & ~settled.fill_null(False)
-    return pl.concat([near, _left(messages, near)]), ordered.filter(again.fill_null(False))["row"]
+    order, starts = _by_tuple(messages)
+    row = messages["row"].to_numpy()[order]
+    time = messages["time"].to_physical().to_numpy()[order]
+    response = messages["response"].to_numpy()[order]
+    follows, was_answer, since = ~starts[1:], response[:-1], np.diff(time)
+    met = response[1:] & follows & ~was_answer & (since <= ANSWER_WINDOW // MICROSECOND)
+    near = pl.DataFrame({"query": row[:-1][met], "answer": row[1:][met]})
+    at = np.flatnonzero(~response[1:] & follows) + 1  # queries after others of their tuple, which are few
+    asked = last_before(~response)[at]
+    settled = messages["rcode"][order[at - 1]].is_in(FINAL).fill_null(value=False).to_numpy() & response[at - 1]
+    again = (asked >= last_before(starts)[at]) & (time[at] - time[asked] <= RETRY_WINDOW // MICROSECOND) & ~settled
+    return pl.concat([near, _left(messages, near)]), pl.Series("row", row[at[again]])
 
 
 def with_questions(messages: pl.DataFrame) -> pl.DataFrame:
@@ -71,17 +74,16 @@ _CHECK = 100
 """First seed of the second hash of a tuple. 128 bits in all: no two tuples of any capture meet by chance."""
 
 
-def _ordered(messages: pl.DataFrame) -> pl.DataFrame:
-    """The messages with those of one input and tuple side by side; `starts` is true at the first of each tuple.
+def _by_tuple(messages: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Positions that bring the messages of one input and tuple side by side, and where another tuple begins.
 
-    A tuple is known by its hashes, because text is slow to sort and to carry along.
+    A tuple is known by its hashes, because text is slow to sort.
     """
     columns = ["source", *TUPLE]
     keys = messages.select(key=hashed(columns), check=hashed(columns, _CHECK))
     key, check = keys["key"].to_numpy(), keys["check"].to_numpy()
     order = side_by_side(key)
-    told = messages.select("row", "time", "response", final=pl.col("rcode").is_in(FINAL))[order]
-    return told.with_columns(starts=pl.Series(begins(key[order]) | begins(check[order])))
+    return order, begins(key[order]) | begins(check[order])
 
 
 def _left(messages: pl.DataFrame, near: pl.DataFrame) -> pl.DataFrame:

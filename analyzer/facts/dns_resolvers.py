@@ -21,6 +21,7 @@ import polars as pl
 from analyzer.facts.codes import pair
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
+from analyzer.facts.neighbours import nth
 from analyzer.frames import Col, Table
 from analyzer.frames.contract import PLACE, empty
 
@@ -115,7 +116,7 @@ def _pairs(queries: pl.DataFrame) -> pl.DataFrame:
     met = ordered.with_columns(met=(same & near).fill_null(value=False))
     # Of three in a row the middle one belongs to the one before it.
     run = met.with_columns(run=(~pl.col("met")).cum_sum())
-    chosen = run.with_columns(turn=pl.int_range(pl.len()).over("run") % 2 == 1)
+    chosen = run.with_columns(turn=nth("run") % 2 == 1)
     one = pl.col("client_port") == pl.col("client_port").shift(1)
     step = (pl.col("dns_id") - pl.col("dns_id").shift(1)) % 65536
     # The clock runs from A, which musl makes first, to AAAA.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,9 @@ from analyzer.frames import TIME
 
 TOLD = ("kind", "namespace", "name", "uid", "node", "host_network", "known_from", "confidence", "contradicted")
 """Columns of address_owners that a join brings along, each with `owner_` before it."""
+
+Owner = Mapping[str, Any]
+"""A row of address_owners."""
 
 
 def with_owners(rows: pl.DataFrame, owners: pl.DataFrame, address: str = "client", time: str = "time") -> pl.DataFrame:
@@ -42,18 +45,35 @@ def within(owners: pl.DataFrame, address: str, start: datetime | None, end: date
 
     Without times, whoever is the only owner of its level.
     """
-    own = owners.filter(pl.col("address") == address)
+    own = owners.filter(pl.col("address") == address).with_row_index("row")
+    rows = own.select("row", "since", "until", "name", "confidence").rows(named=True)
+    return own[[row["row"] for row in at_the_time(rows, start, end)]].drop("row")
+
+
+def at_the_time(owners: Sequence[Owner], start: datetime | None, end: datetime | None) -> list[Owner]:
+    """The same of rows, all of one address: few rows, but an address may stand in many findings."""
     if start is not None and end is not None:
-        early, late = pl.col("until") <= start, pl.col("since") > end
-        own = own.filter(~early.fill_null(value=False), ~late.fill_null(value=False))
+        owners = [one for one in owners if not _before(one["until"], start) and not _after(one["since"], end)]
     for level in LEVELS:
-        part = own.filter(pl.col("confidence") == level)
-        if part.height and (start is not None or part.height == 1):
-            return part.sort("since", "name", nulls_last=False)
-    return own.clear()
+        part = [one for one in owners if one["confidence"] == level]
+        if part and (start is not None or len(part) == 1):
+            return sorted(part, key=lambda one: (_nulls_first(one["since"]), _nulls_first(one["name"])))
+    return []
 
 
-def label(owner: Mapping[str, Any]) -> str:
+def _before(until: datetime | None, start: datetime) -> bool:
+    return until is not None and until <= start
+
+
+def _after(since: datetime | None, end: datetime) -> bool:
+    return since is not None and since > end
+
+
+def _nulls_first(value: Any) -> tuple[Any, ...]:
+    return () if value is None else (value,)
+
+
+def label(owner: Owner) -> str:
     """An owner in words: `pod shop/web-1 on node n1`, `node n1 (shared by its host-network pods)`."""
     kind, namespace, name = owner["kind"], owner["namespace"], owner["name"]
     if kind == "node":

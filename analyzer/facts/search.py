@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from analyzer.facts.codes import CODE, pair
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.dns_queries import DNS_CLIENT_QUERIES
-from analyzer.facts.neighbours import begins, latest, nth
+from analyzer.facts.neighbours import begins, by_place, latest, nth
 from analyzer.facts.search_list import SEARCH_SUFFIXES, walked
 from analyzer.facts.search_names import DNS_ASKED_NAMES
 from analyzer.facts.search_steps import ABSOLUTE, chained
@@ -203,8 +203,7 @@ def _summed(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
     # Walks stand together, so that all is told by where each begins and ends; groups cost several times as much.
     first = np.flatnonzero(begins(flagged["chain"].to_numpy()))
     last = np.append(first[1:], flagged.height)[: len(first)] - 1
-    whole = [(np.append(0, np.cumsum(flagged[name].fill_null(0).to_numpy()))) for name in (*_SUMS, *_FLAGS)]
-    sums = {name: one[last + 1] - one[first] for name, one in zip((*_SUMS, *_FLAGS), whole, strict=True)}
+    sums = {name: _total(flagged[name], first) for name in (*_SUMS, *_FLAGS)}
     # Not so of fractions, where the order of adding shows.
     seconds = flagged.group_by("chain", maintain_order=True).agg(pl.col("wasted_seconds").sum())
     ends = flagged.select(end="time", last_row="row")[last]
@@ -230,6 +229,12 @@ def _summed(steps: pl.DataFrame, tries: pl.DataFrame) -> pl.DataFrame:
             added_seconds=(pl.col("settled_at") - pl.col("first_under")).dt.total_microseconds() / 1e6,
         )
     )
+
+
+def _total(values: pl.Series, first: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sum of each run that begins at these places."""
+    plain: NDArray[np.int64] = values.cast(pl.Int64).fill_null(0).to_numpy()
+    return np.add.reduceat(plain, first) if len(first) else plain
 
 
 def _extreme(values: pl.Series, first: NDArray[np.int64], of: np.ufunc) -> pl.Series:
@@ -267,7 +272,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
     if suffixes.is_empty():
         return empty(CHAINS).lazy()  # the usual case outside Kubernetes: nobody walks a list
     bases = walked(frames[DNS_ASKED_NAMES], suffixes)
-    tries = _tries(frames[DNS_CLIENT_QUERIES], suffixes["client"].unique().cast(CODE)).with_row_index("row")
+    tries = _tries(frames[DNS_CLIENT_QUERIES], suffixes["client"].unique().cast(CODE)).rechunk().with_row_index("row")
     chains = _lookups(_named(_summed(chained(tries, _candidates(bases, suffixes)), tries), tries))
     # Where a log leaves answers out, a name that was denied under every domain and not as it stands was found.
     to_the_end = (pl.col("first_place") == 0) & (pl.col("places") == pl.col("suffixes"))
@@ -289,7 +294,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
         )
         .filter(pl.col("wasted") > 0)
         .select(list(CHAINS.schema))
-        .sort("time", "source", "number", "qtype", nulls_last=True)
+        .pipe(by_place, "qtype")
         .lazy()
     )
 

@@ -87,13 +87,7 @@ def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
     begun = pl.when("starts").then(net.cum_sum() - net).forward_fill()
     place = pl.col("round").cast(pl.UInt64) * (ABSOLUTE * 2) + pl.col("position").cast(pl.UInt64)
     ordered = (
-        steps.with_columns(group=pl.col("walk").cast(pl.UInt64) * (1 << 32) + pl.col("lane"))
-        .pipe(_sorted, "group")
-        .with_columns(group=pl.col("group").rle_id())
-        .with_columns(wait=latest("until", "group").shift(1))
-        .with_columns(group=pl.col("group").cast(pl.UInt64) * (1 << 32) + pl.col("kind"))
-        .drop("lane", "kind", "until")
-        .pipe(_sorted, "group")
+        _grouped(steps)
         .with_columns(burst=(~follows.fill_null(False) | pause).cum_sum().cast(pl.Int64))
         .with_columns(starts=(pl.col("burst") != pl.col("burst").shift(1)).fill_null(True))
         .pipe(_with_ends)
@@ -106,12 +100,12 @@ def _numbered(steps: pl.DataFrame) -> pl.DataFrame:
         .select("row", "walk", "position", "inside", chain=pl.col("round").cast(pl.UInt64) * (1 << 32), place=place)
     )
     places = ordered["place"].to_numpy()
-    order = by_digits(places)
+    order = np.argsort(places, kind="stable")  # mostly in that order already, which this way of sorting makes use of
     turn = np.empty(len(order), np.uint64)
     turn[order] = pl.DataFrame({"place": places[order]}).select(nth("place")).to_series()
     return (
         ordered.with_columns(chain=pl.col("chain") + pl.Series(turn))
-        .pipe(_sorted, "chain")
+        .pipe(_by_chain)
         .select(
             *("row", "walk", "position", "inside"),
             chain=pl.col("chain").rle_id(),
@@ -143,9 +137,29 @@ def _with_ends(steps: pl.DataFrame) -> pl.DataFrame:
     ).drop("noerror", "vain")
 
 
-def _sorted(steps: pl.DataFrame, column: str) -> pl.DataFrame:
-    """In the order of a column of whole numbers, equal ones in their order."""
-    return steps[by_digits(steps[column].to_numpy())]
+def _grouped(steps: pl.DataFrame) -> pl.DataFrame:
+    """The steps in the order of their groups (`group`: client, base, input of those without a time, and type), each in
+    its order; `wait` is how long a resolver may have waited for the answers of all types so far.
+
+    Wide rows are put in order once; what decides the order is sorted before.
+    """
+    lanes = steps.select("until", "kind", group=pl.col("walk").cast(pl.UInt64) * (1 << 32) + pl.col("lane"))
+    by_lane = by_digits(lanes["group"].to_numpy())
+    waits = (
+        lanes[by_lane]
+        .with_columns(group=pl.col("group").rle_id())
+        .select(
+            group=pl.col("group").cast(pl.UInt64) * (1 << 32) + pl.col("kind"), wait=latest("until", "group").shift(1)
+        )
+    )
+    by_kind = by_digits(waits["group"].to_numpy())
+    return steps.drop("lane", "kind", "until")[by_lane[by_kind]].hstack(waits[by_kind])
+
+
+def _by_chain(steps: pl.DataFrame) -> pl.DataFrame:
+    """In the order of `chain`, equal ones in their order. Lookups that do not overlap stand so already."""
+    chain = steps["chain"].to_numpy()
+    return steps if (chain[1:] >= chain[:-1]).all() else steps[np.argsort(chain, kind="stable")]
 
 
 def _begins() -> pl.Expr:

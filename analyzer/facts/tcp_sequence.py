@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from msgspec import Struct
 
-from analyzer.facts.tcp_streams import ACK, FIN, I64, RST, SYN, Flags, Streams, last_before
+from analyzer.facts.neighbours import last_before
+from analyzer.facts.tcp_streams import ACK, FIN, I64, RST, SYN, Flags, Streams
 
 FAST_RETRANSMISSION_WITHIN = 20_000
 """Microseconds after the last duplicate acknowledgement (Wireshark)."""

@@ -15,15 +15,18 @@ import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from analyzer.facts.neighbours import last_before
+
 I64 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 """Bits of the flag byte (RFC 9293, section 3.1)."""
 
-BUCKET_ROWS = 1 << 20
+BUCKET_ROWS = 1 << 17
 """Packets that are analysed at a time, or one connection if it has more: it bounds the memory of what is made on the
-way, some 300 bytes a packet."""
+way, some 300 bytes a packet. Of more, each array is so large that it is asked of the operating system anew, which takes
+a third of the time."""
 
 _PORTS = 1 << 16
 _WORD = (1 << 32) - 1
@@ -195,17 +198,6 @@ def _port_reused(begins: Flags, ahead: Flags, seq: I64, ack: I64, flags: I64) ->
     opens = ((flags[shake] & ACK) == 0) & (first != shake)
     out[shake[opens & told & (seq[shake] != initial)]] = True
     return out
-
-
-def last_before(marks: Flags, *, inclusive: bool = False) -> I64:
-    """Per position the last marked one before it, or up to it if inclusive; -1 where there is none."""
-    at = np.where(marks, np.arange(len(marks)), -1)
-    at = np.maximum.accumulate(at)
-    if inclusive:
-        return at
-    at = np.roll(at, 1)
-    at[:1] = -1
-    return at
 
 
 def ends() -> dict[str, pl.Expr]:

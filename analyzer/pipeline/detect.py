@@ -7,9 +7,9 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -17,6 +17,7 @@ from analyzer.detector import Detector, Needs, NotObservable, Remark
 from analyzer.facts.contract import Fact, behind
 from analyzer.frames import Table
 from analyzer.model import Coverage, Finding, Run, Status
+from analyzer.pipeline.schedule import Task, by_use, together
 from analyzer.pipeline.store import Store
 
 log = logging.getLogger(__name__)
@@ -41,14 +42,14 @@ def run_all(
     count = min(jobs or os.cpu_count() or 1, THREADS_MOST) if store.in_memory and store.height >= SHARED_FROM else 1
     if count == 1:
         return tuple(run_one(detector, store, coverage) for detector in detectors)
-    # Who rests on most takes longest: he begins, and the others find time meanwhile.
+    # Who rests on most takes longest.
     order = sorted(detectors, key=lambda one: -store.breadth(_declared(one)))
-    with ThreadPoolExecutor(count, thread_name_prefix="detect") as pool:
-        try:
-            runs = {one.id: pool.submit(run_one, one, store, coverage) for one in order}
-            return tuple(runs[one.id].result() for one in detectors)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    needs = {one.id: _declared(one) for one in order}
+    facts = [fact for fact in by_use(list(needs.values())) if store.has(fact)]
+    tasks = [Task(fact, partial(store.get, fact), fact.inputs) for fact in facts]
+    tasks += [Task(one.id, partial(run_one, one, store, coverage), needs[one.id]) for one in order]
+    done = together(tasks, count)
+    return tuple(cast("Run", done[one.id].result()) for one in detectors)
 
 
 def run_one(detector: Detector[Any], store: Store, coverage: Sequence[Coverage]) -> Run:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from analyzer.facts import workload_names
 from analyzer.facts.address_owners import ADDRESS_OWNERS
-from analyzer.facts.owner_names import label, within
+from analyzer.facts.owner_names import Owner, at_the_time, label
 from analyzer.facts.pod_life import POD_LIFE
 from analyzer.facts.pod_life import TABLE as LIFE
 from analyzer.frames import AUDIT_EVENTS, KERNEL_MESSAGES, KLOG_LINES
@@ -83,16 +83,19 @@ def _addresses(
     wanted = sorted({one.name for one in named if one.kind == "address"})
     if not wanted or (fact := store.get(ADDRESS_OWNERS)) is None:
         return []
-    owners = fact.filter(pl.col("address").is_in(wanted)).collect()
+    of_pod = pl.when(pl.col("kind") == "pod").then(workload_names.of_pod(pl.col("name")).struct.field("workload"))
+    owners = fact.filter(pl.col("address").is_in(wanted)).with_columns(
+        workload=pl.format("{}/{}", "namespace", of_pod).fill_null("")
+    )
+    owners_of: dict[str, list[Owner]] = {}
+    for owner in owners.collect().iter_rows(named=True):
+        owners_of.setdefault(owner["address"], []).append(owner)
     owned = []
-    for one in named if owners.height else ():
+    for one in named:
         if one.kind != "address":
             continue
         finding = findings[one.key]
-        had = within(owners, one.name, finding.start, finding.end)
-        of_pod = pl.when(pl.col("kind") == "pod").then(workload_names.of_pod(pl.col("name")).struct.field("workload"))
-        told = had.with_columns(workload=pl.format("{}/{}", "namespace", of_pod).fill_null(""))
-        for row in told.iter_rows(named=True):
+        for row in at_the_time(owners_of.get(one.name, ()), finding.start, finding.end):
             found.add(
                 Entity(
                     kind="address",

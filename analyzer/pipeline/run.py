@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from analyzer import detectors, settings, story
 from analyzer.case import Case
 from analyzer.detector import Detector
 from analyzer.errors import UsageError
-from analyzer.model import Offset, Result, Tool
+from analyzer.model import Coverage, Offset, Result, Run, Tool
 from analyzer.model.versions import version
 from analyzer.pipeline.clocks import aligned
 from analyzer.pipeline.coverage import coverage_of
@@ -54,7 +55,8 @@ def _judged(
     progress.phase("looking for failure patterns")
     coverage = coverage_of(store, case.reports)
     store.count_once()
-    runs = name_owners(fill(run_all(picked, store, coverage, options.jobs), case), store)
+    runs = run_all(picked, store, coverage, options.jobs)
+    runs, drawn = _quoted_and_drawn(runs, case, store, coverage, options)
     lost = left_out(store.get, [finding for run in runs for finding in run.findings])
     runs = with_limits(runs, case.reports, coverage, (options.start, options.end), lost)
     progress.phase("writing the story")
@@ -68,10 +70,10 @@ def _judged(
         inputs=case.reports,
         runs=told.runs,
         story=told.story,
-        series=told.series,
-        curves=told.curves,
-        heats=told.heats,
-        callers=told.callers,
+        series=drawn.series,
+        curves=drawn.curves,
+        heats=drawn.heats,
+        callers=drawn.callers,
         changes=told.changes,
         entities=entities_of(told.runs, store),
         offsets=told.offsets,
@@ -97,6 +99,18 @@ def _judged(
         progress.phase("carving the evidence")
         options.slices.files = carve(result, given, case, _hide(options.names, store))
     return given
+
+
+def _quoted_and_drawn(
+    runs: tuple[Run, ...], case: Case, store: Store, coverage: tuple[Coverage, ...], options: RunOptions
+) -> tuple[tuple[Run, ...], story.Drawn]:
+    """The runs with the text of their evidence and the owners of their subjects, and all charts: drawing is polars'
+    work and quoting mostly Python's, so that one does not wait for the other."""
+    with ThreadPoolExecutor(1) as beside:
+        drawing = beside.submit(story.draw, store.get, coverage)
+        if options.jobs == 1:
+            wait([drawing])
+        return name_owners(fill(runs, case), store), drawing.result()
 
 
 def _hide(names: Map | None, store: Store) -> Hide | None:

@@ -50,20 +50,30 @@ LEAD = timedelta(minutes=30)
 """The timeline begins this long before the first finding."""
 
 
-class Told(Struct, frozen=True, kw_only=True):
-    """All that the page draws beside findings, and the runs as the story leaves them: findings of several sources made
-    one, each weighed with what others say."""
+class Drawn(Struct, frozen=True, kw_only=True):
+    """All that the page draws whatever was found."""
 
-    runs: tuple[Run, ...]
-    story: Story
     series: tuple[Series, ...]
     curves: tuple[Curve, ...]
     heats: tuple[Heat, ...]
     callers: tuple[Caller, ...]
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """All that the page tells beside findings, and the runs as the story leaves them: findings of several sources made
+    one, each weighed with what others say."""
+
+    runs: tuple[Run, ...]
+    story: Story
     changes: tuple[Change, ...]
     offsets: tuple[Offset, ...]
     clusters: tuple[Cluster, ...]
     remarks: tuple[str, ...]
+
+
+def draw(get: Get, coverage: tuple[Coverage, ...]) -> Drawn:
+    """Charts and callers. Reads tables and facts through `get`; needs no finding."""
+    return Drawn(series=charts(get, coverage), curves=curves(get), heats=heats(get, coverage), callers=callers(get))
 
 
 def tell(
@@ -96,10 +106,6 @@ def tell(
             timeline=_timeline(findings, changes, linked, seen),
             causes=links.told,
         ),
-        series=charts(get, coverage),
-        curves=curves(get),
-        heats=heats(get, coverage),
-        callers=callers(get),
         changes=tuple(changes),
         offsets=offsets,
         clusters=several,

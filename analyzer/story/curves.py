@@ -29,13 +29,14 @@ and nobody reads more off a chart."""
 
 
 class _Curve(Struct, frozen=True, kw_only=True):
-    """Which values of a fact are one distribution a lane."""
+    """Which values of a fact are one distribution a lane; the lane is told by the columns `by`."""
 
     id: str
     title: str
     counted: str
     fact: Fact
     value: str
+    by: tuple[str, ...]
     lane: pl.Expr
     where: pl.Expr
     remark: str
@@ -54,6 +55,7 @@ CURVES = (
         counted="answers",
         fact=DNS_TRANSACTIONS,
         value="duration_seconds",
+        by=("rcode", "origin"),
         lane=_answer(),
         where=(pl.col("hop") == "client") & ~pl.col("covered") & ~pl.col("retry") & (pl.col("rcode") != NO_REPLY),
         remark="Without queries that nobody answered, and without those that were asked again.",
@@ -64,6 +66,7 @@ CURVES = (
         counted="requests",
         fact=AUDIT_REQUESTS,
         value="latency_seconds",
+        by=("verb",),
         lane=pl.col("verb").fill_null("(none)"),
         where=~pl.col("long_running") & ~pl.col("throttled").fill_null(False),
         remark="Without long-running requests, and without those that were answered 429.",
@@ -81,8 +84,10 @@ def _distribution(curve: _Curve, frame: pl.LazyFrame) -> Curve | None:
     seconds = pl.col(curve.value)
     counts = (
         frame.filter(curve.where, seconds.is_finite(), seconds >= 0)
-        .group_by(lane=curve.lane, value=seconds.round_sig_figs(_DIGITS))
+        .group_by(*curve.by, value=seconds.round_sig_figs(_DIGITS))
         .agg(count=pl.len().cast(pl.Int64))
+        .group_by("value", lane=curve.lane)  # of the few groups: a text for each row would take most of the time
+        .agg(pl.col("count").sum())
         .collect()
     )
     if counts["count"].sum() < LEAST:

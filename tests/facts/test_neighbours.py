@@ -8,10 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
+from polars.testing import assert_frame_equal
 
 from analyzer.facts.codes import CODE, pair
-from analyzer.facts.neighbours import begins, by_digits, hashed, latest, nth, side_by_side
+from analyzer.facts.neighbours import begins, by_digits, by_place, hashed, in_order, latest, nth, side_by_side
 from analyzer.frames import TIME
+from tests.build import at
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -78,3 +80,31 @@ def test_a_hash_stands_for_all_of_its_columns_and_for_null() -> None:
     one, other, first, second = frame.select(hashed(["a", "b"])).to_series()
     assert len({one, other, first}) == 3
     assert first == second
+
+
+PLACES = (
+    {"time": at(2), "source": "a", "number": 1, "qtype": "A"},
+    {"time": at(1), "source": "b", "number": 1, "qtype": "AAAA"},
+    {"time": at(1), "source": "b", "number": 1, "qtype": "A"},
+    {"time": at(1), "source": "a", "number": 2, "qtype": "A"},
+    {"time": None, "source": "a", "number": 3, "qtype": "A"},
+)
+
+
+def places(*order: int) -> pl.DataFrame:
+    schema = pl.Schema({"time": TIME, "source": pl.String(), "number": pl.Int64(), "qtype": pl.String()})
+    return pl.DataFrame([PLACES[place] for place in order], schema=schema)
+
+
+def test_by_place_is_the_sort_by_time_source_number_and_text() -> None:
+    assert_frame_equal(by_place(places(0, 1, 2, 3, 4), "qtype"), places(3, 2, 1, 0, 4))
+    assert_frame_equal(by_place(places(), "qtype"), places())
+
+
+def test_in_order_sorts_only_what_is_not_in_order() -> None:
+    one = places(3, 0)
+    assert in_order(one) is one
+    assert_frame_equal(in_order(places(0, 3)), one)
+    assert_frame_equal(in_order(places(2, 1, 3)), places(3, 2, 1))  # equal ones as they stand
+    assert_frame_equal(in_order(places(0, 4)), places(4, 0))
+    assert_frame_equal(in_order(places()), places())

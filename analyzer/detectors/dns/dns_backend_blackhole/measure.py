@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -28,9 +27,6 @@ WAIT = 5.0
 
 SOCKET = ["client", "client_port"]
 QUERY = [*SOCKET, "dns_id", "name", "qtype"]
-
-
-_HOW: tuple[Literal["semi", "anti"], ...] = ("semi", "anti")
 
 
 class Hole(Struct, frozen=True):
@@ -83,7 +79,9 @@ def holes(queries: pl.DataFrame, least: int) -> list[Hole]:
         vain = own.filter(pl.col("rcode") == NO_REPLY).select(QUERY).unique()
         if vain.height < least:
             continue
-        asked = own.join(vain, on=QUERY, how="semi", maintain_order="left")
+        # Whole numbers first: few queries have them in common, and text is slow to join.
+        near = own.filter(pl.col(name).is_in(vain[name].implode()) for name in ("client_port", "dns_id"))
+        asked = near.join(vain, on=QUERY, how="semi", maintain_order="left")
         # A socket may come to the same id again, long after.
         began = asked.with_columns(ask=(~pl.col("retry")).cum_sum().over(QUERY))
         tries = began.with_columns(
@@ -124,17 +122,20 @@ def _hole(server: str, failed: pl.DataFrame, lost: pl.DataFrame, own: pl.DataFra
     inside = pl.col("time").is_between(start, end)
     used = own.filter(pl.col("time") < start, pl.col("time") >= start - KEPT).select(SOCKET).unique()
     meanwhile = own.filter(inside, pl.col("answered").is_not_null()).select(*SOCKET, "name", "time")
-    reused, fresh = (_counted(meanwhile.join(used, on=SOCKET, how=how, maintain_order="left")) for how in _HOW)
+    reused, fresh = _counted(meanwhile, used)
     reused_failed = failed.join(used, on=SOCKET, how="semi").height
     ports = Ports(reused_failed, reused, failed.height - reused_failed, fresh)
     last: datetime = own["time"].max()  # type: ignore[assignment]
     return Hole(server, start, end, failed, lost.filter(inside), ports, last - end < timedelta(seconds=30))
 
 
-def _counted(answered: pl.DataFrame) -> int:
-    """How many lookups these answered queries are, which come in the order of time."""
-    key = answered.select(hashed([*SOCKET, "name"])).to_series().to_numpy()
+def _counted(answered: pl.DataFrame, used: pl.DataFrame) -> tuple[int, int]:
+    """How many lookups these answered queries are, which come in the order of time: from `used` sockets, and others."""
+    known = used.drop_nulls().select(hashed(SOCKET)).to_series().implode()
+    keys = answered.select("time", lookup=hashed([*SOCKET, "name"]), again=hashed(SOCKET).is_in(known))
+    key = keys["lookup"].to_numpy()
     order = side_by_side(key)
-    time = answered["time"].to_physical().to_numpy()[order]
+    time = keys["time"].to_physical().to_numpy()[order]
     later = np.diff(time, prepend=0) > TOGETHER // timedelta(microseconds=1)
-    return int((begins(key[order]) | later).sum())
+    first, again = begins(key[order]) | later, keys["again"].to_numpy()[order]
+    return int((first & again).sum()), int((first & ~again).sum())

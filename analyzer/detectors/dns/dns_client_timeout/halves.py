@@ -74,9 +74,11 @@ def lost_halves(pairs: pl.DataFrame) -> pl.DataFrame:
 
 def asked_again(halves: pl.DataFrame, queries: pl.DataFrame) -> pl.DataFrame:
     """Those that were asked again after a resolver's wait, and answered then."""
+    asked = [*KEY, "qtype"]
     again = queries.filter(pl.col("name").is_in(halves["name"].unique().implode()))
+    again = again.filter(hashed(asked).is_in(halves.select(hashed(asked)).to_series().implode()))
     later = again.select(
-        *(*KEY, "qtype"),
+        *asked,
         pl.col("time").alias("again"),
         pl.col("number").alias("again_number"),
         pl.col("row").alias("again_row"),
@@ -91,7 +93,7 @@ def asked_again(halves: pl.DataFrame, queries: pl.DataFrame) -> pl.DataFrame:
             later.sort("again"),
             left_on="after",
             right_on="again",
-            by=[*KEY, "qtype"],
+            by=asked,
             strategy="forward",
             tolerance=FINAL,
             check_sortedness=False,

@@ -7,7 +7,7 @@ from datetime import datetime
 import polars as pl
 from msgspec import Struct
 
-from analyzer.detectors.dns.dns_client_timeout.halves import asked_again, lost_halves, pairs_of
+from analyzer.detectors.dns.dns_client_timeout.halves import KEY, asked_again, lost_halves, pairs_of
 from analyzer.facts.neighbours import hashed
 from analyzer.frames import NO_REPLY
 
@@ -55,16 +55,18 @@ def losses(queries: pl.DataFrame) -> list[Losses]:
     `queries` are those of captures (time, source, number, client, client_port, server, dns_id, name, qtype, rcode,
     answered, retry), counted once each, sorted by time.
     """
+    halves = asked_again(lost_halves(pairs_of(_beside_lost(queries))), queries)
+    clients = sorted(halves["client"].unique().to_list())
+    # All that follows is told of each client by itself.
+    queries = queries.filter(pl.col("client").is_in(clients))
     socket = hashed(["source", "client", "client_port", "dns_id", "name", "qtype"])
     queries = queries.with_columns(asked_before=~socket.is_first_distinct())
-    fresh = queries.filter(~pl.col("retry"))
-    pairs = pairs_of(fresh)
+    pairs = pairs_of(queries.filter(~pl.col("retry")))
     paired = pl.concat([pairs["row"], pairs["row_other"]])
     lost = pl.col("rcode") == NO_REPLY
     alone = queries.filter(~pl.col("row").is_in(paired.implode()))
-    halves = asked_again(lost_halves(pairs), queries)
     found = []
-    for client in sorted(halves["client"].unique().to_list()):
+    for client in clients:
         mine = pl.col("client") == client
         own, lost_here, rest = pairs.filter(mine), halves.filter(mine), alone.filter(mine)
         # glibc asks the answered half again too, with the same id; Go asks the lost one with another.
@@ -86,3 +88,13 @@ def losses(queries: pl.DataFrame) -> list[Losses]:
             )
         )
     return found
+
+
+def _beside_lost(queries: pl.DataFrame) -> pl.DataFrame:
+    """The first tries that may be in a pair with a lost half: of a client and name of which one was lost. They are few,
+    and pairing them all takes most of the time."""
+    key = hashed(KEY)
+    fresh = queries.filter(~pl.col("retry"))
+    lost = fresh.filter(pl.col("rcode") == NO_REPLY)
+    near = fresh.filter(pl.col("name").is_in(lost["name"].unique().implode()))
+    return near.filter(key.is_in(lost.select(key).to_series().implode()))

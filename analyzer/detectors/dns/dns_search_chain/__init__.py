@@ -93,11 +93,12 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     others = clients.slice(settings.max_clients)["client"].to_list()
     if named:
         walks = with_clients(walks, frames)
-        names = relying(walks.of([*named, *others]))
+        found = walks.of([*named, *others])
+        names, several = relying(found), found.of(named)
         for client in named:
-            yield _finding(walks.of([client]), names.of([client]), client, settings)
+            yield _finding(several.of([client]), names.of([client]), client, settings)
         if others:
-            yield _finding(walks.of(others), names.of(others), ALL, settings)
+            yield _finding(found.of(others), names.of(others), ALL, settings)
     yield from remarks(walks)
 
 

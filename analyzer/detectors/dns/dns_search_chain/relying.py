@@ -82,13 +82,16 @@ def relying(walks: Walks) -> Relying:
 
 def _at_the_first_domain(walks: Walks) -> pl.DataFrame:
     """Dotted names that the first search domain completed, as `db-0.db`: no walk, but they rely on the list."""
+    answered = walks.asked.filter(pl.col("rcode") == "NOERROR")
+    # Each name is looked at once, however often it was asked.
+    names = answered.select(pl.col("name").unique())
+    served = names.filter(pl.col("name").cast(pl.String).str.contains(".svc.", literal=True))
     found = (
-        walks.asked.filter(pl.col("rcode") == "NOERROR")
+        answered.filter(pl.col("name").is_in(served["name"].implode()))
         .group_by(pair("client", "name").alias("key"), "qtype")
         .agg(pl.col("client", "name").first().cast(pl.String), lookups=pl.len().cast(pl.Int64))
         .group_by("client", "name")
         .agg(pl.col("lookups").max())
-        .filter(pl.col("name").str.contains(".svc.", literal=True))
     )
     return (
         in_own_namespace(found, walks, how="inner")

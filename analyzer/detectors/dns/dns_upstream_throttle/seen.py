@@ -12,6 +12,7 @@ from analyzer.facts.contract import Frames
 from analyzer.facts.copies import copies
 from analyzer.facts.dns import DNS_TRANSACTIONS, LOOP_PROBE, TRANSACTIONS
 from analyzer.facts.dns_log_classes import DNS_LOG_CLASSES
+from analyzer.facts.neighbours import in_order
 from analyzer.frames import COREDNS_QUERIES, NO_REPLY
 
 FAILED = (NO_REPLY, "SERVFAIL", "REFUSED")
@@ -88,7 +89,7 @@ def see(frames: Frames) -> Seen | None:
     # What nobody answered may never have reached CoreDNS: it counts where CoreDNS was seen to ask for it in vain.
     silent = (pl.col("origin") == "capture") & (pl.col("rcode") == NO_REPLY) & ~pl.col("inside")
     vain = _in_vain(counted.filter(silent), upstream)
-    told = pl.concat([counted.filter(~silent), vain]).sort("time", "source", "number")
+    told = in_order(pl.concat([counted.filter(~silent), vain]))
     return Seen(
         asked=binned(told.filter(~pl.col("inside"))),
         cluster=binned(told.filter("inside")),

@@ -76,3 +76,71 @@ fn walked((count, at): (usize, usize), stop: &mut [i64]) -> i64 {
     stop[0] = at as i64;
     count as i64
 }
+
+mod distinct;
+mod json;
+mod strings;
+
+/// Where the values of keys lie in each of some texts of one JSON object (`json::scan`): how many texts, from the first,
+/// could be scanned. `names` are the keys, with a line feed after each; `spans` has a row for each key.
+///
+/// # Safety
+/// The pointers must lead to as many elements as told.
+#[no_mangle]
+pub unsafe extern "C" fn json_scan(
+    data: *const u8, length: usize, texts: *const u64, count: usize, names: *const u8, letters: usize,
+    spans: *mut u64, room: usize,
+) -> i64 {
+    guarded(|| match json::Scanner::new(read(names, letters)) {
+        Some(mut scanner) if room == count * scanner.count() => {
+            json::scan(read(data, length), read(texts, count), &mut scanner, write(spans, room)) as i64
+        }
+        _ => REFUSED,
+    })
+}
+
+/// The number of the text at each span among those that differ (`distinct::distinct`), and how many these are.
+///
+/// # Safety
+/// The pointers must lead to as many elements as told.
+#[no_mangle]
+pub unsafe extern "C" fn distinct_texts(
+    data: *const u8, length: usize, spans: *const u64, count: usize, codes: *mut u32, coded: usize,
+    firsts: *mut u32, room: usize, seed: usize,
+) -> i64 {
+    guarded(|| {
+        let (codes, firsts) = (write(codes, coded), write(firsts, room));
+        told(distinct::distinct(read(data, length), read(spans, count), seed as u64, codes, firsts))
+    })
+}
+
+/// JSON strings as views of Arrow (`strings::strings`): how many bytes the long ones take.
+///
+/// # Safety
+/// The pointers must lead to as many elements as told.
+#[no_mangle]
+pub unsafe extern "C" fn json_strings(
+    data: *const u8, length: usize, spans: *const u64, count: usize, words: *mut u64, pairs: usize,
+    valid: *mut u8, bits: usize, bytes: *mut u8, room: usize, only_told: usize,
+) -> i64 {
+    guarded(|| {
+        let (words, valid, bytes) = (write(words, pairs), write(valid, bits), write(bytes, room));
+        let mut views = strings::Views { words, valid, bytes };
+        told(strings::strings(read(data, length), read(spans, count), only_told != 0, &mut views))
+    })
+}
+
+/// Times that are JSON strings as microseconds since 1970 (`strings::moments`).
+///
+/// # Safety
+/// The pointers must lead to as many elements as told.
+#[no_mangle]
+pub unsafe extern "C" fn json_moments(
+    data: *const u8, length: usize, spans: *const u64, count: usize, micros: *mut i64, room: usize,
+) -> i64 {
+    guarded(|| told(strings::moments(read(data, length), read(spans, count), write(micros, room))))
+}
+
+fn told(count: Option<usize>) -> i64 {
+    count.map_or(REFUSED, |count| count as i64)
+}

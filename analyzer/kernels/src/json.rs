@@ -1,0 +1,349 @@
+//! JSON texts of which a few fields are wanted: where the values of named keys lie, found by a strict scanner.
+//!
+//! Nothing here knows what the keys mean. Whatever is not plain JSON by RFC 8259, or unusual enough that two decoders
+//! could differ over it, is refused, and the caller decodes the same text by other means: a key that comes twice or
+//! holds an escape, a lone surrogate, a number of more digits than a double holds, deep nesting.
+
+#![forbid(unsafe_code)]
+
+use std::str::from_utf8;
+
+/// Lists and objects inside one another that are followed; a bit of `nested` for each.
+const DEPTH: u32 = 100;
+
+/// Keys that can be asked for: a bit of `Scanner::line` for each.
+pub const MOST_KEYS: usize = 64;
+
+/// Digits of a number, and of its exponent, that every decoder takes for the same number.
+const DIGITS: usize = 18;
+const EXPONENT: usize = 2;
+
+/// Where a text lies: its start in the low half, its length in the high one. A length of 0 says that there is none.
+pub type Span = u64;
+
+pub fn span(start: usize, length: usize) -> Span {
+    start as u64 | (length as u64) << 32
+}
+
+pub fn text(data: &[u8], span: Span) -> &[u8] {
+    let start = (span & 0xFFFF_FFFF) as usize;
+    &data[start..start + (span >> 32) as usize]
+}
+
+/// Finds the values of keys in one object after the other.
+///
+/// Writers put their keys in the same order again and again, so the key that followed last time is tried first.
+pub struct Scanner<'a> {
+    /// Each key as it stands in an object: `"name":`.
+    keys: Vec<(&'a [u8], Vec<u8>)>,
+    /// The key that followed each key last time, and at the end the first key.
+    next: Vec<usize>,
+}
+
+impl<'a> Scanner<'a> {
+    /// `names` are the keys, with a line feed after each. None where there are too many.
+    pub fn new(names: &'a [u8]) -> Option<Self> {
+        let quoted = |name: &[u8]| [b"\"", name, b"\":"].concat();
+        let keys: Vec<_> = names.split(|&byte| byte == b'\n').map(|name| (name, quoted(name))).collect();
+        let (last, keys) = keys.split_last()?;
+        let count = keys.len();
+        if !last.0.is_empty() || count == 0 || count > MOST_KEYS {
+            return None;
+        }
+        Some(Scanner { keys: keys.to_vec(), next: (1..count).chain([0, 0]).collect() })
+    }
+
+    /// How many keys there are.
+    pub fn count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The span of the value of each key in one object, which begins and ends the line; `tell` gets key and span.
+    pub fn line(&mut self, line: &[u8], mut tell: impl FnMut(usize, usize, usize)) -> Option<()> {
+        if line.first()? != &b'{' {
+            return None;
+        }
+        let (mut at, mut last, mut seen) = (white(line, 1), self.keys.len(), 0u64);
+        if line.get(at)? == &b'}' {
+            return if at + 1 == line.len() { Some(()) } else { None };
+        }
+        loop {
+            let (known, begin) = self.key(line, at, last)?;
+            let end = value(line, begin)?;
+            if let Some(key) = known {
+                if seen >> key & 1 == 1 {
+                    return None;
+                }
+                seen |= 1 << key;
+                last = key;
+                tell(key, begin, end - begin);
+            }
+            at = white(line, end);
+            match line.get(at)? {
+                b',' => at = white(line, at + 1),
+                b'}' => return if at + 1 == line.len() { Some(()) } else { None },
+                _ => return None,
+            }
+        }
+    }
+
+    /// Which key stands there, if it is one that is wanted, and where its value begins.
+    fn key(&mut self, line: &[u8], at: usize, last: usize) -> Option<(Option<usize>, usize)> {
+        let guess = self.next[last];
+        let quoted = &self.keys[guess].1;
+        if line[at..].starts_with(quoted) {
+            return Some((Some(guess), white(line, at + quoted.len())));
+        }
+        let (name, begin) = named(line, at)?;
+        if name.contains(&b'\\') {
+            return None;
+        }
+        let known = self.keys.iter().position(|(key, _)| *key == name);
+        if let Some(key) = known {
+            self.next[last] = key;
+        }
+        Some((known, begin))
+    }
+}
+
+/// The key that stands there, as it is written, and where its value begins.
+fn named(line: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    if line.get(at)? != &b'"' {
+        return None;
+    }
+    let end = string(line, at + 1)?;
+    let colon = white(line, end + 1);
+    if line.get(colon)? == &b':' { Some((&line[at + 1..end], white(line, colon + 1))) } else { None }
+}
+
+/// The first place from there on that is no white space.
+#[inline(always)]
+fn white(line: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\r' | b'\n') = line.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// Where the value that begins there ends.
+#[inline(always)]
+fn value(line: &[u8], at: usize) -> Option<usize> {
+    match line.get(at)? {
+        b'{' | b'[' => nested(line, at),
+        _ => scalar(line, at),
+    }
+}
+
+#[inline(always)]
+fn scalar(line: &[u8], at: usize) -> Option<usize> {
+    match line.get(at)? {
+        b'"' => Some(string(line, at + 1)? + 1),
+        b't' => word(line, at, b"true"),
+        b'f' => word(line, at, b"false"),
+        b'n' => word(line, at, b"null"),
+        _ => number(line, at),
+    }
+}
+
+/// Where the list or the object ends that begins there.
+fn nested(line: &[u8], mut at: usize) -> Option<usize> {
+    // a bit for each that is open, 1 for an object, the innermost in the lowest place
+    let (mut open, mut depth) = (0u128, 0u32);
+    loop {
+        let first = *line.get(at)?;
+        if first == b'{' || first == b'[' {
+            depth += 1;
+            if depth > DEPTH {
+                return None;
+            }
+            open = open << 1 | u128::from(first == b'{');
+            at = white(line, at + 1);
+            let closing = if first == b'{' { b'}' } else { b']' };
+            if line.get(at)? != &closing {
+                at = if first == b'{' { named(line, at)?.1 } else { at };
+                continue;
+            }
+        } else {
+            at = white(line, scalar(line, at)?);
+        }
+        loop {
+            match (line.get(at)?, open & 1) {
+                (b',', 1) => at = named(line, white(line, at + 1))?.1,
+                (b',', _) => at = white(line, at + 1),
+                (b'}', 1) | (b']', 0) => {
+                    (open, depth) = (open >> 1, depth - 1);
+                    if depth == 0 {
+                        return Some(at + 1);
+                    }
+                    at = white(line, at + 1);
+                    continue;
+                }
+                _ => return None,
+            }
+            break;
+        }
+    }
+}
+
+fn word(line: &[u8], at: usize, word: &[u8]) -> Option<usize> {
+    if line[at..].starts_with(word) { Some(at + word.len()) } else { None }
+}
+
+fn number(line: &[u8], at: usize) -> Option<usize> {
+    let begin = if line.get(at)? == &b'-' { at + 1 } else { at };
+    let mut end = digits(line, begin)?;
+    if line[begin] == b'0' && end > begin + 1 {
+        return None;
+    }
+    if line.get(end) == Some(&b'.') {
+        end = digits(line, end + 1)?;
+    }
+    if end - begin > DIGITS {
+        return None;
+    }
+    if let Some(b'e' | b'E') = line.get(end) {
+        let sign = matches!(line.get(end + 1), Some(b'+' | b'-'));
+        let from = end + 1 + usize::from(sign);
+        end = digits(line, from)?;
+        if end - from > EXPONENT {
+            return None;
+        }
+    }
+    Some(end)
+}
+
+/// Where the digits end, of which there must be one.
+fn digits(line: &[u8], at: usize) -> Option<usize> {
+    let count = line.get(at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if count > 0 { Some(at + count) } else { None }
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+#[inline(always)]
+fn eight(line: &[u8], at: usize) -> Option<u64> {
+    let bytes: [u8; 8] = line.get(at..at + 8)?.try_into().ok()?;
+    Some(u64::from_le_bytes(bytes))
+}
+
+/// The high bit of each of eight bytes that is this one; above the first there may be others.
+#[inline(always)]
+pub fn same(word: u64, byte: u8) -> u64 {
+    let other = word ^ ONES * u64::from(byte);
+    other.wrapping_sub(ONES) & !other & HIGH
+}
+
+/// The same for bytes below 32, which must not stand in a string.
+#[inline(always)]
+fn control(word: u64) -> u64 {
+    word.wrapping_sub(ONES * 0x20) & !word & HIGH
+}
+
+/// Where the closing quote stands of a string whose first byte is at that place.
+#[inline(always)]
+fn string(line: &[u8], begin: usize) -> Option<usize> {
+    let (mut at, mut seen) = (begin, 0u64);
+    loop {
+        at = match eight(line, at) {
+            Some(word) => {
+                seen |= word;
+                let found = same(word, b'"') | same(word, b'\\') | control(word);
+                if found == 0 {
+                    at += 8;
+                    continue;
+                }
+                at + (found.trailing_zeros() / 8) as usize
+            }
+            None => {
+                seen |= u64::from(*line.get(at)?);
+                at
+            }
+        };
+        match line[at] {
+            b'"' => break,
+            b'\\' => at = escape(line, at)?,
+            byte if byte < 0x20 => return None,
+            _ => at += 1,
+        }
+    }
+    if seen & HIGH != 0 {
+        from_utf8(&line[begin..at]).ok()?;
+    }
+    Some(at)
+}
+
+/// Where the escape ends that begins there.
+fn escape(line: &[u8], at: usize) -> Option<usize> {
+    match line.get(at + 1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 2),
+        b'u' => Some(letter(line, at)?.1),
+        _ => None,
+    }
+}
+
+/// The letter of an escape `\uXXXX`, or of two that are a surrogate pair, and where it ends.
+fn letter(line: &[u8], at: usize) -> Option<(char, usize)> {
+    let first = unit(line, at)?;
+    if let Some(letter) = char::from_u32(first) {
+        return Some((letter, at + 6));
+    }
+    let second = unit(line, at + 6)?;
+    if first >= 0xDC00 || !(0xDC00..0xE000).contains(&second) {
+        return None;
+    }
+    Some((char::from_u32(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00))?, at + 12))
+}
+
+/// The number of one escape `\uXXXX`.
+fn unit(line: &[u8], at: usize) -> Option<u32> {
+    let escape = line.get(at..at + 6)?;
+    if &escape[..2] != b"\\u" {
+        return None;
+    }
+    escape[2..].iter().try_fold(0, |sum, &digit| Some(sum << 4 | char::from(digit).to_digit(16)?))
+}
+
+/// The text of a string between its quotes, which `string` found to be sound, appended to `made`.
+pub fn unescaped(inner: &[u8], made: &mut Vec<u8>) -> Option<()> {
+    let mut at = 0;
+    while let Some(&byte) = inner.get(at) {
+        if byte != b'\\' {
+            made.push(byte);
+            at += 1;
+            continue;
+        }
+        let plain = match inner.get(at + 1)? {
+            b'u' => {
+                let (letter, end) = letter(inner, at)?;
+                made.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                at = end;
+                continue;
+            }
+            b'b' => 8,
+            b'f' => 12,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            &same => same,
+        };
+        made.push(plain);
+        at += 2;
+    }
+    Some(())
+}
+
+/// The spans of the values of each key in each of these texts, key after key; a text of no length has none. How many
+/// texts, from the first, could be scanned.
+pub fn scan(data: &[u8], texts: &[Span], scanner: &mut Scanner, spans: &mut [Span]) -> usize {
+    let count = texts.len();
+    for (row, &one) in texts.iter().enumerate() {
+        let start = (one & 0xFFFF_FFFF) as usize;
+        let line = text(data, one);
+        let tell = |key: usize, begin: usize, length: usize| spans[key * count + row] = span(start + begin, length);
+        if !line.is_empty() && scanner.line(line, tell).is_none() {
+            return row;
+        }
+    }
+    count
+}

@@ -10,20 +10,18 @@ import numpy.typing as npt
 from msgspec import Raw, Struct, field
 
 from analyzer.sources.audit import body
-from analyzer.sources.audit.columns import Rows
 from analyzer.sources.audit.envelope import NOTHING, Told, is_flat, opened
 from analyzer.sources.audit.event import (
     DECODER,
-    GROUP,
     NO_BODY,
+    VERSIONS,
     Event,
     coerce,
     is_event,
-    request_bytes,
-    response_bytes,
     strictly,
 )
-from analyzer.sources.audit.parts import parts_of, refs_of
+from analyzer.sources.audit.rows import Rows, rows_of
+from analyzer.sources.audit.scanned import scanned
 from analyzer.sources.contract import Ledger
 
 NOT_JSON = "not JSON"
@@ -33,8 +31,6 @@ LOST = "a part of the line was lost"
 
 DEPTH = 4
 """Wrappers inside wrappers that are opened: list in list, record in export."""
-
-VERSIONS = {f"{GROUP}{version}" for version in ("v1", "v1beta1", "v1alpha1")}
 
 LONG = 1500
 """Mean bytes of a line from which it pays to look for bodies and to cut them before the decoder meets them."""
@@ -81,7 +77,7 @@ def decode_window(
     together from parts of which one was lost.
     """
     if not data:
-        return Rows()
+        return decode_each((), tally, ledger)
     codes = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(codes == _NEWLINE)
     if not data.endswith(b"\n"):
@@ -89,7 +85,7 @@ def decode_window(
     starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
     if isinstance(numbers, int):
         numbers = np.arange(numbers, numbers + len(starts))
-    rows = _clean(data, codes, starts, ends, numbers)
+    rows = _clean(data, codes, starts, ends, numbers[: len(starts)])
     if rows is not None:
         return rows
     lines = zip(numbers.tolist(), data.split(b"\n"), strict=False)
@@ -105,24 +101,25 @@ def _clean(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: N
     # only then does the decoder's count of values say that it found one a line
     if not (codes[np.minimum(starts, len(codes) - 1)] == ord("{")).all() or not (last == ord("}")).all():
         return None
+    sizes, ends = ends - starts + 1 - returns, ends - returns
     lean, gone = data, None
     if len(data) > LONG * len(starts):
         lean, gone = body.cut(data, starts, ends)
+        starts, ends = gone.left(starts, ends)
     try:
-        events = DECODER.decode_lines(lean)
-        parts, refs = parts_of(events, one_line=True), refs_of(events, one_line=True)
+        return scanned(lean, starts, ends, numbers, sizes, gone) or _decoded(lean, numbers, sizes, gone)
     except _ERRORS:
         return None
-    known = set(parts.values("api_version")) <= VERSIONS and _one_kind([event.kind for event in events])
-    if len(events) != len(starts) or not (known or all(map(is_event, events))):
+
+
+def _decoded(lean: bytes, numbers: Numbers, sizes: Numbers, gone: body.Cut | None) -> Rows | None:
+    """The rows of as many lines as there are sizes. Raises what msgspec raises."""
+    events = DECODER.decode_lines(lean)
+    if len(events) != len(sizes):
         return None
-    request, response = (gone.request, gone.response) if gone else np.zeros((2, len(starts)), np.int64)
-    asked, answered = [event.request_body for event in events], [event.response_body for event in events]
-    if asked.count(NO_BODY) + answered.count(NO_BODY) < 2 * len(events):
-        request = np.maximum(request, np.fromiter(map(request_bytes, events), np.int64, len(events)))
-        response = np.maximum(response, np.fromiter(map(response_bytes, events), np.int64, len(events)))
-    sizes = ends - starts - returns + 1
-    return Rows(events, numbers[: len(starts)], sizes, request, response, parts, refs, gone)
+    rows = rows_of(events, numbers, sizes, gone, one_line=True)
+    known = set(rows.parts.values("api_version")) <= VERSIONS and _one_kind([event.kind for event in events])
+    return rows if known or all(map(is_event, events)) else None
 
 
 def _one_kind(kinds: list[Raw]) -> bool:
@@ -155,13 +152,7 @@ def decode_each(
         for reason in found.bad:
             ledger.skip(reason, [number])
     events = [one.event for one in held]
-    rows = Rows(
-        events,
-        numbers,
-        [one.size for one in held],
-        list(map(request_bytes, events)),
-        list(map(response_bytes, events)),
-    )
+    rows = rows_of(events, numbers, [one.size for one in held], one_line=False)
     rows.grpc = [one.grpc for one in held]
     rows.servers = [one.server for one in held]
     return rows

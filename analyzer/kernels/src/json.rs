@@ -12,7 +12,7 @@ use std::str::from_utf8;
 const DEPTH: u32 = 100;
 
 /// Keys that can be asked for: a bit of `Scanner::line` for each.
-pub const MOST_KEYS: usize = 64;
+const MOST_KEYS: usize = 64;
 
 /// Digits of a number, and of its exponent, that every decoder takes for the same number.
 const DIGITS: usize = 18;
@@ -34,23 +34,50 @@ pub fn text(data: &[u8], span: Span) -> &[u8] {
 ///
 /// Writers put their keys in the same order again and again, so the key that followed last time is tried first.
 pub struct Scanner<'a> {
-    /// Each key as it stands in an object: `"name":`.
-    keys: Vec<(&'a [u8], Vec<u8>)>,
+    keys: Vec<Key<'a>>,
     /// The key that followed each key last time, and at the end the first key.
     next: Vec<usize>,
+}
+
+struct Key<'a> {
+    name: &'a [u8],
+    /// How it stands in an object: `"name":`.
+    quoted: Vec<u8>,
+    /// The first eight bytes of that, and a mask of those that there are.
+    first: (u64, u64),
+}
+
+impl<'a> Key<'a> {
+    fn new(name: &'a [u8]) -> Self {
+        let quoted = [b"\"", name, b"\":"].concat();
+        let begin = &quoted[..quoted.len().min(8)];
+        Key { name, first: (word(begin), word(&[0xFF; 8][..begin.len()])), quoted }
+    }
+
+    /// Whether the text begins like this at that place.
+    #[inline(always)]
+    fn stands(&self, line: &[u8], at: usize) -> bool {
+        match line.get(at..at + 8) {
+            Some(here) if word(here) & self.first.1 != self.first.0 => false,
+            Some(_) if self.quoted.len() <= 8 => true,
+            _ => line[at..].starts_with(&self.quoted),
+        }
+    }
 }
 
 impl<'a> Scanner<'a> {
     /// `names` are the keys, with a line feed after each. None where there are too many.
     pub fn new(names: &'a [u8]) -> Option<Self> {
-        let quoted = |name: &[u8]| [b"\"", name, b"\":"].concat();
-        let keys: Vec<_> = names.split(|&byte| byte == b'\n').map(|name| (name, quoted(name))).collect();
-        let (last, keys) = keys.split_last()?;
-        let count = keys.len();
-        if !last.0.is_empty() || count == 0 || count > MOST_KEYS {
+        let (last, names) = names.split_last()?;
+        if *last != b'\n' {
             return None;
         }
-        Some(Scanner { keys: keys.to_vec(), next: (1..count).chain([0, 0]).collect() })
+        let keys: Vec<_> = names.split(|&byte| byte == b'\n').map(Key::new).collect();
+        let count = keys.len();
+        if count > MOST_KEYS {
+            return None;
+        }
+        Some(Scanner { keys, next: (1..count).chain([0, 0]).collect() })
     }
 
     /// How many keys there are.
@@ -90,15 +117,15 @@ impl<'a> Scanner<'a> {
     /// Which key stands there, if it is one that is wanted, and where its value begins.
     fn key(&mut self, line: &[u8], at: usize, last: usize) -> Option<(Option<usize>, usize)> {
         let guess = self.next[last];
-        let quoted = &self.keys[guess].1;
-        if line[at..].starts_with(quoted) {
-            return Some((Some(guess), white(line, at + quoted.len())));
+        let key = &self.keys[guess];
+        if key.stands(line, at) {
+            return Some((Some(guess), white(line, at + key.quoted.len())));
         }
         let (name, begin) = named(line, at)?;
         if name.contains(&b'\\') {
             return None;
         }
-        let known = self.keys.iter().position(|(key, _)| *key == name);
+        let known = self.keys.iter().position(|key| key.name == name);
         if let Some(key) = known {
             self.next[last] = key;
         }
@@ -138,9 +165,9 @@ fn value(line: &[u8], at: usize) -> Option<usize> {
 fn scalar(line: &[u8], at: usize) -> Option<usize> {
     match line.get(at)? {
         b'"' => Some(string(line, at + 1)? + 1),
-        b't' => word(line, at, b"true"),
-        b'f' => word(line, at, b"false"),
-        b'n' => word(line, at, b"null"),
+        b't' => literal(line, at, b"true"),
+        b'f' => literal(line, at, b"false"),
+        b'n' => literal(line, at, b"null"),
         _ => number(line, at),
     }
 }
@@ -185,7 +212,7 @@ fn nested(line: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-fn word(line: &[u8], at: usize, word: &[u8]) -> Option<usize> {
+fn literal(line: &[u8], at: usize, word: &[u8]) -> Option<usize> {
     if line[at..].starts_with(word) { Some(at + word.len()) } else { None }
 }
 
@@ -221,23 +248,28 @@ fn digits(line: &[u8], at: usize) -> Option<usize> {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
+/// Up to eight bytes as a number.
 #[inline(always)]
-fn eight(line: &[u8], at: usize) -> Option<u64> {
-    let bytes: [u8; 8] = line.get(at..at + 8)?.try_into().ok()?;
-    Some(u64::from_le_bytes(bytes))
+pub fn word(bytes: &[u8]) -> u64 {
+    if let Ok(eight) = bytes.try_into() {
+        return u64::from_le_bytes(eight);
+    }
+    let mut eight = [0; 8];
+    eight[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(eight)
 }
 
-/// The high bit of each of eight bytes that is this one; above the first there may be others.
+/// The high bit of each of eight bytes that is a backslash; above the first there may be others.
 #[inline(always)]
-pub fn same(word: u64, byte: u8) -> u64 {
-    let other = word ^ ONES * u64::from(byte);
-    other.wrapping_sub(ONES) & !other & HIGH
+pub fn escapes(eight: u64) -> u64 {
+    (eight ^ ONES * 0x5C).wrapping_sub(ONES) & !eight & HIGH
 }
 
-/// The same for bytes below 32, which must not stand in a string.
+/// The same for a quote, and for the bytes below 32 that must not stand in a string: with its second bit turned a quote
+/// is 32, they stay below, and nothing else gets there.
 #[inline(always)]
-fn control(word: u64) -> u64 {
-    word.wrapping_sub(ONES * 0x20) & !word & HIGH
+fn stops(eight: u64) -> u64 {
+    (eight ^ ONES * 2).wrapping_sub(ONES * 0x21) & !eight & HIGH
 }
 
 /// Where the closing quote stands of a string whose first byte is at that place.
@@ -245,25 +277,29 @@ fn control(word: u64) -> u64 {
 fn string(line: &[u8], begin: usize) -> Option<usize> {
     let (mut at, mut seen) = (begin, 0u64);
     loop {
-        at = match eight(line, at) {
-            Some(word) => {
-                seen |= word;
-                let found = same(word, b'"') | same(word, b'\\') | control(word);
+        let byte = match line.get(at..at + 8) {
+            Some(eight) => {
+                let eight = word(eight);
+                seen |= eight;
+                let found = escapes(eight) | stops(eight);
                 if found == 0 {
                     at += 8;
                     continue;
                 }
-                at + (found.trailing_zeros() / 8) as usize
+                let place = found.trailing_zeros() & !7;
+                at += (place / 8) as usize;
+                (eight >> place) as u8
             }
             None => {
-                seen |= u64::from(*line.get(at)?);
-                at
+                let byte = *line.get(at)?;
+                seen |= u64::from(byte);
+                byte
             }
         };
-        match line[at] {
+        match byte {
             b'"' => break,
             b'\\' => at = escape(line, at)?,
-            byte if byte < 0x20 => return None,
+            0..=0x1F => return None,
             _ => at += 1,
         }
     }
@@ -331,19 +367,4 @@ pub fn unescaped(inner: &[u8], made: &mut Vec<u8>) -> Option<()> {
         at += 2;
     }
     Some(())
-}
-
-/// The spans of the values of each key in each of these texts, key after key; a text of no length has none. How many
-/// texts, from the first, could be scanned.
-pub fn scan(data: &[u8], texts: &[Span], scanner: &mut Scanner, spans: &mut [Span]) -> usize {
-    let count = texts.len();
-    for (row, &one) in texts.iter().enumerate() {
-        let start = (one & 0xFFFF_FFFF) as usize;
-        let line = text(data, one);
-        let tell = |key: usize, begin: usize, length: usize| spans[key * count + row] = span(start + begin, length);
-        if !line.is_empty() && scanner.line(line, tell).is_none() {
-            return row;
-        }
-    }
-    count
 }

@@ -77,70 +77,42 @@ fn walked((count, at): (usize, usize), stop: &mut [i64]) -> i64 {
     count as i64
 }
 
+mod columns;
 mod distinct;
 mod json;
-mod strings;
+mod lines;
 
-/// Where the values of keys lie in each of some texts of one JSON object (`json::scan`): how many texts, from the first,
-/// could be scanned. `names` are the keys, with a line feed after each; `spans` has a row for each key.
+/// The values of keys in texts of one JSON object each, as columns (`columns::columns`): how many of the `bytes` were
+/// taken. `names` are the keys, with a line feed after each; `kinds` has a letter for each (`columns::Kind`).
 ///
 /// # Safety
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
-pub unsafe extern "C" fn json_scan(
-    data: *const u8, length: usize, texts: *const u64, count: usize, names: *const u8, letters: usize,
-    spans: *mut u64, room: usize,
-) -> i64 {
-    guarded(|| match json::Scanner::new(read(names, letters)) {
-        Some(mut scanner) if room == count * scanner.count() => {
-            json::scan(read(data, length), read(texts, count), &mut scanner, write(spans, room)) as i64
-        }
-        _ => REFUSED,
-    })
-}
-
-/// The number of the text at each span among those that differ (`distinct::distinct`), and how many these are.
-///
-/// # Safety
-/// The pointers must lead to as many elements as told.
-#[no_mangle]
-pub unsafe extern "C" fn distinct_texts(
-    data: *const u8, length: usize, spans: *const u64, count: usize, codes: *mut u32, coded: usize,
-    firsts: *mut u32, room: usize, seed: usize,
+pub unsafe extern "C" fn json_columns(
+    data: *const u8, length: usize, objects: *const u64, count: usize, names: *const u8, letters: usize,
+    kinds: *const u8, keys: usize, words: *mut u64, width: usize, counts: *mut u64, counted: usize,
+    bytes: *mut u8, room: usize, seed: usize,
 ) -> i64 {
     guarded(|| {
-        let (codes, firsts) = (write(codes, coded), write(firsts, room));
-        told(distinct::distinct(read(data, length), read(spans, count), seed as u64, codes, firsts))
+        let kinds: Option<Vec<_>> = read(kinds, keys).iter().map(|&letter| columns::Kind::of(letter)).collect();
+        let mut into = columns::Columns {
+            words: write(words, width),
+            counts: write(counts, counted),
+            bytes: write(bytes, room),
+        };
+        let made = json::Scanner::new(read(names, letters)).zip(kinds).and_then(|(mut scanner, kinds)| {
+            let (data, objects) = (read(data, length), read(objects, count));
+            columns::columns(data, objects, &mut scanner, &kinds, seed as u64, &mut into)
+        });
+        made.map_or(REFUSED, |taken| taken as i64)
     })
 }
 
-/// JSON strings as views of Arrow (`strings::strings`): how many bytes the long ones take.
+/// The places of the line feeds, as many as there is room for (`lines::newlines`); how many there are.
 ///
 /// # Safety
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
-pub unsafe extern "C" fn json_strings(
-    data: *const u8, length: usize, spans: *const u64, count: usize, words: *mut u64, pairs: usize,
-    valid: *mut u8, bits: usize, bytes: *mut u8, room: usize, only_told: usize,
-) -> i64 {
-    guarded(|| {
-        let (words, valid, bytes) = (write(words, pairs), write(valid, bits), write(bytes, room));
-        let mut views = strings::Views { words, valid, bytes };
-        told(strings::strings(read(data, length), read(spans, count), only_told != 0, &mut views))
-    })
-}
-
-/// Times that are JSON strings as microseconds since 1970 (`strings::moments`).
-///
-/// # Safety
-/// The pointers must lead to as many elements as told.
-#[no_mangle]
-pub unsafe extern "C" fn json_moments(
-    data: *const u8, length: usize, spans: *const u64, count: usize, micros: *mut i64, room: usize,
-) -> i64 {
-    guarded(|| told(strings::moments(read(data, length), read(spans, count), write(micros, room))))
-}
-
-fn told(count: Option<usize>) -> i64 {
-    count.map_or(REFUSED, |count| count as i64)
+pub unsafe extern "C" fn lines_ends(data: *const u8, length: usize, places: *mut i64, room: usize) -> i64 {
+    guarded(|| lines::newlines(read(data, length), write(places, room)) as i64)
 }

@@ -287,21 +287,26 @@ _COLUMNS: dict[str, Columns] = {
 
 
 def _without_secrets(table: pl.DataFrame) -> pl.DataFrame:
-    """AUDIT_EVENTS without what may be a secret and stands in no part; few texts need to be changed."""
+    """AUDIT_EVENTS without what may be a secret and stands in no part; few texts need to be changed, and what no event
+    has is not looked at."""
     texts = ("uri", "name")
     suspect = table.select(pl.col(texts).str.contains(_MAY_HOLD_SECRET).any()).row(0, named=True)
     told = {"uri": without_secrets, "name": scrub}
     table = table.with_columns(_mapped(table[name], told[name]) for name in texts if suspect[name])
-    quiet = pl.col("resource").is_in(NOT_TOLD)
+    there = {
+        name for name in ("message", "collector_level", "openshift_level") if table[name].null_count() < table.height
+    }
     path = pl.lit(None, pl.String)
     if table["resource"].null_count():
         path = pl.when(pl.col("resource").is_null()).then(pl.col("uri").str.extract(r"^([^?#;]+)"))
-    whole = table.lazy().with_columns(
-        pl.when(quiet.fill_null(False).not_()).then(pl.col("message")).alias("message"),
-        pl.coalesce("collector_level", "openshift_level", "level").alias("level"),
-        path.alias("path"),
-    )
-    return AUDIT_EVENTS.check(whole.select(AUDIT_EVENTS.schema.names())).collect()
+    made = [path.alias("path")]
+    if "message" in there:
+        quiet = pl.col("resource").is_in(NOT_TOLD)
+        made.append(pl.when(quiet.fill_null(False).not_()).then(pl.col("message")).alias("message"))
+    if len(there) > ("message" in there):
+        made.append(pl.coalesce("collector_level", "openshift_level", "level").alias("level"))
+    whole = table.with_columns(made).select(AUDIT_EVENTS.schema.names())
+    return AUDIT_EVENTS.check(whole.lazy()).collect()
 
 
 def _scrubbed(values: list[str | None]) -> list[str | None]:

@@ -23,6 +23,7 @@ from analyzer.sources.audit.event import (
 from analyzer.sources.audit.rows import Rows, rows_of
 from analyzer.sources.audit.scanned import scanned
 from analyzer.sources.contract import Ledger
+from analyzer.sources.lines import line_ends
 
 NOT_JSON = "not JSON"
 NOT_AUDIT = "not an audit event"
@@ -35,7 +36,7 @@ DEPTH = 4
 LONG = 1500
 """Mean bytes of a line from which it pays to look for bodies and to cut them before the decoder meets them."""
 
-_NEWLINE, _RETURN = 10, 13
+_RETURN = 13
 _BLANK = b" \t\r\n\x1e"
 Codes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
@@ -79,7 +80,7 @@ def decode_window(
     if not data:
         return decode_each((), tally, ledger)
     codes = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(codes == _NEWLINE)
+    ends = line_ends(data)
     if not data.endswith(b"\n"):
         ends = np.append(ends, len(data))
     starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)

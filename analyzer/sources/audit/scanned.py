@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from analyzer.sources import jsonspans
 from analyzer.sources.audit.body import Cut
 from analyzer.sources.audit.clock import usual
 from analyzer.sources.audit.event import PARTS, REQUEST_KEY, RESPONSE_KEY, VERSIONS, Event, ObjectRef
 from analyzer.sources.audit.parts import Part, Parts, decoded
 from analyzer.sources.audit.rows import Rows, Singles
 from analyzer.sources.audit.servers import COLLECTED
-from analyzer.sources.jsonspans import Spans
+from analyzer.sources.jsonspans import Field, Kind, Spans, fields, lengths, spans_of, texts
 
 Places = npt.NDArray[np.int64]
-T = TypeVar("T")
 
+_SHARED = [name for name in PARTS if name != "object_ref"]
+
+_KINDS = {
+    **dict.fromkeys(("kind", *_SHARED), Kind.DISTINCT),
+    **dict.fromkeys(("audit_id", "uri"), Kind.TEXT),
+    **dict.fromkeys(("received", "staged"), Kind.MOMENT),
+}
+_KEYS = {
+    name: (key, _KINDS.get(name, Kind.PLAIN))
+    for name, key in zip(Event.__struct_fields__, Event.__struct_encode_fields__, strict=True)
+}
+_OBJECT = {
+    name: (key, Kind.TEXT if name == "api_group" else Kind.TOLD)
+    for name, key in zip(ObjectRef.__struct_fields__, ObjectRef.__struct_encode_fields__, strict=True)
+}
 _EVENT = [b'"Event"']
-
-
-class _RefusedError(Exception):
-    """The kernels have no answer."""
 
 
 def scanned(data: bytes, starts: Places, ends: Places, numbers: Places, sizes: Places, cut: Cut | None) -> Rows | None:
@@ -34,74 +43,50 @@ def scanned(data: bytes, starts: Places, ends: Places, numbers: Places, sizes: P
     by its own word with both of its times. Raises msgspec.DecodeError and UnicodeDecodeError where a part is not what
     PARTS says.
     """
-    found = jsonspans.scan(data, jsonspans.spans_of(starts, ends), Event.__struct_encode_fields__)
-    if found is None:
+    found = fields(data, spans_of(starts, ends), _KEYS)
+    if found is None or found["kind"].distinct()[0] != _EVENT or found["timestamp"].count:
         return None
-    spans = dict(zip(Event.__struct_fields__, found, strict=True))
-    try:
-        kinds, _ = _distinct(data, spans["kind"])
-        parts = Parts(len(starts), {name: _part(data, name, spans[name]) for name in PARTS if name != "object_ref"})
-        if kinds != _EVENT or not set(parts.values("api_version")) <= VERSIONS:
-            return None
-        singles = _singles(data, spans)
-    except _RefusedError:
+    times = usual(found["received"].moments(), found["staged"].moments())
+    objects = fields(data, found["object_ref"].spans, _OBJECT)
+    if times is None or objects is None:
         return None
-    asked, answered = spans["request_body"], spans["response_body"]
+    parts = Parts(len(starts), {name: _part(name, found[name]) for name in _SHARED})
+    if not set(parts.values("api_version")) <= VERSIONS:
+        return None
+    asked, answered = found["request_body"].spans, found["response_body"].spans
     request, response = _measured(asked, REQUEST_KEY), _measured(answered, RESPONSE_KEY)
     if cut is not None:
         request, response = np.maximum(request, cut.request), np.maximum(response, cut.response)
 
     def bodies(place: int) -> tuple[bytes, bytes]:
         out = cut.bodies(place) if cut else (b"", b"")
-        left = jsonspans.texts(data, np.array([asked[place], answered[place]]))
+        left = texts(data, np.array([asked[place], answered[place]]))
         return out[0] or left[0], out[1] or left[1]
 
+    singles = Singles(
+        audit_id=found["audit_id"].strings("audit_id"),
+        uri=found["uri"].strings("uri"),
+        objects=_objects(objects, found["object_ref"].spans),
+        times=times,
+        collected={name: texts(data, found[name].spans) for name in COLLECTED if found[name].count},
+    )
     return Rows(numbers, sizes, request, response, parts, singles, bodies)
 
 
-def _given(answer: T | None) -> T:
-    if answer is None:
-        raise _RefusedError
-    return answer
+def _part(name: str, found: Field) -> Part:
+    told, codes = found.distinct()
+    return Part(decoded(name, told), pl.Series(codes) if len(told) > 1 else None)
 
 
-def _distinct(data: bytes, spans: Spans) -> tuple[list[bytes], npt.NDArray[np.uint32]]:
-    """The distinct texts, and which of them is at each span."""
-    codes, firsts = _given(jsonspans.distinct(data, spans))
-    return jsonspans.texts(data, spans[firsts]), codes
-
-
-def _part(data: bytes, name: str, spans: Spans) -> Part:
-    texts, codes = _distinct(data, spans) if spans.any() else ([b""], None)
-    return Part(decoded(name, texts), pl.Series(codes) if len(texts) > 1 else None)
-
-
-def _singles(data: bytes, spans: dict[str, Spans]) -> Singles:
-    if spans["timestamp"].any():
-        raise _RefusedError
-    received, staged = (_given(jsonspans.moments(data, spans[name])) for name in ("received", "staged"))
-    return Singles(
-        audit_id=_given(jsonspans.strings(data, spans["audit_id"])),
-        uri=_given(jsonspans.strings(data, spans["uri"])),
-        objects=_objects(data, spans["object_ref"]),
-        times=_given(usual(received, staged)),
-        collected={name: jsonspans.texts(data, spans[name]) for name in COLLECTED if spans[name].any()},
-    )
-
-
-def _objects(data: bytes, refs: Spans) -> list[pl.Series]:
+def _objects(found: Mapping[str, Field], refs: Spans) -> list[pl.Series]:
     """The columns of the objects, as `rows._objects` makes them."""
-    found = _given(jsonspans.scan(data, refs, ObjectRef.__struct_encode_fields__))
-    spans = dict(zip(ObjectRef.__struct_fields__, found, strict=True))
-    group = _given(jsonspans.strings(data, spans["api_group"])).fill_null("")
+    group = found["api_group"].strings("api_group").fill_null("")
     if not refs.all():
         group = pl.select(pl.when(pl.Series(refs != 0)).then(group)).to_series()
-    names = ("resource", "subresource", "namespace", "name")
-    others = (_given(jsonspans.strings(data, spans[name], only_told=True)).alias(name) for name in names)
-    return [group.alias("api_group"), *others]
+    return [group, *(found[name].strings(name) for name in ("resource", "subresource", "namespace", "name"))]
 
 
 def _measured(bodies: Spans, key: int) -> Places:
     """The bytes of each body with its key and comma; 0 if absent."""
-    sizes = jsonspans.lengths(bodies)
+    sizes = lengths(bodies)
     return np.where(sizes > 0, sizes + key, 0)

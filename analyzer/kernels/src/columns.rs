@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::distinct::Distinct;
-use crate::json::{escapes, span, text, unescaped, word, Scanner, Span};
+use crate::json::{escapes, span, text, unescaped, word, Scanner, Span, Values};
 
 /// Texts up to this length lie inside their view itself (Arrow columnar format, variable-size binary view).
 const INLINE: usize = 12;
@@ -70,22 +70,56 @@ pub fn columns(
         rest = others;
         columns.push(Column { kind, objects: n, words, table: Distinct::new(seed), count: 0 });
     }
-    let mut found = vec![0; kinds.len()];
+    let mut held = Row { data, start: 0, columns, found: vec![0; kinds.len()], expected: 0 };
     let mut state = State { times: Times::default(), plain: Vec::new(), bytes: into.bytes, taken: 0 };
     for (row, &object) in objects.iter().enumerate() {
-        let (line, start) = (text(data, object), (object & 0xFFFF_FFFF) as usize);
-        found.fill(0);
+        let line = text(data, object);
+        held.found.fill(0);
+        (held.start, held.expected) = ((object & 0xFFFF_FFFF) as usize, 0);
         if !line.is_empty() {
-            scanner.line(line, |key, begin, length| found[key] = span(start + begin, length))?;
+            scanner.line(line, &mut held)?;
         }
-        for (column, &span) in columns.iter_mut().zip(&found) {
-            column.take(data, span, row, &mut state)?;
+        for (key, (column, &span)) in held.columns.iter_mut().zip(&held.found).enumerate() {
+            column.take(data, span, row, held.expected >> key & 1 == 1, &mut state)?;
         }
     }
-    for (count, column) in into.counts.iter_mut().zip(columns) {
+    for (count, column) in into.counts.iter_mut().zip(held.columns) {
         *count = column.end();
     }
     Some(state.taken)
+}
+
+/// The values of one object, and a bit for each that is the expected one of its column.
+struct Row<'a> {
+    data: &'a [u8],
+    start: usize,
+    columns: Vec<Column<'a>>,
+    found: Vec<Span>,
+    expected: u64,
+}
+
+impl Values for Row<'_> {
+    #[inline(always)]
+    fn known(&mut self, key: usize, line: &[u8], at: usize) -> usize {
+        let column = &self.columns[key];
+        if column.kind != Kind::Distinct {
+            return 0;
+        }
+        let before = column.table.expected().map_or(&[][..], |span| text(self.data, span));
+        // where a number or a word ends is told by what follows it
+        match before.first() {
+            Some(b'"' | b'{' | b'[') if line[at..].starts_with(before) => {
+                self.expected |= 1 << key;
+                before.len()
+            }
+            _ => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn take(&mut self, key: usize, at: usize, length: usize) {
+        self.found[key] = span(self.start + at, length);
+    }
 }
 
 /// What all columns share: the strings, the last date, and room to work in.
@@ -105,14 +139,14 @@ struct Column<'a> {
 }
 
 impl Column<'_> {
-    /// The value of one more object.
-    fn take(&mut self, data: &[u8], span: Span, row: usize, state: &mut State) -> Option<()> {
+    /// The value of one more object, which may be the expected one.
+    fn take(&mut self, data: &[u8], span: Span, row: usize, expected: bool, state: &mut State) -> Option<()> {
         match self.kind {
             Kind::Plain => {
                 self.words[row] = span;
                 self.count += u64::from(span != 0);
             }
-            Kind::Distinct => self.words[row] = u64::from(self.table.number(data, span, row)?),
+            Kind::Distinct => self.words[row] = u64::from(self.table.number(data, span, row, expected)?),
             Kind::Moment => self.words[row] = state.times.micros(text(data, span))? as u64,
             Kind::Text | Kind::Told => {
                 let inner = match text(data, span) {

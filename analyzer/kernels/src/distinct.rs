@@ -20,23 +20,36 @@ pub struct Distinct {
     /// Half of the hash and the number of a text, which is FREE where there is none; at most half full.
     table: Vec<(u32, u32)>,
     steps: usize,
-    last: Option<(Span, u32)>,
+    /// The number that followed each number last time: what is written again and again comes in the same order.
+    next: Vec<u32>,
+    last: u32,
 }
 
 impl Distinct {
     pub fn new(seed: u64) -> Self {
-        Distinct { seed, firsts: Vec::new(), table: vec![(0, FREE); 64], steps: 0, last: None }
+        Distinct { seed, firsts: Vec::new(), table: vec![(0, FREE); 64], steps: 0, next: Vec::new(), last: 0 }
     }
 
-    /// The number of the text at that span, in that row; None where too many texts collide.
-    pub fn number(&mut self, data: &[u8], span: Span, row: usize) -> Option<u32> {
-        let here = text(data, span);
-        // what comes often comes in a row
-        let number = match self.last {
-            Some((before, number)) if before >> 32 == span >> 32 && text(data, before) == here => number,
-            _ => self.searched(data, span, here, row)?,
-        };
-        self.last = Some((span, number));
+    /// A text that may come next: where it first was.
+    #[inline(always)]
+    pub fn expected(&self) -> Option<Span> {
+        Some(self.firsts[*self.next.get(self.last as usize)? as usize])
+    }
+
+    /// The number of the text at that span in that row, which may be `known` to be the expected one; None where too many
+    /// texts collide.
+    #[inline(always)]
+    pub fn number(&mut self, data: &[u8], span: Span, row: usize, known: bool) -> Option<u32> {
+        let alike = |other: Span| other >> 32 == span >> 32 && text(data, other) == text(data, span);
+        let same = known || self.expected().map_or(false, alike);
+        let number = if same { self.next[self.last as usize] } else { self.searched(data, span, row)? };
+        if let Some(next) = self.next.get_mut(self.last as usize) {
+            *next = number;
+        }
+        if number as usize == self.next.len() {
+            self.next.push(number);
+        }
+        self.last = number;
         Some(number)
     }
 
@@ -45,7 +58,8 @@ impl Distinct {
         &self.firsts
     }
 
-    fn searched(&mut self, data: &[u8], span: Span, here: &[u8], row: usize) -> Option<u32> {
+    fn searched(&mut self, data: &[u8], span: Span, row: usize) -> Option<u32> {
+        let here = text(data, span);
         if self.firsts.len() * 2 >= self.table.len() {
             self.grow(data);
         }

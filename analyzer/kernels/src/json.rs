@@ -39,6 +39,16 @@ pub struct Scanner<'a> {
     next: Vec<usize>,
 }
 
+/// Who takes the values of the keys of one object.
+pub trait Values {
+    /// The length of the value that begins at this place of the line, where it is one that was scanned before: then it
+    /// is not looked at again. 0 where it is not known.
+    fn known(&mut self, key: usize, line: &[u8], at: usize) -> usize;
+
+    /// The place and the length of a value.
+    fn take(&mut self, key: usize, at: usize, length: usize);
+}
+
 struct Key<'a> {
     name: &'a [u8],
     /// How it stands in an object: `"name":`.
@@ -85,8 +95,8 @@ impl<'a> Scanner<'a> {
         self.keys.len()
     }
 
-    /// The span of the value of each key in one object, which begins and ends the line; `tell` gets key and span.
-    pub fn line(&mut self, line: &[u8], mut tell: impl FnMut(usize, usize, usize)) -> Option<()> {
+    /// Give the values of the keys in one object, which begins and ends the line.
+    pub fn line(&mut self, line: &[u8], values: &mut impl Values) -> Option<()> {
         if line.first()? != &b'{' {
             return None;
         }
@@ -95,15 +105,21 @@ impl<'a> Scanner<'a> {
             return if at + 1 == line.len() { Some(()) } else { None };
         }
         loop {
-            let (known, begin) = self.key(line, at, last)?;
-            let end = value(line, begin)?;
-            if let Some(key) = known {
+            let (wanted, begin) = self.key(line, at, last)?;
+            let mut end = begin;
+            if let Some(key) = wanted {
+                end += values.known(key, line, begin);
+            }
+            if end == begin {
+                end = value(line, begin)?;
+            }
+            if let Some(key) = wanted {
                 if seen >> key & 1 == 1 {
                     return None;
                 }
                 seen |= 1 << key;
                 last = key;
-                tell(key, begin, end - begin);
+                values.take(key, begin, end - begin);
             }
             at = white(line, end);
             match line.get(at)? {

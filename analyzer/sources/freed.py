@@ -9,8 +9,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """malloc.h of glibc."""
 
 LARGEST = 32 << 20
-"""Blocks below this are kept. It is what glibc itself goes up to (DEFAULT_MMAP_THRESHOLD_MAX), one freed block after the
-other, and it keeps twice as much (malloc(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD)."""
+"""Blocks below this are kept. It is what glibc itself goes up to (DEFAULT_MMAP_THRESHOLD_MAX), one freed block after
+the other, and then it keeps twice as much (malloc(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD)."""
 
 
 @cache

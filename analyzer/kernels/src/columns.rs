@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use crate::distinct::Distinct;
-use crate::json::{escapes, span, text, unescaped, word, Scanner, Span, Values};
+use crate::escapes::unescaped;
+use crate::json::{span, text, Scanner, Span, Values};
+use crate::words::{backslashes, word};
 
 /// Texts up to this length lie inside their view itself (Arrow columnar format, variable-size binary view).
 const INLINE: usize = 12;
@@ -57,7 +59,12 @@ pub struct Columns<'a> {
 /// The columns of the keys in each of these texts, which are one object each; a text of no length has no values. How
 /// many `bytes` were taken. None where a text is not exactly one object, or a value not of its kind.
 pub fn columns(
-    data: &[u8], objects: &[Span], scanner: &mut Scanner, kinds: &[Kind], seed: u64, into: &mut Columns,
+    data: &[u8],
+    objects: &[Span],
+    scanner: &mut Scanner,
+    kinds: &[Kind],
+    seed: u64,
+    into: &mut Columns,
 ) -> Option<usize> {
     let n = objects.len();
     if kinds.len() != scanner.count() || into.words.len() != kinds.iter().map(|&kind| width(kind, n)).sum() {
@@ -214,7 +221,7 @@ fn copied(inner: &[u8], to: &mut [u8]) -> bool {
     while at + 8 <= inner.len() {
         let eight = &inner[at..at + 8];
         to[at..at + 8].copy_from_slice(eight);
-        if escapes(word(eight)) != 0 {
+        if backslashes(word(eight)) != 0 {
             return false;
         }
         at += 8;
@@ -279,6 +286,7 @@ fn clock(text: &[u8]) -> Option<i64> {
 }
 
 fn figure(digits: &[u8]) -> Option<i64> {
-    let add = |sum: i64, digit: &u8| if digit.is_ascii_digit() { Some(sum * 10 + i64::from(digit - b'0')) } else { None };
+    let add =
+        |sum: i64, digit: &u8| if digit.is_ascii_digit() { Some(sum * 10 + i64::from(digit - b'0')) } else { None };
     digits.iter().try_fold(0, add)
 }

@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::json::{text, word, Span};
+use crate::json::{text, Span};
+use crate::words::word;
 
 /// Steps of searching for each text, on average, from which the table is given up: a good hash needs fewer than two.
 const STEPS: usize = 16;

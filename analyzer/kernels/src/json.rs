@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::escapes;
+use crate::words::{backslashes, stops, word, HIGH};
 use std::str::from_utf8;
 
 /// Lists and objects inside one another that are followed; a bit of `nested` for each.
@@ -14,8 +16,9 @@ const DEPTH: u32 = 100;
 /// Keys that can be asked for: a bit of `Scanner::line` for each.
 const MOST_KEYS: usize = 64;
 
-/// Digits of a number, and of its exponent, that every decoder takes for the same number.
-const DIGITS: usize = 18;
+/// Digits before the point of a number, behind it, and of its exponent, that no decoder finds too many.
+const WHOLE: usize = 18;
+const DECIMALS: usize = 40;
 const EXPONENT: usize = 2;
 
 /// Where a text lies: its start in the low half, its length in the high one. A length of 0 says that there is none.
@@ -156,7 +159,11 @@ fn named(line: &[u8], at: usize) -> Option<(&[u8], usize)> {
     }
     let end = string(line, at + 1)?;
     let colon = white(line, end + 1);
-    if line.get(colon)? == &b':' { Some((&line[at + 1..end], white(line, colon + 1))) } else { None }
+    if line.get(colon)? == &b':' {
+        Some((&line[at + 1..end], white(line, colon + 1)))
+    } else {
+        None
+    }
 }
 
 /// The first place from there on that is no white space.
@@ -229,20 +236,25 @@ fn nested(line: &[u8], mut at: usize) -> Option<usize> {
 }
 
 fn literal(line: &[u8], at: usize, word: &[u8]) -> Option<usize> {
-    if line[at..].starts_with(word) { Some(at + word.len()) } else { None }
+    if line[at..].starts_with(word) {
+        Some(at + word.len())
+    } else {
+        None
+    }
 }
 
 fn number(line: &[u8], at: usize) -> Option<usize> {
     let begin = if line.get(at)? == &b'-' { at + 1 } else { at };
     let mut end = digits(line, begin)?;
-    if line[begin] == b'0' && end > begin + 1 {
+    if end - begin > WHOLE || line[begin] == b'0' && end > begin + 1 {
         return None;
     }
     if line.get(end) == Some(&b'.') {
-        end = digits(line, end + 1)?;
-    }
-    if end - begin > DIGITS {
-        return None;
+        let from = end + 1;
+        end = digits(line, from)?;
+        if end - from > DECIMALS {
+            return None;
+        }
     }
     if let Some(b'e' | b'E') = line.get(end) {
         let sign = matches!(line.get(end + 1), Some(b'+' | b'-'));
@@ -258,34 +270,11 @@ fn number(line: &[u8], at: usize) -> Option<usize> {
 /// Where the digits end, of which there must be one.
 fn digits(line: &[u8], at: usize) -> Option<usize> {
     let count = line.get(at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if count > 0 { Some(at + count) } else { None }
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// Up to eight bytes as a number.
-#[inline(always)]
-pub fn word(bytes: &[u8]) -> u64 {
-    if let Ok(eight) = bytes.try_into() {
-        return u64::from_le_bytes(eight);
+    if count > 0 {
+        Some(at + count)
+    } else {
+        None
     }
-    let mut eight = [0; 8];
-    eight[..bytes.len()].copy_from_slice(bytes);
-    u64::from_le_bytes(eight)
-}
-
-/// The high bit of each of eight bytes that is a backslash; above the first there may be others.
-#[inline(always)]
-pub fn escapes(eight: u64) -> u64 {
-    (eight ^ ONES * 0x5C).wrapping_sub(ONES) & !eight & HIGH
-}
-
-/// The same for a quote, and for the bytes below 32 that must not stand in a string: with its second bit turned a quote
-/// is 32, they stay below, and nothing else gets there.
-#[inline(always)]
-fn stops(eight: u64) -> u64 {
-    (eight ^ ONES * 2).wrapping_sub(ONES * 0x21) & !eight & HIGH
 }
 
 /// Where the closing quote stands of a string whose first byte is at that place.
@@ -297,7 +286,7 @@ fn string(line: &[u8], begin: usize) -> Option<usize> {
             Some(eight) => {
                 let eight = word(eight);
                 seen |= eight;
-                let found = escapes(eight) | stops(eight);
+                let found = backslashes(eight) | stops(eight);
                 if found == 0 {
                     at += 8;
                     continue;
@@ -314,7 +303,7 @@ fn string(line: &[u8], begin: usize) -> Option<usize> {
         };
         match byte {
             b'"' => break,
-            b'\\' => at = escape(line, at)?,
+            b'\\' => at = escapes::end(line, at)?,
             0..=0x1F => return None,
             _ => at += 1,
         }
@@ -323,64 +312,4 @@ fn string(line: &[u8], begin: usize) -> Option<usize> {
         from_utf8(&line[begin..at]).ok()?;
     }
     Some(at)
-}
-
-/// Where the escape ends that begins there.
-fn escape(line: &[u8], at: usize) -> Option<usize> {
-    match line.get(at + 1)? {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 2),
-        b'u' => Some(letter(line, at)?.1),
-        _ => None,
-    }
-}
-
-/// The letter of an escape `\uXXXX`, or of two that are a surrogate pair, and where it ends.
-fn letter(line: &[u8], at: usize) -> Option<(char, usize)> {
-    let first = unit(line, at)?;
-    if let Some(letter) = char::from_u32(first) {
-        return Some((letter, at + 6));
-    }
-    let second = unit(line, at + 6)?;
-    if first >= 0xDC00 || !(0xDC00..0xE000).contains(&second) {
-        return None;
-    }
-    Some((char::from_u32(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00))?, at + 12))
-}
-
-/// The number of one escape `\uXXXX`.
-fn unit(line: &[u8], at: usize) -> Option<u32> {
-    let escape = line.get(at..at + 6)?;
-    if &escape[..2] != b"\\u" {
-        return None;
-    }
-    escape[2..].iter().try_fold(0, |sum, &digit| Some(sum << 4 | char::from(digit).to_digit(16)?))
-}
-
-/// The text of a string between its quotes, which `string` found to be sound, appended to `made`.
-pub fn unescaped(inner: &[u8], made: &mut Vec<u8>) -> Option<()> {
-    let mut at = 0;
-    while let Some(&byte) = inner.get(at) {
-        if byte != b'\\' {
-            made.push(byte);
-            at += 1;
-            continue;
-        }
-        let plain = match inner.get(at + 1)? {
-            b'u' => {
-                let (letter, end) = letter(inner, at)?;
-                made.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
-                at = end;
-                continue;
-            }
-            b'b' => 8,
-            b'f' => 12,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            &same => same,
-        };
-        made.push(plain);
-        at += 2;
-    }
-    Some(())
 }

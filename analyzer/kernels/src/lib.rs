@@ -79,8 +79,10 @@ fn walked((count, at): (usize, usize), stop: &mut [i64]) -> i64 {
 
 mod columns;
 mod distinct;
+mod escapes;
 mod json;
 mod lines;
+mod words;
 
 /// The values of keys in texts of one JSON object each, as columns (`columns::columns`): how many of the `bytes` were
 /// taken. `names` are the keys, with a line feed after each; `kinds` has a letter for each (`columns::Kind`).

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Raw, Struct, field
 
+from analyzer import kernels
 from analyzer.sources.audit import body
 from analyzer.sources.audit.envelope import NOTHING, Told, is_flat, opened
 from analyzer.sources.audit.event import (
@@ -86,11 +87,26 @@ def decode_window(
     starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
     if isinstance(numbers, int):
         numbers = np.arange(numbers, numbers + len(starts))
-    rows = _clean(data, codes, starts, ends, numbers[: len(starts)])
+    lines = numbers[: len(starts)]
+    rows = _scanned(data, codes, starts, ends, lines) or _clean(data, codes, starts, ends, lines)
     if rows is not None:
         return rows
-    lines = zip(numbers.tolist(), data.split(b"\n"), strict=False)
-    return decode_each(lines, tally, ledger, cut_last=cut_last, joined=joined)
+    told = zip(numbers.tolist(), data.split(b"\n"), strict=False)
+    return decode_each(told, tally, ledger, cut_last=cut_last, joined=joined)
+
+
+def _scanned(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: Numbers) -> Rows | None:
+    """The same as `_clean` by kernels, and None where they have no answer."""
+    if not kernels.there():
+        return None
+    sizes = ends - starts + 1
+    if codes[max(int(ends[0]) - 1, 0)] == _RETURN:  # as in all lines, or they do not end as they must
+        sizes, ends = sizes - 1, ends - 1
+    lean, starts, ends, gone = _lean(data, starts, ends)
+    try:
+        return scanned(lean, starts, ends, numbers, sizes, gone)
+    except _ERRORS:
+        return None
 
 
 def _clean(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: Numbers) -> Rows | None:
@@ -102,15 +118,19 @@ def _clean(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: N
     # only then does the decoder's count of values say that it found one a line
     if not (codes[np.minimum(starts, len(codes) - 1)] == ord("{")).all() or not (last == ord("}")).all():
         return None
-    sizes, ends = ends - starts + 1 - returns, ends - returns
-    lean, gone = data, None
-    if len(data) > LONG * len(starts):
-        lean, gone = body.cut(data, starts, ends)
-        starts, ends = gone.left(starts, ends)
+    lean, _, _, gone = _lean(data, starts, ends)
     try:
-        return scanned(lean, starts, ends, numbers, sizes, gone) or _decoded(lean, numbers, sizes, gone)
+        return _decoded(lean, numbers, ends - starts - returns + 1, gone)
     except _ERRORS:
         return None
+
+
+def _lean(data: bytes, starts: Numbers, ends: Numbers) -> tuple[bytes, Numbers, Numbers, body.Cut | None]:
+    """The window without bodies where these fill it, and where its lines begin and end."""
+    if len(data) <= LONG * len(starts):
+        return data, starts, ends, None
+    lean, gone = body.cut(data, starts, ends)
+    return lean, *gone.left(starts, ends), gone
 
 
 def _decoded(lean: bytes, numbers: Numbers, sizes: Numbers, gone: body.Cut | None) -> Rows | None:

@@ -305,8 +305,10 @@ def _without_secrets(table: pl.DataFrame) -> pl.DataFrame:
         made.append(pl.when(quiet.fill_null(False).not_()).then(pl.col("message")).alias("message"))
     if len(there) > ("message" in there):
         made.append(pl.coalesce("collector_level", "openshift_level", "level").alias("level"))
-    whole = table.with_columns(made).select(AUDIT_EVENTS.schema.names())
-    return AUDIT_EVENTS.check(whole.lazy()).collect()
+    columns = {column.name: column for column in table.with_columns(made).get_columns()}
+    schema = AUDIT_EVENTS.schema
+    whole = pl.DataFrame([columns[name] for name in schema])
+    return whole if whole.schema == schema else AUDIT_EVENTS.check(whole.lazy()).collect()
 
 
 def _scrubbed(values: list[str | None]) -> list[str | None]:

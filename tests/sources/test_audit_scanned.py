@@ -147,7 +147,7 @@ def test_bodies_that_are_cut_out_before_are_measured_and_read_alike() -> None:
     assert tables["audit_addresses"]["address"].to_list() == [f"10.0.0.{n}" for n in range(9)]
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_whatever_is_changed_kernels_and_msgspec_read_the_same(data: st.DataObject) -> None:
     names = data.draw(st.lists(st.sampled_from(sorted(USUAL)), min_size=1, max_size=4))
@@ -159,6 +159,11 @@ def test_whatever_is_changed_kernels_and_msgspec_read_the_same(data: st.DataObje
         )
         text = text[:at] + put + text[at + gone :]
     same(text)
+
+
+def test_no_room_is_made_for_more_lines_than_can_be_events() -> None:
+    assert not is_scanned(*[b"{}"] * 1000, line(1))
+    assert same(b"{}\n" * 1000 + line(1) + b"\n")["audit_events"].height == 1
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.parent.name)

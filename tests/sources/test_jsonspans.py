@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer import kernels
@@ -123,6 +123,7 @@ def test_what_is_unusual_but_plain_is_read() -> None:
     assert raw(*(b'{"a":%s}' % number for number in numbers)) == numbers
 
 
+@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(["a", "b", "kind", "long name of a key"]), JSON), max_size=6))
 def test_values_are_those_of_another_decoder(objects: list[dict[str, Any]]) -> None:
     lines = [msgspec.json.encode(one) for one in objects]
@@ -135,6 +136,7 @@ def test_values_are_those_of_another_decoder(objects: list[dict[str, Any]]) -> N
         assert told == [bytes(one) for one in wanted]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=3), max_size=2), st.data())
 def test_no_change_of_bytes_makes_it_read_what_another_decoder_refuses(put: list[bytes], data: st.DataObject) -> None:
     line = r'{"a":"x\u0026y","kind":[1.5,-2e3,true,null],"b":{"c":"\\é","d":{}},"e":"0123456789"}'.encode()
@@ -148,6 +150,7 @@ def test_no_change_of_bytes_makes_it_read_what_another_decoder_refuses(put: list
             assert texts(line, found[name].spans) == [bytes(decoded.get(name, b""))]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([b'"x"', b'"y"', b'{"x":1}', b"", b"7", b"77", b'"' + b"long" * 20 + b'"']), max_size=60)
 )
@@ -169,6 +172,7 @@ def test_many_distinct_texts_keep_their_numbers() -> None:
     assert codes.tolist() == [known[value] for value in values]
 
 
+@settings(deadline=None)
 @given(st.lists(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)), min_size=1, max_size=4))  # noqa: DTZ001
 def test_times_are_microseconds_of_the_calendar(moments: list[datetime]) -> None:
     lines = [json.dumps({"a": moment.isoformat(timespec="microseconds") + "Z"}).encode() for moment in moments]

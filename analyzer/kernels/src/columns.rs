@@ -67,7 +67,7 @@ pub fn columns(
     into: &mut Columns,
 ) -> Option<usize> {
     let n = objects.len();
-    if kinds.len() != scanner.count() || into.words.len() != kinds.iter().map(|&kind| width(kind, n)).sum() {
+    if kinds.len() != scanner.count() || into.words.len() != kinds.iter().map(|&kind| width(kind, n)).sum::<usize>() {
         return None;
     }
     let mut rest = &mut *into.words;

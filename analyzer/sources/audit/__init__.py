@@ -3,7 +3,8 @@
 The unit of the ledger is the event. Bodies are measured, and of some kinds of objects a few named fields are read;
 tokens in URIs are removed, and messages about Secrets and TokenReviews are not kept: none of them enters a table.
 
-bytes -> shape (`shape`) -> records (`records`, windows of lines) -> events (`decode`, `envelope`) -> rows (`columns`)
+bytes -> shape (`shape`) -> records (`records`, windows of lines) -> events (`decode`, `envelope`; by kernels `scanned`)
+-> rows (`columns`)
 """
 
 from __future__ import annotations

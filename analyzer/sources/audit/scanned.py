@@ -35,6 +35,9 @@ _OBJECT = {
 }
 _EVENT = [b'"Event"']
 
+SHORTEST = 100
+"""Bytes of the shortest event with its kind, its version and two times: columns for more lines are not asked for."""
+
 
 def scanned(data: bytes, starts: Places, ends: Places, numbers: Places, sizes: Places, cut: Cut | None) -> Rows | None:
     """The rows of the lines that lie there: what `rows_of` makes of the same events.
@@ -43,6 +46,8 @@ def scanned(data: bytes, starts: Places, ends: Places, numbers: Places, sizes: P
     by its own word with both of its times. Raises msgspec.DecodeError and UnicodeDecodeError where a part is not what
     PARTS says.
     """
+    if len(data) < SHORTEST * len(starts):
+        return None
     found = fields(data, spans_of(starts, ends), _KEYS)
     if found is None or found["kind"].distinct()[0] != _EVENT or found["timestamp"].count:
         return None

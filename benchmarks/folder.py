@@ -8,6 +8,7 @@ from pathlib import Path
 from analyzer.cli import importing
 
 with importing():
+    from analyzer.pipeline.beside import affordable
     from analyzer.pipeline.options import Progress, RunOptions
     from analyzer.pipeline.read import read_all
     from analyzer.pipeline.sink import Sink
@@ -21,7 +22,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int)
     parser.add_argument("files", nargs="+", type=Path)
     chosen = parser.parse_args()
-    options = RunOptions(inputs=tuple(chosen.files), jobs=chosen.jobs, processes=chosen.jobs or 1, year=YEAR)
+    processes = chosen.jobs or affordable(None)
+    options = RunOptions(inputs=tuple(chosen.files), jobs=chosen.jobs, processes=processes, year=YEAR)
     with Sink(None) as sink:
         case = read_all(options, Progress(), sink)
     for table, rows in sorted(case.tables.items(), key=lambda pair: pair[0].name):

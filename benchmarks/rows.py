@@ -144,17 +144,22 @@ def start(setting: Setting) -> Iterator[Row]:
 
 
 def cores(setting: Setting) -> Iterator[Row]:
-    """Two cores against one: threads for one capture, processes for several inputs."""
+    """Two cores against one: threads for one capture, processes for several inputs. On one core the same command runs
+    that may use no other: a thread that hashes would else have the second for itself."""
     file = setting.file("capture")
     for name, packets in (("capture", "2 M"), ("large", "10 M")):
-        two, one = (_drain(setting.file(name), "", "--jobs", jobs, slow=name == "large") for jobs in ("2", "1"))
-        yield Row(f"{packets} packets to tables, two cores", two, Command("one core", one.argv, slow=one.slow), CORES)
+        two = _drain(setting.file(name), "", slow=name == "large")
+        yield Row(f"{packets} packets to tables, two cores", two, _alone(two), CORES)
     inputs = [str(setting.file(name)) for name in ("coredns", "klog", "audit", "gz")]
-    folder = (sys.executable, "-m", "benchmarks.folder", "--jobs")
-    two, one = (Command(f"{jobs} processes", (*folder, jobs, *inputs)) for jobs in ("2", "1"))
-    yield Row("three logs and a .pcap.gz to tables, two cores", two, Command("one core", one.argv), CORES)
-    two, one = (_postmortem(setting, file, "--jobs", jobs) for jobs in ("2", "1"))
-    yield Row("pcap to page, two cores", two, Command("one core", one.argv), SOONER)
+    folder = Command("", (sys.executable, "-m", "benchmarks.folder", *inputs))
+    yield Row("three logs and a .pcap.gz to tables, two cores", folder, _alone(folder), CORES)
+    two = _postmortem(setting, file)
+    yield Row("pcap to page, two cores", two, _alone(two), SOONER)
+
+
+def _alone(command: Command) -> Command:
+    """The same on one core."""
+    return Command("one core", ("taskset", "--cpu-list", "0", *command.argv), slow=command.slow)
 
 
 def logs(setting: Setting) -> Iterator[Row]:

@@ -80,3 +80,17 @@ def test_numpy_starts_no_threads_for_linear_algebra_unless_somebody_says_so(give
     env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"} | given
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == kept
+
+
+RUST = sorted((ROOT / "analyzer").rglob("*.rs"))
+RAW = {"lib.rs", "memory.rs"}
+"""Where Rust may do what its compiler cannot check: the border to Python, and hints to the processor."""
+
+
+@pytest.mark.parametrize("path", RUST, ids=lambda path: path.name)
+def test_kernels_are_safe_rust_in_small_rooms(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("//! ")
+    assert len(lines) <= FILE_LINES
+    assert max(map(len, lines)) <= 120
+    assert ("#![forbid(unsafe_code)]" in lines) == (path.name not in RAW)

@@ -15,6 +15,7 @@ from analyzer.detector import Detector, Needs
 from analyzer.errors import UsageError
 from analyzer.model.stories import published
 from analyzer.pipeline.detect import about
+from analyzer.pipeline.recognise import recognise
 from analyzer.settings import suggest
 from analyzer.sources.contract import ReadOptions
 from analyzer.sources.discover import STDIN
@@ -28,7 +29,7 @@ NUMBER_MOST = 2**63 - 1
 def identified(inputs: Sequence[Path], coredns_format: str | None = None) -> int:
     """One line per input: kind, confidence, name, reason."""
     check_inputs(inputs)
-    known = pipeline.recognise(inputs, how=ReadOptions(coredns_format=sound_format(coredns_format)))
+    known = recognise(inputs, how=ReadOptions(coredns_format=sound_format(coredns_format)))
     lines = []
     for one in known:
         if one.source is not None and one.match is not None:
@@ -44,7 +45,7 @@ def quoted(name: str, numbers: Sequence[int]) -> int:
     path, member = _within(name)
     check_inputs([path])
     wanted = ("stdin" if path == STDIN else storable(path.name)) + storable(member)
-    known = [one for one in pipeline.recognise([path]) if one.item.id == wanted and one.source is not None]
+    known = [one for one in recognise([path]) if one.item.id == wanted and one.source is not None]
     if not known:
         raise UsageError(f"{name}: nothing of that name can be read; `analyze identify {path}` lists what can")
     found = pipeline.quoted(known[0], frozenset(number for number in numbers if number <= NUMBER_MOST))

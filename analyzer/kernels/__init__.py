@@ -17,6 +17,20 @@ from numpy.typing import NDArray
 INTERFACE = 1
 """What `src/lib.rs` calls by the same name: a library of another time is not used."""
 
+SIGNATURES = {
+    "pcap_walk": "u1 i8 i8 n n n n n n n",
+    "pcapng_walk": "u1 i8 i8 n n n n n",
+    "pcap_fields": "u1 i8 i8 n n",
+    "halves_at": "u1 i8 u2",
+    "network_headers": "u1 i8 i8 i8 i8 u1 u1 u8 i8",
+    "dns_decode": "u1 i8 i8 u1 i8 u1 u1 i8 i8",
+    "addresses_known": "u1 u8 u8 u8 i8 u8 i8 i8",
+    "packets_shared": "u1 i8 i8 i8 i8 u1 u8 u8 i8 i8 i8 i8 u1",
+    "json_columns": "u1 u8 u1 u1 u8 u8 u1 n",
+    "lines_ends": "u1 i8",
+}
+"""What each function of `src/lib.rs` takes: arrays of a type, as NumPy writes it, and numbers."""
+
 LIBRARY = Path(__file__).with_name("_kernels.so")
 
 
@@ -51,7 +65,7 @@ def sources() -> str:
 def call(name: str, *arguments: NDArray[Any] | int) -> int | None:
     """Run a function: of an array it gets the place and the number of elements, of a number the number.
 
-    Arrays must be contiguous, of the type that the function names, and writable where it writes.
+    Arrays must be contiguous, and writable where the function writes. TypeError where SIGNATURES says something else.
     """
     if _library is None:
         return None
@@ -61,10 +75,12 @@ def call(name: str, *arguments: NDArray[Any] | int) -> int | None:
         function.restype = ctypes.c_int64
         _functions[name] = function
     plain: list[ctypes.c_void_p | ctypes.c_size_t] = []
-    for one in arguments:
+    for one, kind in zip(arguments, SIGNATURES[name].split(), strict=True):
         if isinstance(one, int):
             plain.append(ctypes.c_size_t(one))
         else:
+            if one.dtype.str[1:] != kind or not one.flags.c_contiguous:
+                raise TypeError(f"{name}: an array of {one.dtype} where {kind} is to be, or one with gaps")
             plain += ctypes.c_void_p(one.ctypes.data), ctypes.c_size_t(one.size)
     done = int(function(*plain))
     return done if done >= 0 else None

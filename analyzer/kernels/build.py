@@ -28,7 +28,7 @@ def digest() -> str:
 
 def compiler() -> str | None:
     """rustc, where there is one."""
-    return os.environ.get("RUSTC") or shutil.which("rustc")
+    return shutil.which(os.environ.get("RUSTC") or "rustc")
 
 
 def compiled() -> bool:

@@ -64,12 +64,12 @@ def _read_files(
     progress.total(sum(size_of(item) for item, _ in ready))
     span: tuple[datetime, datetime] | None = None
     places |= {item.id: Place(item.path, source.name, item.member) for item, source in ready}
-    # What has no year of its own takes it from the span of what has.
-    for needs_dates in (False, True):
+    # What has no year of its own takes it from the span of what has, unless the user says it: then nobody has to wait.
+    for wanted in ((False, True),) if options.year is not None else ((False,), (True,)):
         how = ReadOptions(
             tz=options.tz, year=options.year, dated_span=span, jobs=options.jobs, coredns_format=options.coredns_format
         )
-        wave = [Job(item, source.name, how) for item, source in ready if source.needs_dates == needs_dates]
+        wave = [Job(item, source.name, how) for item, source in ready if source.needs_dates in wanted]
         read = _read_wave(wave, options, progress, sink)
         reports |= {report.path: report for report, _ in read}
         places |= {report.path: replace(places[report.path], marks=marks) for report, marks in read if marks}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import polars as pl
 from msgspec import Struct, field
@@ -94,6 +94,13 @@ class SkippingStream(ByteStream, Protocol):
     """One that can pass over bytes, at less cost than reading them where the input allows."""
 
     def skip(self, size: int) -> None: ...
+
+
+@runtime_checkable
+class FillingStream(ByteStream, Protocol):
+    """One that puts its next bytes into room that nobody changes afterwards: how many, 0 only at the end."""
+
+    def fill(self, room: memoryview) -> int: ...
 
 
 class Quote(Protocol):

@@ -16,6 +16,8 @@ from analyzer.sources.discover import STDIN
 
 ReadAt = Callable[[int, int], bytes]
 """Bytes from an offset, at most so many; fewer only at the end."""
+FillAt = Callable[[int, memoryview], int]
+"""The same, put into this room; how many."""
 
 _CHUNK = 1 << 20
 
@@ -46,7 +48,15 @@ class File:
             # pread, because standard input is one spool however often it is opened
             return os.pread(self._file.fileno(), want, offset) if want > 0 else b""
         except OSError as error:
-            raise InputError(f"cannot be read beyond byte {offset}: {error.strerror}") from error
+            raise _unreadable(offset, error) from error
+
+    def fill_at(self, offset: int, room: memoryview) -> int:
+        """As many of those bytes as there is room for. Raises InputError where the disk does not give them."""
+        want = min(len(room), self.size - offset)
+        try:
+            return os.preadv(self._file.fileno(), [room[:want]], offset) if want > 0 else 0
+        except OSError as error:
+            raise _unreadable(offset, error) from error
 
     def changes(self, what: str) -> Iterator[str]:
         """What happened to the file since it was opened, a sentence each; `what` names it."""
@@ -72,11 +82,16 @@ class File:
             self._file.close()
 
 
+def _unreadable(offset: int, error: OSError) -> InputError:
+    return InputError(f"cannot be read beyond byte {offset}: {error.strerror}")
+
+
 class Slice:
     """A run of bytes read from its start to its end."""
 
-    def __init__(self, read_at: ReadAt, start: int, size: int) -> None:
+    def __init__(self, read_at: ReadAt, start: int, size: int, fill_at: FillAt | None = None) -> None:
         self._read_at = read_at
+        self._fill_at = fill_at
         self._at = start
         self._end = start + size
         self.size = size
@@ -85,6 +100,17 @@ class Slice:
         chunk = self._read_at(self._at, min(size, self._end - self._at)) if self._at < self._end else b""
         self._at += len(chunk)
         return chunk
+
+    def fill(self, room: memoryview) -> int:
+        """Put the next bytes into this room; how many."""
+        room = room[: self._end - self._at]
+        if self._fill_at is None:
+            chunk = self.read(len(room))
+            room[: len(chunk)] = chunk
+            return len(chunk)
+        found = self._fill_at(self._at, room) if room else 0
+        self._at += found
+        return found
 
     def skip(self, size: int) -> None:
         """Pass over the next bytes."""

@@ -19,8 +19,13 @@ from analyzer.sources.files import File, Slice
 from analyzer.sources.freed import keep_freed
 
 _CHUNK = 1 << 20
-_HASHES_AHEAD = 8
-"""Chunks that may wait for the hashing thread, so that memory stays flat."""
+_HEAD = 16
+"""Bytes that tell how an input is compressed."""
+_LARGEST = 8 << 20
+"""Bytes of a plain input that are read at once where so many are asked for: what is read whole need not be joined."""
+
+_HASHES_AHEAD = 16 << 20
+"""Bytes that may wait for the hashing thread, so that memory stays flat."""
 
 
 @contextmanager
@@ -65,7 +70,7 @@ class Opener:
         """
         if item.member is None:
             file, what = File(item.path), "the file"
-            stream = Stream(Slice(file.read_at, 0, file.size), ledger, hashed=hashed)
+            stream = Stream(Slice(file.read_at, 0, file.size, file.fill_at), ledger, hashed=hashed)
         else:
             archive = self.archive(item)
             file, what = archive.file, "the archive"
@@ -101,7 +106,9 @@ class Stream:
         self.taken = 0
         self._hash = hashlib.sha256() if hashed else None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="sha256")
-        self._hashing: deque[Future[None]] = deque()
+        self._hashing: deque[tuple[Future[None], int]] = deque()
+        self._unhashed = 0
+        self._missing = 0
         self._chunks = expand(self._read_raw, ledger)
         self._ready: deque[bytes | memoryview] = deque()
         self._held = 0
@@ -126,6 +133,21 @@ class Stream:
             wanted -= len(part)
         self._held -= size - wanted
         return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+    def fill(self, room: memoryview) -> int:
+        """Put the next bytes into this room, which nobody changes afterwards; how many, 0 only at the end.
+
+        Those of a plain file are not copied on the way.
+        """
+        if self._held or self._packed is not False or not isinstance(self._raw, Slice):
+            part = self.read(min(len(room), _CHUNK))
+            room[: len(part)] = part
+            return len(part)
+        found = self._raw.fill(room)
+        self._ended |= not found
+        self._expanded += found
+        self._take(room[:found])
+        return found
 
     def skip(self, size: int) -> None:
         """Pass over the next `size` bytes. Those of a plain file that nobody hashes are not read at all."""
@@ -160,8 +182,7 @@ class Stream:
                 pass
         except InputError:
             return ""
-        while self._hashing:
-            self._hashing.popleft().result()
+        self._hashed(0)
         return self._hash.hexdigest()
 
     def close(self) -> None:
@@ -170,6 +191,7 @@ class Stream:
     def _gather(self, size: int) -> None:
         """Have that many bytes ready, or all that are left."""
         while self._held < size and not self._ended:
+            self._missing = size - self._held
             chunk = next(self._chunks, None)
             if chunk is None:
                 self._ended = True
@@ -182,13 +204,27 @@ class Stream:
 
     def _read_raw(self, size: int) -> bytes:
         """The next bytes of the input itself, handed to the hash as well."""
+        if self._packed is False:
+            size = max(size, min(self._missing, _LARGEST))
         chunk = self._raw.read(size)
-        if chunk:
-            if self._packed is None:
-                self._packed = compression_of(chunk) is not None
-            self.taken += len(chunk)
-        if chunk and self._hash is not None:
-            self._hashing.append(self._worker.submit(self._hash.update, chunk))
-            if len(self._hashing) > _HASHES_AHEAD:
-                self._hashing.popleft().result()
+        self._take(chunk)
         return chunk
+
+    def _take(self, chunk: bytes | memoryview) -> None:
+        """Count stored bytes, and hand them to the hash."""
+        if not chunk:
+            return
+        if self._packed is None:
+            self._packed = compression_of(bytes(chunk[:_HEAD])) is not None
+        self.taken += len(chunk)
+        if self._hash is not None:
+            self._hashing.append((self._worker.submit(self._hash.update, chunk), len(chunk)))
+            self._unhashed += len(chunk)
+            self._hashed(_HASHES_AHEAD)
+
+    def _hashed(self, ahead: int) -> None:
+        """Wait until no more than so many bytes are still to be hashed."""
+        while self._hashing and self._unhashed > ahead:
+            future, size = self._hashing.popleft()
+            future.result()
+            self._unhashed -= size

@@ -45,10 +45,10 @@ def views(
 
     buffers = [None if valid is None else pa.py_buffer(valid), pa.py_buffer(made), pa.py_buffer(data)]
     array = pa.Array.from_buffers(pa.string_view(), len(made), buffers)
-    return pl.Series("text", _Arrow(array))
+    return pl.Series("text", Arrow(array))
 
 
-class _Arrow:
+class Arrow:
     """An array by Arrow's C interface alone: given the array itself, polars imports all of pyarrow.compute."""
 
     def __init__(self, array: Any) -> None:

@@ -5,10 +5,15 @@
 use crate::distinct::Distinct;
 use crate::escapes::unescaped;
 use crate::json::{span, text, Scanner, Span, Values};
+use crate::memory::ahead;
 use crate::words::{backslashes, word};
 
 /// Texts up to this length lie inside their view itself (Arrow columnar format, variable-size binary view).
 const INLINE: usize = 12;
+
+/// Objects from here whose first octets are asked for: they may lie far apart.
+const AHEAD: usize = 8;
+const CACHE_LINE: i64 = 64;
 
 /// What is made of the value of a key in each of `n` objects, and the words that it takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,6 +85,10 @@ pub fn columns(
     let mut held = Row { data, start: 0, columns, found: vec![0; kinds.len()], expected: 0 };
     let mut state = State { times: Times::default(), plain: Vec::new(), bytes: into.bytes, taken: 0 };
     for (row, &object) in objects.iter().enumerate() {
+        if let Some(later) = objects.get(row + AHEAD) {
+            ahead(data, (later & 0xFFFF_FFFF) as i64);
+            ahead(data, (later & 0xFFFF_FFFF) as i64 + CACHE_LINE);
+        }
         let line = text(data, object);
         held.found.fill(0);
         (held.start, held.expected) = ((object & 0xFFFF_FFFF) as usize, 0);

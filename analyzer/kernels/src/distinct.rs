@@ -37,8 +37,8 @@ impl Distinct {
         Some(self.firsts[*self.next.get(self.last as usize)? as usize])
     }
 
-    /// The number of the text at that span in that row, which may be `known` to be the expected one; None where too many
-    /// texts collide.
+    /// The number of the text at that span in that row, which may be `known` to be the expected one; None where too
+    /// many texts collide.
     #[inline(always)]
     pub fn number(&mut self, data: &[u8], span: Span, row: usize, known: bool) -> Option<u32> {
         let alike = |other: Span| other >> 32 == span >> 32 && text(data, other) == text(data, span);

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzer import kernels
+
 U8 = NDArray[np.uint8]
 U16 = NDArray[np.uint16]
 U32 = NDArray[np.uint32]
@@ -16,6 +18,10 @@ Flags = NDArray[np.bool_]
 
 PAD = 512
 """Zero bytes after the data of every window, so that a header may be gathered near its end without a check."""
+
+
+COMPILED_LEAST = 256
+"""Places from which it pays to ask a kernel."""
 
 
 def padded(*parts: bytes | U8) -> U8:
@@ -39,6 +45,10 @@ def gather(data: U8, at: I64, count: int) -> U8:
 
 def half_at(data: U8, at: I64) -> NDArray[np.uint16]:
     """The big-endian 16-bit field at each offset; quicker than `gather` because NumPy's gather of bytes is."""
+    if len(at) >= COMPILED_LEAST:
+        out, at = np.empty(len(at), np.uint16), np.ascontiguousarray(at)
+        if kernels.call("halves_at", data, at, out) is not None:
+            return out
     at = np.minimum(at, len(data) - 2)
     high: NDArray[np.uint16] = data[at].astype(np.uint16) << np.uint16(8)
     high |= data[at + 1]

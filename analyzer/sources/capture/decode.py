@@ -1,7 +1,8 @@
-"""What one window says by itself: a pure function, so that windows may be decoded by several threads.
+"""What one window says by itself: two pure functions one after the other, which may run in two threads.
 
-What depends on the windows before (copies of packets, messages over several packets) is settled by the reader, in file
-order, from what stands here.
+The first reads headers and what payloads begin with, the second makes rows; they take about as long. What depends on
+the windows before (copies of packets, messages over several packets) is settled by the reader, in file order, from what
+stands here.
 """
 
 from __future__ import annotations
@@ -58,6 +59,34 @@ class Piece(Struct, frozen=True):
     tally: Tally
 
 
+class Opened(Struct, frozen=True):
+    """One window with its headers read. `rows` are the frames that hold IP."""
+
+    window: Window
+    head: Headers
+    tunnels: Tunnels
+    interface: I64
+    rows: I64
+    recognised: Found
+    copies: Candidates
+
+
+def opened(window: Window) -> Opened:
+    """The first half of the decoding."""
+    link = link_layer(window)
+    head, tunnels = headers(window, link)
+    rows = np.flatnonzero((head.version > 0) & (head.reason == FINE))
+    return Opened(
+        window=window,
+        head=head,
+        tunnels=tunnels,
+        interface=link.interface,
+        rows=rows,
+        recognised=recognise(window, head, link.interface, rows),
+        copies=candidates(window, head, link.interface, rows),
+    )
+
+
 class Decoder:
     """Decodes the windows of one capture. It remembers texts, which changes its speed and never the rows."""
 
@@ -66,10 +95,12 @@ class Decoder:
         self._memo = Memo(Names(), Addresses())
 
     def decode(self, window: Window) -> Piece:
-        link = link_layer(window)
-        head, tunnels = headers(window, link)
-        rows = np.flatnonzero((head.version > 0) & (head.reason == FINE))
-        packets = self._packets(window, head, link.interface, rows)
+        return self.finish(opened(window))
+
+    def finish(self, half: Opened) -> Piece:
+        """The second half of the decoding."""
+        window, head, tunnels, rows = half.window, half.head, half.tunnels, half.rows
+        packets = self._packets(window, head, half.interface, rows)
         tables = {PACKETS: (packet_frame(packets, self._source), rows)}
         outer = tunnel_frame(window, tunnels, self._memo.addresses, self._source)
         if outer is not None:
@@ -84,8 +115,8 @@ class Decoder:
             reason=head.reason,
             tables=tables,
             dns=dns,
-            recognised=recognise(window, head, link.interface, rows),
-            copies=candidates(window, head, link.interface, rows),
+            recognised=half.recognised,
+            copies=half.copies,
             tally=_tally(window, head, tunnels, rows),
         )
 

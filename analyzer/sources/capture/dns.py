@@ -1,4 +1,4 @@
-"""DNS messages, decoded together: one NumPy step moves all messages by one label or one record.
+"""DNS messages, decoded by a kernel, or together: one NumPy step moves all messages by one label or one record.
 
 RFC 1035 gives the format, RFC 2308 the life of negative answers, RFC 9267 the ways in which messages lie. Strict
 rules: labels of at most 63 octets, names of at most 255, pointers only backwards and never into the header, record
@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 from msgspec import Struct
 
-from analyzer.sources.capture.arrays import I64, U8, Flags, gather, half_at
+from analyzer import kernels
+from analyzer.sources.capture.arrays import I64, U8, Flags, gather, half_at, no_offsets
 from analyzer.sources.capture.dns_names import NAME_MOST
-from analyzer.sources.capture.dns_records import ABSENT, HEADER, Answers, Sections, names_end, walk
+from analyzer.sources.capture.dns_records import ABSENT, HEADER, RECORDS_MOST, Answers, Sections, names_end, walk
 
 QUESTIONS_MOST = 64
 """Questions of one message. RFC 9619 allows one; multicast DNS asks for a dozen at once."""
@@ -59,6 +60,39 @@ def decode(data: U8, start: I64, end: I64, whole: Flags, classes: I64 | None = N
     `whole` is false where the captured bytes end before the message; `classes` are the bits that count in a record's
     class, all if not told.
     """
+    made = _compiled(data, start, end, whole, no_offsets() if classes is None else classes)
+    return decode_together(data, start, end, whole, classes) if made is None else made
+
+
+def _compiled(data: U8, start: I64, end: I64, whole: Flags, classes: I64) -> Messages | None:
+    """The messages by a kernel; None where there is none."""
+    count = len(start)
+    state, over = np.empty(count, np.uint8), np.empty(count, np.uint8)
+    columns = np.empty((11, count), np.int64)
+    room = int(np.minimum((end - start) // RECORD_LEAST, RECORDS_MOST).clip(0).sum())
+    answers = np.empty((7, room), np.int64)
+    start, end, classes = (np.ascontiguousarray(part) for part in (start, end, classes))
+    places = data, start, end, np.ascontiguousarray(whole).view(np.uint8), classes
+    held = kernels.call("dns_decode", *places, state, over, columns, answers) if len(data) >= HEADER else None
+    if held is None:
+        return None
+    return Messages(
+        state=state,
+        id=columns[0],
+        flags=columns[1],
+        counts=columns[2:6].T,
+        qtype=columns[6],
+        name_at=columns[7],
+        name_length=columns[8],
+        behind=columns[9],
+        negative_ttl=columns[10],
+        answers=Answers(*(column[:held].copy() for column in answers)),
+        over=np.flatnonzero(over),
+    )
+
+
+def decode_together(data: U8, start: I64, end: I64, whole: Flags, classes: I64 | None = None) -> Messages:
+    """The same in NumPy: all messages move by one label or one record a step."""
     count = len(start)
     # Column after column: sums along rows of three are slow.
     header = gather(data, start, HEADER).view(">u2").T.astype(np.int64, order="C")

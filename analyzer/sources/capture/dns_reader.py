@@ -16,6 +16,7 @@ from analyzer.sources.capture.dns_records import RECORDS_MOST
 from analyzer.sources.capture.dns_streams import DnsStreams
 from analyzer.sources.capture.dns_tables import Memo
 from analyzer.sources.capture.fragments import Fragments
+from analyzer.sources.capture.packets import with_copies
 from analyzer.sources.capture.reasons import BAD_DNS, WORDS
 from analyzer.sources.contract import Ledger
 
@@ -58,8 +59,8 @@ class DnsReader:
         if found.fragments is not None:
             waiting.append(self._fragments.take(found.fragments.packets))
             done += self._datagrams.take(found.fragments, duplicate[found.fragments.packets.frame])
-        messages = found.messages.with_columns(duplicate=pl.Series(duplicate[found.frame]))
-        answers = found.answers.with_columns(duplicate=pl.Series(duplicate[found.answer_frame]))
+        messages = with_copies(found.messages, duplicate[found.frame])
+        answers = with_copies(found.answers, duplicate[found.answer_frame])
         out = {DNS_MESSAGES: messages, DNS_ANSWERS: answers}
         if done:
             late = self._rows(done)

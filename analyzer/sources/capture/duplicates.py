@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import fields
 
+from analyzer import kernels
 from analyzer.sources.capture.arrays import I64, U8, U64, Flags, gather, no_offsets
 from analyzer.sources.capture.layers import ICMP, ICMP6, TCP, Headers
 from analyzer.sources.capture.texts import equal_rows, mixed
@@ -51,13 +51,13 @@ class Candidates(Struct, frozen=True):
         return len(self.time)
 
     def take(self, places: I64 | Flags) -> Candidates:
-        return Candidates(*(getattr(self, one.name)[places] for one in fields(self)))
+        return Candidates(*(getattr(self, name)[places] for name in self.__struct_fields__))
 
     def beside(self, other: Candidates) -> Candidates:
         """These and then the others."""
         if not len(self):
             return other
-        both = ((getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
+        both = ((getattr(self, name), getattr(other, name)) for name in self.__struct_fields__)
         return Candidates(*(np.concatenate(pair) for pair in both))
 
 
@@ -75,7 +75,7 @@ def candidates(window: Window, head: Headers, interface: I64, rows: I64) -> Cand
         return NOBODY
     wanted = (time <= time[0] + APART) | (time >= time[-1] - APART)
     # Most other packets share their hint with no one: they need no key.
-    wanted[_not_alone(_hints(window, head)[rows])] = True
+    wanted |= _shared(window, head, rows)
     rows = rows[wanted]
     return Candidates(
         _keys(window, head, rows),
@@ -125,6 +125,17 @@ def _bodies(window: Window, head: Headers, rows: I64 | slice, size: int) -> tupl
     if icmp.any():
         start = start - icmp * 8
     return gather(window.data, start, size), end - start
+
+
+def _shared(window: Window, head: Headers, rows: I64) -> Flags:
+    """Which of the rows share their hint with another. Hints of a kernel and of NumPy differ, but copies share theirs:
+    equal hints without equal packets cost a key, nothing else."""
+    out, end = np.zeros(len(rows), np.uint8), np.ascontiguousarray(window.end)
+    places = head.payload, head.payload_end, head.protocol
+    ends = head.src_low, head.dst_low, head.src_port, head.dst_port
+    if kernels.call("packets_shared", window.data, rows, end, *places, *ends, head.ip_id, head.seq, out) is None:
+        out[_not_alone(_hints(window, head)[rows])] = 1
+    return out.view(bool)
 
 
 def _hints(window: Window, head: Headers) -> U64:

@@ -78,8 +78,8 @@ class BlockChain:
             return int(length)
         return int(length) if self._word.unpack_from(data, at + length - 4)[0] == stated else 0
 
-    def compiled(self, data: U8, start: int, size: int, offsets: I64, stop: I64) -> int | None:
-        return kernels.call("pcapng_walk", data, offsets, stop, start, size, int(self.order == ">"), BLOCK_MOST)
+    def compiled(self, data: U8, start: int, size: int, lanes: int, offsets: I64, stop: I64) -> int | None:
+        return kernels.call("pcapng_walk", data, offsets, stop, start, size, lanes, int(self.order == ">"), BLOCK_MOST)
 
     def sync(self, data: U8, size: int, bounds: I64) -> I64:
         found = np.full(len(bounds), -1, np.int64)

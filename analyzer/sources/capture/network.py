@@ -1,4 +1,4 @@
-"""Network and transport headers at given places, by gathers: no Python per packet.
+"""Network and transport headers at given places, by a kernel or by gathers: no Python per packet.
 
 IPv4: RFC 791; IPv6 and its extension headers: RFC 8200; AH: RFC 4302; HIP: RFC 7401; SCTP: RFC 9260.
 """
@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import fields
 from numpy.typing import NDArray
 
+from analyzer import kernels
 from analyzer.sources.capture.arrays import I64, U8, U16, U32, U64, Flags, fulls, gather, halves
 from analyzer.sources.capture.reasons import BAD_IP, BAD_TCP, BAD_UDP, CUT, DEEP_IPV6, FINE
 from analyzer.sources.capture.shims import IPV4, IPV6
@@ -67,17 +67,38 @@ class Headers(Struct):
         """Overwrite these rows by `mine` of the other's."""
         every = bool(mine.all())
         rows = rows if every else rows[mine]
-        for one in fields(self):
-            values = getattr(other, one.name)
-            getattr(self, one.name)[rows] = values if every else values[mine]
+        for name in self.__struct_fields__:
+            values = getattr(other, name)
+            getattr(self, name)[rows] = values if every else values[mine]
 
 
 _LATER = ("src_port", "dst_port", "flags", "seq", "ack", "window", "payload_bytes")
 """Columns that the transport headers fill."""
 
 
+_OCTETS = ("version", "reason", "protocol", "fragment")
+_WORDS = ("src_high", "src_low", "dst_high", "dst_low")
+_PAYLOAD = ("payload", "payload_end", "payload_bytes")
+_NUMBERS = ("src_port", "dst_port", "flags", "seq", "ack", "window", "ttl", "ip_id", *_PAYLOAD, "fragment_id")
+_GATHERED = 40
+"""Bytes that any gather takes at most."""
+
+
 def network(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Flags) -> Headers:
     """Decode the IP packet at each place, as far as `end`; where the EtherType is not that of IP there is none."""
+    count = len(at)
+    octets = np.empty((6, count), np.uint8)
+    words, values = np.empty((4, count), np.uint64), np.empty((12, count), np.int64)
+    packets = data, *(np.ascontiguousarray(part) for part in (at, end, wire_end, ethertype, cut.view(np.uint8)))
+    if len(data) < _GATHERED or kernels.call("network_headers", *packets, octets, words, values) is None:
+        return network_together(data, at, end, wire_end, ethertype, cut)
+    columns: dict[str, Any] = dict(zip(_OCTETS, octets, strict=False))
+    columns |= dict(zip(_WORDS, words, strict=True)) | dict(zip(_NUMBERS, values, strict=True))
+    return Headers(**columns, no_udp_length=octets[4].view(bool), wraps=octets[5].view(bool))
+
+
+def network_together(data: U8, at: I64, end: I64, wire_end: I64, ethertype: I64, cut: Flags) -> Headers:
+    """The same in NumPy."""
     four, six = ethertype == IPV4, ethertype == IPV6
     # Of IPv6 the first 20 octets are enough for all but the addresses.
     head = gather(data, at, 20)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from analyzer.frames import TIME
-from analyzer.sources.capture.arrays import I64, half_at
+from analyzer.sources.capture.arrays import I64, Flags, half_at
 from analyzer.sources.capture.layers import ABSENT, Headers
 from analyzer.sources.capture.texts import pick
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
@@ -58,6 +58,11 @@ def place_columns(time: I64, number: I64, source: str) -> dict[str, pl.Series]:
         "source": pl.Series([source], dtype=pl.String).new_from_index(0, len(time)),
         "number": pl.Series(number, dtype=pl.Int64),
     }
+
+
+def with_copies(rows: pl.DataFrame, copies: Flags) -> pl.DataFrame:
+    """The rows with the column duplicate. Put beside the others at once: with_columns would plan a query."""
+    return rows.hstack([pl.Series("duplicate", copies)])
 
 
 def times(micros: I64) -> pl.Series:

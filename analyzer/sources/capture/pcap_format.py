@@ -40,6 +40,8 @@ NEAR = 30 * 86_400
 """Seconds; a record further than this from the first one is odd, which alone is no proof of damage."""
 CHAINED = 3
 """Headers that must follow plausibly before a place inside damage is believed to be a record."""
+FIELDS_COMPILED = 256
+"""Records from which it pays to ask a kernel for their heads."""
 SYNC_BYTES = (512, 2048)
 """How far behind a bound a record is looked for, first near, then for the lanes that found none further."""
 
@@ -71,6 +73,10 @@ class PcapFormat:
     def fields(self, data: U8, at: I64) -> I64:
         """Seconds, fraction, captured and original length of each record as an (N, 4) matrix."""
         # Column after column: whoever asks works on columns.
+        if len(at) >= FIELDS_COMPILED:
+            columns = np.empty((4, len(at)), np.int64)
+            if kernels.call("pcap_fields", data, at, columns, int(self.order == ">"), int(self.swapped)) is not None:
+                return columns.T
         out: I64 = gather(data, at, 16).view(f"{self.order}u4").astype(np.int64, order="F")
         if self.swapped:
             out[:, 2:] = np.sort(out[:, 2:], axis=1)
@@ -88,9 +94,9 @@ class PcapFormat:
         captured = int(min(lengths) if self.swapped else lengths[0])
         return captured + self.header if captured <= CAPTURED_MOST else 0
 
-    def compiled(self, data: U8, start: int, size: int, offsets: I64, stop: I64) -> int | None:
+    def compiled(self, data: U8, start: int, size: int, lanes: int, offsets: I64, stop: I64) -> int | None:
         form = self.order == ">", self.swapped, self.header, CAPTURED_MOST
-        return kernels.call("pcap_walk", data, offsets, stop, start, size, *map(int, form))
+        return kernels.call("pcap_walk", data, offsets, stop, start, size, lanes, *map(int, form))
 
     def sync(self, data: U8, size: int, bounds: I64) -> I64:
         found = np.full(len(bounds), -1, np.int64)

@@ -23,6 +23,7 @@ from analyzer.sources.capture.dns_names import Names
 from analyzer.sources.capture.dns_reader import DnsReader
 from analyzer.sources.capture.dns_tables import Memo
 from analyzer.sources.capture.duplicates import Duplicates
+from analyzer.sources.capture.packets import with_copies
 from analyzer.sources.capture.pool import pieces, threads
 from analyzer.sources.capture.reasons import FINE, HEADERS_UNREAD, UNKNOWN_TYPE, UNSUPPORTED, WORDS
 from analyzer.sources.capture.recognise import Recognised
@@ -121,7 +122,7 @@ class _Reader:
         out: dict[Table, pl.DataFrame] = {}
         for table, (rows, frame) in piece.tables.items():
             marked = "duplicate" in table.schema
-            out[table] = rows.with_columns(duplicate=pl.Series(duplicate[frame])) if marked else rows
+            out[table] = with_copies(rows, duplicate[frame]) if marked else rows
         told, waiting = self.dns.take(piece.dns, duplicate)
         out |= told
         out |= self.recognised.take(piece.recognised, duplicate)

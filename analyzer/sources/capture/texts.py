@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from analyzer import kernels
 from analyzer.sources.capture.arrays import I64, U64, Flags, run_starts
 
 _SLOT_BITS = 17
@@ -61,6 +62,11 @@ class Interner:
         self._keys = np.zeros((1 << _SLOT_BITS, width), np.uint64)
         self._ids = np.full(1 << _SLOT_BITS, -1, np.int64)
         self.texts = pl.Series([], dtype=pl.String)
+
+    @property
+    def table(self) -> tuple[U64, I64]:
+        """What a kernel looks keys up in: the keys of the slots, and their ids."""
+        return self._keys.reshape(-1), self._ids
 
     def forget(self) -> None:
         """Start anew if too much is remembered. Ids given before are void afterwards."""
@@ -153,11 +159,19 @@ class Addresses:
     def _texts(self, six: Flags, high: U64, low: U64) -> pl.Series:
         self._four.forget()
         self._six.forget()
-        if not six.any():
-            four = self._four.ids(low[:, None])
-            return pick(self._four.texts, four)
+        six, high, low = np.ascontiguousarray(six), np.ascontiguousarray(high), np.ascontiguousarray(low)
         ids = np.empty(len(low), np.int64)
-        ids[~six] = self._four.ids(low[~six, None])
-        ids[six] = self._six.ids(np.column_stack([high[six], low[six]]))
+        missing = kernels.call(
+            "addresses_known", six.view(np.uint8), high, low, *self._four.table, *self._six.table, ids
+        )
+        if missing is None:
+            ids[:] = -1
+        if missing != 0:
+            new = np.flatnonzero(ids < 0)
+            four, other = new[~six[new]], new[six[new]]
+            ids[four] = self._four.ids(low[four, None])
+            ids[other] = self._six.ids(np.column_stack([high[other], low[other]]))
+        if not six.any():
+            return pick(self._four.texts, ids)
         ids[six] += len(self._four.texts)
         return pick(pl.concat([self._four.texts, self._six.texts]).rechunk(), ids)

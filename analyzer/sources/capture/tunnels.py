@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import fields, replace
+from msgspec.structs import replace
 
 from analyzer.sources.capture import shims
 from analyzer.sources.capture.arrays import I64, U8, U64, Flags, fulls, gather, half_at, halves, no_offsets
@@ -67,7 +67,7 @@ class _Found(Struct, frozen=True):
     def take(self, mine: Flags) -> _Found:
         if mine.all():
             return self
-        return _Found(*(getattr(self, one.name)[mine] for one in fields(self)))
+        return _Found(*(getattr(self, name)[mine] for name in self.__struct_fields__))
 
 
 def open_tunnels(window: Window, out: Headers, wire_end: I64, cut: Flags) -> Tunnels:
@@ -128,7 +128,7 @@ def _ordered(layers: list[Tunnels], out: Headers, unread: int, wireguard: int) -
     whole = layers[0]
     if len(layers) > 1 or (out.reason[whole.frame] != FINE).any():
         columns: dict[str, Any] = {
-            one.name: np.concatenate([getattr(layer, one.name) for layer in layers]) for one in fields(Tunnels)[:-2]
+            name: np.concatenate([getattr(layer, name) for layer in layers]) for name in Tunnels.__struct_fields__[:-2]
         }
         order = np.argsort(columns["frame"], kind="stable")
         order = order[out.reason[columns["frame"][order]] == FINE]
@@ -148,7 +148,9 @@ def _found(data: U8, end: I64, out: Headers, rows: I64) -> _Found:
     if len(parts) == 1:
         return parts[0]
     order = np.argsort(np.concatenate([part.rows for part in parts]), kind="stable")
-    return _Found(*(np.concatenate([getattr(part, one.name) for part in parts])[order] for one in fields(_Found)))
+    return _Found(
+        *(np.concatenate([getattr(part, name) for part in parts])[order] for name in _Found.__struct_fields__)
+    )
 
 
 def _in_ip(out: Headers, rows: I64) -> _Found:

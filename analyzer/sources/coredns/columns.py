@@ -16,58 +16,71 @@ I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Columns = dict[str, npt.NDArray[Any]]
 
-_COLON, _DOT, _QUOTE = 58, 46, 34
-_PAD = bytes(16)
+_COLON, _DOT, _QUOTE, _DASH = 58, 46, 34, 45
+_BYTES = np.array([0xFF << (8 * n) for n in range(8)], dtype=np.uint64)
+"""Each of eight bytes, in little-endian order; and a colon there."""
+_COLONS = np.array([_COLON << (8 * n) for n in range(8)], dtype=np.uint64)
+_INFO = b"[INFO] "
+_PAD = bytes(32)
 _ZEROS = np.uint64(0x3030303030303030)
 _HIGH = np.uint64(0x8080808080808080)
+_BYTE = np.uint64(8)
 _EXACT = 1 << 53
 """Below this a double holds every whole number, so that one division by a power of ten rounds as a parser would."""
 _TENS = np.array([10**n for n in range(16)], dtype=np.int64)
 
 
 class Block:
-    """Eight bytes at any place of a block, as little-endian numbers."""
+    """Eight and more bytes at any place of a block, as little-endian numbers. Only the end of the data is copied, so
+    that it has `_PAD` behind it."""
 
     def __init__(self, data: bytes, start: int, end: int) -> None:
         self.start, self.size = start, end - start
-        padded = data[start:end] + _PAD
-        self.single = np.frombuffer(padded, np.uint8)
-        self._eight = np.ndarray((len(padded) - 7,), "V8", padded, strides=(1,))
+        self._data, self._offset = data, start
+        if end + len(_PAD) > len(data):
+            self._data, self._offset = data[start:end] + _PAD, 0
+        self.single = np.frombuffer(self._data, np.uint8, self.size + len(_PAD), self._offset)
+        self._eight = self._every(8)
 
     def at(self, places: I64) -> U64:
+        """Eight bytes from each place."""
         return self._eight[places].view("<u8")
+
+    def wide(self, places: I64, words: int) -> tuple[U64, ...]:
+        """Those eight bytes and the next ones, up to 32: taking them at once costs as much as taking eight."""
+        found = self._every(8 * words)[places].view("<u8").reshape(-1, words)
+        return tuple(np.ascontiguousarray(found[:, n]) for n in range(words))
+
+    def _every(self, width: int) -> npt.NDArray[Any]:
+        """So many bytes from every place there is."""
+        places = self.size + len(_PAD) - width + 1
+        return np.ndarray((places,), f"V{width}", self._data, self._offset, strides=(1,))
 
 
 class Rows:
-    """The lines of a block that have as many cells as they should."""
+    """The lines of a block that have as many cells as they should; of `cells` each row is the places of one."""
 
     def __init__(self, whole: Block, begins: I64, ends: I64, cells: I64, lead: int) -> None:
         self._whole = whole
         self._begins = begins
         self._ends = ends
-        # each cell's places side by side: they are all that is looked at together
-        self._cells = np.ascontiguousarray(cells)
+        self._cells = cells
         self._lead = lead
         self._good: Flags = np.ones(len(begins), np.bool_)
 
     def columns(self, stamped: bool) -> tuple[Columns, Flags]:
         """Numbers, and texts as views, of every line; and which lines hold what they should."""
-        self._starts(0, b"[INFO] ")
-        self._starts(2, b"- ")
-        start, end = self._cell(4)
-        self._good &= self._whole.single[start] == _QUOTE
-        made: Columns = {
-            "qtype": self._view(start + 1, end),
-            "rcode": self._view(*self._cell(11)),
-            "flags": self._view(*self._cell(12)),
-            "name": self._name(),
+        made: Columns = {"qtype": self._qtype(), "rcode": self._text(11), "flags": self._text(12), "name": self._name()}
+        made["client"], made["client_port"] = self._client()
+        dash, after = self._cell(2)
+        self._good &= (self._whole.single[dash] == _DASH) & (after - dash == 1)
+        made |= {
             "tcp": self._tcp(),
             "dns_id": self._number(3, 65_535),
             "query_bytes": self._number(8, 65_535),
             "answer_bytes": self._number(13, ANSWER_LIMIT),
             "duration_seconds": self._seconds(),
         }
-        made["client"], made["client_port"] = self._client()
         if stamped:
             made["time"] = self._time()
         return made, self._good
@@ -81,23 +94,34 @@ class Rows:
         start = self._cells[at - 1] + 1 if at else self._begins
         return start, self._cells[at] if at < len(self._cells) else self._ends
 
-    def _starts(self, at: int, text: bytes) -> None:
-        wanted = np.uint64(int.from_bytes(text, "little"))
-        self._good &= self._whole.at(self._cell(at)[0]) & LOW_BYTES[len(text)] == wanted
+    def _text(self, at: int) -> U64:
+        return self._view(*self._cell(at))
 
     def _view(self, start: I64, end: I64) -> U64:
         length = end - start
-        second = self._whole.at(start + 8) if (length > 8).any() else None
-        return view(start + self._whole.start, length, self._whole.at(start), second)
+        if (length > 8).any():
+            return view(start + self._whole.start, length, *self._whole.wide(start, 2))
+        return view(start + self._whole.start, length, self._whole.at(start), None)
+
+    def _qtype(self) -> U64:
+        """Behind the quote with which the question begins."""
+        start, end = self._cell(4)
+        first, second = self._whole.wide(start, 2)
+        self._good &= first & LOW_BYTES[1] == _QUOTE
+        length = np.maximum(end - start - 1, 0)
+        return view(start + 1 + self._whole.start, length, *_shifted(1, first, second))
 
     def _digits(self, end: I64, length: I64) -> I64:
         """The number of at most eight digits that ends there; lines that have none are marked."""
         fine = (length > 0) & (length <= 8)
         self._good &= fine
         # before the first eight bytes stands a level, else the line is not taken: other places may hold anything
-        there = self._whole.at(end - 8)
-        rest = LOW_BYTES[8 - (length if fine.all() else np.where(fine, length, 0))]
-        return self._eight_digits((there & ~rest) | (_ZEROS & rest))
+        return self._digits_at_end(self._whole.at(end - 8), length if fine.all() else np.where(fine, length, 0))
+
+    def _digits_at_end(self, word: U64, length: I64) -> I64:
+        """The number that the last bytes of a word are, at most eight; 0 of none."""
+        rest = LOW_BYTES[8 - length]
+        return self._eight_digits((word & ~rest) | (_ZEROS & rest))
 
     def _eight_digits(self, word: U64) -> I64:
         """Eight digits, the first one lowest; each step adds neighbours up (D. Lemire, 2022)."""
@@ -116,18 +140,21 @@ class Rows:
         return value
 
     def _client(self) -> tuple[U64, I64]:
-        """Address and port of an IPv4 client."""
+        """Address and port of an IPv4 client, which stands behind the level."""
+        level, _ = self._cell(0)
+        first, second, third, _ = self._whole.wide(level, 4)
+        self._good &= first & LOW_BYTES[len(_INFO)] == np.uint64(int.from_bytes(_INFO, "little"))
         start, end = self._cell(1)
         tail = self._whole.at(end - 8)
         length = np.zeros(len(start), np.int64)
-        for digits in range(1, 6):
-            found = (tail >> np.uint64(8 * (7 - digits))) & np.uint64(0xFF) == _COLON
-            length = np.where((length == 0) & found, digits, length)
+        for digits in range(5, 0, -1):  # the last colon counts
+            colon = tail & _BYTES[7 - digits] == _COLONS[7 - digits]
+            length = np.where(colon, digits, length)
         self._good &= length > 0
-        port = self._digits(end, length)
+        port = self._digits_at_end(tail, length)
         self._good &= port <= 65_535
         stop = np.maximum(end - length - 1, start)
-        return self._view(start, stop), port
+        return view(start + self._whole.start, stop - start, *_shifted(len(_INFO), first, second, third)), port
 
     def _name(self) -> U64:
         """Without its final dot."""
@@ -149,15 +176,10 @@ class Rows:
         self._good &= (decimals > 0) & (decimals <= 15)
         decimals = np.clip(decimals, 1, 15)
         self._good &= (self._whole.single[start + 1] == _DOT) & (self._whole.single[end - 1] == ord("s"))
-        low = np.minimum(decimals, 8)
-        high = decimals - low
-        value = self._digits(end - 1, low)
-        if high.any():
-            longer = np.flatnonzero(high)
-            part = self._some(longer)
-            upper = part._digits(end[longer] - 9, high[longer])
-            value[longer] += upper * 100_000_000
-            self._good[longer] &= part._good
+        upper, lower = self._whole.wide(np.maximum(end - 16, 0), 2)
+        value = self._digits_at_end((lower << _BYTE) | (upper >> np.uint64(56)), np.minimum(decimals, 8))
+        if (decimals > 8).any():
+            value += 100_000_000 * self._digits_at_end(upper << _BYTE, np.maximum(decimals - 8, 0))
         whole = self._whole.single[start].astype(np.int64) - 48
         self._good &= (whole >= 0) & (whole <= 9)
         value += whole * _TENS[decimals]
@@ -169,16 +191,17 @@ class Rows:
         start, end = self._begins, self._cells[0]
         length = end - start
         self._good &= length >= 20
-        rest = self._whole.at(start + 16)
-        seconds = self._seconds_of(self._whole.at(start), self._whole.at(start + 8), rest)
+        day, clock, rest, more = self._whole.wide(start, 4)
+        seconds = self._seconds_of(day, clock, rest)
         utc = self._whole.single[end - 1] == ord("Z")
         if not utc.all():
             seconds -= self._offset(end, utc)
         decimals = length - np.where(utc, 21, 26)
         point = (rest >> np.uint64(24)) & np.uint64(0xFF) == _DOT
         self._good &= ((decimals > 0) & (decimals <= 9) & point) | (decimals == -1)
-        mask = LOW_BYTES[np.where(point, np.clip(decimals, 0, 6), 0)]
-        micros = self._eight_digits((self._whole.at(start + 20) & mask) | (_ZEROS & ~mask))
+        mask = LOW_BYTES[_one_or_all(np.where(point, np.clip(decimals, 0, 6), 0))]
+        fraction = (rest >> np.uint64(32)) | (more << np.uint64(32))
+        micros = self._eight_digits((fraction & mask) | (_ZEROS & ~mask))
         return seconds * 1_000_000 + micros // 100
 
     def _seconds_of(self, day: U64, clock: U64, rest: U64) -> I64:
@@ -239,6 +262,19 @@ class Rows:
         found = known[place]
         self._good &= found != _NO_DAY
         return found
+
+
+def _one_or_all(values: I64) -> I64 | np.int64:
+    """One number where all are the same, as the lengths of times mostly are: what is made of it is made once."""
+    first: np.int64 = values[0]
+    return first if (values == first).all() else values
+
+
+def _shifted(count: int, *words: U64) -> tuple[U64, U64]:
+    """The first 16 bytes behind so many of those that lie in the words; of two words, fewer."""
+    right, left = np.uint64(8 * count), np.uint64(64 - 8 * count)
+    third = words[2] << left if len(words) > 2 else np.uint64(0)
+    return (words[0] >> right) | (words[1] << left), (words[1] >> right) | third
 
 
 _NO_DAY = np.iinfo(np.int64).min

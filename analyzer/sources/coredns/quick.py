@@ -87,37 +87,77 @@ class _Part(Struct, frozen=True):
     columns: Columns
 
 
+class _Grid(Struct, frozen=True):
+    """Where the lines of a block begin and end; `full`: those that have as many cells as they should; `cells`: of
+    these, the place of each space, a row for the first ones, a row for the second ones ..."""
+
+    begins: I64
+    ends: I64
+    full: I64
+    cells: I64
+
+
 def _part(whole: Block, number: int, lead: tuple[str, ...]) -> _Part | None:
     """The rows of one block; None where too few of its lines are such."""
-    text = whole.single[: whole.size]
-    ends = np.flatnonzero(text == _NEWLINE)
-    if np.count_nonzero(text < _SPACE) != len(ends):
+    grid = _grid(whole, len(lead) + _CELLS - 1, parts="part" in lead)
+    if grid is None:
         return None
-    spaces = np.flatnonzero(text == _SPACE)
-    begins = np.concatenate([[0], ends[:-1] + 1])
-    wanted = len(lead) + _CELLS - 1
-    cells, every = _in_step(spaces, begins, ends, wanted)
-    lines = np.arange(len(ends))
-    if not every:
-        first = np.searchsorted(spaces, begins)
-        counts = np.searchsorted(spaces, ends) - first
-        if "part" in lead and not _whole_lines(whole, spaces, ends, first, counts):
-            return None
-        lines = np.flatnonzero(counts == wanted)
-        if len(lines) < ENOUGH * len(ends):
-            return None
-        cells = spaces[first[lines][:, None] + np.arange(wanted)]
-    elif "part" in lead and not _whole_lines(whole, spaces, ends, np.arange(len(ends)) * wanted, None):
-        return None
-    columns, good = Rows(whole, begins[lines], ends[lines], cells.T, len(lead)).columns(bool(lead))
+    begins, ends, lines = grid.begins, grid.ends, grid.full
+    if len(lines) < len(ends):
+        begins, ends = begins[lines], ends[lines]
+    columns, good = Rows(whole, begins, ends, grid.cells, len(lead)).columns(bool(lead))
     columns["number"] = number + lines
-    columns["line_bytes"] = ends[lines] + 1 - begins[lines]
+    columns["line_bytes"] = ends + 1 - begins
     if not good.all():
         columns = {name: values[good] for name, values in columns.items()}
-    left = np.ones(len(ends), np.bool_)
+    left = np.ones(len(grid.ends), np.bool_)
     left[lines[good]] = False
-    there = ends > begins
-    return _Part(len(ends), number + np.flatnonzero(there), left[there], columns)
+    there = grid.ends > grid.begins
+    return _Part(len(left), number + np.flatnonzero(there), left[there], columns)
+
+
+def _grid(whole: Block, wanted: int, *, parts: bool) -> _Grid | None:
+    """The lines of a block, whose cells are parted by so many spaces; with `parts`, CRI says of each that it is whole.
+    None where that is not so, where there are other control characters, or where too few lines have as many cells."""
+    text = whole.single[: whole.size]
+    places = np.flatnonzero(text <= _SPACE)
+    count = np.count_nonzero(text < _SPACE)
+    if len(places) == count * (wanted + 1):
+        table = np.ascontiguousarray(places.reshape(-1, wanted + 1).T)
+        # as many newlines as control characters, each where a line has had its spaces: nothing stands elsewhere
+        if (text[table[-1]] == _NEWLINE).all():
+            if parts and not _whole_lines(whole, table[1] + 1, table[2]):
+                return None
+            return _Grid(_begins(table[-1]), table[-1], np.arange(count), table[:-1])
+    newline = text[places] == _NEWLINE
+    ends, spaces = places[newline], places[~newline]
+    if len(ends) != count:
+        return None
+    begins = _begins(ends)
+    first = np.searchsorted(spaces, begins)
+    counts = np.searchsorted(spaces, ends) - first
+    if parts:
+        long = counts >= 2
+        second = first[long] + 1
+        third = spaces[np.minimum(second + 1, len(spaces) - 1)]
+        after = np.where(counts[long] > 2, np.minimum(third, ends[long]), ends[long])
+        if not _whole_lines(whole, spaces[second] + 1, after):
+            return None
+    full = np.flatnonzero(counts == wanted)
+    if len(full) < ENOUGH * len(ends):
+        return None
+    return _Grid(begins, ends, full, np.ascontiguousarray(spaces[first[full][:, None] + np.arange(wanted)].T))
+
+
+def _begins(ends: I64) -> I64:
+    begins = np.empty_like(ends)
+    begins[:1], begins[1:] = 0, ends[:-1] + 1
+    return begins
+
+
+def _whole_lines(whole: Block, start: I64, after: I64) -> bool:
+    """Whether CRI marks every line as whole: `F` is the third cell."""
+    return bool(((after - start == 1) & (whole.single[start] == ord("F"))).all())
 
 
 def _frame(data: bytes, columns: Columns, stamped: bool) -> tuple[pl.DataFrame, pl.Series]:
@@ -148,23 +188,3 @@ def _frame(data: bytes, columns: Columns, stamped: bool) -> tuple[pl.DataFrame, 
         pl.when(pl.col("flags") == "-").then(pl.lit(NO_REPLY)).otherwise("rcode").alias("rcode"),
     )
     return rows.select(QUERY_COLUMNS).collect(), good
-
-
-def _in_step(spaces: I64, begins: I64, ends: I64, wanted: int) -> tuple[I64, bool]:
-    """The spaces of each line, where every line has as many as wanted."""
-    if len(spaces) != len(ends) * wanted:
-        return spaces, False
-    cells = spaces.reshape(-1, wanted)
-    return cells, bool((cells[:, 0] >= begins).all() and (cells[:, -1] < ends).all())
-
-
-def _whole_lines(whole: Block, spaces: I64, ends: I64, first: I64, counts: I64 | None) -> bool:
-    """Whether CRI marks every line as whole: `F` is the third cell."""
-    if counts is not None:
-        long = counts >= 2
-        first, counts, ends = first[long], counts[long], ends[long]
-    start = spaces[first + 1] + 1
-    after = np.minimum(spaces[np.minimum(first + 2, len(spaces) - 1)], ends)
-    if counts is not None:
-        after = np.where(counts > 2, after, ends)
-    return bool(((after - start == 1) & (whole.single[start] == ord("F"))).all())

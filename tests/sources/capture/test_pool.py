@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from analyzer.frames import TABLES, concat
-from analyzer.sources.capture.decode import Decoder, Piece
+from analyzer.sources.capture.decode import Decoder, Opened, Piece, opened
 from analyzer.sources.capture.pool import pieces
 from analyzer.sources.capture.reader import batches, frames_of
 from analyzer.sources.capture.texts import Addresses
@@ -68,29 +68,34 @@ def test_a_sample_capture_is_the_same_with_several_threads() -> None:
     assert _read(data, 1) == _read(data, 3)
 
 
-def test_windows_are_decoded_side_by_side() -> None:
+def test_the_second_half_of_a_window_runs_beside_the_first_half_of_the_next() -> None:
     both = threading.Barrier(2, timeout=30)
+    frames = list(frames_of(io.BytesIO(_spanning()), Ledger(), SIZE))
 
     class Slow(Decoder):
-        def decode(self, window: Window) -> Piece:
-            if window.number[0] > 1:
+        def finish(self, half: Opened) -> Piece:
+            if half.window is not frames[-1]:
                 both.wait()  # only whoever is not alone gets on
-            return super().decode(window)
+            return super().finish(half)
 
-    frames = list(frames_of(io.BytesIO(_spanning()), Ledger(), SIZE))
-    frames = frames[: (len(frames) - 1) // 2 * 2 + 1]
+    def slow(window: Window) -> Opened:
+        if window is not frames[0]:
+            both.wait()
+        return opened(window)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("analyzer.sources.capture.pool.Decoder", Slow)
+        patch.setattr("analyzer.sources.capture.pool.opened", slow)
         read = list(pieces(iter(frames), "t", 2))
     assert [piece.number[0] for piece in read] == [window.number[0] for window in frames]
 
 
 def test_trouble_with_a_window_ends_the_reading_and_no_thread_is_left() -> None:
     class Broken(Decoder):
-        def decode(self, window: Window) -> Piece:
-            if window.number[0] > 100:
+        def finish(self, half: Opened) -> Piece:
+            if half.window.number[0] > 100:
                 raise ZeroDivisionError
-            return super().decode(window)
+            return super().finish(half)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("analyzer.sources.capture.pool.Decoder", Broken)

@@ -26,6 +26,8 @@ SIGNATURES = {
     "dns_decode": "u1 i8 i8 u1 i8 u1 u1 i8 i8",
     "addresses_known": "u1 u8 u8 u8 i8 u8 i8 i8",
     "packets_shared": "u1 i8 i8 i8 i8 u1 u8 u8 i8 i8 i8 i8 u1",
+    "json_columns": "u1 u8 u1 u1 u8 u8 u1 n",
+    "lines_ends": "u1 i8",
 }
 """What each function of `src/lib.rs` takes: arrays of a type, as NumPy writes it, and numbers."""
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from analyzer import kernels
 from analyzer.sources.contract import ByteStream, Ledger
 from analyzer.sources.exports import export_of
 from analyzer.sources.textwindow import LINE_LIMIT, Window
@@ -31,6 +32,9 @@ WINDOW = 8 << 20
 
 QUOTE_LIMIT = 2048
 """Bytes of one quoted line."""
+
+_USUAL = 64
+"""Bytes of a line; in logs with shorter ones the line feeds are looked for twice."""
 
 HOLE = 64
 """NUL bytes in a row from which they are a hole: file systems leave whole blocks, text has none."""
@@ -81,8 +85,24 @@ def windows(stream: ByteStream, ledger: Ledger, size: int = WINDOW, limit: int =
 
 
 def newlines(data: bytes) -> int:
-    """How many line feeds these are; NumPy compares many bytes at a time, bytes.count takes six times as long."""
-    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == _NEWLINE))
+    """How many line feeds these are."""
+    codes = np.frombuffer(data, np.uint8)
+    count = kernels.call("lines_ends", codes, np.empty(0, np.int64))
+    # without kernels NumPy compares many bytes at a time; bytes.count takes six times as long
+    return int(np.count_nonzero(codes == _NEWLINE)) if count is None else count
+
+
+def line_ends(data: bytes) -> Numbers:
+    """Where the line feeds are."""
+    codes = np.frombuffer(data, np.uint8)
+    places = np.empty(len(data) // _USUAL + 1, np.int64)
+    count = kernels.call("lines_ends", codes, places)
+    if count is None:
+        return np.flatnonzero(codes == _NEWLINE)
+    if count > len(places):
+        places = np.empty(count, np.int64)
+        kernels.call("lines_ends", codes, places)
+    return places[:count]
 
 
 def chunks(stream: ByteStream, ledger: Ledger, size: int = WINDOW) -> Iterator[bytes]:
@@ -258,7 +278,7 @@ def _read_full(stream: ByteStream, size: int) -> bytes:
 
 def _edges(data: bytes) -> tuple[Numbers, Numbers]:
     """Start and end (at the newline) of every line."""
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
+    ends = line_ends(data)
     if data and not data.endswith(b"\n"):
         ends = np.append(ends, len(data))
     starts = np.empty_like(ends)

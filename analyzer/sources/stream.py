@@ -16,6 +16,7 @@ from analyzer.sources.bytesource import STEP
 from analyzer.sources.containers import RATIO_FROM, RATIO_LIMIT, compression_of, expand
 from analyzer.sources.contract import Item, Ledger
 from analyzer.sources.files import File, Slice
+from analyzer.sources.freed import keep_freed
 
 _CHUNK = 1 << 20
 _HEAD = 16
@@ -39,6 +40,7 @@ class Opener:
 
     def __init__(self) -> None:
         self._archive: Archive | None = None
+        keep_freed()
 
     def __enter__(self) -> Opener:
         return self

@@ -37,11 +37,14 @@ def view(
     return made
 
 
-def views(data: bytes, made: npt.NDArray[np.uint64]) -> pl.Series:
-    """The texts of `data` at which views point: two words for each."""
+def views(
+    data: bytes | npt.NDArray[np.uint8], made: npt.NDArray[np.uint64], valid: npt.NDArray[np.uint8] | None = None
+) -> pl.Series:
+    """The texts of `data` at which views point: two words for each. `valid` has a bit for each, 0 where it is null."""
     import pyarrow as pa  # captures do without; it takes a sixth of the start-up
 
-    array = pa.Array.from_buffers(pa.string_view(), len(made), [None, pa.py_buffer(made), pa.py_buffer(data)])
+    buffers = [None if valid is None else pa.py_buffer(valid), pa.py_buffer(made), pa.py_buffer(data)]
+    array = pa.Array.from_buffers(pa.string_view(), len(made), buffers)
     return pl.Series("text", Arrow(array))
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analyzer import kernels
 from analyzer.sources.contract import Ledger
-from analyzer.sources.lines import line_frame, line_places, quote_lines, text_head, windows
+from analyzer.sources.lines import line_ends, line_frame, line_places, newlines, quote_lines, text_head, windows
 from analyzer.sources.textwindow import Window
 
 LINES = st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")), max_size=12)
@@ -25,6 +26,17 @@ def plainly(data: bytes) -> list[tuple[int, str, int]]:
         if text:
             rows.append((number, text, length))
     return rows
+
+
+@pytest.mark.parametrize("by", ["kernels", "numpy"])
+@given(st.lists(st.sampled_from([b"", b"x", b"a line of some length, with text in it" * 3]), max_size=200))
+def test_line_feeds_are_found_and_counted(by: str, lines: list[bytes]) -> None:
+    data = b"\n".join(lines)
+    with pytest.MonkeyPatch.context() as patch:
+        if by == "numpy":
+            patch.setattr(kernels, "_library", None)
+        assert line_ends(data).tolist() == [at for at, byte in enumerate(data) if byte == ord("\n")]
+        assert newlines(data) == data.count(b"\n")
 
 
 class Drips:

@@ -6,11 +6,17 @@
 
 mod bytes;
 mod chains;
+mod columns;
 mod copies;
+mod distinct;
 mod dns;
+mod escapes;
 mod interning;
+mod json;
+mod lines;
 mod memory;
 mod network;
+mod words;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::slice;
@@ -322,4 +328,48 @@ pub unsafe extern "C" fn packets_shared(
         copies::shared(&packets, write(shared, room));
         count as i64
     })
+}
+
+/// The values of keys in texts of one JSON object each, as columns (`columns::columns`): how many of the `bytes` were
+/// taken. `names` are the keys, with a line feed after each; `kinds` has a letter for each (`columns::Kind`).
+///
+/// # Safety
+/// The pointers must lead to as many elements as told.
+#[no_mangle]
+pub unsafe extern "C" fn json_columns(
+    data: *const u8,
+    length: usize,
+    objects: *const u64,
+    count: usize,
+    names: *const u8,
+    letters: usize,
+    kinds: *const u8,
+    keys: usize,
+    words: *mut u64,
+    width: usize,
+    counts: *mut u64,
+    counted: usize,
+    bytes: *mut u8,
+    room: usize,
+    seed: usize,
+) -> i64 {
+    guarded(|| {
+        let kinds: Option<Vec<_>> = read(kinds, keys).iter().map(|&letter| columns::Kind::of(letter)).collect();
+        let mut into =
+            columns::Columns { words: write(words, width), counts: write(counts, counted), bytes: write(bytes, room) };
+        let made = json::Scanner::new(read(names, letters)).zip(kinds).and_then(|(mut scanner, kinds)| {
+            let (data, objects) = (read(data, length), read(objects, count));
+            columns::columns(data, objects, &mut scanner, &kinds, seed as u64, &mut into)
+        });
+        made.map_or(REFUSED, |taken| taken as i64)
+    })
+}
+
+/// The places of the line feeds, as many as there is room for (`lines::newlines`); how many there are.
+///
+/// # Safety
+/// The pointers must lead to as many elements as told.
+#[no_mangle]
+pub unsafe extern "C" fn lines_ends(data: *const u8, length: usize, places: *mut i64, room: usize) -> i64 {
+    guarded(|| lines::newlines(read(data, length), write(places, room)) as i64)
 }

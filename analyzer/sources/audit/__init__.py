@@ -3,7 +3,8 @@
 The unit of the ledger is the event. Bodies are measured, and of some kinds of objects a few named fields are read;
 tokens in URIs are removed, and messages about Secrets and TokenReviews are not kept: none of them enters a table.
 
-bytes -> shape (`shape`) -> records (`records`, windows of lines) -> events (`decode`, `envelope`) -> rows (`columns`)
+bytes -> shape (`shape`) -> records (`records`, windows of lines) -> events (`decode`, `envelope`; by kernels `scanned`)
+-> rows (`columns`)
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from analyzer.errors import InputError
 from analyzer.frames import AUDIT_ANNOTATIONS, AUDIT_EVENTS, AUDIT_OBJECTS
 from analyzer.sources.audit import servers
 from analyzer.sources.audit.body import HEAD as EVENT_HEAD
-from analyzer.sources.audit.columns import Rows, tables
+from analyzer.sources.audit.columns import tables
 from analyzer.sources.audit.decode import decode_each, decode_window, salvage
 from analyzer.sources.audit.envelope import Told
 from analyzer.sources.audit.leftout import LeftOut
 from analyzer.sources.audit.legacy import DERIVED, MARK, Legacy
 from analyzer.sources.audit.quote import shown, shown_line
 from analyzer.sources.audit.records import deliveries, records
+from analyzer.sources.audit.rows import Rows
 from analyzer.sources.audit.shape import Ahead, Kind, Shape, shape_of, without_hosts
 from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, Match, ReadOptions, Source
 from analyzer.sources.lines import QUOTE_LIMIT, ends_open, newlines, physical_lines, text_head, windows
@@ -82,7 +84,7 @@ def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -
         raise InputError(f"{item.id}: empty file; leave it out, or look why nothing was written")
     for rows in _rows(ahead, shape_of(ahead.head), tally, ledger, left_out):
         yield from left_out.batches()
-        if not rows.events:
+        if not len(rows.numbers):
             continue
         batch = tables(rows, item.id, options.tz, tally)
         table = batch[AUDIT_EVENTS]
@@ -140,7 +142,7 @@ def _named(rows: Rows, numbers: npt.NDArray[np.int64], names: pl.Series) -> Rows
     """The rows with the server that the prefix of their line names, where no envelope inside tells it."""
     if names.null_count() < names.len():
         by_line = dict(zip(numbers.tolist(), names.to_list(), strict=False))
-        inside = rows.servers or [None] * len(rows.events)
+        inside = rows.servers or [None] * len(rows.numbers)
         lines = np.asarray(rows.numbers).tolist()
         rows.servers = [one or by_line.get(number) for one, number in zip(inside, lines, strict=True)]
     return rows

@@ -18,9 +18,8 @@ import polars as pl
 from msgspec import Struct, field
 
 from analyzer.frames import AUDIT_ADDRESSES
-from analyzer.sources.audit.body import Cut
+from analyzer.sources.audit.body import Bodies
 from analyzer.sources.audit.clock import moment
-from analyzer.sources.audit.event import Event
 from analyzer.sources.audit.objects import (
     REMEMBERED,
     object_bodies,
@@ -187,11 +186,9 @@ _READERS: dict[str, tuple[msgspec.json.Decoder[Any], _Read]] = {
 _ERRORS = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
-def address_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl.DataFrame:
+def address_rows(bodies: Bodies, table: pl.DataFrame) -> pl.DataFrame:
     """AUDIT_ADDRESSES of these events, whose rows are `table`; Python runs for the bodies that are opened only."""
     empty = pl.DataFrame(schema=AUDIT_ADDRESSES.schema)
-    if not table["request_body_bytes"].max() and not table["response_body_bytes"].max():
-        return empty
     part = pl.concat_str("resource", pl.lit("/"), pl.col("subresource").fill_null(""))
     parts = [f"{resource}/{one or ''}" for resource, ones in PARTS.items() for one in ones]
     wanted = (pl.col("verb") != "list") & part.is_in(parts) & pl.col("code").is_between(200, 299)
@@ -200,8 +197,7 @@ def address_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> p
     rows: list[Claim] = []
     for row in table.with_row_index("place").filter(wanted).select("place", *columns, "node").rows(named=True):
         place, caller = row.pop("place"), row.pop("node")
-        bodies = cut.bodies(place) if cut is not None else (b"", b"")
-        told = list(object_bodies(events[place], bodies, str(row.pop("verb")), row.pop("code")))
+        told = list(object_bodies(bodies(place), str(row.pop("verb")), row.pop("code")))
         if told:
             claims = claims_of(str(row["resource"]), told[-1][1], sound_name(caller))
             rows += [_row(row, claim, kubelet=caller is not None) for claim in claims]

@@ -9,6 +9,8 @@ holds such a field itself; then the cut leaves braces that do not match, the lin
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
@@ -22,6 +24,9 @@ AFTER = b',"requestReceivedTimestamp":"'
 WITHOUT_RESPONSE = b'"level":"Request",'
 
 Sizes = npt.NDArray[np.int64]
+
+Bodies = Callable[[int], tuple[bytes, bytes]]
+"""The request and the response body of an event by its place, b"" where there is none."""
 
 
 class Cut(Struct, frozen=True):
@@ -38,6 +43,11 @@ class Cut(Struct, frozen=True):
         middle = start + int(self.request[line])
         end = middle + int(self.response[line])
         return self.data[start + len(REQUEST) : middle], self.data[middle + len(RESPONSE) : end]
+
+    def left(self, starts: Sizes, ends: Sizes) -> tuple[Sizes, Sizes]:
+        """Where the lines that lay there begin and end in what was left of the window."""
+        gone = np.cumsum(self.request + self.response)
+        return starts - np.append(0, gone[:-1]), ends - gone
 
 
 def cut(data: bytes, starts: Sizes, ends: Sizes) -> tuple[bytes, Cut]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from msgspec import Struct
 
@@ -21,6 +22,7 @@ _EARLIEST, _LATEST = (int(limit.timestamp()) * 1_000_000 for limit in (EARLIEST,
 NAMES = ("received", "staged", "timestamp")
 
 Texts = Sequence[str | None]
+Micros = npt.NDArray[np.int64]
 
 _LEAST = np.frombuffer(b"0000-00-00T00:00:00.000000Z", np.uint8)
 _MOST = np.frombuffer(b"9999-19-39T29:59:59.999999Z", np.uint8)
@@ -84,9 +86,14 @@ def _usual(texts: Mapping[str, Texts]) -> Clocks | None:
         return None
     if (begun := _micro_times(received)) is None or (ended := _micro_times(staged)) is None:
         return None
-    both = np.concatenate([begun, ended])
-    if len(both) and (both.min() < _EARLIEST or both.max() >= _LATEST):
-        return None
+    return usual(begun, ended)
+
+
+def usual(begun: Micros, ended: Micros) -> Clocks | None:
+    """The times of events that have both, by the microseconds since 1970; None where one is strange."""
+    for both in (begun, ended):
+        if len(both) and (both.min() < _EARLIEST or both.max() >= _LATEST):
+            return None
     return Clocks(pl.Series(begun).cast(TIME), pl.Series(ended).cast(TIME), backward=int((ended < begun).sum()))
 
 
@@ -105,7 +112,7 @@ def _read(texts: Texts, zone: str) -> pl.Series:
     return pl.Series([None if text is None else known[text] for text in texts], dtype=TIME)
 
 
-def _micro_times(texts: Texts) -> np.ndarray | None:
+def _micro_times(texts: Texts) -> Micros | None:
     """Microseconds since the epoch where every text has the apiserver's own shape; None where one has not."""
     raw = "".join(texts).encode()  # type: ignore[arg-type]
     if len(raw) != len(texts) * len(_LEAST):
@@ -123,7 +130,7 @@ def _micro_times(texts: Texts) -> np.ndarray | None:
         since = days.astype("U10").astype("datetime64[D]").astype(np.int64)
     except ValueError:
         return None
-    micros: np.ndarray = since[place] * _DAY + clock
+    micros: Micros = since[place] * _DAY + clock
     return micros
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from urllib.parse import unquote
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 from msgspec import Raw, Struct, field
 
@@ -26,15 +24,15 @@ from analyzer.frames import (
 )
 from analyzer.sources.audit.addresses import address_rows
 from analyzer.sources.audit.annotations import annotation_rows
-from analyzer.sources.audit.body import Cut
-from analyzer.sources.audit.clock import Clocks, clocks
+from analyzer.sources.audit.clock import Clocks, Texts, clocks
 from analyzer.sources.audit.durations import seconds_of
 from analyzer.sources.audit.endings import ending_rows
-from analyzer.sources.audit.event import LATENCY, NO_BODY, Event, Extra, ObjectRef, ResponseStatus, User
+from analyzer.sources.audit.event import LATENCY, Extra, Metadata, ResponseStatus, User
 from analyzer.sources.audit.fields import field_rows
 from analyzer.sources.audit.kubeevents import event_rows
 from analyzer.sources.audit.objects import object_rows
-from analyzer.sources.audit.parts import Columns, Parts, parts_of, refs_of
+from analyzer.sources.audit.parts import Columns, Parts
+from analyzer.sources.audit.rows import Rows, text_column
 from analyzer.sources.audit.servers import COLLECTED, server_in, server_told
 from analyzer.sources.audit.services import service_rows
 from analyzer.sources.secrets import scrub
@@ -45,9 +43,7 @@ MESSAGE_LIMIT = 512
 NOT_TOLD = ("secrets", "tokenreviews", "tokenrequests", "selfsubjectreviews")
 """Resources whose answers may quote a secret, so their messages are not kept."""
 
-Integers = Sequence[int] | npt.NDArray[np.int64]
-
-_NO_USER, _NO_EXTRA, _NO_REF, _NO_STATUS = User(), Extra(), ObjectRef(), ResponseStatus()
+_NO_USER, _NO_EXTRA, _NO_STATUS = User(), Extra(), ResponseStatus()
 _NO_ANNOTATIONS: dict[str, str | None] = {}
 
 _AUTHZ = "authorization.k8s.io/"
@@ -87,26 +83,6 @@ _CREDENTIAL = (
 _JWT = re.compile(r"eyJ[\w-]{8,}(?:(?:\.|%2[Ee])[\w-]*){0,2}")
 _PARAMETER = re.compile(r"([?&;#])([^=&;#]*)=([^&;#]*)")
 _CREDENTIALS_IN_URI = re.compile(r"://[^/@\s]*@")
-
-
-class Rows(Struct):
-    """Events of one batch with what is known of each beside its content; the lists are of one length.
-
-    `parts` and `refs` are the decoded parts, where they were needed to tell that the events are sound. `cut` finds the
-    bodies of an event that were taken out before it was decoded. `grpc` says which codes were gRPC codes, `servers` who
-    wrote the events as far as what is around them tells; None where nothing is around them.
-    """
-
-    events: list[Event] = field(default_factory=list)
-    numbers: Integers = ()
-    sizes: Integers = ()
-    request: Integers = ()
-    response: Integers = ()
-    parts: Parts | None = None
-    refs: list[ObjectRef | None] | None = None
-    cut: Cut | None = None
-    grpc: list[bool] | None = None
-    servers: list[str | None] | None = None
 
 
 class Tally(Struct):
@@ -151,23 +127,23 @@ def tables(rows: Rows, source: str, zone: str, tally: Tally) -> dict[Table, pl.D
 
     What had to be dropped or assumed is added to the tally.
     """
-    parts = rows.parts or parts_of(rows.events, one_line=False)
-    refs = rows.refs or refs_of(rows.events, one_line=False)
+    parts, singles = rows.parts, rows.singles
     tally.versions |= {str(text) for text in parts.values("api_version") if text and not text.endswith("/v1")}
-    read = _times(rows.events, parts, zone)
+    read = _times(singles.times, parts, zone)
     tally.times(read)
+    count = len(rows.numbers)
     table = _without_secrets(
         pl.DataFrame(
             [
                 read.time.alias("time"),
-                pl.Series("source", [source], dtype=pl.String).new_from_index(0, len(rows.events)),
+                pl.Series("source", [source], dtype=pl.String).new_from_index(0, count),
                 pl.Series("number", rows.numbers, dtype=pl.Int64),
                 read.stage_time.alias("stage_time"),
-                _texts("audit_id", [event.audit_id for event in rows.events]),
-                _texts("uri", [event.uri for event in rows.events]),
-                *_objects(refs),
+                singles.audit_id.alias("audit_id"),
+                singles.uri.alias("uri"),
+                *singles.objects,
                 _servers(rows, source),
-                _flags("translated", rows.grpc, len(rows.events)),
+                _flags("translated", rows.grpc, count),
                 pl.Series("event_bytes", rows.sizes, dtype=pl.Int64),
                 pl.Series("request_body_bytes", rows.request, dtype=pl.Int64),
                 pl.Series("response_body_bytes", rows.response, dtype=pl.Int64),
@@ -176,55 +152,52 @@ def tables(rows: Rows, source: str, zone: str, tally: Tally) -> dict[Table, pl.D
         )
     )
     tally.truncated += int(table["truncated"].sum())
-    found = {
-        AUDIT_ANNOTATIONS: annotation_rows(parts, table),
-        AUDIT_OBJECTS: object_rows(rows.events, rows.cut, table),
-        AUDIT_FIELDS: field_rows(rows.events, rows.cut, table),
-        AUDIT_CONTAINERS: ending_rows(rows.events, rows.cut, table),
-        AUDIT_ADDRESSES: address_rows(rows.events, rows.cut, table),
-        AUDIT_SERVICE_PORTS: service_rows(rows.events, rows.cut, table),
-        KUBE_EVENTS: event_rows(rows.events, rows.cut, table),
-    }
+    found = {AUDIT_ANNOTATIONS: annotation_rows(parts, table)}
+    if table["request_body_bytes"].max() or table["response_body_bytes"].max():
+        found |= {name: read_bodies(rows.bodies, table) for name, read_bodies in _OF_BODIES.items()}
     return {AUDIT_EVENTS: table} | {name: rows for name, rows in found.items() if rows.height}
 
 
-def _times(events: list[Event], parts: Parts, zone: str) -> Clocks:
+_OF_BODIES = {
+    AUDIT_OBJECTS: object_rows,
+    AUDIT_FIELDS: field_rows,
+    AUDIT_CONTAINERS: ending_rows,
+    AUDIT_ADDRESSES: address_rows,
+    AUDIT_SERVICE_PORTS: service_rows,
+    KUBE_EVENTS: event_rows,
+}
+
+
+def _times(told: Mapping[str, Texts] | Clocks, parts: Parts, zone: str) -> Clocks:
     """The times of the events; the oldest of them have theirs in `metadata.creationTimestamp` only."""
-    single = [event.timestamp for event in events]
+    if isinstance(told, Clocks):
+        return told
+    single = told["timestamp"]
     if any(found is not None and found.created is not None for found in parts.values("metadata")):
-        [created] = parts.spread({"metadata": lambda found: [_texts("at", [one and one.created for one in found])]})
-        texts = zip(single, created, events, strict=True)
-        single = [told or (None if event.received or event.staged else at) for told, at, event in texts]
-    told = {"received": [event.received for event in events], "staged": [event.staged for event in events]}
-    return clocks(told | {"timestamp": single}, zone)
+        [created] = parts.spread(
+            {"metadata": lambda found: [text_column("at", [one and one.created for one in found])]}
+        )
+        texts = zip(single, created, told["received"], told["staged"], strict=True)
+        single = [alone or (None if began or ended else at) for alone, at, began, ended in texts]
+    return clocks({**told, "timestamp": single}, zone)
 
 
-def _objects(refs: list[ObjectRef | None]) -> list[pl.Series]:
-    """The columns of the objects; an absent group is the core group, an empty text is none."""
-    objects = [ref or _NO_REF for ref in refs]
-    return [
-        _texts("api_group", [None if ref is None else ref.api_group or "" for ref in refs]),
-        _texts("resource", [ref.resource or None for ref in objects]),
-        _texts("subresource", [ref.subresource or None for ref in objects]),
-        _texts("namespace", [ref.namespace or None for ref in objects]),
-        _texts("name", [ref.name or None for ref in objects]),
-    ]
+def _created(values: list[Metadata | None]) -> list[pl.Series]:
+    return [text_column("at", [found.created if found else None for found in values])]
 
 
 def _servers(rows: Rows, source: str) -> pl.Series:
     """Who wrote each event: by its envelope, a prefix or a collector's fields, else by the name of the input."""
-    count = len(rows.events)
     told = rows.servers if rows.servers is not None and any(rows.servers) else None
     for name in COLLECTED:
-        raws = [getattr(event, name) for event in rows.events]
-        if raws.count(NO_BODY) < count:
-            known = {raw: server_told(Raw(raw)) for raw in set(map(bytes, raws)) if raw}
-            own = [known.get(bytes(raw)) for raw in raws]
+        if (raws := rows.singles.collected.get(name)) is not None:
+            known = {raw: server_told(Raw(raw)) for raw in set(raws) if raw}
+            own = [known.get(raw) for raw in raws]
             told = own if told is None else [one or other for one, other in zip(told, own, strict=True)]
     by_name = server_in(source)
     if told is None:
-        return _texts("server", [by_name]).new_from_index(0, count)
-    return _texts("server", [one or by_name for one in told])
+        return text_column("server", [by_name]).new_from_index(0, len(rows.numbers))
+    return text_column("server", [one or by_name for one in told])
 
 
 def _flags(name: str, values: list[bool] | None, count: int) -> pl.Series:
@@ -233,12 +206,8 @@ def _flags(name: str, values: list[bool] | None, count: int) -> pl.Series:
     return pl.Series(name, values, dtype=pl.Boolean)
 
 
-def _texts(name: str, values: Sequence[str | None]) -> pl.Series:
-    return pl.Series(name, values, dtype=pl.String)
-
-
 def _text_of(name: str) -> Columns:
-    return lambda values: [_texts(name, values)]
+    return lambda values: [text_column(name, values)]
 
 
 def _caller(values: list[User | None]) -> list[pl.Series]:
@@ -248,24 +217,26 @@ def _caller(values: list[User | None]) -> list[pl.Series]:
     names = _scrubbed([user.username for user in users])
     accounts = [_ACCOUNT.fullmatch(name) if name else None for name in names]
     return [
-        _texts("user", names),
-        _texts("service_account_namespace", [found[1] if found else None for found in accounts]),
-        _texts("service_account", [found[2] if found else None for found in accounts]),
-        _texts("node", [name[len(_NODE) :] or None if name and name.startswith(_NODE) else None for name in names]),
-        _texts("caller_pod", _scrubbed([extra.pod[0] if extra.pod else None for extra in extras])),
-        _texts("caller_pod_uid", _scrubbed([extra.pod_uid[0] if extra.pod_uid else None for extra in extras])),
-        _texts("caller_node", _scrubbed([extra.node[0] if extra.node else None for extra in extras])),
+        text_column("user", names),
+        text_column("service_account_namespace", [found[1] if found else None for found in accounts]),
+        text_column("service_account", [found[2] if found else None for found in accounts]),
+        text_column(
+            "node", [name[len(_NODE) :] or None if name and name.startswith(_NODE) else None for name in names]
+        ),
+        text_column("caller_pod", _scrubbed([extra.pod[0] if extra.pod else None for extra in extras])),
+        text_column("caller_pod_uid", _scrubbed([extra.pod_uid[0] if extra.pod_uid else None for extra in extras])),
+        text_column("caller_node", _scrubbed([extra.node[0] if extra.node else None for extra in extras])),
     ]
 
 
 def _impersonated(values: list[User | None]) -> list[pl.Series]:
-    return [_texts("impersonated_user", _scrubbed([user.username if user else None for user in values]))]
+    return [text_column("impersonated_user", _scrubbed([user.username if user else None for user in values]))]
 
 
 def _sources(values: list[list[str] | None]) -> list[pl.Series]:
     return [
-        _texts("source_ip", [_address(ips[0]) if ips else None for ips in values]),
-        _texts("last_source_ip", [_address(ips[-1]) if ips else None for ips in values]),
+        text_column("source_ip", [_address(ips[0]) if ips else None for ips in values]),
+        text_column("last_source_ip", [_address(ips[-1]) if ips else None for ips in values]),
     ]
 
 
@@ -273,9 +244,9 @@ def _agent(values: list[str | None]) -> list[pl.Series]:
     agents = _scrubbed(values)
     controllers = [_CONTROLLER.match(agent) if agent else None for agent in agents]
     return [
-        _texts("user_agent", agents),
-        _texts("agent", [None if agent is None else agent.split("/", 1)[0] for agent in agents]),
-        _texts("controller", [found[1] if found else None for found in controllers]),
+        text_column("user_agent", agents),
+        text_column("agent", [None if agent is None else agent.split("/", 1)[0] for agent in agents]),
+        text_column("controller", [found[1] if found else None for found in controllers]),
     ]
 
 
@@ -284,8 +255,8 @@ def _answer(values: list[ResponseStatus | None]) -> list[pl.Series]:
     codes = [status.code if status.code is not None and 100 <= status.code <= 999 else None for status in told]
     return [
         pl.Series("code", codes, dtype=pl.Int32),
-        _texts("reason", _scrubbed([status.reason or None for status in told])),
-        _texts("message", _scrubbed([status.message and status.message[:MESSAGE_LIMIT] for status in told])),
+        text_column("reason", _scrubbed([status.reason or None for status in told])),
+        text_column("message", _scrubbed([status.message and status.message[:MESSAGE_LIMIT] for status in told])),
     ]
 
 
@@ -293,8 +264,8 @@ def _annotations(values: list[dict[str, str | None] | None]) -> list[pl.Series]:
     told = [notes or _NO_ANNOTATIONS for notes in values]
     reasons = [(notes.get(f"{_AUTHZ}reason") or "")[:MESSAGE_LIMIT] or None for notes in told]
     return [
-        _texts("decision", [notes.get(f"{_AUTHZ}decision") or None for notes in told]),
-        _texts("decision_reason", _scrubbed(reasons)),
+        text_column("decision", [notes.get(f"{_AUTHZ}decision") or None for notes in told]),
+        text_column("decision_reason", _scrubbed(reasons)),
         pl.Series("truncated", [notes.get("audit.k8s.io/truncated") == "true" for notes in told], dtype=pl.Boolean),
         *(
             pl.Series(name, [seconds_of(notes.get(f"{LATENCY}{key}")) for notes in told], dtype=pl.Float64)
@@ -316,21 +287,28 @@ _COLUMNS: dict[str, Columns] = {
 
 
 def _without_secrets(table: pl.DataFrame) -> pl.DataFrame:
-    """AUDIT_EVENTS without what may be a secret and stands in no part; few texts need to be changed."""
+    """AUDIT_EVENTS without what may be a secret and stands in no part; few texts need to be changed, and what no event
+    has is not looked at."""
     texts = ("uri", "name")
     suspect = table.select(pl.col(texts).str.contains(_MAY_HOLD_SECRET).any()).row(0, named=True)
     told = {"uri": without_secrets, "name": scrub}
     table = table.with_columns(_mapped(table[name], told[name]) for name in texts if suspect[name])
-    quiet = pl.col("resource").is_in(NOT_TOLD)
+    there = {
+        name for name in ("message", "collector_level", "openshift_level") if table[name].null_count() < table.height
+    }
     path = pl.lit(None, pl.String)
     if table["resource"].null_count():
         path = pl.when(pl.col("resource").is_null()).then(pl.col("uri").str.extract(r"^([^?#;]+)"))
-    whole = table.lazy().with_columns(
-        pl.when(quiet.fill_null(False).not_()).then(pl.col("message")).alias("message"),
-        pl.coalesce("collector_level", "openshift_level", "level").alias("level"),
-        path.alias("path"),
-    )
-    return AUDIT_EVENTS.check(whole.select(AUDIT_EVENTS.schema.names())).collect()
+    made = [path.alias("path")]
+    if "message" in there:
+        quiet = pl.col("resource").is_in(NOT_TOLD)
+        made.append(pl.when(quiet.fill_null(False).not_()).then(pl.col("message")).alias("message"))
+    if len(there) > ("message" in there):
+        made.append(pl.coalesce("collector_level", "openshift_level", "level").alias("level"))
+    columns = {column.name: column for column in table.with_columns(made).get_columns()}
+    schema = AUDIT_EVENTS.schema
+    whole = pl.DataFrame([columns[name] for name in schema])
+    return whole if whole.schema == schema else AUDIT_EVENTS.check(whole.lazy()).collect()
 
 
 def _scrubbed(values: list[str | None]) -> list[str | None]:

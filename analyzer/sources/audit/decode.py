@@ -9,22 +9,22 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Raw, Struct, field
 
+from analyzer import kernels
 from analyzer.sources.audit import body
-from analyzer.sources.audit.columns import Rows
 from analyzer.sources.audit.envelope import NOTHING, Told, is_flat, opened
 from analyzer.sources.audit.event import (
     DECODER,
-    GROUP,
     NO_BODY,
+    VERSIONS,
     Event,
     coerce,
     is_event,
-    request_bytes,
-    response_bytes,
     strictly,
 )
-from analyzer.sources.audit.parts import parts_of, refs_of
+from analyzer.sources.audit.rows import Rows, rows_of
+from analyzer.sources.audit.scanned import scanned
 from analyzer.sources.contract import Ledger
+from analyzer.sources.lines import line_ends
 
 NOT_JSON = "not JSON"
 NOT_AUDIT = "not an audit event"
@@ -34,12 +34,10 @@ LOST = "a part of the line was lost"
 DEPTH = 4
 """Wrappers inside wrappers that are opened: list in list, record in export."""
 
-VERSIONS = {f"{GROUP}{version}" for version in ("v1", "v1beta1", "v1alpha1")}
-
 LONG = 1500
 """Mean bytes of a line from which it pays to look for bodies and to cut them before the decoder meets them."""
 
-_NEWLINE, _RETURN = 10, 13
+_RETURN = 13
 _BLANK = b" \t\r\n\x1e"
 Codes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
@@ -81,19 +79,34 @@ def decode_window(
     together from parts of which one was lost.
     """
     if not data:
-        return Rows()
+        return decode_each((), tally, ledger)
     codes = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(codes == _NEWLINE)
+    ends = line_ends(data)
     if not data.endswith(b"\n"):
         ends = np.append(ends, len(data))
     starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
     if isinstance(numbers, int):
         numbers = np.arange(numbers, numbers + len(starts))
-    rows = _clean(data, codes, starts, ends, numbers)
+    lines = numbers[: len(starts)]
+    rows = _scanned(data, codes, starts, ends, lines) or _clean(data, codes, starts, ends, lines)
     if rows is not None:
         return rows
-    lines = zip(numbers.tolist(), data.split(b"\n"), strict=False)
-    return decode_each(lines, tally, ledger, cut_last=cut_last, joined=joined)
+    told = zip(numbers.tolist(), data.split(b"\n"), strict=False)
+    return decode_each(told, tally, ledger, cut_last=cut_last, joined=joined)
+
+
+def _scanned(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: Numbers) -> Rows | None:
+    """The same as `_clean` by kernels, and None where they have no answer."""
+    if not kernels.there():
+        return None
+    sizes = ends - starts + 1
+    if codes[max(int(ends[0]) - 1, 0)] == _RETURN:  # as in all lines, or they do not end as they must
+        sizes, ends = sizes - 1, ends - 1
+    lean, starts, ends, gone = _lean(data, starts, ends)
+    try:
+        return scanned(lean, starts, ends, numbers, sizes, gone)
+    except _ERRORS:
+        return None
 
 
 def _clean(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: Numbers) -> Rows | None:
@@ -105,24 +118,29 @@ def _clean(data: bytes, codes: Codes, starts: Numbers, ends: Numbers, numbers: N
     # only then does the decoder's count of values say that it found one a line
     if not (codes[np.minimum(starts, len(codes) - 1)] == ord("{")).all() or not (last == ord("}")).all():
         return None
-    lean, gone = data, None
-    if len(data) > LONG * len(starts):
-        lean, gone = body.cut(data, starts, ends)
+    lean, _, _, gone = _lean(data, starts, ends)
     try:
-        events = DECODER.decode_lines(lean)
-        parts, refs = parts_of(events, one_line=True), refs_of(events, one_line=True)
+        return _decoded(lean, numbers, ends - starts - returns + 1, gone)
     except _ERRORS:
         return None
-    known = set(parts.values("api_version")) <= VERSIONS and _one_kind([event.kind for event in events])
-    if len(events) != len(starts) or not (known or all(map(is_event, events))):
+
+
+def _lean(data: bytes, starts: Numbers, ends: Numbers) -> tuple[bytes, Numbers, Numbers, body.Cut | None]:
+    """The window without bodies where these fill it, and where its lines begin and end."""
+    if len(data) <= LONG * len(starts):
+        return data, starts, ends, None
+    lean, gone = body.cut(data, starts, ends)
+    return lean, *gone.left(starts, ends), gone
+
+
+def _decoded(lean: bytes, numbers: Numbers, sizes: Numbers, gone: body.Cut | None) -> Rows | None:
+    """The rows of as many lines as there are sizes. Raises what msgspec raises."""
+    events = DECODER.decode_lines(lean)
+    if len(events) != len(sizes):
         return None
-    request, response = (gone.request, gone.response) if gone else np.zeros((2, len(starts)), np.int64)
-    asked, answered = [event.request_body for event in events], [event.response_body for event in events]
-    if asked.count(NO_BODY) + answered.count(NO_BODY) < 2 * len(events):
-        request = np.maximum(request, np.fromiter(map(request_bytes, events), np.int64, len(events)))
-        response = np.maximum(response, np.fromiter(map(response_bytes, events), np.int64, len(events)))
-    sizes = ends - starts - returns + 1
-    return Rows(events, numbers[: len(starts)], sizes, request, response, parts, refs, gone)
+    rows = rows_of(events, numbers, sizes, gone, one_line=True)
+    known = set(rows.parts.values("api_version")) <= VERSIONS and _one_kind([event.kind for event in events])
+    return rows if known or all(map(is_event, events)) else None
 
 
 def _one_kind(kinds: list[Raw]) -> bool:
@@ -155,13 +173,7 @@ def decode_each(
         for reason in found.bad:
             ledger.skip(reason, [number])
     events = [one.event for one in held]
-    rows = Rows(
-        events,
-        numbers,
-        [one.size for one in held],
-        list(map(request_bytes, events)),
-        list(map(response_bytes, events)),
-    )
+    rows = rows_of(events, numbers, [one.size for one in held], one_line=False)
     rows.grpc = [one.grpc for one in held]
     rows.servers = [one.server for one in held]
     return rows

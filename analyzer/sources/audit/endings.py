@@ -16,8 +16,7 @@ import polars as pl
 from msgspec import Struct, field
 
 from analyzer.frames import AUDIT_CONTAINERS
-from analyzer.sources.audit.body import Cut
-from analyzer.sources.audit.event import Event
+from analyzer.sources.audit.body import Bodies
 from analyzer.sources.audit.objects import object_bodies, sound_name
 
 MOST = 64
@@ -65,11 +64,9 @@ _MADE = {"place": pl.UInt32()} | {
 }
 
 
-def ending_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl.DataFrame:
+def ending_rows(bodies: Bodies, table: pl.DataFrame) -> pl.DataFrame:
     """AUDIT_CONTAINERS of these events, whose rows are `table`; Python runs for bodies of pods in which one ended."""
     empty = pl.DataFrame(schema=AUDIT_CONTAINERS.schema)
-    if not table["request_body_bytes"].max() and not table["response_body_bytes"].max():
-        return empty
     wanted = (
         (pl.col("resource") == "pods")
         & (pl.col("subresource").fill_null("status") == "status")
@@ -80,9 +77,8 @@ def ending_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl
     chosen = table.with_row_index("place").filter(wanted).select("place", "verb", "code")
     rows = []
     for place, verb, code in chosen.iter_rows():
-        bodies = cut.bodies(place) if cut is not None else (b"", b"")
         told: dict[str, tuple[Any, ...]] = {}
-        for _, text in object_bodies(events[place], bodies, verb, code):
+        for _, text in object_bodies(bodies(place), verb, code):
             told |= {one[1]: one for one in _read(text)} if _MARK in text else {}
         rows += [(place, *one) for one in told.values()]
     if not rows:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 GROUP = "audit.k8s.io/"
+VERSIONS = {f"{GROUP}{version}" for version in ("v1", "v1beta1", "v1alpha1")}
 
 NO_BODY = Raw()
 """What every event without a body, or without any other part, has in its place."""

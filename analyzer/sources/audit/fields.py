@@ -18,8 +18,7 @@ import polars as pl
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from analyzer.frames import AUDIT_FIELDS
-from analyzer.sources.audit.body import Cut
-from analyzer.sources.audit.event import Event
+from analyzer.sources.audit.body import Bodies
 from analyzer.sources.audit.objects import REMEMBERED, object_bodies, sound_name
 from analyzer.sources.audit.quantities import amount
 from analyzer.sources.secrets import scrub
@@ -305,11 +304,9 @@ _MADE = {
 }
 
 
-def field_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl.DataFrame:
+def field_rows(bodies: Bodies, table: pl.DataFrame) -> pl.DataFrame:
     """AUDIT_FIELDS of these events, whose rows are `table`; Python runs for the bodies of writes to these resources."""
     empty = pl.DataFrame(schema=AUDIT_FIELDS.schema)
-    if not table["request_body_bytes"].max() and not table["response_body_bytes"].max():
-        return empty
     # what becomes of a pod later is its own, and no change of anybody's
     later = (pl.col("resource") == "pods") & (pl.col("verb") != "create")
     wanted = (
@@ -323,8 +320,7 @@ def field_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl.
     chosen = table.with_row_index("place").filter(wanted).select("place", "verb", "code", "resource", "name")
     rows: list[tuple[int, str, bool, str | None, str, str]] = []
     for place, verb, code, resource, name in chosen.iter_rows():
-        bodies = cut.bodies(place) if cut is not None else (b"", b"")
-        for body, text in object_bodies(events[place], bodies, verb, code):
+        for body, text in object_bodies(bodies(place), verb, code):
             whole = body == "response" or verb != "patch"
             if told := read_fields(resource, text, whole=whole):
                 # the server may have made the name

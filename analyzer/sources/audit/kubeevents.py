@@ -7,14 +7,11 @@ a request to create one is nearly whole, and one to patch it does not say what i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 import polars as pl
 
 from analyzer.frames import KUBE_EVENTS
-from analyzer.sources.audit.body import Cut
-from analyzer.sources.audit.event import Event
+from analyzer.sources.audit.body import Bodies
 from analyzer.sources.eventsrows import event_in, events_of
 
 _WRITING = ("create", "patch", "update")
@@ -24,12 +21,10 @@ _DONE = "ResponseComplete"
 _FAULTS = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
-def event_rows(events: Sequence[Event], cut: Cut | None, table: pl.DataFrame) -> pl.DataFrame:
+def event_rows(bodies: Bodies, table: pl.DataFrame) -> pl.DataFrame:
     """KUBE_EVENTS of these audit events, whose rows are `table`. Python runs for the bodies of Events that were written
     only: policies leave most of these out."""
     empty = pl.DataFrame(schema=KUBE_EVENTS.schema)
-    if not table["request_body_bytes"].max() and not table["response_body_bytes"].max():
-        return empty
     wanted = (
         (pl.col("resource") == "events")
         & pl.col("subresource").is_null()
@@ -38,16 +33,15 @@ def event_rows(events: Sequence[Event], cut: Cut | None, table: pl.DataFrame) ->
         & pl.col("code").is_between(200, 299)
     )
     chosen = table.with_row_index("place").filter(wanted).select("place", "number", "source").rows()
-    objects = [(number, _object(events[place], cut, place)) for place, number, _ in chosen]
+    objects = [(number, _object(*bodies(place))) for place, number, _ in chosen]
     if not any(found is not None for _, found in objects):
         return empty
     return events_of(objects, chosen[0][2])[0]
 
 
-def _object(event: Event, cut: Cut | None, place: int) -> object | None:
+def _object(request: bytes, response: bytes) -> object | None:
     """The Event that was answered, else the one that was sent; None where neither is whole."""
-    request, response = cut.bodies(place) if cut is not None else (b"", b"")
-    for text in (response or bytes(event.response_body), request or bytes(event.request_body)):
+    for text in (response, request):
         try:
             found = msgspec.json.decode(text) if text else None
         except _FAULTS:

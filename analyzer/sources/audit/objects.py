@@ -19,9 +19,8 @@ import polars as pl
 from msgspec import Raw, Struct, field
 
 from analyzer.frames import AUDIT_OBJECTS
-from analyzer.sources.audit.body import Cut
+from analyzer.sources.audit.body import Bodies
 from analyzer.sources.audit.clock import EARLIEST, LATEST, moment
-from analyzer.sources.audit.event import Event
 from analyzer.sources.secrets import scrub
 
 READ = frozenset(
@@ -135,11 +134,9 @@ _ERRORS = (msgspec.DecodeError, UnicodeError, RecursionError)
 _TOLD = ("pod_ip", "host_ip", "phase", "start_time", "node_name", "owner_name", "replicas", "selector", "items")
 
 
-def object_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl.DataFrame:
+def object_rows(bodies: Bodies, table: pl.DataFrame) -> pl.DataFrame:
     """AUDIT_OBJECTS of these events, whose rows are `table`; Python runs for the bodies that are opened only."""
     empty = pl.DataFrame(schema=AUDIT_OBJECTS.schema)
-    if not table["request_body_bytes"].max() and not table["response_body_bytes"].max():
-        return empty
     listed = pl.col("verb") == "list"
     wanted = (
         pl.when(listed).then(pl.col("resource").is_in(list(COUNTED))).otherwise(pl.col("resource").is_in(list(READ)))
@@ -151,8 +148,7 @@ def object_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl
     rows = []
     for row in chosen:
         place = row.pop("place")
-        bodies = cut.bodies(place) if cut is not None else (b"", b"")
-        for body, text in object_bodies(events[place], bodies, str(row["verb"]), row["code"]):
+        for body, text in object_bodies(bodies(place), str(row["verb"]), row["code"]):
             if told := read_body(text, counts=row["verb"] == "list"):
                 name = row["name"] or told.pop("name", None)
                 rows.append(row | told | {"body": body, "name": name})
@@ -161,14 +157,13 @@ def object_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl
     return AUDIT_OBJECTS.check(pl.DataFrame(rows, schema=AUDIT_OBJECTS.schema).lazy()).collect()
 
 
-def object_bodies(
-    event: Event, cut_out: tuple[bytes, bytes], verb: str, code: int | None
-) -> Iterator[tuple[str, bytes]]:
-    """request and response with their bytes, those that may hold an object; `cut_out` are bodies that were cut out of
-    the event. Delete takes options, not an object, and the answer to a refusal is a Status."""
-    if not verb.startswith("delete") and (asked := cut_out[0] or bytes(event.request_body)):
+def object_bodies(bodies: tuple[bytes, bytes], verb: str, code: int | None) -> Iterator[tuple[str, bytes]]:
+    """request and response with their bytes, those that may hold an object. Delete takes options, not an object, and
+    the answer to a refusal is a Status."""
+    asked, answered = bodies
+    if not verb.startswith("delete") and asked:
         yield "request", asked
-    if (code or 200) < 300 and (answered := cut_out[1] or bytes(event.response_body)):
+    if (code or 200) < 300 and answered:
         yield "response", answered
 
 

@@ -80,7 +80,7 @@ def _part(name: str, raws: list[Raw], one_line: bool) -> Part:
         joined = b"\n".join(raws)
         first, _, rest = joined[:SAMPLE].partition(b"\n")
         if rest.startswith(first) and joined == b"\n".join([first] * len(raws)):
-            return Part(_decoded(name, [first]), None)
+            return Part(decoded(name, [first]), None)
         texts = joined.split(b"\n")
     else:
         texts = [bytes(raw).replace(b"\n", b" ") for raw in raws]
@@ -90,10 +90,11 @@ def _part(name: str, raws: list[Raw], one_line: bool) -> Part:
     places = list(map(seen.__getitem__, texts))
     if len(places) != len(raws):
         raise msgspec.DecodeError("a part of an event is not one line")
-    return Part(_decoded(name, list(seen)), pl.Series(places, dtype=pl.UInt32) if len(seen) > 1 else None)
+    return Part(decoded(name, list(seen)), pl.Series(places, dtype=pl.UInt32) if len(seen) > 1 else None)
 
 
-def _decoded(name: str, texts: list[bytes]) -> list[Any]:
+def decoded(name: str, texts: list[bytes]) -> list[Any]:
+    """The values of that part, b"" being none. Raises as `parts_of` does, also where a text is not one value."""
     values = PARTS[name].decode_lines(b"\n".join([text or b"null" for text in texts]))
     if len(values) != len(texts):
         raise msgspec.DecodeError("a part of an event is not one value")

@@ -17,8 +17,7 @@ import polars as pl
 from msgspec import UNSET, Struct, UnsetType, field
 
 from analyzer.frames import AUDIT_SERVICE_PORTS
-from analyzer.sources.audit.body import Cut
-from analyzer.sources.audit.event import Event
+from analyzer.sources.audit.body import Bodies
 from analyzer.sources.audit.objects import object_bodies, sound_name, sound_selector
 
 PORTS_MOST = 100
@@ -106,7 +105,7 @@ _DECODER = msgspec.json.Decoder(_Service)
 Told = dict[str, Any]
 
 
-def service_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> pl.DataFrame:
+def service_rows(bodies: Bodies, table: pl.DataFrame) -> pl.DataFrame:
     """AUDIT_SERVICE_PORTS of these events, whose rows are `table`; Python runs for bodies of services only."""
     empty = pl.DataFrame(schema=AUDIT_SERVICE_PORTS.schema)
     wanted = (
@@ -121,8 +120,7 @@ def service_rows(events: list[Event], cut: Cut | None, table: pl.DataFrame) -> p
     rows: list[Told] = []
     for row in table.with_row_index("place").filter(wanted).select("place", *columns).rows(named=True):
         place, verb, code = row.pop("place"), str(row["verb"]), row.pop("code")
-        bodies = cut.bodies(place) if cut is not None else (b"", b"")
-        told = list(object_bodies(events[place], bodies, verb, code))
+        told = list(object_bodies(bodies(place), verb, code))
         if told:
             body, text = told[-1]
             patch = verb == "patch" and body == "request"

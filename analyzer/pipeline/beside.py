@@ -20,7 +20,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from analyzer.case import Writer
-from analyzer.pipeline.crew import spread
 from analyzer.pipeline.effort import seconds_of
 from analyzer.pipeline.one_input import Done, Job, Read, Taker, read_one, work
 from analyzer.pipeline.options import Progress
@@ -127,6 +126,8 @@ def _all_of(
     take: Callable[[R], None],
 ) -> None:
     """Have every share read by `here` or `beside`."""
+    from analyzer.pipeline.crew import spread  # with multiprocessing it costs every start a hundredth of a second
+
     fair = sum(part.seconds for part in parts) / count
     own, apart = _divided(parts)
     # What takes longer than all else may use every core; else the other cores have inputs of their own.

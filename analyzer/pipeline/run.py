@@ -82,6 +82,11 @@ def _judged(
         collect=to_collect(picked, told.runs, coverage),
         remarks=told.remarks,
     )
+    return _as_asked(result, case, store, options, progress)
+
+
+def _as_asked(result: Result, case: Case, store: Store, options: RunOptions, progress: Progress) -> Result:
+    """The result compared, without names and with its evidence carved, as far as somebody asked for it."""
     # What few runs ask for is imported where it is: each module costs every start something.
     if options.baseline is not None:
         from analyzer.story.compare import compare

@@ -89,11 +89,10 @@ def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     walks = measure(frames)
     wasteful = (pl.col("complete") >= settings.min_chains_of_share) & (pl.col("share") >= settings.min_share)
     clients = walks.clients.filter((pl.col("complete") >= settings.min_chains) | wasteful)
-    named = clients.head(settings.max_clients)["client"].to_list()
-    others = clients.slice(settings.max_clients)["client"].to_list()
-    if named:
+    if every := clients["client"].to_list():
+        named, others = every[: settings.max_clients], every[settings.max_clients :]
         walks = with_clients(walks, frames)
-        found = walks.of([*named, *others])
+        found = walks.of(every)
         names, several = relying(found), found.of(named)
         for client in named:
             yield _finding(several.of([client]), names.of([client]), client, settings)

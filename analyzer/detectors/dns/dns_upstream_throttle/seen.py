@@ -144,8 +144,7 @@ def _in_vain(silent: pl.DataFrame, upstream: pl.DataFrame) -> pl.DataFrame:
 
 
 def _complete(frames: Frames, told: pl.DataFrame) -> bool:
-    if COREDNS_QUERIES in frames and DNS_LOG_CLASSES in frames:
-        whole = not frames[DNS_LOG_CLASSES].select(pl.col("filtered").any()).collect().item()
-    else:
-        whole = True
-    return whole and bool((told["rcode"] == "NOERROR").any())
+    logged = COREDNS_QUERIES in frames and DNS_LOG_CLASSES in frames
+    if logged and frames[DNS_LOG_CLASSES].select(pl.col("filtered").any()).collect().item():
+        return False
+    return bool((told["rcode"] == "NOERROR").any())

@@ -12,6 +12,9 @@ LARGEST = 32 << 20
 """Blocks below this are kept. It is what glibc itself goes up to (DEFAULT_MMAP_THRESHOLD_MAX), one freed block after
 the other, and then it keeps twice as much (malloc(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD)."""
 
+LARGE = 16 << 20
+"""Bytes of an input from which windows come often enough."""
+
 
 @cache
 def keep_freed() -> None:

@@ -16,7 +16,7 @@ from analyzer.sources.bytesource import STEP
 from analyzer.sources.containers import RATIO_FROM, RATIO_LIMIT, compression_of, expand
 from analyzer.sources.contract import Item, Ledger
 from analyzer.sources.files import File, Slice
-from analyzer.sources.freed import keep_freed
+from analyzer.sources.freed import LARGE, keep_freed
 
 _CHUNK = 1 << 20
 _HEAD = 16
@@ -40,7 +40,6 @@ class Opener:
 
     def __init__(self) -> None:
         self._archive: Archive | None = None
-        keep_freed()
 
     def __enter__(self) -> Opener:
         return self
@@ -75,6 +74,8 @@ class Opener:
             archive = self.archive(item)
             file, what = archive.file, "the archive"
             stream = Stream(archive.open(item.member, ledger), ledger, archive.spend, hashed=hashed)
+        if file.size >= LARGE:
+            keep_freed()
         try:
             yield stream
         finally:

@@ -97,7 +97,7 @@ def test_with_all_processes_lost_the_result_is_the_same(evidence: Path, monkeypa
         for item in [*own, *items]:
             here(item)
 
-    monkeypatch.setattr(beside_, "spread", lost)
+    monkeypatch.setattr("analyzer.pipeline.crew.spread", lost)
     assert _read(evidence, 2) == _read(evidence, 1)
 
 
@@ -171,7 +171,7 @@ def test_standard_input_is_read_by_this_process(monkeypatch: pytest.MonkeyPatch)
     def told(own: list[Share], items: list[Share], *_: object) -> None:
         given.extend([job.item.id for share in shares for job in share.jobs] for shares in (own, items))
 
-    monkeypatch.setattr(beside_, "spread", told)
+    monkeypatch.setattr("analyzer.pipeline.crew.spread", told)
     parts = [Share((_job(name),), FROM) for name in ("a.log", "-", "b.log")]
     with Sink(None) as sink:
         beside_.read_beside(parts, 2, sink, Progress())

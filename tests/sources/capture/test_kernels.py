@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import random
+import struct
 import subprocess
 import sys
 from typing import Any
@@ -22,7 +23,7 @@ from analyzer.sources.capture.arrays import padded
 from analyzer.sources.capture.decode import opened
 from analyzer.sources.capture.dns_records import HEADER
 from analyzer.sources.capture.framing_pcapng import BlockChain
-from analyzer.sources.capture.pcap_format import pcap_format
+from analyzer.sources.capture.pcap_format import CAPTURED_MOST, pcap_format
 from analyzer.sources.capture.reader import frames_of
 from analyzer.sources.capture.texts import Addresses
 from analyzer.sources.contract import Ledger
@@ -214,3 +215,13 @@ def test_whole_captures_give_the_same_rows(case: str) -> None:
             others, other = read_all(raw)
         assert ledger == other
         assert all(tables[name].equals(others[name]) for name in tables)
+
+
+@pytest.mark.parametrize(("captured", "met"), [(CAPTURED_MOST, 2), (CAPTURED_MOST + 1, 0)])
+def test_a_record_of_more_than_any_has_ends_the_walk_though_it_would_fit(captured: int, met: int) -> None:
+    raw = (struct.pack("<4I", 1, 0, captured, captured) + bytes(captured)) * 2
+    chain = pcap_format(pcap([])[:24])
+    found = lanes.walk(chain, padded(raw), 0, len(raw))
+    plain = lanes.walk_plain(chain, padded(raw).data, 0, len(raw))
+    assert (len(found.offsets), found.stop) == (len(plain.offsets), plain.stop)
+    assert len(found.offsets) == met

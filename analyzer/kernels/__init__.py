@@ -14,7 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-INTERFACE = 1
+INTERFACE = 2
 """What `src/lib.rs` calls by the same name: a library of another time is not used."""
 
 SIGNATURES = {
@@ -25,6 +25,10 @@ SIGNATURES = {
     "network_headers": "u1 i8 i8 i8 i8 u1 u1 u8 i8",
     "dns_decode": "u1 i8 i8 u1 i8 u1 u1 i8 i8",
     "addresses_known": "u1 u8 u8 u8 i8 u8 i8 i8",
+    "names_known": "u1 i8 i8 u8 i8 u8 i8 i8",
+    "taken_i2": "i8 i8 i2 u1 n",
+    "taken_i4": "i8 i8 i4 u1 n",
+    "taken_i8": "i8 i8 i8 u1 n",
     "packets_shared": "u1 i8 i8 i8 i8 u1 u8 u8 i8 i8 i8 i8 u1",
     "json_columns": "u1 u8 u1 u1 u8 u8 u1 n",
     "lines_ends": "u1 i8",
@@ -32,6 +36,12 @@ SIGNATURES = {
 """What each function of `src/lib.rs` takes: arrays of a type, as NumPy writes it, and numbers."""
 
 LIBRARY = Path(__file__).with_name("_kernels.so")
+
+
+class _Part(ctypes.Structure):
+    """An array as `src/memory.rs` takes it: where it lies, and how many elements it has."""
+
+    _fields_ = (("at", ctypes.c_void_p), ("count", ctypes.c_size_t))
 
 
 def _loaded() -> ctypes.CDLL | None:
@@ -74,13 +84,13 @@ def call(name: str, *arguments: NDArray[Any] | int) -> int | None:
         function = getattr(_library, name)
         function.restype = ctypes.c_int64
         _functions[name] = function
-    plain: list[ctypes.c_void_p | ctypes.c_size_t] = []
+    plain: list[_Part | ctypes.c_size_t] = []
     for one, kind in zip(arguments, SIGNATURES[name].split(), strict=True):
         if isinstance(one, int):
             plain.append(ctypes.c_size_t(one))
         else:
             if one.dtype.str[1:] != kind or not one.flags.c_contiguous:
                 raise TypeError(f"{name}: an array of {one.dtype} where {kind} is to be, or one with gaps")
-            plain += ctypes.c_void_p(one.ctypes.data), ctypes.c_size_t(one.size)
+            plain.append(_Part(one.ctypes.data, one.size))
     done = int(function(*plain))
     return done if done >= 0 else None

@@ -103,6 +103,13 @@ class FillingStream(ByteStream, Protocol):
     def fill(self, room: memoryview) -> int: ...
 
 
+@runtime_checkable
+class HashedStream(ByteStream, Protocol):
+    """One that is hashed on the way, in a thread of its own unless somebody has better use for the cores."""
+
+    def hash_here(self) -> None: ...
+
+
 class Quote(Protocol):
     """The text of the records of those numbers, each at most `most` bytes of it; without, at most 2 KiB."""
 

@@ -109,6 +109,7 @@ class Stream:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="sha256")
         self._hashing: deque[tuple[Future[None], int]] = deque()
         self._unhashed = 0
+        self._alone = False
         self._missing = 0
         self._chunks = expand(self._read_raw, ledger)
         self._ready: deque[bytes | memoryview] = deque()
@@ -158,6 +159,10 @@ class Stream:
             return
         while size > 0 and (part := self.read(min(size, _CHUNK))):
             size -= len(part)
+
+    def hash_here(self) -> None:
+        """Hash in the thread that reads from now on, for somebody whose own threads are as many as there are cores."""
+        self._alone = True
 
     def peek(self, size: int) -> bytes:
         """The first bytes that `read` would give. Raises InputError where the input holds none at all."""
@@ -218,7 +223,10 @@ class Stream:
         if self._packed is None:
             self._packed = compression_of(bytes(chunk[:_HEAD])) is not None
         self.taken += len(chunk)
-        if self._hash is not None:
+        if self._hash is not None and self._alone:
+            self._hashed(0)
+            self._hash.update(chunk)
+        elif self._hash is not None:
             self._hashing.append((self._worker.submit(self._hash.update, chunk), len(chunk)))
             self._unhashed += len(chunk)
             self._hashed(_HASHES_AHEAD)

@@ -45,6 +45,18 @@ def test_the_hash_is_of_the_raw_bytes_and_of_all_of_them(tmp_path: Path) -> None
         assert stream.read(8) == b"\na line\n"
 
 
+def test_the_hash_is_the_same_whoever_computes_it(tmp_path: Path) -> None:
+    raw = bytes(range(256)) * 40_000
+    path = tmp_path / "a.log"
+    path.write_bytes(raw)
+    with open_stream(item(path), Ledger()) as stream:
+        stream.read(1 << 21)
+        stream.hash_here()
+        while stream.read(1 << 20):
+            pass
+        assert stream.sha256 == hashlib.sha256(raw).hexdigest()
+
+
 def test_a_second_look_gives_the_same_bytes_without_a_hash(tmp_path: Path) -> None:
     path = tmp_path / "a.log.gz"
     path.write_bytes(gzip.compress(b"a line\n" * 10))

@@ -1,10 +1,21 @@
-//! Addresses that were met before, by direct-mapped tables: `Interner.ids` but for what is new.
+//! Addresses and names that were met before, by direct-mapped tables: `Interner.ids` but for what is new.
 
 #![forbid(unsafe_code)]
 
-const MIX: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F];
+use crate::memory::ahead;
 
-/// The keys and ids of an `Interner` whose keys have one word or two.
+/// Each in turn mixes a word of a key in.
+const MIX: [u64; 4] = [0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1_9E37_79F9, 0x27D4_EB2F_1656_67C5];
+/// Words of a short name, and of a long one.
+const SHORT: usize = 8;
+const LONG: usize = 32;
+/// Names that are asked for before their turn.
+const AHEAD: usize = 12;
+
+/// A name that is not there has no id; one that is not known may get one.
+const NOWHERE: i64 = -2;
+
+/// The keys and ids of an `Interner`.
 pub struct Table<'a> {
     pub keys: &'a [u64],
     pub ids: &'a [i64],
@@ -27,12 +38,44 @@ pub fn addresses(
     missing
 }
 
+/// The id of each name that stands in `data` with its final zero, -1 where it is not known, -2 for those at no place;
+/// how many are not known. Short names have a table of their own.
+pub fn names(data: &[u8], at: &[i64], length: &[i64], short: &Table, long: &Table, out: &mut [i64]) -> usize {
+    let mut missing = 0;
+    for (row, id) in out.iter_mut().enumerate() {
+        if let Some(next) = at.get(row + AHEAD) {
+            ahead(data, *next);
+        }
+        *id = match at[row] {
+            ..=-1 => NOWHERE,
+            place => match length[row] as usize {
+                size if size <= SHORT * 8 => short.find(words::<SHORT>(data, place as usize, size)),
+                size => long.find(words::<LONG>(data, place as usize, size)),
+            },
+        };
+        missing += (*id == -1) as usize;
+    }
+    missing
+}
+
+/// A name as words, zero behind its end. A window is padded: whole words can be read.
+fn words<const WORDS: usize>(data: &[u8], place: usize, size: usize) -> [u64; WORDS] {
+    let octets = data[place..place + WORDS * 8].chunks_exact(8);
+    let mut key = [0; WORDS];
+    for (number, (word, octets)) in key.iter_mut().zip(octets).enumerate() {
+        let left = size.saturating_sub(number * 8).min(8);
+        *word =
+            u64::from_le_bytes(octets.try_into().unwrap()) & u64::MAX.checked_shr(64 - 8 * left as u32).unwrap_or(0);
+    }
+    key.map(|word| word.to_le())
+}
+
 impl Table<'_> {
     fn find<const WORDS: usize>(&self, key: [u64; WORDS]) -> i64 {
         let slots = self.ids.len();
         let mut mix = 0u64;
-        for (word, times) in key.iter().zip(MIX) {
-            mix = (mix ^ word).wrapping_mul(times);
+        for (word, times) in key.iter().zip(MIX.iter().cycle()) {
+            mix = (mix ^ word).wrapping_mul(*times);
             mix ^= mix >> 29;
         }
         let id = self.held(key, (mix >> (64 - slots.trailing_zeros())) as usize);

@@ -1,8 +1,8 @@
 //! Inner loops of the readers, compiled: each does what a NumPy function of the package does, to the same rows.
 //!
-//! The functions below are the whole interface, of plain C types, so that any Python loads it. Only this file takes raw
-//! memory (`memory` asks the processor for some ahead of time); everything else is safe Rust, whose every index is
-//! checked. A panic is caught at the border and becomes a refusal: the caller then does the same work in NumPy.
+//! The functions below are the whole interface, of plain C types, so that any Python loads it. This file and `memory`
+//! alone see raw memory; everything else is safe Rust, whose every index is checked. A panic is caught at the border and
+//! becomes a refusal: the caller then does the same work in NumPy.
 
 mod bytes;
 mod chains;
@@ -11,6 +11,7 @@ mod copies;
 mod distinct;
 mod dns;
 mod escapes;
+mod fields;
 mod interning;
 mod json;
 mod lines;
@@ -18,11 +19,11 @@ mod memory;
 mod network;
 mod words;
 
+use memory::{Given, Room};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::slice;
 
 /// Counts up whenever a signature or a meaning changes; `analyzer/kernels/__init__.py` names the one it is for.
-const INTERFACE: i64 = 1;
+const INTERFACE: i64 = 2;
 
 /// What a caller gets instead of a count where nothing was done.
 const REFUSED: i64 = -1;
@@ -40,24 +41,6 @@ pub extern "C" fn kernels_sources() -> *const u8 {
     concat!(env!("KERNELS_SOURCES"), "\0").as_ptr()
 }
 
-/// Memory that Python owns and keeps while the call lasts.
-unsafe fn read<'a, T>(at: *const T, count: usize) -> &'a [T] {
-    if count == 0 {
-        &[]
-    } else {
-        slice::from_raw_parts(at, count)
-    }
-}
-
-/// Memory that Python owns and nobody else looks at while the call lasts.
-unsafe fn write<'a, T>(at: *mut T, count: usize) -> &'a mut [T] {
-    if count == 0 {
-        &mut []
-    } else {
-        slice::from_raw_parts_mut(at, count)
-    }
-}
-
 fn guarded(work: impl FnOnce() -> i64) -> i64 {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(REFUSED)
 }
@@ -68,12 +51,9 @@ fn guarded(work: impl FnOnce() -> i64) -> i64 {
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn pcap_walk(
-    data: *const u8,
-    length: usize,
-    offsets: *mut i64,
-    room: usize,
-    stop: *mut i64,
-    one: usize,
+    data: Given<u8>,
+    offsets: Room<i64>,
+    stop: Room<i64>,
     start: usize,
     size: usize,
     lanes: usize,
@@ -84,8 +64,8 @@ pub unsafe extern "C" fn pcap_walk(
 ) -> i64 {
     guarded(|| {
         let records = chains::Records { big: big != 0, swapped: swapped != 0, header, most: most as u32 };
-        let made = chains::walk(&records, read(data, length), start, size, lanes, write(offsets, room));
-        walked(made, write(stop, one))
+        let made = chains::walk(&records, data.all(), start, size, lanes, offsets.all());
+        walked(made, stop.all())
     })
 }
 
@@ -95,12 +75,9 @@ pub unsafe extern "C" fn pcap_walk(
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn pcapng_walk(
-    data: *const u8,
-    length: usize,
-    offsets: *mut i64,
-    room: usize,
-    stop: *mut i64,
-    one: usize,
+    data: Given<u8>,
+    offsets: Room<i64>,
+    stop: Room<i64>,
     start: usize,
     size: usize,
     lanes: usize,
@@ -109,8 +86,8 @@ pub unsafe extern "C" fn pcapng_walk(
 ) -> i64 {
     guarded(|| {
         let blocks = chains::Blocks { big: big != 0, most: most as u32 };
-        let made = chains::walk(&blocks, read(data, length), start, size, lanes, write(offsets, room));
-        walked(made, write(stop, one))
+        let made = chains::walk(&blocks, data.all(), start, size, lanes, offsets.all());
+        walked(made, stop.all())
     })
 }
 
@@ -120,19 +97,16 @@ pub unsafe extern "C" fn pcapng_walk(
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn pcap_fields(
-    data: *const u8,
-    length: usize,
-    at: *const i64,
-    count: usize,
-    out: *mut i64,
-    room: usize,
+    data: Given<u8>,
+    at: Given<i64>,
+    out: Room<i64>,
     big: usize,
     swapped: usize,
 ) -> i64 {
     guarded(|| {
         let records = chains::Records { big: big != 0, swapped: swapped != 0, header: 0, most: 0 };
-        chains::fields(&records, read(data, length), read(at, count), write(out, room));
-        count as i64
+        chains::fields(&records, data.all(), at.all(), out.all());
+        at.count() as i64
     })
 }
 
@@ -141,17 +115,10 @@ pub unsafe extern "C" fn pcap_fields(
 /// # Safety
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
-pub unsafe extern "C" fn halves_at(
-    data: *const u8,
-    length: usize,
-    at: *const i64,
-    count: usize,
-    out: *mut u16,
-    room: usize,
-) -> i64 {
+pub unsafe extern "C" fn halves_at(data: Given<u8>, at: Given<i64>, out: Room<u16>) -> i64 {
     guarded(|| {
-        bytes::halves(read(data, length), read(at, count), write(out, room));
-        count as i64
+        bytes::halves(data.all(), at.all(), out.all());
+        at.count() as i64
     })
 }
 
@@ -167,36 +134,26 @@ fn walked((count, at): (usize, usize), stop: &mut [i64]) -> i64 {
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn dns_decode(
-    data: *const u8,
-    length: usize,
-    start: *const i64,
-    count: usize,
-    end: *const i64,
-    ends: usize,
-    whole: *const u8,
-    wholes: usize,
-    classes: *const i64,
-    classed: usize,
-    state: *mut u8,
-    states: usize,
-    over: *mut u8,
-    overs: usize,
-    columns: *mut i64,
-    filled: usize,
-    answers: *mut i64,
-    answered: usize,
+    data: Given<u8>,
+    start: Given<i64>,
+    end: Given<i64>,
+    whole: Given<u8>,
+    classes: Given<i64>,
+    state: Room<u8>,
+    over: Room<u8>,
+    columns: Room<i64>,
+    answers: Room<i64>,
 ) -> i64 {
     guarded(|| {
         let places = dns::Places {
-            data: read(data, length),
-            start: read(start, count),
-            end: read(end, ends),
-            whole: read(whole, wholes),
-            classes: read(classes, classed),
+            data: data.all(),
+            start: start.all(),
+            end: end.all(),
+            whole: whole.all(),
+            classes: classes.all(),
         };
-        let mut out =
-            dns::Messages { state: write(state, states), over: write(over, overs), columns: write(columns, filled) };
-        let mut found = dns::Answers { columns: write(answers, answered), room: answered / 7, count: 0 };
+        let mut out = dns::Messages { state: state.all(), over: over.all(), columns: columns.all() };
+        let mut found = dns::Answers { columns: answers.all(), room: answers.count() / 7, count: 0 };
         dns::decode(&places, &mut out, &mut found);
         found.count as i64
     })
@@ -208,41 +165,28 @@ pub unsafe extern "C" fn dns_decode(
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn network_headers(
-    data: *const u8,
-    length: usize,
-    at: *const i64,
-    count: usize,
-    end: *const i64,
-    ends: usize,
-    wire_end: *const i64,
-    wire_ends: usize,
-    ethertype: *const i64,
-    types: usize,
-    cut: *const u8,
-    cuts: usize,
-    octets: *mut u8,
-    octet_count: usize,
-    words: *mut u64,
-    word_count: usize,
-    numbers: *mut i64,
-    number_count: usize,
+    data: Given<u8>,
+    at: Given<i64>,
+    end: Given<i64>,
+    wire_end: Given<i64>,
+    ethertype: Given<i64>,
+    cut: Given<u8>,
+    octets: Room<u8>,
+    words: Room<u64>,
+    numbers: Room<i64>,
 ) -> i64 {
     guarded(|| {
         let packets = network::Packets {
-            data: read(data, length),
-            at: read(at, count),
-            end: read(end, ends),
-            wire_end: read(wire_end, wire_ends),
-            ethertype: read(ethertype, types),
-            cut: read(cut, cuts),
+            data: data.all(),
+            at: at.all(),
+            end: end.all(),
+            wire_end: wire_end.all(),
+            ethertype: ethertype.all(),
+            cut: cut.all(),
         };
-        let mut out = network::Columns {
-            octets: write(octets, octet_count),
-            words: write(words, word_count),
-            numbers: write(numbers, number_count),
-        };
+        let mut out = network::Columns { octets: octets.all(), words: words.all(), numbers: numbers.all() };
         network::network(&packets, &mut out);
-        count as i64
+        at.count() as i64
     })
 }
 
@@ -252,30 +196,70 @@ pub unsafe extern "C" fn network_headers(
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn addresses_known(
-    six: *const u8,
-    sixes: usize,
-    high: *const u64,
-    highs: usize,
-    low: *const u64,
-    lows: usize,
-    four_keys: *const u64,
-    four_words: usize,
-    four_ids: *const i64,
-    four_slots: usize,
-    six_keys: *const u64,
-    six_words: usize,
-    six_ids: *const i64,
-    six_slots: usize,
-    out: *mut i64,
-    count: usize,
+    six: Given<u8>,
+    high: Given<u64>,
+    low: Given<u64>,
+    four_keys: Given<u64>,
+    four_ids: Given<i64>,
+    six_keys: Given<u64>,
+    six_ids: Given<i64>,
+    out: Room<i64>,
 ) -> i64 {
     guarded(|| {
-        let four = interning::Table { keys: read(four_keys, four_words), ids: read(four_ids, four_slots) };
-        let other = interning::Table { keys: read(six_keys, six_words), ids: read(six_ids, six_slots) };
-        let (six, high, low) = (read(six, sixes), read(high, highs), read(low, lows));
-        interning::addresses(six, high, low, &four, &other, write(out, count)) as i64
+        let four = interning::Table { keys: four_keys.all(), ids: four_ids.all() };
+        let other = interning::Table { keys: six_keys.all(), ids: six_ids.all() };
+        let (six, high, low) = (six.all(), high.all(), low.all());
+        interning::addresses(six, high, low, &four, &other, out.all()) as i64
     })
 }
+
+/// Ids of names (`interning::names`): how many are not known.
+///
+/// # Safety
+/// The pointers must lead to as many elements as told.
+#[no_mangle]
+pub unsafe extern "C" fn names_known(
+    data: Given<u8>,
+    at: Given<i64>,
+    lengths: Given<i64>,
+    short_keys: Given<u64>,
+    short_ids: Given<i64>,
+    long_keys: Given<u64>,
+    long_ids: Given<i64>,
+    out: Room<i64>,
+) -> i64 {
+    guarded(|| {
+        let short = interning::Table { keys: short_keys.all(), ids: short_ids.all() };
+        let long = interning::Table { keys: long_keys.all(), ids: long_ids.all() };
+        let (at, lengths) = (at.all(), lengths.all());
+        interning::names(data.all(), at, lengths, &short, &long, out.all()) as i64
+    })
+}
+
+/// The function of this name takes values of some rows (`fields::taken`) as this type: how many are absent.
+macro_rules! taken {
+    ($name:ident, $kind:ty) => {
+        /// # Safety
+        /// The pointers must lead to as many elements as told.
+        #[no_mangle]
+        pub unsafe extern "C" fn $name(
+            values: Given<i64>,
+            rows: Given<i64>,
+            out: Room<$kind>,
+            known: Room<u8>,
+            absent: usize,
+        ) -> i64 {
+            guarded(|| {
+                let (values, rows) = (values.all(), rows.all());
+                fields::taken(values, rows, absent as i64, out.all(), known.all()) as i64
+            })
+        }
+    };
+}
+
+taken!(taken_i2, i16);
+taken!(taken_i4, i32);
+taken!(taken_i8, i64);
 
 /// Which packets may have a copy among the others (`copies::shared`).
 ///
@@ -283,50 +267,37 @@ pub unsafe extern "C" fn addresses_known(
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn packets_shared(
-    data: *const u8,
-    length: usize,
-    rows: *const i64,
-    count: usize,
-    end: *const i64,
-    ends: usize,
-    payload: *const i64,
-    payloads: usize,
-    payload_end: *const i64,
-    payload_ends: usize,
-    protocol: *const u8,
-    protocols: usize,
-    src: *const u64,
-    srcs: usize,
-    dst: *const u64,
-    dsts: usize,
-    src_port: *const i64,
-    src_ports: usize,
-    dst_port: *const i64,
-    dst_ports: usize,
-    ip_id: *const i64,
-    ip_ids: usize,
-    seq: *const i64,
-    seqs: usize,
-    shared: *mut u8,
-    room: usize,
+    data: Given<u8>,
+    rows: Given<i64>,
+    end: Given<i64>,
+    payload: Given<i64>,
+    payload_end: Given<i64>,
+    protocol: Given<u8>,
+    src: Given<u64>,
+    dst: Given<u64>,
+    src_port: Given<i64>,
+    dst_port: Given<i64>,
+    ip_id: Given<i64>,
+    seq: Given<i64>,
+    shared: Room<u8>,
 ) -> i64 {
     guarded(|| {
         let packets = copies::Packets {
-            data: read(data, length),
-            rows: read(rows, count),
-            end: read(end, ends),
-            payload: read(payload, payloads),
-            payload_end: read(payload_end, payload_ends),
-            protocol: read(protocol, protocols),
-            src: read(src, srcs),
-            dst: read(dst, dsts),
-            src_port: read(src_port, src_ports),
-            dst_port: read(dst_port, dst_ports),
-            ip_id: read(ip_id, ip_ids),
-            seq: read(seq, seqs),
+            data: data.all(),
+            rows: rows.all(),
+            end: end.all(),
+            payload: payload.all(),
+            payload_end: payload_end.all(),
+            protocol: protocol.all(),
+            src: src.all(),
+            dst: dst.all(),
+            src_port: src_port.all(),
+            dst_port: dst_port.all(),
+            ip_id: ip_id.all(),
+            seq: seq.all(),
         };
-        copies::shared(&packets, write(shared, room));
-        count as i64
+        copies::shared(&packets, shared.all());
+        rows.count() as i64
     })
 }
 
@@ -337,28 +308,20 @@ pub unsafe extern "C" fn packets_shared(
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
 pub unsafe extern "C" fn json_columns(
-    data: *const u8,
-    length: usize,
-    objects: *const u64,
-    count: usize,
-    names: *const u8,
-    letters: usize,
-    kinds: *const u8,
-    keys: usize,
-    words: *mut u64,
-    width: usize,
-    counts: *mut u64,
-    counted: usize,
-    bytes: *mut u8,
-    room: usize,
+    data: Given<u8>,
+    objects: Given<u64>,
+    names: Given<u8>,
+    kinds: Given<u8>,
+    words: Room<u64>,
+    counts: Room<u64>,
+    bytes: Room<u8>,
     seed: usize,
 ) -> i64 {
     guarded(|| {
-        let kinds: Option<Vec<_>> = read(kinds, keys).iter().map(|&letter| columns::Kind::of(letter)).collect();
-        let mut into =
-            columns::Columns { words: write(words, width), counts: write(counts, counted), bytes: write(bytes, room) };
-        let made = json::Scanner::new(read(names, letters)).zip(kinds).and_then(|(mut scanner, kinds)| {
-            let (data, objects) = (read(data, length), read(objects, count));
+        let kinds: Option<Vec<_>> = kinds.all().iter().map(|&letter| columns::Kind::of(letter)).collect();
+        let mut into = columns::Columns { words: words.all(), counts: counts.all(), bytes: bytes.all() };
+        let made = json::Scanner::new(names.all()).zip(kinds).and_then(|(mut scanner, kinds)| {
+            let (data, objects) = (data.all(), objects.all());
             columns::columns(data, objects, &mut scanner, &kinds, seed as u64, &mut into)
         });
         made.map_or(REFUSED, |taken| taken as i64)
@@ -370,6 +333,6 @@ pub unsafe extern "C" fn json_columns(
 /// # Safety
 /// The pointers must lead to as many elements as told.
 #[no_mangle]
-pub unsafe extern "C" fn lines_ends(data: *const u8, length: usize, places: *mut i64, room: usize) -> i64 {
-    guarded(|| lines::newlines(read(data, length), write(places, room)) as i64)
+pub unsafe extern "C" fn lines_ends(data: Given<u8>, places: Room<i64>) -> i64 {
+    guarded(|| lines::newlines(data.all(), places.all()) as i64)
 }

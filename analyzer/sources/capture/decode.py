@@ -1,11 +1,17 @@
-"""What one window says by itself: two pure functions one after the other, which may run in two threads.
+"""What one window says by itself: two halves one after the other, which may run in two threads.
 
-The first reads headers and what payloads begin with, the second makes rows; they take about as long. What depends on
+The first reads headers, the second makes rows. Parts of the second need nothing but the headers: whoever has nothing
+else to do may take them, so that two threads are done at the same time whatever a capture holds. What depends on
 the windows before (copies of packets, messages over several packets) is settled by the reader, in file order, from what
 stands here.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from threading import Lock
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import polars as pl
@@ -28,6 +34,8 @@ from analyzer.sources.capture.texts import Addresses
 from analyzer.sources.capture.tunnel_headers import tunnel_frame
 from analyzer.sources.capture.tunnels import Tunnels
 from analyzer.sources.capture.window import Window
+
+T = TypeVar("T")
 
 
 class Tally(Struct, frozen=True):
@@ -59,32 +67,37 @@ class Piece(Struct, frozen=True):
     tally: Tally
 
 
+class Once(Generic[T]):
+    """A piece of work for the first thread that comes to it; another waits for it, and takes what it made."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._made: list[T] = []
+        self._lock = Lock()
+
+    def __call__(self) -> T:
+        with self._lock:
+            if not self._made:
+                self._made.append(self._work())
+            return self._made[0]
+
+
 class Opened(Struct, frozen=True):
-    """One window with its headers read. `rows` are the frames that hold IP."""
+    """One window with its headers read. `rows` are the frames that hold IP; `apart` is what may be done apart."""
 
     window: Window
     head: Headers
     tunnels: Tunnels
     interface: I64
     rows: I64
-    recognised: Found
-    copies: Candidates
+    recognised: Once[Found]
+    copies: Once[Candidates]
+    packets: Once[tuple[Packets, pl.DataFrame]]
 
-
-def opened(window: Window) -> Opened:
-    """The first half of the decoding."""
-    link = link_layer(window)
-    head, tunnels = headers(window, link)
-    rows = np.flatnonzero((head.version > 0) & (head.reason == FINE))
-    return Opened(
-        window=window,
-        head=head,
-        tunnels=tunnels,
-        interface=link.interface,
-        rows=rows,
-        recognised=recognise(window, head, link.interface, rows),
-        copies=candidates(window, head, link.interface, rows),
-    )
+    @property
+    def apart(self) -> tuple[Once[Any], ...]:
+        """Those that the second half comes to last stand first."""
+        return self.copies, self.recognised, self.packets
 
 
 class Decoder:
@@ -95,19 +108,36 @@ class Decoder:
         self._memo = Memo(Names(), Addresses())
 
     def decode(self, window: Window) -> Piece:
-        return self.finish(opened(window))
+        return self.finish(self.open(window))
+
+    def open(self, window: Window) -> Opened:
+        """The first half of the decoding."""
+        link = link_layer(window)
+        head, tunnels = headers(window, link)
+        rows = np.flatnonzero((head.version > 0) & (head.reason == FINE))
+        return Opened(
+            window=window,
+            head=head,
+            tunnels=tunnels,
+            interface=link.interface,
+            rows=rows,
+            recognised=Once(partial(recognise, window, head, link.interface, rows)),
+            copies=Once(partial(candidates, window, head, link.interface, rows)),
+            packets=Once(partial(self._packets, window, head, link.interface, rows)),
+        )
 
     def finish(self, half: Opened) -> Piece:
         """The second half of the decoding."""
         window, head, tunnels, rows = half.window, half.head, half.tunnels, half.rows
-        packets = self._packets(window, head, half.interface, rows)
-        tables = {PACKETS: (packet_frame(packets, self._source), rows)}
+        packets, frame = half.packets()
+        tables = {PACKETS: (frame, rows)}
         outer = tunnel_frame(window, tunnels, self._memo.addresses, self._source)
         if outer is not None:
             tables[TUNNEL_HEADERS] = outer, tunnels.frame
         if (errors := icmp_errors(packets, self._memo.addresses, self._source)) is not None:
             tables[ICMP_ERRORS] = errors
         dns = window_dns(packets, self._source, self._memo)
+        recognised, copies = half.recognised(), half.copies()
         head.reason[dns.malformed] = BAD_DNS
         return Piece(
             number=window.number,
@@ -115,18 +145,20 @@ class Decoder:
             reason=head.reason,
             tables=tables,
             dns=dns,
-            recognised=half.recognised,
-            copies=half.copies,
+            recognised=recognised,
+            copies=copies,
             tally=_tally(window, head, tunnels, rows),
         )
 
-    def _packets(self, window: Window, head: Headers, interface: I64, rows: I64) -> Packets:
+    def _packets(self, window: Window, head: Headers, interface: I64, rows: I64) -> tuple[Packets, pl.DataFrame]:
+        """The packets with the texts of their addresses, and their rows."""
         six = head.version[rows] == 6
         src = self._memo.addresses.texts(six, head.src_high[rows], head.src_low[rows])
         dst = self._memo.addresses.texts(six, head.dst_high[rows], head.dst_low[rows])
         place = np.full(len(window), -1)
         place[rows] = np.arange(len(rows))
-        return Packets(window, head, rows, place, interface, src, dst)
+        packets = Packets(window, head, rows, place, interface, src, dst)
+        return packets, packet_frame(packets, self._source)
 
 
 def _tally(window: Window, head: Headers, tunnels: Tunnels, rows: I64) -> Tally:

@@ -17,7 +17,7 @@ from analyzer.sources.capture.dns_tables import Columns, Found, Memo, rows
 from analyzer.sources.capture.extracts import Extract, extract
 from analyzer.sources.capture.fragments import Pieces, pieces
 from analyzer.sources.capture.layers import LATER, TCP, UDP, WHOLE
-from analyzer.sources.capture.packets import Packets, numbers
+from analyzer.sources.capture.packets import Packets, taken
 from analyzer.sources.capture.window import NO_INTERFACE
 
 SEGMENT_MESSAGES_MOST = 256
@@ -109,7 +109,7 @@ def _carriers(packets: Packets, frame: I64, source: str) -> Columns:
     return {
         **packets.where(frame, source),
         **packets.ends(frame),
-        "interface": numbers(packets.interface[frame], pl.Int32(), absent=NO_INTERFACE),
+        "interface": taken(packets.interface, frame, pl.Int32(), NO_INTERFACE),
         "wire_bytes": pl.Series(packets.window.wire[frame], dtype=pl.Int64),
     }
 

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from analyzer import kernels
 from analyzer.sources.capture.arrays import I64, U8, U64, gather, half_at
 from analyzer.sources.capture.texts import Interner, pick
 
@@ -23,6 +24,8 @@ _LABEL = 64
 """Octets of the longest label with its length byte."""
 _UNPACKED = _LONG + _LABEL
 """Width of a row for one name without compression, and for a label copied whole at its end."""
+_UNKNOWN, _NOWHERE = -1, -2
+"""In the place of an id: of a name that was not met before, and of one that is not there. A kernel says the same."""
 _TOGETHER = 1 << 14
 """Names that are unpacked at a time: a message of thousands of names costs no more memory."""
 
@@ -91,6 +94,8 @@ class Names:
     def __init__(self) -> None:
         self._short = Interner(_SHORT // 8, _spell)
         self._long = Interner(_LONG // 8, _spell)
+        self._parts = self._short.texts, self._long.texts
+        self._together: pl.Series | None = None
         self._lock = Lock()
 
     def texts(self, data: U8, at: I64, length: I64) -> pl.Series:
@@ -101,13 +106,27 @@ class Names:
     def _texts(self, data: U8, at: I64, length: I64) -> pl.Series:
         self._short.forget()
         self._long.forget()
-        ids = np.full(len(at), -1, np.int64)
-        short, long = np.flatnonzero((at >= 0) & (length <= _SHORT)), np.flatnonzero((at >= 0) & (length > _SHORT))
-        ids[short] = self._short.ids(_keys(data, at[short], length[short], _SHORT))
-        if len(long):
-            ids[long] = self._long.ids(_keys(data, at[long], length[long], _LONG)) + len(self._short.texts)
-        dictionary = pl.concat([self._short.texts, self._long.texts, pl.Series([None], dtype=pl.String)]).rechunk()
-        return pick(dictionary, np.where(ids >= 0, ids, len(dictionary) - 1))
+        ids = np.empty(len(at), np.int64)
+        missing = kernels.call("names_known", data, at, length, *self._short.table, *self._long.table, ids)
+        if missing is None:
+            ids = np.where(at >= 0, _UNKNOWN, _NOWHERE)
+        if missing != 0:
+            new = np.flatnonzero(ids == _UNKNOWN)
+            short, long = new[length[new] <= _SHORT], new[length[new] > _SHORT]
+            ids[short] = self._short.ids(_keys(data, at[short], length[short], _SHORT))
+            ids[long] = self._long.ids(_keys(data, at[long], length[long], _LONG))
+        ids[(ids >= 0) & (length > _SHORT)] += len(self._short.texts)
+        texts = self._dictionary()
+        ids[ids < 0] = len(texts) - 1
+        return pick(texts, ids)
+
+    def _dictionary(self) -> pl.Series:
+        """The texts of short names, of long ones, and null."""
+        parts = self._short.texts, self._long.texts
+        if self._together is None or any(one is not other for one, other in zip(parts, self._parts, strict=True)):
+            self._together = pl.concat([*parts, pl.Series([None], dtype=pl.String)]).rechunk()
+            self._parts = parts
+        return self._together
 
     def packed(self, data: U8, at: I64, start: I64) -> pl.Series:
         """Texts of names at these places that may be compressed; `start` is where the message of each begins.

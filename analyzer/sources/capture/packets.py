@@ -9,6 +9,7 @@ import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from analyzer import kernels
 from analyzer.frames import TIME
 from analyzer.sources.capture.arrays import I64, Flags, half_at
 from analyzer.sources.capture.layers import ABSENT, Headers
@@ -41,9 +42,9 @@ class Packets(Struct, frozen=True):
         at = self.place[frames]
         return {
             "src": pick(self.src, at),
-            "src_port": numbers(self.headers.src_port[frames], pl.Int32()),
+            "src_port": taken(self.headers.src_port, frames, pl.Int32()),
             "dst": pick(self.dst, at),
-            "dst_port": numbers(self.headers.dst_port[frames], pl.Int32()),
+            "dst_port": taken(self.headers.dst_port, frames, pl.Int32()),
         }
 
     def where(self, frames: I64, source: str) -> dict[str, pl.Series]:
@@ -80,25 +81,36 @@ def numbers(values: NDArray[Any], dtype: pl.DataType, absent: int = -1) -> pl.Se
     return plain if known.all() else plain.zip_with(pl.Series(known), pl.Series([None], dtype=dtype))
 
 
+def taken(values: I64, rows: I64, dtype: pl.DataType, absent: int = -1) -> pl.Series:
+    """Numbers of these rows, of this type; null where they equal `absent`."""
+    kind = _NUMPY[dtype]
+    out, known = np.empty(len(rows), kind), np.empty(len(rows), bool)
+    missing = kernels.call(f"taken_{out.dtype.str[1:]}", values, rows, out, known.view(np.uint8), absent)
+    if missing is None:
+        return numbers(values.take(rows), dtype, absent)
+    plain = pl.Series(out)
+    return plain.zip_with(pl.Series(known), pl.Series([None], dtype=dtype)) if missing else plain
+
+
 def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
     """Rows of the packets table but for the column duplicate, in file order."""
     at, head = packets.rows, packets.headers
     columns = packets.where(at, source) | {
         "src": packets.src,
-        "src_port": numbers(head.src_port.take(at), pl.Int32()),
+        "src_port": taken(head.src_port, at, pl.Int32()),
         "dst": packets.dst,
-        "dst_port": numbers(head.dst_port.take(at), pl.Int32()),
-        "interface": numbers(packets.interface[at], pl.Int32(), absent=NO_INTERFACE),
+        "dst_port": taken(head.dst_port, at, pl.Int32()),
+        "interface": taken(packets.interface, at, pl.Int32(), NO_INTERFACE),
         "protocol": pick(PROTOCOL_TEXTS, head.protocol.take(at)),
         "wire_bytes": pl.Series(packets.window.wire[at], dtype=pl.Int64),
-        "payload_bytes": numbers(head.payload_bytes.take(at), pl.Int64()),
-        "tls_record": numbers(_tls_records(packets.window, head)[at], pl.Int16()),
-        "tcp_flags": numbers(head.flags.take(at), pl.Int16()),
-        "seq": numbers(head.seq.take(at), pl.Int64()),
-        "ack": numbers(head.ack.take(at), pl.Int64()),
-        "window": numbers(head.window.take(at), pl.Int32()),
-        "ttl": numbers(head.ttl.take(at), pl.Int16()),
-        "ip_id": numbers(head.ip_id.take(at), pl.Int32()),
+        "payload_bytes": taken(head.payload_bytes, at, pl.Int64()),
+        "tls_record": taken(_tls_records(packets.window, head), at, pl.Int16()),
+        "tcp_flags": taken(head.flags, at, pl.Int16()),
+        "seq": taken(head.seq, at, pl.Int64()),
+        "ack": taken(head.ack, at, pl.Int64()),
+        "window": taken(head.window, at, pl.Int32()),
+        "ttl": taken(head.ttl, at, pl.Int16()),
+        "ip_id": taken(head.ip_id, at, pl.Int32()),
     }
     return pl.DataFrame(columns)
 

@@ -2,7 +2,8 @@
 
 Threads, not processes: kernels, NumPy and polars let go of the interpreter while they work, and rows that stay where
 they are cost nothing. Handing them from process to process took as long as decoding them. Two threads that each did all
-of the work of every other window took turns at the interpreter more often, and held a window more in memory.
+of the work of every other window took turns at the interpreter more often, and held a window more in memory. As many
+threads as cores: a third that only hashed took a core from the one that was behind, while the other waited for it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from analyzer.sources.capture.decode import Decoder, Piece, opened
+from analyzer.sources.capture.decode import Decoder, Opened, Piece
 from analyzer.sources.capture.window import Window
 
 THREADS_MOST = 2
@@ -26,7 +27,7 @@ def threads() -> int:
 
 def pieces(frames: Iterator[Window], source: str, jobs: int) -> Iterator[Piece]:
     """The windows, decoded by so many threads; the same pieces whatever their number. The first, which is the caller's,
-    reads the frames and does the first half of the decoding."""
+    reads the frames, does the first half of the decoding, and helps where it would have to wait."""
     decoder = Decoder(source)
     if jobs == 1:
         for window in frames:
@@ -36,10 +37,21 @@ def pieces(frames: Iterator[Window], source: str, jobs: int) -> Iterator[Piece]:
     with ThreadPoolExecutor(jobs - 1, thread_name_prefix="decode") as pool:
         try:
             for window in frames:
-                under_way.append(pool.submit(decoder.finish, opened(window)))
+                half = decoder.open(window)
+                under_way.append(pool.submit(decoder.finish, half))
                 if len(under_way) == jobs:
-                    yield under_way.popleft().result()
+                    yield _helping(half, under_way.popleft())
+                del half
             while under_way:
                 yield under_way.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _helping(half: Opened, oldest: Future[Piece]) -> Piece:
+    """The piece that is waited for; meanwhile some of the work on the newest window is taken from the others."""
+    for work in half.apart:
+        if oldest.done():
+            break
+        work()
+    return oldest.result()

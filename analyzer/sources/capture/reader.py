@@ -29,7 +29,7 @@ from analyzer.sources.capture.reasons import FINE, HEADERS_UNREAD, UNKNOWN_TYPE,
 from analyzer.sources.capture.recognise import Recognised
 from analyzer.sources.capture.texts import Addresses
 from analyzer.sources.capture.window import NO_TIME, SIZE, Clock, Window
-from analyzer.sources.contract import Batch, ByteStream, Item, Ledger, ReadOptions
+from analyzer.sources.contract import Batch, ByteStream, HashedStream, Item, Ledger, ReadOptions
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -44,7 +44,10 @@ def frames_of(stream: ByteStream, ledger: Ledger, size: int = SIZE) -> Iterator[
 
 def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -> Iterator[Batch]:
     """Batches of the capture tables, one or more per window; raises InputError where no frame can be read at all."""
-    return batches(frames_of(stream, ledger), item.id, ledger, options.jobs or threads())
+    jobs = options.jobs or threads()
+    if jobs > 1 and isinstance(stream, HashedStream):
+        stream.hash_here()
+    return batches(frames_of(stream, ledger), item.id, ledger, jobs)
 
 
 def batches(frames: Iterator[Window], source: str, ledger: Ledger, jobs: int = 1) -> Iterator[Batch]:

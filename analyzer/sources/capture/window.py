@@ -174,29 +174,39 @@ class Tally:
 
 @dataclass(slots=True)
 class Clock:
-    """Watches the times of successive frames for steps back."""
+    """Watches the times of successive frames for steps back.
+
+    It tells at the end: what the framing tells goes before it, however far it reads ahead of the decoding.
+    """
 
     ledger: Ledger
+    _notes: list[str] = field(default_factory=list)
     _last: int = NO_TIME
     _steps: int = 0
 
     def watch(self, time: I64, number: I64) -> None:
         known = time != NO_TIME
-        times, numbers = time[known], number[known]
+        times, numbers = (time, number) if known.all() else (time[known], number[known])
         if not len(times):
             return
-        before = np.concatenate([[self._last if self._last != NO_TIME else times[0]], times[:-1]])
-        gaps = times - before
-        usual = int(np.median(gaps)) if len(gaps) > 1 else 0
+        gaps = np.diff(times, prepend=self._last if self._last != NO_TIME else times[0])
+        self._last = int(times[-1])
+        if (places := np.flatnonzero(gaps <= -STEP)).size:
+            self._stepped(gaps, places, numbers)
+
+    def _stepped(self, gaps: I64, places: I64, numbers: I64) -> None:
         # How far the clock stepped is told against the usual gap between frames.
-        back = gaps - max(usual, 0)
-        for place in np.flatnonzero(gaps <= -STEP).tolist():
+        usual = max(int(np.median(gaps)), 0) if len(gaps) > 1 else 0
+        for place in places.tolist():
             self._steps += 1
             if self._steps <= STEPS_TOLD:
-                self.ledger.note(f"clock stepped {_seconds(int(back[place]))} s at packet {int(numbers[place])}")
-        self._last = int(times[-1])
+                self.ledger.note(
+                    f"clock stepped {_seconds(int(gaps[place]) - usual)} s at packet {int(numbers[place])}"
+                )
 
     def close(self) -> None:
+        for note in self._notes:
+            self.ledger.note(note)
         if self._steps > STEPS_TOLD:
             self.ledger.note(f"clock stepped back {self._steps} times in all")
 

@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,9 +21,11 @@ from analyzer import kernels
 from analyzer.kernels import build
 from analyzer.sources.capture import dns, duplicates, lanes, network
 from analyzer.sources.capture.arrays import padded
-from analyzer.sources.capture.decode import opened
+from analyzer.sources.capture.decode import Decoder
+from analyzer.sources.capture.dns_names import Names
 from analyzer.sources.capture.dns_records import HEADER
 from analyzer.sources.capture.framing_pcapng import BlockChain
+from analyzer.sources.capture.packets import taken
 from analyzer.sources.capture.pcap_format import CAPTURED_MOST, pcap_format
 from analyzer.sources.capture.reader import frames_of
 from analyzer.sources.capture.texts import Addresses
@@ -197,7 +200,7 @@ def test_packets_that_have_a_copy_share_their_hint_and_few_others_do() -> None:
     packets = [ethernet(ipv4(udp(b"%d" % n, 40000, 53), 17, A, B, ident=n)) for n in range(1000)]
     raw = pcap([*packets, packets[7], packets[900]])
     [window] = frames_of(io.BytesIO(raw), Ledger())
-    half = opened(window)
+    half = Decoder("t").open(window)
     shared = duplicates._shared(window, half.head, half.rows)
     assert {7, 900, 1000, 1001} <= set(np.flatnonzero(shared).tolist())
     assert shared.sum() < 20
@@ -225,3 +228,48 @@ def test_a_record_of_more_than_any_has_ends_the_walk_though_it_would_fit(capture
     plain = lanes.walk_plain(chain, padded(raw).data, 0, len(raw))
     assert (len(found.offsets), found.stop) == (len(plain.offsets), plain.stop)
     assert len(found.offsets) == met
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 1 << 32))
+def test_names_are_the_same_whether_they_are_new_or_known(seed: int) -> None:
+    rng = random.Random(seed)
+
+    def wire() -> bytes:
+        """A name of up to 255 octets; few letters, so that some come again."""
+        labels = [bytes(rng.choices(b"aB.", k=rng.choice((1, 2, 40, 63)))) for _ in range(rng.choice((0, 1, 2, 3, 3)))]
+        return b"".join(bytes([len(label)]) + label for label in labels) + b"\x00"
+
+    names = [wire() for _ in range(60)]
+    length = np.array([len(name) for name in names])
+    at = np.cumsum(length) - length
+    at[[rng.randrange(60) for _ in range(5)]] = -1
+    data, known = padded(b"".join(names)), Names()
+    told = [known.texts(data, at, length).to_list() for _ in range(2)]
+    with pytest.MonkeyPatch.context() as patch:
+        numpy_only(patch)
+        assert told == [Names().texts(data, at, length).to_list()] * 2
+
+
+def test_names_of_both_lengths_are_known_by_all_of_their_octets() -> None:
+    """Names that differ in their last octet only, at the border between the two tables."""
+    names = [b"\x3c" + b"a" * 59 + bytes([last]) + tail for tail in (b"\x01b\x00", b"\x02bc\x00") for last in b"xy"]
+    length = np.array([len(name) for name in names])
+    assert set(length.tolist()) == {64, 65}
+    data, known = padded(b"".join(names)), Names()
+    told = [known.texts(data, np.cumsum(length) - length, length).to_list() for _ in range(2)]
+    texts = ["a" * 59 + rest for rest in ("x.b", "y.b", "x.bc", "y.bc")]
+    assert told == [texts] * 2
+
+
+@pytest.mark.parametrize("dtype", [pl.Int16(), pl.Int32(), pl.Int64()], ids=str)
+@pytest.mark.parametrize("absent", [-1, 7, np.iinfo(np.int64).min])
+def test_columns_of_some_rows_are_taken_alike(dtype: pl.DataType, absent: int) -> None:
+    values = np.array([0, -1, 7, 30_000, absent, 5])
+    for rows in ([5, 0, 0, 3], [1, 2, 4], []):
+        told = taken(values, np.array(rows, np.int64), dtype, absent)
+        assert told.dtype == dtype
+        assert told.to_list() == [None if values[row] == absent else values[row] for row in rows]
+        with pytest.MonkeyPatch.context() as patch:
+            numpy_only(patch)
+            assert told.equals(taken(values, np.array(rows, np.int64), dtype, absent), check_dtypes=True)

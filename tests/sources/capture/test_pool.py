@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from analyzer.frames import TABLES, concat
-from analyzer.sources.capture.decode import Decoder, Opened, Piece, opened
+from analyzer.sources.capture.decode import Decoder, Once, Opened, Piece
+from analyzer.sources.capture.duplicates import candidates
 from analyzer.sources.capture.pool import pieces
 from analyzer.sources.capture.reader import batches, frames_of
 from analyzer.sources.capture.texts import Addresses
@@ -62,6 +63,17 @@ def test_what_crosses_windows_is_the_same_with_several_threads(damaged: bool) ->
     assert any(row["duplicate"] for row in one[0]["packets"])
 
 
+def test_what_is_told_stands_in_the_same_order_with_several_threads() -> None:
+    """A clock that steps back in the first window, and damage in a later one, which is met before that is decoded."""
+    frames = [dns_frame(query(f"n{number}.example.com", number)) for number in range(400)]
+    back = pcap(frames[:5], step=-100)
+    data = back + pcap(frames, step=0.0004)[24:-700] + random.Random(1).randbytes(300)
+    ledgers = [_read(data, jobs)[1] for jobs in (1, 2)]
+    assert ledgers[0].notes == ledgers[1].notes
+    assert [note.split()[-1] for note in ledgers[0].notes if "clock" in note] == ["2", "3", "4", "all"]
+    assert any("could not be read" in note for note in ledgers[0].notes)
+
+
 def test_a_sample_capture_is_the_same_with_several_threads() -> None:
     path = next(Path(CAPTURES / "imds-credential-storm").glob("*.pcap*.gz"))
     data = gzip.decompress(path.read_bytes())
@@ -78,16 +90,57 @@ def test_the_second_half_of_a_window_runs_beside_the_first_half_of_the_next() ->
                 both.wait()  # only whoever is not alone gets on
             return super().finish(half)
 
-    def slow(window: Window) -> Opened:
-        if window is not frames[0]:
-            both.wait()
-        return opened(window)
+        def open(self, window: Window) -> Opened:
+            if window is not frames[0]:
+                both.wait()
+            return super().open(window)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("analyzer.sources.capture.pool.Decoder", Slow)
-        patch.setattr("analyzer.sources.capture.pool.opened", slow)
         read = list(pieces(iter(frames), "t", 2))
     assert [piece.number[0] for piece in read] == [window.number[0] for window in frames]
+
+
+def test_whoever_would_wait_takes_work_from_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = list(frames_of(io.BytesIO(_spanning()), Ledger(), SIZE))
+    helped, seen = threading.Event(), []
+
+    class Late(Decoder):
+        def finish(self, half: Opened) -> Piece:
+            if half.window is frames[0]:
+                seen.append(helped.wait(timeout=30))
+            return super().finish(half)
+
+    def told(*given: Any) -> Any:
+        if threading.current_thread() is threading.main_thread() and given[0] is frames[1]:
+            helped.set()
+        return candidates(*given)
+
+    monkeypatch.setattr("analyzer.sources.capture.decode.candidates", told)
+    monkeypatch.setattr("analyzer.sources.capture.pool.Decoder", Late)
+    assert len(list(pieces(iter(frames), "t", 2))) == len(frames)
+    assert seen == [True]
+
+
+def test_what_somebody_has_begun_is_not_done_twice() -> None:
+    made: list[str] = []
+
+    def work() -> int:
+        made.append(threading.current_thread().name)
+        return len(made)
+
+    once = Once(work)
+    with ThreadPoolExecutor(4) as pool:
+        told = [one.result() for one in [pool.submit(once) for _ in range(20)]]
+    assert told == [1] * 20
+    assert len(made) == 1
+
+
+def test_trouble_is_told_to_everybody_who_asks() -> None:
+    once = Once(lambda: 1 // 0)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            once()
 
 
 def test_trouble_with_a_window_ends_the_reading_and_no_thread_is_left() -> None:

@@ -24,6 +24,8 @@ _STEPS = np.arange(1, 257) * (np.arange(256) > 0)
 RECORD_LEAST = 11
 """Octets of the smallest record: root name, type, class, TTL, length."""
 QUESTION_LEAST = 5
+_ANSWERS_AT = 6
+"""Where a header counts the records of the answer section (RFC 1035 section 4.1.1)."""
 
 GOOD, MALFORMED, UNREAD = 0, 1, 2
 """Values of `state`; UNREAD is a message cut before its question ends."""
@@ -66,14 +68,18 @@ def decode(data: U8, start: I64, end: I64, whole: Flags, classes: I64 | None = N
 
 def _compiled(data: U8, start: I64, end: I64, whole: Flags, classes: I64) -> Messages | None:
     """The messages by a kernel; None where there is none."""
+    if len(data) < HEADER or not kernels.there():
+        return None
     count = len(start)
     state, over = np.empty(count, np.uint8), np.empty(count, np.uint8)
     columns = np.empty((11, count), np.int64)
-    room = int(np.minimum((end - start) // RECORD_LEAST, RECORDS_MOST).clip(0).sum())
+    # Room for what is counted, not for what would fit: that would be most of the memory of a window.
+    counted = np.minimum(half_at(data, start + _ANSWERS_AT), (end - start) // RECORD_LEAST)
+    room = int(np.minimum(counted, RECORDS_MOST).clip(0).sum())
     answers = np.empty((7, room), np.int64)
     start, end, classes = (np.ascontiguousarray(part) for part in (start, end, classes))
     places = data, start, end, np.ascontiguousarray(whole).view(np.uint8), classes
-    held = kernels.call("dns_decode", *places, state, over, columns, answers) if len(data) >= HEADER else None
+    held = kernels.call("dns_decode", *places, state, over, columns, answers)
     if held is None:
         return None
     return Messages(

@@ -92,10 +92,9 @@ class Names:
     """Texts of names that stand in a window. One thread at a time looks them up."""
 
     def __init__(self) -> None:
-        self._short = Interner(_SHORT // 8, _spell)
+        # The first text is the one of a name that is not there.
+        self._short = Interner(_SHORT // 8, _spell, pl.Series([None], dtype=pl.String))
         self._long = Interner(_LONG // 8, _spell)
-        self._parts = self._short.texts, self._long.texts
-        self._together: pl.Series | None = None
         self._lock = Lock()
 
     def texts(self, data: U8, at: I64, length: I64) -> pl.Series:
@@ -116,17 +115,10 @@ class Names:
             ids[short] = self._short.ids(_keys(data, at[short], length[short], _SHORT))
             ids[long] = self._long.ids(_keys(data, at[long], length[long], _LONG))
         ids[(ids >= 0) & (length > _SHORT)] += len(self._short.texts)
-        texts = self._dictionary()
-        ids[ids < 0] = len(texts) - 1
-        return pick(texts, ids)
-
-    def _dictionary(self) -> pl.Series:
-        """The texts of short names, of long ones, and null."""
-        parts = self._short.texts, self._long.texts
-        if self._together is None or any(one is not other for one, other in zip(parts, self._parts, strict=True)):
-            self._together = pl.concat([*parts, pl.Series([None], dtype=pl.String)]).rechunk()
-            self._parts = parts
-        return self._together
+        ids[ids < 0] = 0
+        if not len(self._long.texts):
+            return pick(self._short.texts, ids)
+        return pick(pl.concat([self._short.texts, self._long.texts]).rechunk(), ids)
 
     def packed(self, data: U8, at: I64, start: I64) -> pl.Series:
         """Texts of names at these places that may be compressed; `start` is where the message of each begins.

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from analyzer import kernels
 from analyzer.sources.capture.arrays import I64, U64, Flags, run_starts
 
+NO_TEXTS = pl.Series([], dtype=pl.String)
 _SLOT_BITS = 17
-_TEXTS_MOST = 1 << 18
+_TEXTS_MOST = 1 << 16
 """Texts remembered from window to window; beyond it the memory starts anew, so that it stays bounded."""
 _MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5] * 8, np.uint64)
 
@@ -54,14 +55,16 @@ def pick(texts: pl.Series, places: NDArray[Any]) -> pl.Series:
 class Interner:
     """Small ids for equal keys of a fixed number of 64-bit words; `texts` holds the text of each id.
 
-    A direct-mapped table remembers keys: one gather and one comparison per row find all keys seen before.
+    A direct-mapped table remembers keys: one gather and one comparison per row find all keys seen before. `first` are
+    texts that no key has.
     """
 
-    def __init__(self, width: int, spell: Callable[[U64], pl.Series]) -> None:
+    def __init__(self, width: int, spell: Callable[[U64], pl.Series], first: pl.Series = NO_TEXTS) -> None:
         self._spell = spell
+        self._first = first
         self._keys = np.zeros((1 << _SLOT_BITS, width), np.uint64)
         self._ids = np.full(1 << _SLOT_BITS, -1, np.int64)
-        self.texts = pl.Series([], dtype=pl.String)
+        self.texts = first
 
     @property
     def table(self) -> tuple[U64, I64]:
@@ -72,7 +75,7 @@ class Interner:
         """Start anew if too much is remembered. Ids given before are void afterwards."""
         if len(self.texts) > _TEXTS_MOST:
             self._ids[:] = -1
-            self.texts = self.texts.clear()
+            self.texts = self._first
 
     def ids(self, keys: U64) -> I64:
         """The id of each row's key."""

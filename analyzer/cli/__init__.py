@@ -66,6 +66,8 @@ def leave(code: str | int | None) -> None:
 def importing() -> Iterator[None]:
     """What is imported here is there to stay: nobody looks through it for garbage, neither now nor later."""
     gc.disable()
+    import numpy  # noqa: F401 - before polars, which else comes to it by a detour, at each of its calls [half as quick]
+
     try:
         yield
     finally:

@@ -185,6 +185,7 @@ def _begin(module: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["POLARS_MAX_THREADS"] = "1"
     gc.disable()
+    importlib.import_module("numpy")  # before polars, as the command line does
     importlib.import_module(module)
     gc.freeze()
     gc.enable()

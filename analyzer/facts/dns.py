@@ -130,10 +130,12 @@ def _from_capture(frames: Frames) -> tuple[pl.DataFrame, pl.Series]:
     return frame, pl.concat([servers, _forwarders(frame)]).unique()
 
 
-_ASKED = {
-    **{name: name for name in ("row", "time", "source", "number", "interface", "transport", "dns_id", "name", "qtype")},
-    **{"client": "src", "client_port": "src_port", "server": "dst", "server_port": "dst_port"},
-    "wire_bytes": "wire_bytes",
+_SAME = ("row", "time", "source", "number", "interface", "transport", "dns_id", "name", "qtype", "wire_bytes")
+_ASKED = dict(zip(_SAME, _SAME, strict=True)) | {
+    "client": "src",
+    "client_port": "src_port",
+    "server": "dst",
+    "server_port": "dst_port",
 }
 """What a query tells, by the columns of messages."""
 

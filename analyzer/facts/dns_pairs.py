@@ -95,7 +95,7 @@ def _by_tuple(messages: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.boo
 
 
 def _hashes(messages: pl.DataFrame, seed: int) -> NDArray[np.uint64]:
-    """A hash of the tuple of each message, the same for a query and its answer, and of its input where there are several.
+    """A hash of the tuple of each message, the same for a query and its answer, and of its input if there are several.
     Ends are hashed as they stand and then turned, which is quicker than the other way round."""
     common = ["transport", "dns_id", "name", "qtype"]
     if messages.height and (messages["source"] != messages["source"][0]).any():

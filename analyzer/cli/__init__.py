@@ -16,6 +16,10 @@ from analyzer.errors import AnalyzerError
 USAGE, INTERNAL, INTERRUPTED = 2, 70, 130
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here, and NumPy would start its threads
+os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:1,oversize_threshold:0")
+"""One pool of memory for all threads of polars, which keeps large blocks too (jemalloc(3), opt.narenas and
+opt.oversize_threshold): what one thread frees serves the next, where each would else touch new pages. Read when polars
+is loaded."""
 
 
 YOUNG = 50_000

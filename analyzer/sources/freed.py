@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """malloc.h of glibc."""
 
 LARGEST = 32 << 20
@@ -18,12 +18,10 @@ LARGE = 16 << 20
 
 @cache
 def keep_freed() -> None:
-    """Do so in this process, where its C library can: windows of several MiB come and go hundreds of times. All threads
-    share what is freed; an arena for each would hold it back from the others (mallopt(3), M_ARENA_MAX)."""
+    """Do so in this process, where its C library can: windows of several MiB come and go hundreds of times."""
     try:
         choose = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
         return
     choose(_M_MMAP_THRESHOLD, LARGEST)
     choose(_M_TRIM_THRESHOLD, 2 * LARGEST)
-    choose(_M_ARENA_MAX, 1)

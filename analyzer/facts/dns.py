@@ -7,7 +7,7 @@ import polars as pl
 
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.copies import copies
-from analyzer.facts.dns_pairs import ANSWER_WINDOW, FINAL, RETRY_WINDOW, pairs, with_questions
+from analyzer.facts.dns_pairs import ANSWER_WINDOW, ENDS, FINAL, RETRY_WINDOW, pairs, with_questions
 from analyzer.facts.neighbours import followers, in_order
 from analyzer.frames import COREDNS_QUERIES, DNS_MESSAGES, NO_REPLY, PACKETS, TIME, Col, Table
 from analyzer.frames.contract import PLACE
@@ -69,19 +69,12 @@ ORPHANS = Table(
 
 
 def _messages(frames: Frames) -> pl.DataFrame:
-    """Queries and answers without copies, in order; client and server mean the same in both."""
-    answer = pl.col("response")
-    ends = {
-        "client": pl.when(answer).then("dst").otherwise("src"),
-        "client_port": pl.when(answer).then("dst_port").otherwise("src_port"),
-        "server": pl.when(answer).then("src").otherwise("dst"),
-        "server_port": pl.when(answer).then("src_port").otherwise("dst_port"),
-    }
+    """Queries and answers without copies, in order, as they went over the wire: to turn the ends of all answers round
+    would copy two columns of text."""
     messages = (
         frames[DNS_MESSAGES]
         .filter(pl.col("protocol") == RESOLUTION, ~pl.col("duplicate").fill_null(False), pl.col("time").is_not_null())
-        .with_columns(**ends)
-        .drop("src", "src_port", "dst", "dst_port", "duplicate", "protocol", "truncated", "authoritative")
+        .drop("duplicate", "protocol", "truncated", "authoritative")
         .collect()
     )
     return with_questions(in_order(messages).with_row_index("row"))
@@ -110,14 +103,13 @@ def _from_capture(frames: Frames) -> tuple[pl.DataFrame, pl.Series]:
     """The transactions of all captures, and the addresses that answer queries."""
     messages = _messages(frames)
     found, retries = pairs(messages)
+    place = np.full(messages.height, -1)
+    place[found["query"]] = found["answer"]
+    queries = _queries(messages)
+    answer = pl.Series(place[queries["row"]])
     told = messages.select(
         "rcode", "answers", "negative_ttl", answered="time", answer_number="number", more="wire_bytes"
     )
-    place = np.full(messages.height, -1)
-    place[found["query"]] = found["answer"]
-    # In one piece, because all that looks at the transactions takes longer from pieces.
-    queries = messages.filter(~pl.col("response")).drop("rcode", "answers", "negative_ttl").rechunk()
-    answer = pl.Series(place[queries["row"]])
     again = np.zeros(messages.height, bool)
     again[retries] = True
     frame = (
@@ -134,8 +126,25 @@ def _from_capture(frames: Frames) -> tuple[pl.DataFrame, pl.Series]:
             retry=pl.Series(again[queries["row"]]),
         )
     )
-    servers = messages.lazy().filter("response").select("server").unique().collect().to_series()
+    servers = messages.lazy().filter("response").select(server="src").unique().collect().to_series()
     return frame, pl.concat([servers, _forwarders(frame)]).unique()
+
+
+_SAME = ("row", "time", "source", "number", "interface", "transport", "dns_id", "name", "qtype", "wire_bytes")
+_ASKED = dict(zip(_SAME, _SAME, strict=True)) | {
+    "client": "src",
+    "client_port": "src_port",
+    "server": "dst",
+    "server_port": "dst_port",
+}
+"""What a query tells, by the columns of messages."""
+
+
+def _queries(messages: pl.DataFrame) -> pl.DataFrame:
+    """The queries among the messages. Each column in one piece, because all that looks at the transactions takes longer
+    from pieces, and one after the other, so that the pieces of one make room for those of the next."""
+    asked = ~messages["response"]
+    return pl.DataFrame({name: messages[column].filter(asked).rechunk() for name, column in _ASKED.items()})
 
 
 def _forwarders(queries: pl.DataFrame) -> pl.Series:
@@ -218,7 +227,7 @@ def _derive(frames: Frames) -> pl.LazyFrame:
 def _derive_orphans(frames: Frames) -> pl.LazyFrame:
     messages = _messages(frames)
     found, _ = pairs(messages)
-    left = messages.filter("response").join(found, left_on="row", right_on="answer", how="anti")
+    left = messages.filter("response").join(found, left_on="row", right_on="answer", how="anti").with_columns(**ENDS)
     return left.sort("row").select(list(ORPHANS.schema)).lazy()
 
 

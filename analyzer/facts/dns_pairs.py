@@ -14,6 +14,14 @@ SOCKET = ["client", "client_port", "server", "server_port", "transport", "dns_id
 TUPLE = [*SOCKET, "name", "qtype"]
 """What an answer has in common with its query."""
 
+ENDS = {
+    "client": pl.when("response").then("dst").otherwise("src"),
+    "client_port": pl.when("response").then("dst_port").otherwise("src_port"),
+    "server": pl.when("response").then("src").otherwise("dst"),
+    "server_port": pl.when("response").then("src_port").otherwise("dst_port"),
+}
+"""Client and server mean the same in a query and in its answer."""
+
 ANSWER_WINDOW = timedelta(seconds=5)
 """A query without an answer for so long is unanswered: resolvers ask again after 5 s (RES_TIMEOUT, glibc resolv.h)."""
 
@@ -29,7 +37,8 @@ FINAL = ("NOERROR", "NXDOMAIN")
 def pairs(messages: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
     """Columns query and answer, and the queries that are retries, all as values of `row`.
 
-    `messages` are in the order of `row`, with source, time, response, rcode and the columns of TUPLE. First within one
+    `messages` are in the order of `row`, with both ends as they stand on the wire, source, time, response, rcode and
+    the rest of TUPLE. First within one
     input: an answer goes to the latest query before it, and a query takes its first answer. What is left over (a late
     first answer after a retry, an answer in the next file of a rotated capture) is matched once more without that.
     """
@@ -50,10 +59,11 @@ def pairs(messages: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
 def with_questions(messages: pl.DataFrame) -> pl.DataFrame:
     """The messages, each answer without a question having that of the query it answers: a server that cannot read a
     query may send back no more than a header (RFC 6891 section 7)."""
-    bare = messages.filter("response", pl.col("name").is_null()).select("row", "source", "time", *SOCKET)
+    bare = messages.filter("response", pl.col("name").is_null()).with_columns(**ENDS)
     if not bare.height:
         return messages
-    asks = messages.filter(~pl.col("response")).select("source", "time", *SOCKET, "name", "qtype")
+    bare = bare.select("row", "source", "time", *SOCKET)
+    asks = messages.filter(~pl.col("response")).with_columns(**ENDS).select("source", "time", *SOCKET, "name", "qtype")
     met = bare.sort("time", "row").join_asof(
         asks.sort("time"),
         on="time",
@@ -79,18 +89,28 @@ def _by_tuple(messages: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.boo
 
     A tuple is known by its hashes, because text is slow to sort.
     """
-    columns = ["source", *TUPLE]
-    keys = messages.select(key=hashed(columns), check=hashed(columns, _CHECK))
-    key, check = keys["key"].to_numpy(), keys["check"].to_numpy()
+    key, check = _hashes(messages, 0), _hashes(messages, _CHECK)
     order = side_by_side(key)
     return order, begins(key[order]) | begins(check[order])
+
+
+def _hashes(messages: pl.DataFrame, seed: int) -> NDArray[np.uint64]:
+    """A hash of the tuple of each message, the same for a query and its answer, and of its input if there are several.
+    Ends are hashed as they stand and then turned, which is quicker than the other way round."""
+    common = ["transport", "dns_id", "name", "qtype"]
+    if messages.height and (messages["source"] != messages["source"][0]).any():
+        common.append("source")
+    src, dst = (hashed([end, f"{end}_port"], seed + len(common)).alias(end) for end in ("src", "dst"))
+    # Who is asked counts three times.
+    whole = pl.col("common") + pl.col("src") + pl.col("dst") + 2 * pl.when("response").then("src").otherwise("dst")
+    return messages.select("response", src, dst, common=hashed(common, seed)).select(whole).to_series().to_numpy()
 
 
 def _left(messages: pl.DataFrame, near: pl.DataFrame) -> pl.DataFrame:
     """What is left over, matched forward from the query whatever input the answer is in."""
     met = np.zeros(messages.height, bool)
     met[near["query"]] = met[near["answer"]] = True
-    rest = messages.filter(~pl.Series(met)).select("row", "time", "response", *TUPLE)
+    rest = messages.filter(~pl.Series(met)).with_columns(**ENDS).select("row", "time", "response", *TUPLE)
     asks, replies = rest.filter(~pl.col("response")), rest.filter("response")
     if not asks.height or not replies.height:
         return near.clear()

@@ -15,7 +15,7 @@ import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from analyzer.facts.neighbours import last_before
+from analyzer.facts.neighbours import begins, hashed, last_before, side_by_side
 
 I64 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -28,7 +28,7 @@ BUCKET_ROWS = 1 << 17
 way, some 300 bytes a packet. Of more, each array is so large that it is asked of the operating system anew, which takes
 a third of the time."""
 
-_PORTS = 1 << 16
+_PORTS = ("src_port", "dst_port")
 _WORD = (1 << 32) - 1
 
 
@@ -122,11 +122,13 @@ def streams(frame: pl.DataFrame) -> Iterator[Streams]:
     """These packets by connection, in parts of about BUCKET_ROWS."""
     if not frame.height:
         return
-    order, begins, ahead = _grouped(frame)
-    seq, ack, flags = (_numbers(frame[name], order, 0) for name in ("seq", "ack", "tcp_flags"))
-    reused = _port_reused(begins, ahead, seq, ack, flags)
-    begins |= reused
-    ends = np.append(np.flatnonzero(begins), len(order))
+    order, first, ahead = _grouped(frame)
+    seq, ack, flags = (_plain(frame[name], 0)[order].astype(np.int64) for name in ("seq", "ack", "tcp_flags"))
+    time, payload, src_port, dst_port = (_plain(frame[name], 0) for name in ("time", "payload_bytes", *_PORTS))
+    window = _plain(frame["window"], -1)
+    reused = _port_reused(first, ahead, seq, ack, flags)
+    first |= reused
+    ends = np.append(np.flatnonzero(first), len(order))
     at = 0
     while at < len(order):
         most = np.searchsorted(ends, at + BUCKET_ROWS, "right") - 1
@@ -134,48 +136,44 @@ def streams(frame: pl.DataFrame) -> Iterator[Streams]:
         row, part = order[at:end], slice(at, end)
         yield Streams(
             row=row,
-            start=last_before(begins[part], inclusive=True),
+            start=last_before(first[part], inclusive=True),
             ahead=ahead[part],
-            time=_numbers(frame["time"].to_physical(), row, 0),
+            time=time[row].astype(np.int64, copy=False),
             seq=seq[part],
             ack=ack[part],
             flags=flags[part],
-            window=_numbers(frame["window"], row, -1),
-            payload=_numbers(frame["payload_bytes"], row, 0),
+            window=window[row].astype(np.int64),
+            payload=payload[row].astype(np.int64, copy=False),
             reused=reused[part],
-            calls=_numbers(frame["src_port"], row, 0) >= _numbers(frame["dst_port"], row, 0),
+            calls=src_port[row] >= dst_port[row],
         )
         at = end
 
 
-def _numbers(column: pl.Series, rows: I64, absent: int) -> I64:
-    return column.fill_null(absent).to_numpy()[rows].astype(np.int64, copy=False)
+def _plain(column: pl.Series, absent: int) -> NDArray[np.signedinteger]:
+    """The numbers of a column, `absent` where it has none."""
+    return column.to_physical().fill_null(absent).to_numpy()
 
 
 def _grouped(frame: pl.DataFrame) -> tuple[I64, Flags, Flags]:
-    """The rows sorted by capture, pair of sockets and number; where a pair begins; who of the two sends."""
-    src, dst = _sockets(frame)
-    low, high, ahead = np.minimum(src, dst), np.maximum(src, dst), src < dst
-    source = frame["source"].rank("dense").to_numpy() if frame["source"].n_unique() > 1 else None
-    keys = (low, high) if source is None else (low, high, source)
-    if source is None and frame["number"].is_sorted():
-        order = np.lexsort(keys)
+    """The rows by capture and pair of sockets, those of one pair by number; where a pair begins; who of the two sends.
+
+    Sockets are known by hashes, because text is slow to sort.
+    """
+    ends = frame.select(src=hashed(["src", "src_port"]), dst=hashed(["dst", "dst_port"]))
+    src, dst = ends["src"].to_numpy(), ends["dst"].to_numpy()
+    pairs = [np.minimum(src, dst), np.maximum(src, dst)]
+    several = bool((frame["source"] != frame["source"][0]).any())
+    if several:
+        pairs.append(frame["source"].hash().to_numpy())
+    key = pairs[0] + np.sum(pairs[1:], axis=0) * np.uint64(3)
+    if several or not frame["number"].is_sorted():
+        by_number = np.argsort(frame["number"].to_numpy(), kind="stable")
+        order = by_number[side_by_side(key[by_number])]
     else:
-        order = np.lexsort((frame["number"].to_numpy(), *keys))
-    begins = np.zeros(len(order), bool)
-    begins[:1] = True
-    for key in keys:
-        key = key[order]
-        begins[1:] |= key[1:] != key[:-1]
-    return order, begins, ahead[order]
-
-
-def _sockets(frame: pl.DataFrame) -> tuple[I64, I64]:
-    """A number for each packet's socket of origin and of destination."""
-    addresses = pl.concat([frame["src"], frame["dst"]]).cast(pl.Categorical).to_physical()
-    ports = pl.concat([frame["src_port"], frame["dst_port"]])
-    sockets = addresses.fill_null(0).to_numpy().astype(np.int64) * _PORTS + ports.fill_null(0).to_numpy()
-    return sockets[: frame.height], sockets[frame.height :]
+        order = side_by_side(key)
+    first = np.logical_or.reduce([begins(part[order]) for part in pairs])
+    return order, first, (src < dst)[order]
 
 
 def _port_reused(begins: Flags, ahead: Flags, seq: I64, ack: I64, flags: I64) -> Flags:

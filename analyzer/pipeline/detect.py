@@ -6,7 +6,7 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, cast
@@ -17,7 +17,7 @@ from analyzer.detector import Detector, Needs, NotObservable, Remark
 from analyzer.facts.contract import Fact, behind
 from analyzer.frames import Table
 from analyzer.model import Coverage, Finding, Run, Status
-from analyzer.pipeline.schedule import Task, by_use, together
+from analyzer.pipeline.schedule import Futures, Task, by_use, together
 from analyzer.pipeline.store import Store
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,19 @@ queries, which are all that runs side by side [measured: 0.03 s of 0.2 s for a h
 
 
 def run_all(
-    detectors: Sequence[Detector[Any]], store: Store, coverage: Sequence[Coverage], jobs: int | None = None
+    detectors: Sequence[Detector[Any]],
+    store: Store,
+    coverage: Sequence[Coverage],
+    jobs: int | None = None,
+    *,
+    draw: Callable[[], object] | None = None,
+    ready: Callable[[Sequence[Run]], object] | None = None,
 ) -> tuple[Run, ...]:
     """What became of each detector, in their order.
 
-    `jobs` threads run them where the tables are in memory, unless there is too little to do for two.
+    `jobs` threads run them where the tables are in memory, unless there is too little to do for two. Then what comes
+    after fills the time in which a thread would wait for the last of them: `draw` needs no finding, and `ready` is told
+    what all others found.
     """
     count = min(jobs or os.cpu_count() or 1, THREADS_MOST) if store.in_memory and store.height >= SHARED_FROM else 1
     if count == 1:
@@ -48,8 +56,18 @@ def run_all(
     facts = [fact for fact in by_use(list(needs.values())) if store.has(fact)]
     tasks = [Task(fact, partial(store.get, fact), fact.inputs) for fact in facts]
     tasks += [Task(one.id, partial(run_one, one, store, coverage), needs[one.id]) for one in order]
-    done = together(tasks, count)
+    done: Futures = {}
+    if draw is not None:
+        tasks.append(Task("draw", draw, facts))
+    if ready is not None:
+        others = [one.id for one in order[1:]]
+        tasks.append(Task("ready", partial(_told, ready, done, others), others))
+    together(tasks, count, done)
     return tuple(cast("Run", done[one.id].result()) for one in detectors)
+
+
+def _told(ready: Callable[[Sequence[Run]], object], done: Futures, others: Sequence[str]) -> None:
+    ready([cast("Run", done[one].result()) for one in others])
 
 
 def run_one(detector: Detector[Any], store: Store, coverage: Sequence[Coverage]) -> Run:

@@ -15,7 +15,7 @@ from analyzer.model import Finding, InputReport, Record, Run
 from analyzer.pipeline.commands import HEAD, command
 from analyzer.pipeline.recognise import Known
 from analyzer.sources.contract import Item, Ledger, Source
-from analyzer.sources.secrets import scrub
+from analyzer.sources.secrets import scrub_all
 from analyzer.sources.stream import Opener
 
 TEXT_LIMIT = 2048
@@ -34,6 +34,15 @@ def fill(runs: Sequence[Run], case: Case) -> tuple[Run, ...]:
     return tuple(replace(run, findings=tuple(_filled(finding, texts) for finding in run.findings)) for run in runs)
 
 
+def make_ready(case: Case, runs: Sequence[Run]) -> None:
+    """Import what quotes the records of these runs, where that takes long."""
+    named = {record.source for run in runs for f in run.findings for record in f.evidence.records if not record.text}
+    for kind in sorted({case.places[name].kind for name in named if name in case.places}):
+        source = next((one for one in sources.each() if one.name == kind), None)
+        if source is not None and source.ready is not None:
+            source.ready()
+
+
 def _texts(records: Iterable[Record], case: Case) -> Texts:
     wanted: dict[str, set[int]] = {}
     for record in records:
@@ -45,9 +54,8 @@ def _texts(records: Iterable[Record], case: Case) -> Texts:
             found, commands = _from_input(name, numbers, case, opener)
             missing = sorted(numbers - found.keys())
             found |= _from_tables(name, missing, case) if missing else {}
-            texts |= {
-                (name, number): (scrub(text)[:TEXT_LIMIT], commands.get(number, "")) for number, text in found.items()
-            }
+            masked = zip(found, scrub_all(list(found.values())), strict=True)
+            texts |= {(name, number): (text[:TEXT_LIMIT], commands.get(number, "")) for number, text in masked}
     return texts
 
 
@@ -127,4 +135,5 @@ def quoted(known: Known, numbers: frozenset[int]) -> dict[int, str]:
     if known.source is None:
         return {}
     with Opener() as opener, opener.open(known.item, Ledger(), hashed=False) as stream:
-        return {number: scrub(text) for number, text in known.source.quote(stream, numbers).items()}
+        found = known.source.quote(stream, numbers)
+        return dict(zip(found, scrub_all(list(found.values())), strict=True))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from analyzer import detectors, settings, story
 from analyzer.case import Case
 from analyzer.detector import Detector
 from analyzer.errors import UsageError
-from analyzer.model import Coverage, Offset, Result, Run, Tool
+from analyzer.model import Offset, Result, Run, Tool
 from analyzer.model.versions import version
 from analyzer.pipeline.clocks import aligned
 from analyzer.pipeline.coverage import coverage_of
@@ -23,7 +24,7 @@ from analyzer.pipeline.detect import run_all
 from analyzer.pipeline.entities import entities_of
 from analyzer.pipeline.options import Progress, RunOptions
 from analyzer.pipeline.owners import name_owners
-from analyzer.pipeline.quote import fill
+from analyzer.pipeline.quote import fill, make_ready
 from analyzer.pipeline.read import read_all, read_whole, windowed
 from analyzer.pipeline.sink import Sink
 from analyzer.pipeline.store import Store
@@ -55,8 +56,9 @@ def _judged(
     progress.phase("looking for failure patterns")
     coverage = coverage_of(store, case.reports)
     store.count_once()
-    runs = run_all(picked, store, coverage, options.jobs)
-    runs, drawn = _quoted_and_drawn(runs, case, store, coverage, options)
+    draw = cache(partial(story.draw, store.get, coverage))
+    runs = run_all(picked, store, coverage, options.jobs, draw=draw, ready=partial(make_ready, case))
+    runs, drawn = _quoted_and_drawn(runs, case, store, draw, options)
     lost = left_out(store.get, [finding for run in runs for finding in run.findings])
     runs = with_limits(runs, case.reports, coverage, (options.start, options.end), lost)
     progress.phase("writing the story")
@@ -107,12 +109,12 @@ def _as_asked(result: Result, case: Case, store: Store, options: RunOptions, pro
 
 
 def _quoted_and_drawn(
-    runs: tuple[Run, ...], case: Case, store: Store, coverage: tuple[Coverage, ...], options: RunOptions
+    runs: tuple[Run, ...], case: Case, store: Store, draw: Callable[[], story.Drawn], options: RunOptions
 ) -> tuple[tuple[Run, ...], story.Drawn]:
-    """The runs with the text of their evidence and the owners of their subjects, and all charts: drawing is polars'
-    work and quoting mostly Python's, so that one does not wait for the other."""
+    """The runs with the text of their evidence and the owners of their subjects, and all charts, unless these are drawn
+    already: drawing is polars' work and quoting mostly Python's, so that one does not wait for the other."""
     with ThreadPoolExecutor(1) as beside:
-        drawing = beside.submit(story.draw, store.get, coverage)
+        drawing = beside.submit(draw)
         if options.jobs == 1:
             wait([drawing])
         return name_owners(fill(runs, case), store), drawing.result()

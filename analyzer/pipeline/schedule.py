@@ -19,10 +19,13 @@ class Task(Struct, frozen=True):
     after: Collection[Hashable] = ()
 
 
-def together(tasks: Sequence[Task], threads: int) -> dict[Hashable, Future[object]]:
+Futures = dict[Hashable, Future[object]]
+
+
+def together(tasks: Sequence[Task], threads: int, futures: Futures | None = None) -> Futures:
     """Every task once, so many at a time; of those that may begin the first one does. One that breaks keeps its error,
-    and what rests on it begins all the same."""
-    futures: dict[Hashable, Future[object]] = {}
+    and what rests on it begins all the same. A task may look at the `futures` of those that it comes after."""
+    futures = {} if futures is None else futures
     left = list(tasks)
     waited_for = {task.key for task in tasks}
     running: set[Future[object]] = set()

@@ -204,7 +204,8 @@ class Source(Struct, frozen=True, kw_only=True):
     `identify` sees the first 64 KiB of the decompressed bytes. `read` yields bounded batches of table rows and fills
     the ledger; it raises InputError only where nothing at all can be read. `quote` gives the text of the records of
     those numbers, at most 2 KiB or `most` bytes each, from the same bytes; `quote_by` the same by the marks that were
-    left in the ledger, or less where they do not fit the input. `identify_as_told` stands in place of `identify` where
+    left in the ledger, or less where they do not fit the input; `ready` imports what both need, where that takes long.
+    `identify_as_told` stands in place of `identify` where
     options may say what an input looks like. A source with `needs_dates` is read after the others, so that it can take
     the year from their span. One with `magic` is known by its first bytes and is asked first: where it
     is certain, nobody looks for text in what is none.
@@ -217,6 +218,7 @@ class Source(Struct, frozen=True, kw_only=True):
     read: Callable[[ByteStream, Item, ReadOptions, Ledger], Iterator[Batch]]
     quote: Quote
     quote_by: Callable[[SkippingStream, frozenset[int], Marks], dict[int, str]] | None = None
+    ready: Callable[[], None] | None = None
     identify_as_told: Callable[[bytes, ReadOptions], Match | None] | None = None
     needs_dates: bool = False
     magic: bool = False

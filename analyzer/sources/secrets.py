@@ -7,6 +7,7 @@ text that is quoted as it was written.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 
 import polars as pl
@@ -73,6 +74,12 @@ def scrub_column(texts: pl.Series) -> pl.Series:
         return texts
     cleaned = [scrub(text) for text in texts.gather(suspect).to_list()]
     return texts.clone().scatter(suspect, pl.Series(cleaned, dtype=pl.String))
+
+
+def scrub_all(texts: Sequence[str]) -> list[str]:
+    """`scrub` for each of these texts: one pass over all finds the few that may hold something."""
+    cleaned: list[str] = scrub_column(pl.Series(texts, dtype=pl.String)).to_list()
+    return cleaned
 
 
 def without_command_lines(texts: pl.Series) -> pl.Series:

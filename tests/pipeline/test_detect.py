@@ -15,7 +15,7 @@ from analyzer.detector import Detector, NotObservable, Remark
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.frames import AUDIT_EVENTS, COREDNS_QUERIES, DNS_MESSAGES, KLOG_LINES
-from analyzer.model import Confidence, Evidence, Finding, Record, Severity, Status
+from analyzer.model import Confidence, Evidence, Finding, Record, Run, Severity, Status
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import run_all, run_one
 from analyzer.pipeline.store import Store
@@ -148,6 +148,17 @@ def test_runs_stand_in_the_order_of_detectors_and_a_fact_is_derived_once(monkeyp
     assert [run.detector for run in runs] == ["a", "b", "c", "d", "e"]
     assert [run.status for run in runs] == [Status.FIRED] * 4 + [Status.FAILED]
     assert derived == ["once"]
+
+
+def test_what_comes_after_is_prepared_while_the_last_detector_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analyzer.pipeline.detect.SHARED_FROM", 1)
+    drawn: list[str] = []
+    told: list[Run] = []
+    several = [detector(finding(name), id=name) for name in ("a", "b", "c")]
+    store = Store({KLOG_LINES: held(rows(KLOG_LINES, {"severity": "E"}))})
+    runs = run_all(several, store, (), jobs=2, draw=lambda: drawn.append("once"), ready=told.extend)
+    assert drawn == ["once"]
+    assert told == list(runs[1:]), "all but the one that takes longest"
 
 
 @pytest.mark.parametrize("count", [0, 1])

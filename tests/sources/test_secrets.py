@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.sources.secrets import _HINT, MASK, scrub, scrub_column, without_command_lines
+from analyzer.sources.secrets import _HINT, MASK, scrub, scrub_all, scrub_column, without_command_lines
 
 JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dXJl"
 
@@ -102,3 +102,9 @@ def test_command_lines_of_audit_records_are_masked_by_column_and_need_no_more_th
     assert masked.to_list() == [scrub(text) for text in texts.to_list()]
     assert masked[2] == texts[2], "numbers of a system call are no command line"
     assert not masked.str.contains(_HINT).any(), "so that no line is handled by itself"
+
+
+def test_many_texts_are_masked_as_each_is() -> None:
+    texts = ["token=abcdefghij and more\nof it", "", "plain", "line\nAuthorization: Bearer abcdefghijkl", "é" * 9]
+    assert scrub_all(texts) == [scrub(text) for text in texts]
+    assert scrub_all([]) == []

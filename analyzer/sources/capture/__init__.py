@@ -62,6 +62,12 @@ def _quote_by(stream: SkippingStream, numbers: frozenset[int], marks: Marks) -> 
     return quote_by(stream, numbers, marks)
 
 
+def _ready() -> None:
+    from analyzer.sources.capture.quote import ready
+
+    ready()
+
+
 SOURCE = Source(
     name="pcap",
     title="Packet capture (pcap, pcapng)",
@@ -79,5 +85,6 @@ SOURCE = Source(
     read=_read,
     quote=_quote,
     quote_by=_quote_by,
+    ready=_ready,
     magic=True,
 )

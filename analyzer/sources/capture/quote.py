@@ -25,7 +25,7 @@ from analyzer.sources.capture.reasons import FINE
 from analyzer.sources.capture.tunnels import KINDS
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
 from analyzer.sources.contract import ByteStream, Ledger, Marks, SkippingStream
-from analyzer.sources.secrets import scrub
+from analyzer.sources.secrets import scrub_all
 
 TEXT_MOST = 2048
 """Bytes of one quoted frame."""
@@ -76,6 +76,12 @@ def quote(stream: ByteStream, numbers: frozenset[int]) -> dict[int, str]:
 def quote_by(stream: SkippingStream, numbers: frozenset[int], marks: Marks) -> dict[int, str]:
     """The same without walking to them: only the runs between marks that hold them are read."""
     return _quoted(picked(marked(stream, numbers, marks), numbers))
+
+
+def ready() -> None:
+    """Import what takes frames apart: a fifth of a second, so that it is done while nobody waits for it."""
+    _layer_of(links.ETHERNET, b"")
+    _messages([])
 
 
 def marked(stream: SkippingStream, numbers: frozenset[int], marks: Marks, *, fine: bool = False) -> Iterator[Window]:
@@ -135,12 +141,14 @@ def _texts(window: Window) -> dict[int, str]:
     frames = [window.data[first:last].tobytes() for first, last in bounds]
     parts = [_dissected(*one) for one in zip(frames, window.link.tolist(), _opened(window), strict=True)]
     messages = _messages([part.dns for part in parts])
-    found = {}
+    texts = []
     for place, (frame, part, message) in enumerate(zip(frames, parts, messages, strict=True)):
         lines = [_first_line(window, place, len(frame)), *part.lines, *message]
-        text = scrub("\n".join(printable(line.encode("utf-8", "replace")) for line in lines))
-        found[int(window.number[place])] = text if len(text) <= TEXT_MOST else text[: TEXT_MOST - 4] + " ..."
-    return found
+        texts.append("\n".join(printable(line.encode("utf-8", "replace")) for line in lines))
+    return {
+        number: text if len(text) <= TEXT_MOST else text[: TEXT_MOST - 4] + " ..."
+        for number, text in zip(window.number.tolist(), scrub_all(texts), strict=True)
+    }
 
 
 def _first_line(window: Window, place: int, captured: int) -> str:

@@ -94,7 +94,6 @@ def _beside_lost(queries: pl.DataFrame) -> pl.DataFrame:
     """The first tries that may be in a pair with a lost half: of a client and name of which one was lost. They are few,
     and pairing them all takes most of the time."""
     key = hashed(KEY)
-    fresh = queries.filter(~pl.col("retry"))
-    lost = fresh.filter(pl.col("rcode") == NO_REPLY)
-    near = fresh.filter(pl.col("name").is_in(lost["name"].unique().implode()))
+    lost = queries.filter(~pl.col("retry"), pl.col("rcode") == NO_REPLY)
+    near = queries.filter(~pl.col("retry"), pl.col("name").is_in(lost["name"].unique().implode()))
     return near.filter(key.is_in(lost.select(key).to_series().implode()))

@@ -33,6 +33,9 @@ _COLUMNS = (
     *("name", "qtype", "rcode", "duration_seconds", "negative_ttl", "retry"),
 )
 
+_COUNTED = ("time", "source", "number", "rcode", "retry", "failed", "silent")
+"""What is counted of names of the cluster: most queries are for such names, and each column of them is copied."""
+
 _SILENT = (pl.col("rcode") == NO_REPLY) | (
     (pl.col("rcode") == "SERVFAIL") & (pl.col("duration_seconds") >= READ_TIMEOUT)
 )
@@ -45,9 +48,10 @@ class Seen(Struct, frozen=True):
     """All frames have time (null in a log without times), source, number and `bin` (of ten seconds, -1 without time).
 
     `asked`: forwarded queries of clients, `failed` or not, `silent` where no answer came. `cluster`: those for names of
-    the cluster, likewise. `upstream`: queries of CoreDNS itself in captures, retries included, likewise. `errors`: see
-    `errors_seen`; `alone` where no query lines stand beside them. `captured`: forwarded queries of clients as captures
-    show them. `complete`: whether answers are logged too, so that a share can be told.
+    the cluster, likewise, and no more than is counted of them. `upstream`: queries of CoreDNS itself in captures,
+    retries included, likewise. `errors`: see `errors_seen`; `alone` where no query lines stand beside them. `captured`:
+    forwarded queries of clients as captures show them. `complete`: whether answers are logged too, so that a share can
+    be told.
     """
 
     asked: pl.DataFrame
@@ -92,7 +96,7 @@ def see(frames: Frames) -> Seen | None:
     told = in_order(pl.concat([counted.filter(~silent), vain]))
     return Seen(
         asked=binned(told.filter(~pl.col("inside"))),
-        cluster=binned(told.filter("inside")),
+        cluster=binned(told.select(*_COUNTED, "inside").filter("inside").drop("inside")),
         upstream=binned(upstream.with_columns(failed=_VAIN, silent=_SILENT)),
         errors=errors,
         captured=binned(captured.filter(~pl.col("inside"))),

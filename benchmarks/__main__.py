@@ -37,7 +37,7 @@ def _measure(rows: list[Row], runs: int) -> dict[Row, list[Pair]]:
     measured: dict[Row, list[Pair]] = {}
     try:
         for command in {row.ours for row in rows if not row.ours.slow}:
-            measure(command)  # a first run compiles modules and is not counted
+            measure(command)  # a first run compiles modules and templates and is not counted
         for number in range(runs):
             turn = Round()
             for row in rows:

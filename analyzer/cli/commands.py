@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from analyzer.cli import guarded, importing
+from analyzer.cli import guarded, importing, settle
 from analyzer.cli import options as o
 from analyzer.cli.examples import EXAMPLES
 
@@ -80,6 +80,7 @@ def _investigation(name: str, kind: str | None, default: str, doc: str) -> None:
         given = dict(locals())
 
         def work() -> int:
+            settle([*inputs, *([baseline] if baseline else [])])
             with importing():
                 from analyzer.cli.investigate import Request, investigate
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,7 +46,7 @@ def _ours(folder: Path) -> bool:
     """Whether it can be replaced: it is empty, or was written by this tool and nothing was added."""
     try:
         names = sorted(path.name for path in folder.iterdir())
-        strangers = [name for name in names if not OURS.fullmatch(name) or not (folder / name).is_file()]
+        strangers = [name for name in names if not re.fullmatch(OURS, name) or not (folder / name).is_file()]
     except OSError as error:
         raise OutputError(f"{folder}: cannot be listed: {error.strerror}; choose another folder") from error
     return not names or (is_slices(folder) and not strangers)

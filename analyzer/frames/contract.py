@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 import polars as pl
 from msgspec import Struct
@@ -41,7 +42,7 @@ class Table(Struct, frozen=True):
 
     @property
     def schema(self) -> pl.Schema:
-        return pl.Schema({c.name: c.dtype for c in self.cols})
+        return _schema(self)
 
     def check(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """Return the frame; raise TypeError unless it has exactly these columns and types. Reads no rows."""
@@ -63,7 +64,17 @@ PLACE = (
 
 def empty(table: Table) -> pl.DataFrame:
     """A frame of the table without rows."""
+    return _empty(table).clone()
+
+
+@cache
+def _empty(table: Table) -> pl.DataFrame:
     return pl.DataFrame(schema=table.schema)
+
+
+@cache
+def _schema(table: Table) -> pl.Schema:
+    return pl.Schema({c.name: c.dtype for c in table.cols})
 
 
 def concat(table: Table, parts: Iterable[pl.DataFrame]) -> pl.DataFrame:

@@ -29,8 +29,8 @@ COLUMNS = {
 KUBELET = "system:node:"
 
 _NAME = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"
-NAMESPACED = re.compile(rf"({_NAME})/({_NAME})")
-BARE = re.compile(_NAME)
+NAMESPACED = rf"({_NAME})/({_NAME})"
+BARE = _NAME
 """Names of objects in their namespace, and of nodes: RFC 1123 subdomains (apimachinery `IsDNS1123Subdomain`)."""
 
 AGENT_MOST = 200
@@ -67,12 +67,12 @@ def _subject(finding: Finding) -> Iterator[Mention]:
     first = subject.split(" ", 1)[0]
     if is_address(first):
         yield Mention(finding.key, "address", first)
-    elif NAMESPACED.fullmatch(first):
+    elif re.fullmatch(NAMESPACED, first):
         yield Mention(finding.key, "pod", first, unsure=True)
     elif subject.startswith(KUBELET):
         yield Mention(finding.key, "node", subject.removeprefix(KUBELET))
     elif subject and len(subject) <= AGENT_MOST:
-        if BARE.fullmatch(subject):
+        if re.fullmatch(BARE, subject):
             yield Mention(finding.key, "node", subject, unsure=True)
         yield Mention(finding.key, "agent", subject, unsure=True)
 
@@ -83,11 +83,11 @@ def _cell(key: str, kind: str, text: str) -> Iterator[Mention]:
     elif kind == "agent":
         if 0 < len(text) <= AGENT_MOST:
             yield Mention(key, "agent", text)
-    elif NAMESPACED.fullmatch(text):
+    elif re.fullmatch(NAMESPACED, text):
         yield Mention(key, "workload" if kind == "workload" else "pod", text)
-    elif kind in ("node", "node or pod") and BARE.fullmatch(text):
+    elif kind in ("node", "node or pod") and re.fullmatch(BARE, text):
         yield Mention(key, "node", text)
-    elif kind == "pod" and BARE.fullmatch(text):
+    elif kind == "pod" and re.fullmatch(BARE, text):
         yield Mention(key, "pod", text, unsure=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from msgspec import Struct, field
 SCHEMA = "analyzer-evidence/1"
 INDEX, RESULT = "index.json", "findings.json"
 
-OURS = re.compile(r"index\.json|findings\.json|F\d+\.pcapng|F\d+\.[a-z-]+\.(?:log|jsonl)")
+OURS = r"index\.json|findings\.json|F\d+\.pcapng|F\d+\.[a-z-]+\.(?:log|jsonl)"
 """Every name that a file of an evidence directory may have."""
 
 

@@ -40,10 +40,9 @@ _FAILED = 3  # vermilion
 FAILURES = "failure-signals"
 """Id of the series that has a lane for each failure signal: all its lanes are strips of the timeline."""
 
-_FAILURE = re.compile(
-    r"servfail|refused|nxdomain|formerr|no_reply|time.?out|\b4(?:\d\d|xx)\b|\b5(?:\d\d|xx)\b|\berr|fail|fatal|retrans|"
-    r"reject|throttl|unanswered|drop|evict|kill|reset|warning",
-    re.IGNORECASE,
+_FAILURE = (
+    r"(?i)servfail|refused|nxdomain|formerr|no_reply|time.?out|\b4(?:\d\d|xx)\b|\b5(?:\d\d|xx)\b|\berr|fail|fatal|"
+    r"retrans|reject|throttl|unanswered|drop|evict|kill|reset|warning"
 )
 
 
@@ -226,7 +225,7 @@ def _signals(groups: Sequence[_Group], stacks: Sequence[int]) -> list[tuple[Pane
     told = any(_is_failures(group) for group in groups)
     chosen: list[tuple[int, int]] = []
     for at, group in sorted(enumerate(groups), key=lambda one: not _is_failures(one[1])):
-        lanes = [k for k, lane in enumerate(group.series.lanes) if _FAILURE.search(shown(lane.name, 200))]
+        lanes = [k for k, lane in enumerate(group.series.lanes) if re.search(_FAILURE, shown(lane.name, 200))]
         lanes = [k for k in lanes if any(group.lanes[k])]
         if _is_failures(group):
             lanes = list(range(len(group.lanes)))

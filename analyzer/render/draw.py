@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 
-from analyzer.render.escape import shown
+from analyzer.render.escape import for_markup, shown
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#7a7a7a")
 """Okabe and Ito's palette, which colour-blind readers can tell apart; grey for the rest."""
@@ -27,14 +26,16 @@ def px(value: float) -> str:
 
 def element(tag: str, inner: str = "", /, **attributes: object) -> str:
     """One element; attributes are escaped, what stands inside is not. `class_` is written `class`."""
-    made = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items())
+    made = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{for_markup(str(value))}"' for key, value in attributes.items()
+    )
     return f"<{tag}{made}>{inner}</{tag}>" if inner else f"<{tag}{made}/>"
 
 
 def text_at(x: float, y: float, words: str, anchor: str = "start", kind: str = "lab", **more: object) -> str:
     """A label; of kind `ttl` it is as strong as a heading."""
     fill = "#1b1f24" if kind == "ttl" else "#57606a"
-    words = escape(shown(words))
+    words = for_markup(shown(words))
     return element("text", words, x=px(x), y=px(y), text_anchor=anchor, class_=kind, fill=fill, **more)
 
 
@@ -67,7 +68,7 @@ def bar(share: float, colour: int, label: str, width: int = 140) -> str:
     """A horizontal bar of that share of its box; the label is its text alternative."""
     share = min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
     at = colour % len(COLOURS)
-    inner = element("title", escape(shown(label, 200)))
+    inner = element("title", for_markup(shown(label, 200)))
     inner += element("rect", class_="rail", fill="#e8eaed", width=width, height=10, rx=2)
     if share > 0:
         inner += element("rect", class_=f"s{at}", fill=COLOURS[at], width=px(max(share * width, 1)), height=10, rx=2)
@@ -77,8 +78,8 @@ def bar(share: float, colour: int, label: str, width: int = 140) -> str:
 def image(id_: str, height: float, title: str, desc: str, body: Sequence[str], **more: object) -> str:
     """The chart itself: an image with a name and a description; `id_` must be safe and unique in the page."""
     said = [
-        element("title", escape(shown(title, 300)), id=f"{id_}-t"),
-        element("desc", escape(shown(desc)), id=f"{id_}-d"),
+        element("title", for_markup(shown(title, 300)), id=f"{id_}-t"),
+        element("desc", for_markup(shown(desc)), id=f"{id_}-d"),
     ]
     return element(
         "svg",

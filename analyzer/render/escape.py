@@ -48,6 +48,12 @@ def shown(text: str, most: int = MOST_CHARACTERS, keep: str = "") -> str:
     return f"{head}… ({len(text) - most:,} more characters)" if len(text) > most else f"{head}…"
 
 
+def for_markup(text: str) -> str:
+    """Text that can stand in an element or an attribute: as html.escape, whose module brings 2,000 entities along."""
+    whole = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return whole.replace('"', "&quot;").replace("'", "&#x27;")
+
+
 def for_script(value: Any) -> str:
     """JSON that can stand inside a script element: no character of it can end the element or start a comment."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 
 from markupsafe import Markup
 from msgspec import Struct
@@ -13,7 +12,7 @@ from msgspec.structs import replace
 from analyzer.model import Heat
 from analyzer.render.chart import MOST_TABLE_ROWS, Chart, Key, Legend, blanked, spans
 from analyzer.render.draw import COLOURS, RIGHT, WIDTH, element, fitted, hatch, image, px, text_at
-from analyzer.render.escape import shown
+from analyzer.render.escape import for_markup, shown
 from analyzer.render.format import clock, duration, moment, number, quantity, seconds_of, short
 from analyzer.render.scale import Value, time_ticks
 
@@ -179,7 +178,7 @@ def _gaps(id_: str, made: _Map) -> list[str]:
         if first < made.end and last > made.start:
             x, end = made.x(first), made.x(last)
             box = {"x": px(x), "y": _TOP, "width": px(max(end - x, 2)), "height": px(made.bottom - _TOP)}
-            words = element("title", escape(shown(f"no data: {reason}", 300)))
+            words = element("title", for_markup(shown(f"no data: {reason}", 300)))
             out.append(element("rect", words, class_="gap", fill=f"url(#{id_}-gap)", **box))
     return out
 

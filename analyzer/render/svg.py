@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from html import escape
 
 from msgspec import Struct, field
 
 from analyzer.render.draw import COLOURS, DASHES, LEFT, RIGHT, WIDTH, element, fitted, hatch, image, px, text_at
-from analyzer.render.escape import shown
+from analyzer.render.escape import for_markup, shown
 from analyzer.render.format import short
 from analyzer.render.scale import Bucket, Value, peaks, stacked, time_ticks, value_ticks
 
@@ -142,7 +141,7 @@ def _draw_windows(canvas: _Canvas, windows: Sequence[Window]) -> None:
 def _window_bar(window: Window, x: float, wide: float, y: float, left: bool) -> list[str]:
     rect = element(
         "rect",
-        element("title", escape(f"{window.label}, {window.severity}")),
+        element("title", for_markup(f"{window.label}, {window.severity}")),
         class_=f"w {window.severity}",
         fill="#953800",
         x=px(x),
@@ -229,7 +228,7 @@ def _gaps(canvas: _Canvas, panel: Panel, top: float, height: float) -> list[str]
     return [
         element(
             "rect",
-            element("title", escape(shown(f"no data: {reason}", 300))),
+            element("title", for_markup(shown(f"no data: {reason}", 300))),
             class_="gap",
             fill=f"url(#{canvas.id}-gap)",
             x=px(canvas.x(a)),

@@ -41,10 +41,10 @@ _SUBJECTS = {
 """What a subject is, by detector, where its form does not tell: a quota is called `namespace/name` like a workload."""
 
 _SAFE = "[bcdfghjklmnpqrstvwxz2456789]"  # k8s.io/apimachinery/pkg/util/rand: the letters of generated names
-_GENERATED = re.compile(rf"(?:-{_SAFE}{{6,10}})?-{_SAFE}{{5}}$|-[0-9]{{1,4}}$")
-_OBJECT = re.compile(r"^([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)/([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)(?= |$)")
-_LABEL = re.compile(r"^(pod|service|endpoint|namespace|node) (\S+)(?: on node (\S+))?")
-_ACCOUNT = re.compile(r"^system:serviceaccount:([^:]+):(.+)$")
+_GENERATED = rf"(?:-{_SAFE}{{6,10}})?-{_SAFE}{{5}}$|-[0-9]{{1,4}}$"
+_OBJECT = r"^([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)/([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)(?= |$)"
+_LABEL = r"^(pod|service|endpoint|namespace|node) (\S+)(?: on node (\S+))?"
+_ACCOUNT = r"^system:serviceaccount:([^:]+):(.+)$"
 _NODE = "system:node:"
 
 
@@ -134,7 +134,7 @@ def _row(rows: dict[tuple[str, str], Touched], kind: str, name: str, member: str
 def _namespace(kind: str, name: str) -> str:
     if kind == "workload":
         return name.partition("/")[0]
-    account = _ACCOUNT.match(name) if kind == "account" else None
+    account = re.match(_ACCOUNT, name) if kind == "account" else None
     return account[1] if account else ""
 
 
@@ -144,7 +144,7 @@ def _subject(finding: Finding) -> str:
         return "account"
     if _is_address(text):
         return "address"
-    return _SUBJECTS.get(finding.detector) or ("object" if _OBJECT.match(text) else "other")
+    return _SUBJECTS.get(finding.detector) or ("object" if re.match(_OBJECT, text) else "other")
 
 
 def _cells(finding: Finding) -> Iterable[tuple[str, str]]:
@@ -168,21 +168,21 @@ def _mentions(kind: str, text: str, owners: dict[str, list[Entity]]) -> list[tup
     if text.startswith(_NODE):
         return [("node", _short(text.removeprefix(_NODE)), "")]
     if kind == "object":
-        met = _OBJECT.match(text)
+        met = re.match(_OBJECT, text)
         return [("workload", _workload(met[0]), met[0])] if met else _labelled(text, "", "")
     return [(kind, _short(text) if kind == "node" else text, "")]
 
 
 def _labelled(label: str, workload: str, address: str) -> list[tuple[str, str, str]]:
     """Of `pod NAMESPACE/NAME on node NODE` its workload and its node; a namespace alone is nobody."""
-    met = _LABEL.match(label)
+    met = re.match(_LABEL, label)
     if met is None:
         return []
     what, name, node = met.groups()
     out = []
     if what == "node":
         out.append(("node", _short(name), address))
-    elif _OBJECT.match(name):
+    elif re.match(_OBJECT, name):
         out.append(("workload", workload or (_workload(name) if what == "pod" else name), name))
     elif address:
         out.append(("address", address, f"{what} {name}"))
@@ -193,7 +193,7 @@ def _labelled(label: str, workload: str, address: str) -> list[tuple[str, str, s
 
 def _workload(pod: str) -> str:
     """The name without what a ReplicaSet, DaemonSet, Job or StatefulSet adds; a name that has none of it stays."""
-    return _GENERATED.sub("", pod) or pod
+    return re.sub(_GENERATED, "", pod) or pod
 
 
 def _short(node: str) -> str:

@@ -62,9 +62,10 @@ def _weaker(kind: Kind, pairs: Sequence[tuple[Detector[Any], Run]]) -> Iterator[
     """Findings that are not certain and that it would tell more of."""
     keys = []
     for detector, run in pairs:
-        behind = _behind([*(need for needs in detector.needs_any for need in needs), *detector.uses])
-        if behind & set(kind.tables):
-            keys += [finding.key for finding in run.findings if finding.confidence is not Confidence.HIGH]
+        unsure = [finding.key for finding in run.findings if finding.confidence is not Confidence.HIGH]
+        needs = [*(need for needs in detector.needs_any for need in needs), *detector.uses]
+        if unsure and _behind(needs) & set(kind.tables):
+            keys += unsure
     if keys:
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
         yield f"It could confirm or refute what is not certain: {', '.join(keys[:3])}{more}."

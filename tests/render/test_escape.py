@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.render.escape import for_script, shown, visible
+from analyzer.render.escape import for_markup, for_script, shown, visible
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,8 @@ def test_embedded_values_are_json_that_cannot_end_their_element(value: dict[str,
     text = for_script(value)
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text) == value
+
+
+@given(st.text() | st.text(alphabet="&<>\"'a;"))
+def test_markup_is_escaped_as_python_does(text: str) -> None:
+    assert for_markup(text) == html.escape(text)

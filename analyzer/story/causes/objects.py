@@ -69,8 +69,8 @@ API_SERVER = ("apiserver-throttle-storm", "apiserver-overload")
 WHO_HAD = "Who had "
 """How the table begins in which the pipeline names the owners of an address: in words, so it is not read."""
 
-_OBJECT = re.compile(r"^[a-z0-9.-]+/[a-z0-9.-]+$")
-_UID = re.compile(r"[0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}")
+_OBJECT = r"^[a-z0-9.-]+/[a-z0-9.-]+$"
+_UID = r"[0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}"
 """The UID of a pod, as it stands in paths of cgroups too."""
 
 
@@ -127,19 +127,19 @@ def entities(finding: Finding) -> Iterator[str]:
 
 def _own(finding: Finding) -> Iterator[str]:
     """What the subject and the tables say by themselves."""
-    if uid := _UID.search(finding.subject):
+    if uid := re.search(_UID, finding.subject):
         yield key("uid", uid[0].replace("_", "-"))
     subject = finding.subject.split(" ", 1)[0]
     host = subject.rsplit(":", 1)[0] if subject.count(":") == 1 else subject
     if is_address(host):
         yield key("address", host)
-    elif _OBJECT.match(subject) and finding.detector in SUBJECTS:
+    elif re.match(_OBJECT, subject) and finding.detector in SUBJECTS:
         kinds = [kind for kind in SUBJECTS[finding.detector] if kind not in ("node", "resolver-node", "container")]
         yield from (key(kind, subject) for kind in kinds or ["workload"])
     else:
         for kind in SUBJECTS.get(finding.detector, ()):
             yield key(kind, subject[:COMM] if kind == "process" else subject)
-    namespace = subject.split("/", 1)[0] if _OBJECT.match(subject) else ""
+    namespace = subject.split("/", 1)[0] if re.match(_OBJECT, subject) else ""
     left = MOST_KEYS
     for table in finding.evidence.tables:
         if not table.caption.startswith(WHO_HAD):

@@ -22,7 +22,7 @@ COLUMNS = ("time", "source", "number", "who", "what", "count", "keys")
 stands for, and its entities as a list of keys."""
 
 _ADDRESS = r"^[0-9.]+$|:.*:"
-_IS_ADDRESS = re.compile(_ADDRESS)
+_IS_ADDRESS = _ADDRESS
 
 
 class Sign(Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ def key(kind: str, name: str) -> str:
     """The entity of that kind and name. A node goes by its name up to the first dot: logs, Events and requests differ
     in the domain."""
     if kind.endswith("node"):
-        name = (name if _IS_ADDRESS.search(name) else name.split(".", 1)[0]).lower()
+        name = (name if re.search(_IS_ADDRESS, name) else name.split(".", 1)[0]).lower()
     return f"{kind}:{name}"
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?):([a-z0-9][a-z0-9.-]{0,252})")
+ACCOUNT = r"system:serviceaccount:([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?):([a-z0-9][a-z0-9.-]{0,252})"
 """RFC 1123 names of a namespace and of a service account (apimachinery `pkg/util/validation`)."""
 
-_USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9@:._/-]{0,252}")
-_WORD = re.compile(r"[a-z][a-z0-9.-]{0,62}(/[a-z]{1,30})?")
-_PATH = re.compile(r"(/[A-Za-z0-9._-]+)+(/\*)?|/")
+_USER = r"[A-Za-z0-9][A-Za-z0-9@:._/-]{0,252}"
+_WORD = r"[a-z][a-z0-9.-]{0,62}(/[a-z]{1,30})?"
+_PATH = r"(/[A-Za-z0-9._-]+)+(/\*)?|/"
 
 NEWEST = "v1"
 APIS = ((29, NEWEST), (26, "v1beta3"), (23, "v1beta2"), (20, "v1beta1"))
@@ -83,7 +83,7 @@ def _rules(sent: pl.DataFrame) -> str:
     named, other = sent.filter(pl.col("resource").is_not_null()), sent.filter(pl.col("resource").is_null())
     text = ""
     if named.height:
-        groups = sorted({json.dumps(one) for one in named["api_group"] if one == "" or _WORD.fullmatch(one or "?")})
+        groups = sorted({json.dumps(one) for one in named["api_group"] if one == "" or re.fullmatch(_WORD, one or "?")})
         resources = _words(
             f"{row['resource']}/{row['subresource']}" if row["subresource"] else row["resource"]
             for row in named.rows(named=True)
@@ -97,7 +97,7 @@ def _rules(sent: pl.DataFrame) -> str:
 """
     # one `*` at the end is all that such a rule may have
     starts = {re.sub(r"/\*.*$", "/*", one) for one in other["uri_class"] if one}
-    if paths := sorted(json.dumps(one) for one in starts if _PATH.fullmatch(one)):
+    if paths := sorted(json.dumps(one) for one in starts if re.fullmatch(_PATH, one)):
         text += f"""    nonResourceRules:
     - verbs: [{", ".join(_words(other["verb"])) or '"*"'}]
       nonResourceURLs: [{", ".join(paths)}]
@@ -106,11 +106,11 @@ def _rules(sent: pl.DataFrame) -> str:
 
 
 def _subject(user: str | None) -> str:
-    if user and (account := ACCOUNT.fullmatch(user)):
+    if user and (account := re.fullmatch(ACCOUNT, user)):
         place = f"{{namespace: {json.dumps(account[1])}, name: {json.dumps(account[3])}}}"
         return f"{{kind: ServiceAccount, serviceAccount: {place}}}"
-    return f"{{kind: User, user: {{name: {json.dumps(user)}}}}}" if user and _USER.fullmatch(user) else ""
+    return f"{{kind: User, user: {{name: {json.dumps(user)}}}}}" if user and re.fullmatch(_USER, user) else ""
 
 
 def _words(names: Iterable[str | None]) -> list[str]:
-    return sorted({json.dumps(name) for name in names if name and _WORD.fullmatch(name)})
+    return sorted({json.dumps(name) for name in names if name and re.fullmatch(_WORD, name)})

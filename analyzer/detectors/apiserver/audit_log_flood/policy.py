@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import polars as pl
 from msgspec import Struct
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@:._/-]{0,252}")
-_RESOURCE = re.compile(r"[a-z][a-z0-9.-]{0,62}(/[a-z]{1,30})?")
-_GROUP = re.compile(r"([a-z][a-z0-9.-]{0,252})?")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9@:._/-]{0,252}"
+_RESOURCE = r"[a-z][a-z0-9.-]{0,62}(/[a-z]{1,30})?"
+_GROUP = r"([a-z][a-z0-9.-]{0,252})?"
 
 READS = ("get", "list", "watch")
 HOT = 0.01
@@ -97,8 +97,8 @@ def rules(user: str, resources: Sequence[tuple[str, str]]) -> tuple[Rule, ...]:
 
     Names come from the evidence: those that are not well formed are not written into the policy.
     """
-    hot = [(group, name) for group, name in resources if _GROUP.fullmatch(group) and _RESOURCE.fullmatch(name)]
-    if not hot or not _NAME.fullmatch(user):
+    hot = [(group, name) for group, name in resources if re.fullmatch(_GROUP, group) and re.fullmatch(_RESOURCE, name)]
+    if not hot or not re.fullmatch(_NAME, user):
         return (*SHIPPED, REST)
     named = ", ".join(f'{{group: {json.dumps(group)}, resources: ["{name}"]}}' for group, name in hot)
     own = Rule(

@@ -12,7 +12,7 @@ from analyzer.detectors.network.terminating_endpoint_traffic.rollouts import Rol
 from analyzer.facts.shell import grepped, tshark
 from analyzer.model import Remedy
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 _RESOURCES = {"Deployment": "deployment", "StatefulSet": "statefulset", "DaemonSet": "daemonset"}
 
 DRAIN = 30
@@ -47,7 +47,7 @@ spec:
 
 def remedies(rollout: Rollout) -> tuple[Remedy, ...]:
     """The sleep that the data asks for, then the general remedies."""
-    name = rollout.workload if _NAME.fullmatch(rollout.workload) else "app"
+    name = rollout.workload if re.fullmatch(_NAME, rollout.workload) else "app"
     now = Remedy(
         text=f"Sleep {rollout.sleep} s before SIGTERM, and let the grace period be longer than that and the time that "
         "open requests need. The container is taken to have the workload's name.",
@@ -65,10 +65,10 @@ def verify(rollout: Rollout) -> tuple[str, ...]:
     when = f'frame.time >= "{since:%Y-%m-%d %H:%M:%S}Z"'
     shown = f"{field}.addr == {server} && (tcp.flags.syn == 1 || tcp.flags.reset == 1) && {when}"
     first = rollout.pods.sort("deleted").row(0, named=True)
-    sound = _NAME.fullmatch(rollout.namespace) and _NAME.fullmatch(rollout.workload)
+    sound = re.fullmatch(_NAME, rollout.namespace) and re.fullmatch(_NAME, rollout.workload)
     known = sound and rollout.kind in _RESOURCES
     commands = [f"{tshark(source, '-t ud')} -Y {shlex.quote(shown)}"]
-    if _NAME.fullmatch(first["pod"]):
+    if re.fullmatch(_NAME, first["pod"]):
         commands.append(f"{grepped(first['source'], first['pod'])} | grep -iE 'delete|evict'")
     if known:
         path = "{.spec.template.spec.containers[*].lifecycle.preStop}"

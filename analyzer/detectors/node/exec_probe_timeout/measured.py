@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from analyzer.detectors.node.exec_probe_timeout.containers import Probed
 from analyzer.detectors.node.exec_probe_timeout.listings import Listing
 
-_WORD = re.compile(r"[A-Za-z0-9_.+-]+")
+_WORD = r"[A-Za-z0-9_.+-]+"
 _NAME_BYTES = 15
 """The kernel keeps so much of a name (TASK_COMM_LEN without its end)."""
 
@@ -96,4 +96,4 @@ def _named(source: str, nodes: list[str]) -> str | None:
 def _names(one: Probed) -> list[str]:
     """Names that processes of the probe's command may have: its words without paths."""
     commands = one.rows["command"].drop_nulls().unique().sort().head(100).to_list()
-    return sorted({word[:_NAME_BYTES] for command in commands for word in _WORD.findall(command)})
+    return sorted({word[:_NAME_BYTES] for command in commands for word in re.findall(_WORD, command)})

@@ -75,7 +75,7 @@ _PATTERNS = {
 """What finds the records of each witness in an original, of every era: one line each. A probe's output may stand in a
 line of its own."""
 
-_POD = re.compile(r"(?P<namespace>[a-z0-9][a-z0-9-]{0,62})/(?P<name>[a-z0-9][a-z0-9.-]{0,252})", re.ASCII)
+_POD = r"(?a)(?P<namespace>[a-z0-9][a-z0-9-]{0,62})/(?P<name>[a-z0-9][a-z0-9.-]{0,252})"
 """Names as the API server allows them (RFC 1123). A quoted `--kubeconfig=...` would still be an option of kubectl."""
 
 
@@ -93,7 +93,7 @@ def verify(one: Probed, seen: Counted | None) -> tuple[str, ...]:
         if channel in _PATTERNS
     ]
     pods = one.pods
-    if pods and (sound := _POD.fullmatch(pods[0])):
+    if pods and (sound := re.fullmatch(_POD, pods[0])):
         where = f"-n {sound['namespace']} {sound['name']}"
         shown.append(f"kubectl get pod {where} -o jsonpath='{{.spec.containers[*].readinessProbe}}'")
     if seen is not None and seen.defunct and seen.source.isprintable() and "!" not in seen.source:

@@ -32,7 +32,7 @@ REMEDIES = (
     ),
 )
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*")
+_NAME = r"[a-z0-9][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*"
 
 _PERMISSION = Remedy(
     text="Give the nodes, or the pods' pull secret, the right to read the image again; until then scale the workload "
@@ -60,7 +60,7 @@ def verify(episode: Episode, cause: Cause) -> tuple[str, ...]:
         shown = [f"{piped(source)} | grep -F 'PullImage' | {grep(word, 'cF')}"]
     shown.append(f"{piped(source)} | grep -ciE 'toomanyrequests|429 Too Many|quota'")
     namespace, _, name = cause.workload.partition("/")
-    if _NAME.fullmatch(cause.workload):
+    if re.fullmatch(_NAME, cause.workload):
         policy = '{range .items[*]}{.metadata.name}{"\\t"}{.spec.containers[*].imagePullPolicy}{"\\n"}{end}'
         shown.append(f"kubectl -n {namespace} get pods -o jsonpath='{policy}' | {grep(f'^{name}', 'E')}")
     shown.append("kubectl get events -A --field-selector reason=Failed --sort-by=.lastTimestamp")

@@ -19,7 +19,7 @@ NEAR = timedelta(minutes=2)
 AFTER = timedelta(minutes=5)
 """A flood that lasts so long after its writer left has outlived it: what waited in the queue is written by then."""
 
-_AUDITORS = re.compile(r"audit|falco|osquery|sysdig|laurel|tetragon|kubearmor", re.IGNORECASE)
+_AUDITORS = r"(?i)audit|falco|osquery|sysdig|laurel|tetragon|kubearmor"
 """Names of agents that set audit rules or read audit records; of a DaemonSet whose making is not in the log."""
 
 
@@ -77,7 +77,7 @@ def _removed(gone: pl.DataFrame, written: pl.DataFrame) -> pl.DataFrame:
     known = gone.join(written.select(key).unique(), on=key, how="semi", maintain_order="left")
     if known.height or written.height:
         return known
-    named = [bool(_AUDITORS.search(name)) for name in gone["name"].to_list()]  # deletions of DaemonSets are rare
+    named = [bool(re.search(_AUDITORS, name)) for name in gone["name"].to_list()]  # deletions of DaemonSets are rare
     return gone.filter(pl.Series(named, dtype=pl.Boolean))
 
 

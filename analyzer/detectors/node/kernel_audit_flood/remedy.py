@@ -15,8 +15,8 @@ from analyzer.model import Remedy, Saving
 SYSCALL = "SYSCALL"
 """What rules of one's own ask for: it is their rule that is deleted, not the type that is left out."""
 
-_KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_TYPE = re.compile(r"[A-Z][A-Z_]{1,30}")
+_KEY = r"[A-Za-z0-9_.-]{1,64}"
+_TYPE = r"[A-Z][A-Z_]{1,30}"
 
 OFF = Remedy(
     text="Turn the audit system of the node off where nobody reads its records: without a daemon the kernel prints "
@@ -46,7 +46,7 @@ def remedies(flood: Flood, cause: Cause) -> tuple[Remedy, ...]:
         return (OFF, CLEAN_UP, ALERT)
     most = _most(flood)
     keys = flood.rows["rule_key"].drop_nulls().unique().to_list()
-    if most is not None and most[0] == SYSCALL and len(keys) == 1 and _KEY.fullmatch(keys[0]):
+    if most is not None and most[0] == SYSCALL and len(keys) == 1 and re.fullmatch(_KEY, keys[0]):
         delete = Remedy(
             text=f"Delete the rule that asks for these events (key {keys[0]}), or narrow what it matches.",
             snippet=f"auditctl -D -k {keys[0]}\n",
@@ -109,7 +109,7 @@ def _most(flood: Flood) -> tuple[str, float] | None:
     if not own.height:
         return None
     name, count = own.sort("n", "type", descending=[True, False]).row(0)
-    return (name, count / flood.seen) if _TYPE.fullmatch(name) else None
+    return (name, count / flood.seen) if re.fullmatch(_TYPE, name) else None
 
 
 def verify(flood: Flood) -> tuple[str, ...]:

@@ -40,9 +40,9 @@ _NAMES: tuple[tuple[str, str], ...] = (
 )
 _OF_A_WHOLE = frozenset({"instance", "release", "part-of", "managed-by", "heritage", "chart"})
 """Labels that say to what a pod belongs, not what it is (kubernetes.io, "Recommended Labels")."""
-_WORDS = tuple((re.compile(rf"(?:^|[-_./=,])(?:{pattern})(?:$|[-_./=,])"), product) for pattern, product in _NAMES)
+_WORDS = tuple((rf"(?:^|[-_./=,])(?:{pattern})(?:$|[-_./=,])", product) for pattern, product in _NAMES)
 
-_INGRESS = re.compile(r"ingress|gateway|envoy|traefik|nginx|contour|kong|haproxy|istio|proxy-public")
+_INGRESS = r"ingress|gateway|envoy|traefik|nginx|contour|kong|haproxy|istio|proxy-public"
 
 ACCOUNTS = r"^system:serviceaccount:(?:weave:[^:]+|[^:]+:(?:weave-scope|kubernetes-dashboard)[^:]*)$"
 """Service accounts of consoles that run commands in containers for whoever uses them."""
@@ -90,15 +90,15 @@ def _product(row: Mapping[str, object]) -> str | None:
     pods = [value for key, _, value in labels if key.rsplit("/", 1)[-1] not in _OF_A_WHOLE]
     told = ",".join([str(row["name"] or "").lower(), *pods])
     space = str(row["namespace"] or "").lower()
-    return next((name for word, name in _WORDS if word.search(told)), None) or next(
-        (name for word, name in _WORDS[:2] if word.search(space)), None
+    return next((name for word, name in _WORDS if re.search(word, told)), None) or next(
+        (name for word, name in _WORDS[:2] if re.search(word, space)), None
     )
 
 
 def ingress(row: Mapping[str, object]) -> bool:
     """Whether the service is one that is meant to be reached by all."""
     return (
-        _INGRESS.search(",".join(str(row[name] or "") for name in ("name", "selector", "namespace")).lower())
+        re.search(_INGRESS, ",".join(str(row[name] or "") for name in ("name", "selector", "namespace")).lower())
         is not None
     )
 

@@ -60,7 +60,7 @@ _AFTER = Remedy(
 REMEDIES = (_CLOSE, _ANONYMOUS, _READ_ONLY, _AFTER)
 
 _SHOWN = 3
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
+_NAME = r"(?a)[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 """Names as the API server allows them (RFC 1123); what a log calls otherwise is never pasted into a shell."""
 
 
@@ -78,7 +78,8 @@ def remedies(one: Exposed) -> tuple[Remedy, ...]:
 def _sound(one: Exposed) -> tuple[str, str]:
     """Namespace and name. A quoted `--kubeconfig=...` would still be an option, and such a file can name programs."""
     namespace, _, name = one.subject.partition("/")
-    return namespace if _NAME.fullmatch(namespace) else "NAMESPACE", name if _NAME.fullmatch(name) else "NAME"
+    sound = {one: bool(re.fullmatch(_NAME, one)) for one in (namespace, name)}
+    return namespace if sound[namespace] else "NAMESPACE", name if sound[name] else "NAME"
 
 
 def verify(one: Exposed) -> tuple[str, ...]:

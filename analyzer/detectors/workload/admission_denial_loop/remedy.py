@@ -11,9 +11,9 @@ from analyzer.facts import admission_texts
 from analyzer.facts.shell import piped
 from analyzer.model import Remedy
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_BINDING = re.compile(r"with binding '([a-z0-9][a-z0-9.-]{0,252})'")
-_RESOURCE = re.compile(r"[a-z0-9][a-z0-9./-]{0,120}")
+_NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+_BINDING = r"with binding '([a-z0-9][a-z0-9.-]{0,252})'"
+_RESOURCE = r"[a-z0-9][a-z0-9./-]{0,120}"
 
 GENERAL = (
     Remedy(
@@ -71,8 +71,8 @@ def remedies(loop: Loop, quotas: tuple[Quota, ...]) -> tuple[Remedy, ...]:
 
 
 def _now(loop: Loop, quotas: tuple[Quota, ...]) -> Remedy:
-    name = loop.policy if _NAME.fullmatch(loop.policy) else ""
-    namespace = loop.namespace if _NAME.fullmatch(loop.namespace) else ""
+    name = loop.policy if re.fullmatch(_NAME, loop.policy) else ""
+    namespace = loop.namespace if re.fullmatch(_NAME, loop.namespace) else ""
     if loop.check in (admission_texts.DENIED, admission_texts.FAILING):
         failing = loop.check == admission_texts.FAILING
         rest = "failurePolicy: Ignore" if failing else _CONDITION
@@ -98,7 +98,7 @@ def _now(loop: Loop, quotas: tuple[Quota, ...]) -> Remedy:
     if loop.check == admission_texts.QUOTA:
         return _quota(name, namespace, quotas)
     if loop.check == admission_texts.POLICY:
-        binding = next((found[1] for text in loop.rows["message"] if (found := _BINDING.search(text or ""))), "")
+        binding = next((found[1] for text in loop.rows["message"] if (found := re.search(_BINDING, text or ""))), "")
         return Remedy(
             text="Report instead of refusing until the templates comply: the actions of the binding. Keep what the "
             "binding matches as it is.",
@@ -111,7 +111,7 @@ def _quota(name: str, namespace: str, quotas: tuple[Quota, ...]) -> Remedy:
     hard = "\n".join(
         f"    {quota.resource}: {json.dumps(f'{quota.needed.normalize():f}')}"
         for quota in quotas
-        if _RESOURCE.fullmatch(quota.resource)
+        if re.fullmatch(_RESOURCE, quota.resource)
     )
     return Remedy(
         text="Raise the quota to what is used and what the missing replicas ask for (keep its other entries), or lower "
@@ -130,7 +130,7 @@ def verify(loop: Loop) -> tuple[str, ...]:
         if audit.height
         else []
     )
-    namespaces = sorted({owner.namespace for owner in loop.owners if _NAME.fullmatch(owner.namespace)})
+    namespaces = sorted({owner.namespace for owner in loop.owners if re.fullmatch(_NAME, owner.namespace)})
     where = f"-n {namespaces[0]}" if len(namespaces) == 1 else "-A"
     return (
         *lines,

@@ -16,7 +16,7 @@ UNIT = "denied requests"
 
 SYSTEM = "kube-system"
 
-_AMOUNT = re.compile(r"([a-z0-9./-]{1,120})=([0-9]{1,18}(?:\.[0-9]{1,9})?)(m|k|Ki|Mi|M|Gi|G|Ti|T|Pi|P)?")
+_AMOUNT = r"([a-z0-9./-]{1,120})=([0-9]{1,18}(?:\.[0-9]{1,9})?)(m|k|Ki|Mi|M|Gi|G|Ti|T|Pi|P)?"
 _FACTORS: dict[str | None, Decimal | int] = {
     None: 1,
     "m": Decimal("0.001"),
@@ -57,7 +57,7 @@ def quotas(loop: Loop) -> tuple[Quota, ...]:
 def _amounts(text: str, word: str) -> dict[str, Decimal]:
     part = re.search(rf"{word}: ([^:]{{1,2000}}?)(?:, [a-z]+:|$)", text)
     found = {}
-    for name, number, unit in _AMOUNT.findall(part[1]) if part else ():
+    for name, number, unit in re.findall(_AMOUNT, part[1]) if part else ():
         try:
             found[name] = Decimal(number) * _FACTORS[unit or None]
         except InvalidOperation:  # pragma: no cover - the pattern lets numbers through only

@@ -10,8 +10,8 @@ from analyzer.detectors.workload.unschedulable_backlog.causes import Cause
 from analyzer.facts.shell import piped
 from analyzer.model import Remedy
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_TAINT = re.compile(r"taint \{([A-Za-z0-9./_-]{1,317}): ([A-Za-z0-9._-]{0,63})\}")
+_NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+_TAINT = r"taint \{([A-Za-z0-9./_-]{1,317}): ([A-Za-z0-9._-]{0,63})\}"
 
 GENERAL = (
     Remedy(
@@ -74,7 +74,7 @@ def remedies(backlog: Backlog, cause: Cause) -> tuple[Remedy, ...]:
     now = []
     first = backlog.waits.row(0, named=True)
     namespace, name, pod = (first[key] or "" for key in ("namespace", "workload", "pod"))
-    sound = all(_NAME.fullmatch(one) for one in (namespace, name, pod))
+    sound = all(re.fullmatch(_NAME, one) for one in (namespace, name, pod))
     if backlog.cron:
         deadline = max(60, round((backlog.period or 600) * 0.9))
         now.append(
@@ -119,7 +119,7 @@ def _critical(cause: Cause) -> str:
 
 
 def _toleration(backlog: Backlog) -> str:
-    found = [match for text in backlog.waits["message"].unique().sort() for match in _TAINT.findall(text or "")]
+    found = [match for text in backlog.waits["message"].unique().sort() for match in re.findall(_TAINT, text or "")]
     own = sorted({match for match in found if "node-role" not in match[0] and "node.kubernetes.io" not in match[0]})
     return _TOLERATE.format(key=json.dumps(own[0][0]), value=json.dumps(own[0][1])) if own else ""
 
@@ -136,7 +136,7 @@ def verify(backlog: Backlog) -> tuple[str, ...]:
             f"{source} | jq -r '{chosen} | [.involvedObject.namespace, .involvedObject.name, .count, .message] | @tsv'"
         )
     namespaces = backlog.waits["namespace"].drop_nulls().unique()
-    one = namespaces.len() == 1 and _NAME.fullmatch(namespaces[0])
+    one = namespaces.len() == 1 and re.fullmatch(_NAME, namespaces[0])
     where = f"-n {namespaces[0]}" if one else "-A"
     return (
         line,

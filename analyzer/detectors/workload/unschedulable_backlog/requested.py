@@ -16,10 +16,10 @@ from analyzer.frames.contract import TIME
 REQUESTS = "requests."
 PRIORITY = "priorityClassName"
 
-SYSTEM_PRIORITY = re.compile(r"system-(?:cluster|node)-critical")
+SYSTEM_PRIORITY = r"system-(?:cluster|node)-critical"
 """The built-in classes, above every other (kubernetes `pkg/apis/scheduling/types.go`)."""
 
-_LACKING = re.compile(r"Insufficient ([a-z0-9][a-z0-9./-]*)")
+_LACKING = r"Insufficient ([a-z0-9][a-z0-9./-]*)"
 PODS = "pods"
 """Every pod takes one of these."""
 
@@ -43,7 +43,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 
     @property
     def critical(self) -> bool:
-        return bool(self.priority and SYSTEM_PRIORITY.fullmatch(self.priority))
+        return bool(self.priority and re.fullmatch(SYSTEM_PRIORITY, self.priority))
 
     def takes(self, lacking: set[str]) -> bool | None:
         """Whether it takes what the pods lack; None where nobody knows."""
@@ -57,7 +57,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 def lacking(backlog: Backlog) -> set[str]:
     """Resources of which the nodes had not enough, by the scheduler's reasons; empty where they name none."""
     texts = backlog.waits["message"].drop_nulls().unique().sort().to_list()
-    named = {name.rstrip(".") for text in texts for name in _LACKING.findall(text)}
+    named = {name.rstrip(".") for text in texts for name in re.findall(_LACKING, text)}
     return named | ({PODS} if any("Too many pods" in text for text in texts) else set())
 
 

@@ -47,8 +47,6 @@ def share_arena() -> None:
 def main() -> NoReturn:
     """Entry point of the `analyze` command. Imports late, so that an interrupt has its exit code from the start."""
     gc.set_threshold(YOUNG)
-    if sys.argv[2:]:  # there is something to read
-        share_arena()
     while (null := os.open(os.devnull, os.O_RDWR)) <= 2:  # a closed stream must not become the next file opened
         pass
     os.close(null)
@@ -106,8 +104,10 @@ def settle(inputs: Sequence[Path]) -> None:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """What is imported here is there to stay: nobody looks through it for garbage, neither now nor later."""
+    """What is imported here is there to stay: nobody looks through it for garbage, neither now nor later. NumPy and
+    polars are, so that what they take for good is said before."""
     gc.disable()
+    share_arena()
     import numpy  # noqa: F401 - before polars, which else comes to it by a detour, at each of its calls [half as quick]
 
     try:

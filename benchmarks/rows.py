@@ -68,6 +68,7 @@ POSTMORTEM = AtLeast(12, "wall")
 MEMORY, FLAT = Within(300), AtMost(1.10, "peak_mib")
 HELP, TINY = AtMost(1.3), AtMost(3.0)
 CORES = AtLeast(1.6, "wall")
+"""On ten million packets: of two million a sixth of the time is the start, which no second core shortens."""
 RE_COREDNS, RE_KLOG, SHELL = AtLeast(3), AtLeast(2), AtLeast(1)
 JQ, DUCKDB = AtLeast(4), AtMost(1.5)
 FAMILY = AtMost(3.0)
@@ -147,12 +148,12 @@ def cores(setting: Setting) -> Iterator[Row]:
     """Two cores against one: threads for one capture, processes for several inputs. On one core the same command runs
     that may use no other: a thread that hashes would else have the second for itself."""
     file = setting.file("capture")
-    for name, packets in (("capture", "2 M"), ("large", "10 M")):
+    for name, packets, goal in (("capture", "2 M", SOONER), ("large", "10 M", CORES)):
         two = _drain(setting.file(name), "", slow=name == "large")
-        yield Row(f"{packets} packets to tables, two cores", two, _alone(two), CORES)
+        yield Row(f"{packets} packets to tables, two cores", two, _alone(two), goal)
     inputs = [str(setting.file(name)) for name in ("coredns", "klog", "audit", "gz")]
     folder = Command("", (sys.executable, "-m", "benchmarks.folder", *inputs))
-    yield Row("three logs and a .pcap.gz to tables, two cores", folder, _alone(folder), CORES)
+    yield Row("three logs and a .pcap.gz to tables, two cores", folder, _alone(folder), SOONER)
     two = _postmortem(setting, file)
     yield Row("pcap to page, two cores", two, _alone(two), SOONER)
 

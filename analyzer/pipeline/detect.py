@@ -45,7 +45,7 @@ def run_all(
 
     `jobs` threads run them where the tables are in memory, unless there is too little to do for two. Then what comes
     after fills the time in which a thread would wait for the last of them: `draw` needs no finding, and `ready` is told
-    what all others found.
+    what was found by then.
     """
     count = min(jobs or os.cpu_count() or 1, THREADS_MOST) if store.in_memory and store.height >= SHARED_FROM else 1
     if count == 1:
@@ -60,14 +60,14 @@ def run_all(
     if draw is not None:
         tasks.append(Task("draw", draw, facts))
     if ready is not None:
-        others = [one.id for one in order[1:]]
-        tasks.append(Task("ready", partial(_told, ready, done, others), others))
+        tasks.append(Task("ready", partial(_told, ready, done, list(needs)), facts))
     together(tasks, count, done)
     return tuple(cast("Run", done[one.id].result()) for one in detectors)
 
 
-def _told(ready: Callable[[Sequence[Run]], object], done: Futures, others: Sequence[str]) -> None:
-    ready([cast("Run", done[one].result()) for one in others])
+def _told(ready: Callable[[Sequence[Run]], object], done: Futures, detectors: Sequence[str]) -> None:
+    over = [done[one] for one in detectors if one in done and done[one].done()]
+    ready([cast("Run", one.result()) for one in over])
 
 
 def run_one(detector: Detector[Any], store: Store, coverage: Sequence[Coverage]) -> Run:

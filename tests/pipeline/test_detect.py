@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -151,14 +152,26 @@ def test_runs_stand_in_the_order_of_detectors_and_a_fact_is_derived_once(monkeyp
 
 
 def test_what_comes_after_is_prepared_while_the_last_detector_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first detector is at work until what was found by the others has been told."""
     monkeypatch.setattr("analyzer.pipeline.detect.SHARED_FROM", 1)
     drawn: list[str] = []
     told: list[Run] = []
-    several = [detector(finding(name), id=name) for name in ("a", "b", "c")]
+    ready = threading.Event()
+
+    def slow(frames: Frames, settings: NoSettings) -> Iterable[Finding]:
+        assert ready.wait(timeout=30)
+        yield finding("a")
+
+    def hear(runs: Sequence[Run]) -> None:
+        told.extend(runs)
+        ready.set()
+
+    several = [replace(detector(id="a"), detect=slow), *(detector(finding(name), id=name) for name in ("b", "c"))]
     store = Store({KLOG_LINES: held(rows(KLOG_LINES, {"severity": "E"}))})
-    runs = run_all(several, store, (), jobs=2, draw=lambda: drawn.append("once"), ready=told.extend)
+    runs = run_all(several, store, (), jobs=2, draw=lambda: drawn.append("once"), ready=hear)
     assert drawn == ["once"]
-    assert told == list(runs[1:]), "all but the one that takes longest"
+    assert [run.status for run in runs] == [Status.FIRED] * 3
+    assert told == list(runs[1:])
 
 
 @pytest.mark.parametrize("count", [0, 1])

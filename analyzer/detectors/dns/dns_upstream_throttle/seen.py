@@ -33,14 +33,13 @@ _COLUMNS = (
     *("name", "qtype", "rcode", "duration_seconds", "negative_ttl", "retry"),
 )
 
-_COUNTED = ("time", "source", "number", "rcode", "retry", "failed", "silent")
-"""What is counted of names of the cluster: most queries are for such names, and each column of them is copied."""
+# Most queries are for names of the cluster: no more of them is copied than is counted.
+_COUNTED = ("time", "source", "number", "rcode", "retry", "failed", "silent", "inside")
 
-_SILENT = (pl.col("rcode") == NO_REPLY) | (
-    (pl.col("rcode") == "SERVFAIL") & (pl.col("duration_seconds") >= READ_TIMEOUT)
-)
+_RCODE = pl.col("rcode")
+_SILENT = (_RCODE == NO_REPLY) | ((_RCODE == "SERVFAIL") & (pl.col("duration_seconds") >= READ_TIMEOUT))
 
-_VAIN = pl.col("rcode").is_in(FAILED) & ((pl.col("rcode") == NO_REPLY) | ~pl.col("reverse"))
+_VAIN = _RCODE.is_in(FAILED) & ((_RCODE == NO_REPLY) | ~pl.col("reverse"))
 """Names of addresses are often broken at their authority; what is dropped is dropped, whatever its name."""
 
 
@@ -48,10 +47,9 @@ class Seen(Struct, frozen=True):
     """All frames have time (null in a log without times), source, number and `bin` (of ten seconds, -1 without time).
 
     `asked`: forwarded queries of clients, `failed` or not, `silent` where no answer came. `cluster`: those for names of
-    the cluster, likewise, and no more than is counted of them. `upstream`: queries of CoreDNS itself in captures,
-    retries included, likewise. `errors`: see `errors_seen`; `alone` where no query lines stand beside them. `captured`:
-    forwarded queries of clients as captures show them. `complete`: whether answers are logged too, so that a share can
-    be told.
+    the cluster, in fewer columns. `upstream`: CoreDNS's own in captures, with retries. `errors`: see `errors_seen`;
+    `alone` where no query lines stand beside them. `captured`: forwarded queries of clients as captures show them.
+    `complete`: whether answers are logged too, so that a share can be told.
     """
 
     asked: pl.DataFrame
@@ -87,16 +85,14 @@ def see(frames: Frames) -> Seen | None:
     # Where a log covers the time, it tells what reached CoreDNS, and a capture only what clients saw of it.
     apart = pl.col("time").is_not_null() if first is None else ~pl.col("time").is_between(first, last)
     captured, logged = own.filter(pl.col("origin") == "capture"), _once(own.filter(pl.col("origin") == "log"))
-    counted = pl.concat([logged, captured.filter(apart)]).with_columns(
-        failed=pl.col("rcode").is_in(FAILED), silent=_SILENT
-    )
+    counted = pl.concat([logged, captured.filter(apart)]).with_columns(failed=_RCODE.is_in(FAILED), silent=_SILENT)
     # What nobody answered may never have reached CoreDNS: it counts where CoreDNS was seen to ask for it in vain.
-    silent = (pl.col("origin") == "capture") & (pl.col("rcode") == NO_REPLY) & ~pl.col("inside")
+    silent = (pl.col("origin") == "capture") & (_RCODE == NO_REPLY) & ~pl.col("inside")
     vain = _in_vain(counted.filter(silent), upstream)
     told = in_order(pl.concat([counted.filter(~silent), vain]))
     return Seen(
         asked=binned(told.filter(~pl.col("inside"))),
-        cluster=binned(told.select(*_COUNTED, "inside").filter("inside").drop("inside")),
+        cluster=binned(told.select(_COUNTED).filter("inside")),
         upstream=binned(upstream.with_columns(failed=_VAIN, silent=_SILENT)),
         errors=errors,
         captured=binned(captured.filter(~pl.col("inside"))),

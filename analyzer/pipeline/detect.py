@@ -39,13 +39,13 @@ def run_all(
     jobs: int | None = None,
     *,
     draw: Callable[[], object] | None = None,
-    ready: Callable[[Sequence[Run]], object] | None = None,
+    ready: Callable[[], object] | None = None,
 ) -> tuple[Run, ...]:
     """What became of each detector, in their order.
 
     `jobs` threads run them where the tables are in memory, unless there is too little to do for two. Then what comes
-    after fills the time in which a thread would wait for the last of them: `draw` needs no finding, and `ready` is told
-    what was found by then.
+    after fills the time in which a thread would wait for the last of them: `draw` needs no finding, and `ready` is
+    called while there may still be one.
     """
     count = min(jobs or os.cpu_count() or 1, THREADS_MOST) if store.in_memory and store.height >= SHARED_FROM else 1
     if count == 1:
@@ -60,14 +60,15 @@ def run_all(
     if draw is not None:
         tasks.append(Task("draw", draw, facts))
     if ready is not None:
-        tasks.append(Task("ready", partial(_told, ready, done, list(needs)), facts))
+        tasks.append(Task("ready", partial(_meanwhile, ready, done, list(needs)), facts))
     together(tasks, count, done)
     return tuple(cast("Run", done[one.id].result()) for one in detectors)
 
 
-def _told(ready: Callable[[Sequence[Run]], object], done: Futures, detectors: Sequence[str]) -> None:
-    over = [done[one] for one in detectors if one in done and done[one].done()]
-    ready([cast("Run", one.result()) for one in over])
+def _meanwhile(ready: Callable[[], object], done: Futures, detectors: Sequence[str]) -> None:
+    """Prepare where one of these detectors is still at work."""
+    if not all(one in done and done[one].done() for one in detectors):
+        ready()
 
 
 def run_one(detector: Detector[Any], store: Store, coverage: Sequence[Coverage]) -> Run:

@@ -34,10 +34,9 @@ def fill(runs: Sequence[Run], case: Case) -> tuple[Run, ...]:
     return tuple(replace(run, findings=tuple(_filled(finding, texts) for finding in run.findings)) for run in runs)
 
 
-def make_ready(case: Case, runs: Sequence[Run]) -> None:
-    """Import what quotes the records of these runs, where that takes long."""
-    named = {record.source for run in runs for f in run.findings for record in f.evidence.records if not record.text}
-    for kind in sorted({case.places[name].kind for name in named if name in case.places}):
+def make_ready(case: Case) -> None:
+    """Import what quotes records of these inputs, where that takes long."""
+    for kind in sorted({place.kind for place in case.places.values()}):
         source = next((one for one in sources.each() if one.name == kind), None)
         if source is not None and source.ready is not None:
             source.ready()

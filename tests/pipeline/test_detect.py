@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
@@ -16,7 +16,7 @@ from analyzer.detector import Detector, NotObservable, Remark
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.frames import AUDIT_EVENTS, COREDNS_QUERIES, DNS_MESSAGES, KLOG_LINES
-from analyzer.model import Confidence, Evidence, Finding, Record, Run, Severity, Status
+from analyzer.model import Confidence, Evidence, Finding, Record, Severity, Status
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import run_all, run_one
 from analyzer.pipeline.store import Store
@@ -152,26 +152,34 @@ def test_runs_stand_in_the_order_of_detectors_and_a_fact_is_derived_once(monkeyp
 
 
 def test_what_comes_after_is_prepared_while_the_last_detector_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first detector is at work until what was found by the others has been told."""
+    """The first detector is at work until all is prepared for what it may find."""
     monkeypatch.setattr("analyzer.pipeline.detect.SHARED_FROM", 1)
     drawn: list[str] = []
-    told: list[Run] = []
     ready = threading.Event()
 
     def slow(frames: Frames, settings: NoSettings) -> Iterable[Finding]:
         assert ready.wait(timeout=30)
         yield finding("a")
 
-    def hear(runs: Sequence[Run]) -> None:
-        told.extend(runs)
-        ready.set()
-
     several = [replace(detector(id="a"), detect=slow), *(detector(finding(name), id=name) for name in ("b", "c"))]
     store = Store({KLOG_LINES: held(rows(KLOG_LINES, {"severity": "E"}))})
-    runs = run_all(several, store, (), jobs=2, draw=lambda: drawn.append("once"), ready=hear)
+    runs = run_all(several, store, (), jobs=2, draw=lambda: drawn.append("once"), ready=ready.set)
     assert drawn == ["once"]
     assert [run.status for run in runs] == [Status.FIRED] * 3
-    assert told == list(runs[1:])
+
+
+def test_nothing_is_prepared_where_all_detectors_are_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analyzer.pipeline.detect.SHARED_FROM", 1)
+    store = Store({KLOG_LINES: held(rows(KLOG_LINES, {"severity": "E"}))})
+
+    def late() -> None:
+        time.sleep(0.2)  # the only detector is through long before
+
+    prepared: list[str] = []
+    several = [detector(finding("a"), id="a")]
+    [run] = run_all(several, store, (), jobs=2, draw=late, ready=lambda: prepared.append("for nothing"))
+    assert run.status is Status.FIRED
+    assert prepared == []
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 USAGE, INTERNAL, INTERRUPTED = 2, 70, 130
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here, and NumPy would start its threads
-os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:1,oversize_threshold:0,dirty_decay_ms:5000")
-"""One pool of memory for all threads of polars, which keeps what is freed for five seconds, large blocks too
-(jemalloc(3), opt.narenas, opt.oversize_threshold, opt.dirty_decay_ms): it serves the next step, where new pages cost as
-much as the work on them. Read when polars is loaded."""
+POOLS = max(1, (os.cpu_count() or 1) // 2)
+"""Pools of memory that threads share: one on two cores, where it was measured. The allocators would have four and eight
+for each core, and what one thread frees would not serve another."""
+
+os.environ.setdefault("_RJEM_MALLOC_CONF", f"narenas:{POOLS},oversize_threshold:0,dirty_decay_ms:5000")
+"""The pools of polars, which keep what is freed for five seconds, large blocks too (jemalloc(3), opt.narenas,
+opt.oversize_threshold, opt.dirty_decay_ms): it serves the next step, where new pages cost as much as the work on them.
+Read when polars is loaded."""
 
 _M_ARENA_MAX = -8
 """malloc.h of glibc."""
@@ -34,12 +38,12 @@ Python's 700 finds nothing, ninety times in a run over a hundred packets [measur
 
 
 def share_arena() -> None:
-    """One arena of the C library for all threads, NumPy's memory above all, so that what one frees serves the others
-    (mallopt(3), M_ARENA_MAX). It counts only before another thread has one, and so before polars is imported."""
+    """As many arenas of the C library, NumPy's memory above all (mallopt(3), M_ARENA_MAX). It counts only before
+    another thread has one, and so before polars is imported."""
     import ctypes
 
     try:
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, POOLS)
     except (OSError, AttributeError, TypeError):  # another C library
         return
 

@@ -12,11 +12,14 @@ from analyzer.sources.capture.arrays import I64, PAD, U8
 from analyzer.sources.capture.marks import Marker
 from analyzer.sources.contract import ByteStream, FillingStream, Ledger
 
-SIZE = 14 << 20
+SIZE = 16 << 20
 """Bytes read per window: more would take more memory, fewer more turns at the interpreter (measured, 4 to 18 MiB)."""
 
 STEP_BYTES = 1 << 20
 """Bytes that are asked of a stream at a time."""
+
+ROOM_STEP = 1 << 18
+"""Bytes that the room of a window is a multiple of: more than is mostly carried over from the one before."""
 
 NO_TIME = np.iinfo(np.int64).min
 NO_INTERFACE = -1
@@ -69,7 +72,8 @@ def filled(stream: ByteStream, carry: U8, size: int = SIZE) -> tuple[U8, int, bo
     Windows must not depend on how a stream happens to cut its reads. Reads go straight to their place: every copy of a
     whole window costs as much as decoding a layer.
     """
-    data = np.empty(len(carry) + size + PAD, np.uint8)
+    # In whole steps, so that the freed memory of one window is large enough for the next.
+    data = np.empty(-(-(len(carry) + size + PAD) // ROOM_STEP) * ROOM_STEP, np.uint8)
     data[: len(carry)] = carry
     at, full = len(carry), len(carry) + size
     fill = stream.fill if isinstance(stream, FillingStream) else None

@@ -76,6 +76,14 @@ def test_two_queries_of_one_socket_and_id_have_an_answer_each() -> None:
     assert frame["retry"].to_list() == [False, False]
 
 
+def test_two_servers_that_ask_each_other_at_a_time_have_an_answer_each() -> None:
+    """The same sockets, id and name: nothing but the direction tells the two questions apart."""
+    one = exchange(0, NAME, "NXDOMAIN", client=POD, server=DNS, port=53, dns_id=7, after=0.2)
+    other = exchange(0.1, NAME, "NOERROR", client=DNS, server=POD, port=53, dns_id=7, after=0.4)
+    frame = transactions(one, other)
+    assert frame.select("client", "rcode").rows() == [(POD, "NXDOMAIN"), (DNS, "NOERROR")]
+
+
 def test_a_query_sent_again_before_its_answer_is_a_retry() -> None:
     again = exchange(2.5, NAME, "NOERROR", dns_id=7)
     frame = transactions(exchange(0, NAME, None, dns_id=7), again, LATER).filter(pl.col("name") == NAME)

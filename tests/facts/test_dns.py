@@ -117,6 +117,14 @@ def test_an_answer_in_the_next_file_of_a_rotated_capture_is_found() -> None:
     assert made({DNS_MESSAGES: both})["rcode"].to_list() == ["NOERROR"]
 
 
+def test_two_captures_of_like_queries_at_a_time_keep_their_answers_apart() -> None:
+    """Two clusters with the same addresses: the answer that comes first is of the capture that it stands in."""
+    one = capture(exchange(0, NAME, "NXDOMAIN", dns_id=7, after=0.2), source="1.pcap")
+    other = capture(exchange(0.1, NAME, "NOERROR", dns_id=7, after=0.4), source="2.pcap")
+    frame = made({DNS_MESSAGES: pl.concat([one, other])})
+    assert frame.sort("source").select("source", "rcode").rows() == [("1.pcap", "NXDOMAIN"), ("2.pcap", "NOERROR")]
+
+
 def test_a_server_that_asks_for_others_is_upstream() -> None:
     for_pod = exchange(0, "example.com", "NOERROR", after=0.05, server="10.0.0.53")
     for_itself = exchange(0.01, "example.com", "NOERROR", client="10.0.0.53", server="192.0.2.53", after=0.02)

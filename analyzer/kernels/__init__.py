@@ -12,9 +12,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-INTERFACE = 2
+INTERFACE = 3
 """What `src/lib.rs` calls by the same name: a library of another time is not used."""
 
 SIGNATURES = {
@@ -56,7 +57,8 @@ def _loaded() -> ctypes.CDLL | None:
 
 
 _library = _loaded()
-_functions: dict[str, Any] = {}
+_Kinds = tuple[np.dtype[Any] | None, ...]
+_functions: dict[str, tuple[Any, _Kinds]] = {}
 
 
 def there() -> bool:
@@ -79,18 +81,33 @@ def call(name: str, *arguments: NDArray[Any] | int) -> int | None:
     """
     if _library is None:
         return None
-    function = _functions.get(name)
-    if function is None:
-        function = getattr(_library, name)
-        function.restype = ctypes.c_int64
-        _functions[name] = function
-    plain: list[_Part | ctypes.c_size_t] = []
-    for one, kind in zip(arguments, SIGNATURES[name].split(), strict=True):
-        if isinstance(one, int):
-            plain.append(ctypes.c_size_t(one))
+    function, kinds = _functions.get(name) or _bound(_library, name)
+    plain: list[_Part | int] = []
+    for one, kind in zip(arguments, kinds, strict=True):
+        if kind is None:
+            plain.append(one)  # type: ignore[arg-type]
+        elif isinstance(one, int) or one.dtype != kind or not one.flags.c_contiguous:
+            what = "a number" if isinstance(one, int) else f"an array of {one.dtype}"
+            raise TypeError(f"{name}: {what} where {kind} is to be, or one with gaps")
         else:
-            if one.dtype.str[1:] != kind or not one.flags.c_contiguous:
-                raise TypeError(f"{name}: an array of {one.dtype} where {kind} is to be, or one with gaps")
-            plain.append(_Part(one.ctypes.data, one.size))
-    done = int(function(*plain))
+            plain.append(_Part(_place(one), one.size))
+    done: int = function(*plain)
     return done if done >= 0 else None
+
+
+def _place(array: NDArray[Any]) -> int:
+    """Where an array lies. A third of the time of `ctypes.data`, which serves those that are empty or read-only."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+    except (TypeError, ValueError):
+        return int(array.ctypes.data)
+
+
+def _bound(library: ctypes.CDLL, name: str) -> tuple[Any, _Kinds]:
+    """A function, and the types of arrays that it takes."""
+    function = getattr(library, name)
+    kinds = tuple(None if kind == "n" else np.dtype(kind) for kind in SIGNATURES[name].split())
+    function.restype = ctypes.c_int64
+    function.argtypes = [ctypes.c_size_t if kind is None else _Part for kind in kinds]
+    _functions[name] = function, kinds
+    return function, kinds

@@ -9,14 +9,27 @@ pub struct Given<T> {
     count: usize,
 }
 
-impl<T> Given<T> {
-    pub fn count(&self) -> usize {
-        self.count
-    }
+/// Memory that Python owns and nobody else looks at while a call lasts.
+#[repr(C)]
+pub struct Room<T> {
+    at: *mut T,
+    count: usize,
+}
+
+/// What Python hands over, as it is worked with.
+pub trait Argument {
+    type Inside;
 
     /// # Safety
-    /// The pointer must lead to as many elements as told.
-    pub unsafe fn all<'a>(&self) -> &'a [T] {
+    /// A pointer must lead to as many elements as told, which live as long as the call, and nobody else may look at
+    /// what is written.
+    unsafe fn all(self) -> Self::Inside;
+}
+
+impl<T: 'static> Argument for Given<T> {
+    type Inside = &'static [T];
+
+    unsafe fn all(self) -> &'static [T] {
         if self.count == 0 {
             &[]
         } else {
@@ -25,27 +38,23 @@ impl<T> Given<T> {
     }
 }
 
-/// Memory that Python owns and nobody else looks at while a call lasts.
-#[repr(C)]
-pub struct Room<T> {
-    at: *mut T,
-    count: usize,
-}
+impl<T: 'static> Argument for Room<T> {
+    type Inside = &'static mut [T];
 
-impl<T> Room<T> {
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    /// # Safety
-    /// The pointer must lead to as many elements as told, which nobody else looks at.
-    #[allow(clippy::mut_from_ref)]
-    pub unsafe fn all<'a>(&self) -> &'a mut [T] {
+    unsafe fn all(self) -> &'static mut [T] {
         if self.count == 0 {
             &mut []
         } else {
             slice::from_raw_parts_mut(self.at, self.count)
         }
+    }
+}
+
+impl Argument for usize {
+    type Inside = usize;
+
+    unsafe fn all(self) -> usize {
+        self
     }
 }
 

@@ -204,7 +204,7 @@ class Clock:
         for place in places.tolist():
             self._steps += 1
             if self._steps <= STEPS_TOLD:
-                self.ledger.note(
+                self._notes.append(
                     f"clock stepped {_seconds(int(gaps[place]) - usual)} s at packet {int(numbers[place])}"
                 )
 

@@ -64,10 +64,10 @@ def test_what_crosses_windows_is_the_same_with_several_threads(damaged: bool) ->
 
 
 def test_what_is_told_stands_in_the_same_order_with_several_threads() -> None:
-    """A clock that steps back in the first window, and damage in a later one, which is met before that is decoded."""
+    """A clock that steps back in the first window, and damage in the second, which is met before that is decoded."""
     frames = [dns_frame(query(f"n{number}.example.com", number)) for number in range(400)]
-    back = pcap(frames[:5], step=-100)
-    data = back + pcap(frames, step=0.0004)[24:-700] + random.Random(1).randbytes(300)
+    back, on = pcap(frames[:5], step=-100), pcap(frames, step=0.0004)[24:]
+    data = back + on[:SIZE] + random.Random(1).randbytes(300) + on[SIZE:]
     ledgers = [_read(data, jobs)[1] for jobs in (1, 2)]
     assert ledgers[0].notes == ledgers[1].notes
     assert [note.split()[-1] for note in ledgers[0].notes if "clock" in note] == ["2", "3", "4", "all"]

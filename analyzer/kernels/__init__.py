@@ -23,6 +23,7 @@ SIGNATURES = {
     "pcapng_walk": "u1 i8 i8 n n n n n",
     "pcap_fields": "u1 i8 i8 n n",
     "halves_at": "u1 i8 u2",
+    "link_headers": "u1 i8 i8 i8 u1 u1 i8 u1 n n",
     "network_headers": "u1 i8 i8 i8 i8 u1 u1 u8 i8",
     "dns_decode": "u1 i8 i8 u1 i8 u1 u1 i8 i8",
     "addresses_known": "u1 u8 u8 u8 i8 u8 i8 i8",

@@ -15,6 +15,7 @@ mod fields;
 mod interning;
 mod json;
 mod lines;
+mod links;
 mod memory;
 mod network;
 mod words;
@@ -132,6 +133,25 @@ kernels! {
         let mut found = dns::Answers { columns: answers, room, count: 0 };
         dns::decode(&places, &mut out, &mut found);
         found.count as i64
+    }
+
+    /// Link headers (`links::link`), in three columns of numbers and two of octets. `typed` of 255 is nowhere.
+    fn link_headers(
+        data: Given<u8>,
+        start: Given<i64>,
+        end: Given<i64>,
+        wire: Given<i64>,
+        understood: Given<u8>,
+        shims: Given<u8>,
+        numbers: Room<i64>,
+        octets: Room<u8>,
+        length: usize,
+        typed: usize,
+    ) {
+        let typed = if typed == 255 { None } else { Some(typed as i64) };
+        let frames = links::Frames { data, start, end, wire, length: length as i64, typed, understood, shims };
+        links::link(&frames, &mut links::Columns { numbers, octets });
+        start.len() as i64
     }
 
     /// Network and transport headers (`network::network`), in six columns of octets, four of words, twelve of numbers.

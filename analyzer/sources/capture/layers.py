@@ -26,9 +26,7 @@ __all__ = ["ABSENT", "FIRST", "ICMP", "ICMP6", "LATER", "TCP", "UDP", "WHOLE", "
 
 def headers(window: Window, link: Link) -> tuple[Headers, Tunnels]:
     """Decode every frame down to its innermost packet; frames that the link layer refused keep its reason."""
-    cut = window.end - window.start < window.wire
-    wire_end = window.start + np.maximum(window.wire, window.end - window.start)
-    out = network(window.data, link.network, window.end, wire_end, link.ethertype, cut)
+    out = network(window.data, link.network, window.end, link.wire_end, link.ethertype, link.cut)
     refused = np.flatnonzero(link.reason != FINE)
     out.reason[refused] = link.reason[refused]
-    return out, open_tunnels(window, out, wire_end, cut)
+    return out, open_tunnels(window, out, link.wire_end, link.cut)

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import numpy as np
 from msgspec import Struct
 
+from analyzer import kernels
 from analyzer.sources.capture import shims
-from analyzer.sources.capture.arrays import I64, U8, distinct, fulls, gather, half_at, halves
+from analyzer.sources.capture.arrays import I64, U8, Flags, distinct, fulls, gather, half_at, halves
 from analyzer.sources.capture.reasons import CUT, EMPTY, FINE, UNKNOWN_TYPE, UNSUPPORTED, WIRELESS
 from analyzer.sources.capture.shims import IPV4, IPV6, NOT_IP, PPP, PPPOE
 from analyzer.sources.capture.window import Window
@@ -38,16 +39,32 @@ Rows = I64 | slice
 
 
 class Link(Struct, frozen=True):
-    """Per frame: offset of the network header, EtherType (0 if it has none), why it cannot be read, interface."""
+    """Per frame: offset of the network header, EtherType (0 if it has none), why it cannot be read, interface; whether
+    it was cut, and where it ended on the wire."""
 
     network: I64
     ethertype: I64
     reason: U8
     interface: I64
+    cut: Flags
+    wire_end: I64
 
 
 def link_layer(window: Window) -> Link:
     """Peel the link header of every frame, and what stands between it and IP."""
+    kind = int(window.link[0]) if len(window) else ETHERNET
+    if kind not in _PLAIN or not kernels.there() or (window.link != kind).any():
+        return together(window)
+    numbers, octets = np.empty((3, len(window)), np.int64), np.empty((2, len(window)), np.uint8)
+    frames = window.data, *map(np.ascontiguousarray, (window.start, window.end, window.wire))
+    if kernels.call("link_headers", *frames, *shims.TABLES, numbers, octets, *_PLAIN[kind]) is None:
+        return together(window)
+    interface = _interface2(window, slice(None)) if kind == COOKED2 else window.interface
+    return Link(numbers[0], numbers[1], octets[0], interface, octets[1].view(bool), numbers[2])
+
+
+def together(window: Window) -> Link:
+    """The same in NumPy, for frames of any link types."""
     count = len(window)
     network, ethertype = window.start.copy(), np.zeros(count, np.int64)
     reason, interface = np.zeros(count, np.uint8), window.interface.copy()
@@ -61,7 +78,7 @@ def link_layer(window: Window) -> Link:
         network[rows] += length
         ethertype[rows] = types
         if kind == COOKED2:
-            interface[rows] = fulls(gather(window.data, window.start[rows], 8), 4).astype(np.int64) & 0x7FFFFFFF
+            interface[rows] = _interface2(window, rows)
     captured = window.end - window.start
     cut = captured < window.wire
     reason[(captured <= 0) & (reason == FINE)] = EMPTY
@@ -69,7 +86,26 @@ def link_layer(window: Window) -> Link:
     reason[short] = np.where(cut[short], CUT, UNKNOWN_TYPE)
     shims.peel(window.data, network, window.end, cut, ethertype, reason)
     shims.classify(ethertype, reason)
-    return Link(network, ethertype, reason, interface)
+    return Link(network, ethertype, reason, interface, cut, window.start + np.maximum(window.wire, captured))
+
+
+_ANYWHERE = 0xFF
+"""In place of where the EtherType stands: the version of the IP header tells it."""
+_PLAIN = {
+    ETHERNET: (14, 12),
+    COOKED: (16, 14),
+    COOKED2: (20, 0),
+    RAW_DLT: (0, _ANYWHERE),
+    RAW: (0, _ANYWHERE),
+    RAW4: (0, _ANYWHERE),
+    RAW6: (0, _ANYWHERE),
+}
+"""Of the links that a kernel reads: bytes of the header, and where in it the EtherType stands."""
+
+
+def _interface2(window: Window, rows: Rows) -> I64:
+    """The interface that Linux cooked v2 tells in each frame."""
+    return fulls(gather(window.data, window.start[rows], 8), 4).astype(np.int64) & 0x7FFFFFFF
 
 
 _Head = tuple[I64 | int, I64 | int]

@@ -51,6 +51,9 @@ _SHIM[PPPOE] = _SESSION
 _SHIM[PPP] = _PROTOCOL
 _SHIM[list(MPLS_TYPES)] = _LABEL
 
+TABLES = _UNDERSTOOD.view(np.uint8), _SHIM
+"""What a kernel that does both `peel` and `classify` has to know of each EtherType."""
+
 
 def peel(data: U8, at: I64, end: I64, cut: Flags, ethertype: I64, reason: U8) -> None:
     """Move `at` and `ethertype` past every shim, in place; `reason` tells where that failed."""

@@ -54,6 +54,23 @@ class Tunnels(Struct, frozen=True):
     wireguard: int = 0
 
 
+_WORDS, _OCTETS = np.empty(0, np.uint64), np.empty(0, np.uint8)
+_NO_TUNNELS = Tunnels(
+    frame=no_offsets(),
+    depth=no_offsets(),
+    kind=_OCTETS,
+    version=_OCTETS,
+    src_high=_WORDS,
+    src_low=_WORDS,
+    dst_high=_WORDS,
+    dst_low=_WORDS,
+    src_port=no_offsets(),
+    dst_port=no_offsets(),
+    network_id=no_offsets(),
+    inside=no_offsets(),
+)
+
+
 class _Found(Struct, frozen=True):
     """Frames that carry another packet: where it starts, its EtherType, and whether it has to prove itself."""
 
@@ -76,6 +93,8 @@ def open_tunnels(window: Window, out: Headers, wire_end: I64, cut: Flags) -> Tun
     layers: list[Tunnels] = []
     unread = wireguard = 0
     rows = np.flatnonzero(out.wraps & (out.reason == FINE) & (out.fragment == WHOLE))
+    if not len(rows):
+        return _NO_TUNNELS
     for depth in range(1, TUNNELS_MOST + 2):
         if not len(rows):
             break
@@ -122,9 +141,7 @@ def _layer(out: Headers, found: _Found, depth: int) -> Tunnels:
 
 def _ordered(layers: list[Tunnels], out: Headers, unread: int, wireguard: int) -> Tunnels:
     """All layers of the frames that were not given up in the end."""
-    layers = (
-        [layer for layer in layers if len(layer.frame)] or layers[:1] or [_layer(out, _in_ip(out, no_offsets()), 1)]
-    )
+    layers = [layer for layer in layers if len(layer.frame)] or [_NO_TUNNELS]
     whole = layers[0]
     if len(layers) > 1 or (out.reason[whole.frame] != FINE).any():
         columns: dict[str, Any] = {

@@ -1,0 +1,75 @@
+"""The kernels that read link headers and make columns do what NumPy does, to the last row."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analyzer import kernels
+from analyzer.sources.capture import links
+from analyzer.sources.capture.arrays import padded
+from analyzer.sources.capture.window import NO_INTERFACE, Window
+from tests.sources.capture.make import ipv4, udp
+
+pytestmark = pytest.mark.skipif(not kernels.there(), reason="no compiled kernels: rustc was not there at the build")
+
+IP = ipv4(udp(b"0123456789", 40000, 53), 17, "10.0.0.7", "10.96.0.10")
+TAG, LABEL, BOTTOM = b"\x00\x07", b"\x00\x01\x00\x40", b"\x00\x01\x01\x40"
+BEHIND = [
+    b"\x08\x00" + IP,
+    b"\x86\xdd" + bytes(40),
+    b"\x08\x06" + bytes(28),
+    b"\x81\x00" + TAG + b"\x08\x00" + IP,
+    b"\x88\xa8" + TAG + b"\x81\x00" + TAG + b"\x08\x00" + IP,
+    b"\x81\x00" + (TAG + b"\x81\x00") * 20 + IP,
+    b"\x88\x64" + b"\x11\x00\x00\x01\x00\x20" + b"\x00\x21" + IP,
+    b"\x88\x64" + b"\x11\x07\x00\x01\x00\x20" + b"\x00\x21" + IP,
+    b"\x88\x0b" + b"\xff\x03\x00\x21" + IP,
+    b"\x88\x0b" + b"\x21" + IP,
+    b"\x88\x47" + LABEL * 3 + BOTTOM + IP,
+    b"\x88\x47" + BOTTOM + b"\x60" + bytes(39),
+    b"\x88\x47" + LABEL * 20 + BOTTOM + IP,
+    b"\x00\x26" + b"\xaa\xaa\x03\x00\x00\x00\x08\x00" + IP,
+    b"\x00\x26" + b"\x42\x42\x03" + bytes(35),
+    b"\x12\x34" + bytes(20),
+    IP,
+]
+"""What stands from the EtherType on, and a bare packet."""
+OCTETS = (0, 1, 0x03, 0x08, 0x11, 0x21, 0x45, 0x47, 0x60, 0x64, 0x81, 0x88, 0xAA, 0xDD, 0xFF)
+
+
+@pytest.mark.parametrize("link", sorted(links._PLAIN))
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1 << 32), changes=st.integers(0, 6))
+def test_damaged_link_headers_are_read_alike(link: int, seed: int, changes: int) -> None:
+    rng = random.Random(seed)
+    _, typed = links._PLAIN[link]
+    front = bytes(typed) if typed <= 20 else b""
+    frames = [bytearray(front + rng.choice(BEHIND)) for _ in range(60)]
+    for frame in frames:
+        for _ in range(rng.randint(0, changes)):
+            frame[rng.randrange(min(len(frame), 40))] = rng.choice((*OCTETS, rng.randrange(256)))
+        if rng.random() < 0.3:
+            del frame[rng.randrange(len(frame)) :]
+    end = np.cumsum([len(frame) for frame in frames])
+    start = end - [len(frame) for frame in frames]
+    count = len(frames)
+    wire = end - start + np.array([rng.choice((0, 0, rng.randint(-9, 99))) for _ in frames])
+    window = Window(
+        padded(b"".join(map(bytes, frames))),
+        start,
+        end - np.array([rng.choice((0, 0, 0, 30)) for _ in frames]),
+        wire,
+        np.zeros(count, np.int64),
+        np.full(count, link),
+        np.full(count, NO_INTERFACE),
+        np.arange(count),
+    )
+    one, other = links.link_layer(window), links.together(window)
+    for name in one.__struct_fields__:
+        assert getattr(one, name).dtype == getattr(other, name).dtype, name
+        assert getattr(one, name).tolist() == getattr(other, name).tolist(), name

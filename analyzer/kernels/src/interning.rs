@@ -38,6 +38,29 @@ pub fn addresses(
     missing
 }
 
+/// The ends of packets: of the source of each of the rows and then of each destination the id, those of IPv6 counted on
+/// from `fours`; how many are not known.
+pub struct Ends<'a> {
+    pub version: &'a [u8],
+    pub rows: &'a [i64],
+    pub words: [(&'a [u64], &'a [u64]); 2],
+    pub fours: u32,
+}
+
+pub fn ends(packets: &Ends, four_table: &Table, six_table: &Table, out: &mut [u32]) -> usize {
+    let mut missing = 0;
+    for ((high, low), ids) in packets.words.iter().zip(out.chunks_exact_mut(packets.rows.len().max(1))) {
+        for (row, id) in packets.rows.iter().zip(ids) {
+            let row = *row as usize;
+            let six = packets.version[row] == 6;
+            let found = if six { six_table.find([high[row], low[row]]) } else { four_table.find([low[row]]) };
+            missing += (found < 0) as usize;
+            *id = (found as u32).wrapping_add(if six { packets.fours } else { 0 });
+        }
+    }
+    missing
+}
+
 /// The id of each name that stands in `data` with its final zero, -1 where it is not known, -2 for those at no place;
 /// how many are not known. Short names have a table of their own.
 pub fn names(data: &[u8], at: &[i64], length: &[i64], short: &Table, long: &Table, out: &mut [i64]) -> usize {

@@ -188,6 +188,28 @@ kernels! {
         interning::addresses(six, high, low, &four, &other, out) as i64
     }
 
+    /// Ids of the addresses of packets (`interning::ends`): how many are not known.
+    fn packet_ends(
+        version: Given<u8>,
+        rows: Given<i64>,
+        src_high: Given<u64>,
+        src_low: Given<u64>,
+        dst_high: Given<u64>,
+        dst_low: Given<u64>,
+        four_keys: Given<u64>,
+        four_ids: Given<i64>,
+        six_keys: Given<u64>,
+        six_ids: Given<i64>,
+        out: Room<u32>,
+        fours: usize,
+    ) {
+        let four = interning::Table { keys: four_keys, ids: four_ids };
+        let other = interning::Table { keys: six_keys, ids: six_ids };
+        let words = [(src_high, src_low), (dst_high, dst_low)];
+        let packets = interning::Ends { version, rows, words, fours: fours as u32 };
+        interning::ends(&packets, &four, &other, out) as i64
+    }
+
     /// Ids of names (`interning::names`): how many are not known.
     fn names_known(
         data: Given<u8>,
@@ -217,6 +239,48 @@ kernels! {
     /// The same, as 64 bits.
     fn taken_i8(values: Given<i64>, rows: Given<i64>, out: Room<i64>, known: Room<u8>, absent: usize) {
         fields::taken(values, rows, absent as i64, out, known) as i64
+    }
+
+    /// Columns of the packets of a window (`fields::packets`): how many there are.
+    fn packet_columns(
+        data: Given<u8>,
+        end: Given<i64>,
+        protocol: Given<u8>,
+        rows: Given<i64>,
+        payload: Given<i64>,
+        payload_bytes: Given<i64>,
+        flags: Given<i64>,
+        ttl: Given<i64>,
+        src_port: Given<i64>,
+        dst_port: Given<i64>,
+        interface: Given<i64>,
+        window: Given<i64>,
+        ip_id: Given<i64>,
+        wire: Given<i64>,
+        seq: Given<i64>,
+        ack: Given<i64>,
+        number: Given<i64>,
+        time: Given<i64>,
+        halves: Room<i16>,
+        words: Room<i32>,
+        longs: Room<i64>,
+        known: Room<u8>,
+        missing: Room<i64>,
+    ) {
+        let frames = fields::Frames {
+            data,
+            end,
+            protocol,
+            rows,
+            payload,
+            payload_bytes,
+            halves: [flags, ttl],
+            words: [src_port, dst_port, interface, window, ip_id],
+            longs: [payload_bytes, wire, seq, ack, number],
+            time,
+        };
+        fields::packets(&frames, &mut fields::Columns { halves, words, longs, known, missing });
+        rows.len() as i64
     }
 
     /// Which packets may have a copy among the others (`copies::shared`).

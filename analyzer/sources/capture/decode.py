@@ -152,9 +152,8 @@ class Decoder:
 
     def _packets(self, window: Window, head: Headers, interface: I64, rows: I64) -> tuple[Packets, pl.DataFrame]:
         """The packets with the texts of their addresses, and their rows."""
-        six = head.version[rows] == 6
-        src = self._memo.addresses.texts(six, head.src_high[rows], head.src_low[rows])
-        dst = self._memo.addresses.texts(six, head.dst_high[rows], head.dst_low[rows])
+        ends = (head.src_high, head.src_low), (head.dst_high, head.dst_low)
+        src, dst = self._memo.addresses.ends(head.version, rows, *ends)
         place = np.full(len(window), -1)
         place[rows] = np.arange(len(rows))
         packets = Packets(window, head, rows, place, interface, src, dst)

@@ -56,8 +56,8 @@ def link_layer(window: Window) -> Link:
     if kind not in _PLAIN or not kernels.there() or (window.link != kind).any():
         return together(window)
     numbers, octets = np.empty((3, len(window)), np.int64), np.empty((2, len(window)), np.uint8)
-    frames = window.data, *map(np.ascontiguousarray, (window.start, window.end, window.wire))
-    if kernels.call("link_headers", *frames, *shims.TABLES, numbers, octets, *_PLAIN[kind]) is None:
+    frames = [np.ascontiguousarray(part) for part in (window.start, window.end, window.wire)]
+    if kernels.call("link_headers", window.data, *frames, *shims.TABLES, numbers, octets, *_PLAIN[kind]) is None:
         return together(window)
     interface = _interface2(window, slice(None)) if kind == COOKED2 else window.interface
     return Link(numbers[0], numbers[1], octets[0], interface, octets[1].view(bool), numbers[2])

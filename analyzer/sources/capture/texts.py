@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from analyzer import kernels
-from analyzer.sources.capture.arrays import I64, U64, Flags, run_starts
+from analyzer.sources.capture.arrays import I64, U8, U64, Flags, run_starts
 
 NO_TEXTS = pl.Series([], dtype=pl.String)
 _SLOT_BITS = 17
@@ -158,6 +158,21 @@ class Addresses:
         """The text of each address; `six` says which are IPv6, an IPv4 address is in the low word."""
         with self._lock:
             return self._texts(six, high, low)
+
+    def ends(self, version: U8, rows: I64, src: tuple[U64, U64], dst: tuple[U64, U64]) -> tuple[pl.Series, pl.Series]:
+        """The texts of sources and destinations of these frames, whose addresses are in upper and lower words."""
+        with self._lock:
+            self._four.forget()
+            self._six.forget()
+            ids = np.empty((2, len(rows)), np.uint32)
+            fours, words = self._four.texts, (np.ascontiguousarray(version), rows, *src, *dst)
+            missing = kernels.call("packet_ends", *words, *self._four.table, *self._six.table, ids, len(fours))
+            if missing != 0:
+                six = version[rows] == 6
+                return self._texts(six, src[0][rows], src[1][rows]), self._texts(six, dst[0][rows], dst[1][rows])
+            texts = pl.concat([fours, self._six.texts]).rechunk() if len(self._six.texts) else fours
+        # What was found stays as it is, whatever others learn.
+        return texts[pl.Series(ids[0])], texts[pl.Series(ids[1])]
 
     def _texts(self, six: Flags, high: U64, low: U64) -> pl.Series:
         self._four.forget()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import random
+from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,8 +15,13 @@ from hypothesis import strategies as st
 from analyzer import kernels
 from analyzer.sources.capture import links
 from analyzer.sources.capture.arrays import padded
-from analyzer.sources.capture.window import NO_INTERFACE, Window
-from tests.sources.capture.make import ipv4, udp
+from analyzer.sources.capture.decode import Decoder
+from analyzer.sources.capture.packets import Packets, packet_frame
+from analyzer.sources.capture.reader import frames_of
+from analyzer.sources.capture.texts import Addresses
+from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
+from analyzer.sources.contract import Ledger
+from tests.sources.capture.make import ethernet, ipv4, pcap, tcp, udp
 
 pytestmark = pytest.mark.skipif(not kernels.there(), reason="no compiled kernels: rustc was not there at the build")
 
@@ -73,3 +81,34 @@ def test_damaged_link_headers_are_read_alike(link: int, seed: int, changes: int)
     for name in one.__struct_fields__:
         assert getattr(one, name).dtype == getattr(other, name).dtype, name
         assert getattr(one, name).tolist() == getattr(other, name).tolist(), name
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1 << 32), times=st.booleans())
+def test_columns_of_packets_are_made_alike(seed: int, times: bool) -> None:
+    rng = random.Random(seed)
+    records = [bytes([rng.choice((19, 20, 22, 23, 24)), 3, rng.choice((0, 3, 4, 5)), 0, 9]) for _ in range(40)]
+    tcps = [tcp(record[: rng.choice((4, 5, 5))], 40000, 443, seq=rng.randrange(1 << 32)) for record in records]
+    bodies = [ipv4(part, 6, "10.0.0.7", "10.0.0.8", ident=rng.randrange(1 << 16)) for part in tcps]
+    bodies += [IP, b"\x60\x00\x00\x00\x00\x00\x3b\x40" + bytes(32), b"\x45"]
+    rng.shuffle(bodies)
+    [window] = frames_of(io.BytesIO(pcap([ethernet(body) for body in bodies])), Ledger())
+    if times:
+        window = replace(window, time=np.where(np.arange(len(window)) % 5 == 0, NO_TIME, window.time))
+    cut = replace(window, end=window.end - np.array([rng.choice((0, 0, 1, 4)) for _ in bodies]))
+    half, known = Decoder("t").open(cut), Addresses()
+    ends = (half.head.src_high, half.head.src_low), (half.head.dst_high, half.head.dst_low)
+    places, link = np.zeros(len(cut), np.int64), np.where(np.arange(len(cut)) % 3 == 0, -1, 7)
+
+    def frame(addresses: Addresses) -> pl.DataFrame:
+        texts = addresses.ends(half.head.version, half.rows, *ends)
+        return packet_frame(Packets(cut, half.head, half.rows, places, link, *texts), "t")
+
+    told = [frame(known) for _ in range(2)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "_library", None)
+        other = frame(Addresses())
+    assert told[0].equals(other)
+    assert told[1].equals(other)
+    assert set(other["tls_record"].drop_nulls()) <= {20, 22, 23}
+    assert told[0].schema == other.schema

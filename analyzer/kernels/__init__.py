@@ -33,6 +33,7 @@ SIGNATURES = {
     "taken_i4": "i8 i8 i4 u1 n",
     "taken_i8": "i8 i8 i8 u1 n",
     "packet_columns": "u1 i8 u1 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i2 i4 i8 u1 i8",
+    "segments_known": "u1 i8 i8 u1 u1 u1 i8 i8 i8 i8 i8 i8 u8 u8 u8 u8 u1 i8 u8 u1 u1 n",
     "packets_shared": "u1 i8 i8 i8 i8 u1 u8 u8 i8 i8 i8 i8 u1",
     "json_columns": "u1 u8 u1 u1 u8 u8 u1 n",
     "lines_ends": "u1 i8",

@@ -18,6 +18,7 @@ mod lines;
 mod links;
 mod memory;
 mod network;
+mod segments;
 mod words;
 
 use memory::{Argument, Given, Room};
@@ -280,6 +281,50 @@ kernels! {
             time,
         };
         fields::packets(&frames, &mut fields::Columns { halves, words, longs, known, missing });
+        rows.len() as i64
+    }
+
+    /// TCP segments that a recogniser looks at (`segments::segments`): how many rows there are.
+    fn segments_known(
+        data: Given<u8>,
+        end: Given<i64>,
+        rows: Given<i64>,
+        version: Given<u8>,
+        protocol: Given<u8>,
+        fragment: Given<u8>,
+        flags: Given<i64>,
+        payload: Given<i64>,
+        payload_end: Given<i64>,
+        payload_bytes: Given<i64>,
+        src_port: Given<i64>,
+        dst_port: Given<i64>,
+        src_high: Given<u64>,
+        src_low: Given<u64>,
+        dst_high: Given<u64>,
+        dst_low: Given<u64>,
+        first: Given<u8>,
+        least: Given<i64>,
+        servers: Given<u64>,
+        kinds: Room<u8>,
+        metadata: Room<u8>,
+        proxy: usize,
+    ) {
+        let frames = segments::Frames {
+            data,
+            end,
+            rows,
+            version,
+            protocol,
+            fragment,
+            flags,
+            payload,
+            payload_end,
+            payload_bytes,
+            ports: [src_port, dst_port],
+            words: [(src_high, src_low), (dst_high, dst_low)],
+        };
+        let sought = segments::Sought { first, least, proxy: proxy as i64, servers };
+        segments::segments(&frames, &sought, kinds, metadata);
         rows.len() as i64
     }
 

@@ -44,6 +44,11 @@ _SERVERS = {
 }
 """Upper and lower word of each address, by IP version."""
 
+SERVER_WORDS = np.array(
+    [(version, *words) for version, addresses in _SERVERS.items() for words in addresses], np.uint64
+).ravel()
+"""The same for a kernel: version, upper and lower word of each."""
+
 _Key = tuple[int, int, int, int, int, int, int]
 """IP version; address (two words) and port of the client; the same of the server."""
 

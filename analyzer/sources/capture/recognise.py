@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from analyzer import kernels
 from analyzer.frames import HTTP_MESSAGES, MINING_MESSAGES, TIME, TLS_CLIENT_HELLOS, Table
 from analyzer.sources.capture import http_plain, metadata, stratum, tls_hello
 from analyzer.sources.capture.arrays import I64, U8, Flags, padded
@@ -49,25 +50,21 @@ class Found:
 
 def recognise(window: Window, head: Headers, interface: I64, rows: I64) -> Found:
     """The messages of the TCP segments among these frames."""
-    rows = rows[head.protocol[rows] == TCP]
-    served = extract(window, head, interface, metadata.choose(head, rows))
-    end = np.minimum(head.payload_end[rows], window.end[rows])
-    some = (head.fragment[rows] != LATER) & (head.flags[rows] >= 0) & (end > head.payload[rows])
-    rows, end = rows[some], end[some]
-    kind = _FIRST[window.data[head.payload[rows]]]
-    kind[end - head.payload[rows] < _LEAST[kind]] = 0
+    rows, kind, served = segments(window, head, rows)
     opening = np.flatnonzero(kind)
-    kind[opening] = _sure(window.data, head, rows[opening], kind[opening])
+    if len(opening):
+        kind[opening] = _sure(window.data, head, rows[opening], kind[opening])
     opened = np.zeros(len(window), np.uint8)
     found: dict[int, list[pl.DataFrame]] = {which: [] for which in TABLES}
-    for which, parts in found.items():
-        at, stop = rows[kind == which], end[kind == which]
+    for which, parts in found.items() if len(opening) else ():
+        at = rows[kind == which]
         if len(at):
+            stop = np.minimum(head.payload_end[at], window.end[at])
             told, still = _read(which, window.data, head.payload[at], stop, window.end[at] < head.payload_end[at])
             opened[at[still]] = which
             parts.append(_placed(told, _places(window, head, interface, at)[told["row"]]))
     onward = continuing(head, np.flatnonzero(opened), rows[kind == 0])
-    for which, parts in found.items():
+    for which, parts in found.items() if len(opening) else ():
         first, second = next_ones(head, np.flatnonzero(opened == which), onward)
         if len(first):
             told, still = _read_pairs(which, window, head, first, second)
@@ -76,7 +73,37 @@ def recognise(window: Window, head: Headers, interface: I64, rows: I64) -> Found
     chosen = np.sort(np.concatenate([np.flatnonzero(opened), onward]))
     follow = extract(window, head, interface, chosen, OPENING_MOST)
     whole = {which: pl.concat(parts) for which, parts in found.items() if parts}
-    return Found(whole, follow, opened[chosen], served)
+    return Found(whole, follow, opened[chosen], extract(window, head, interface, served))
+
+
+_NO_PAYLOAD = 255
+
+
+def segments(window: Window, head: Headers, rows: I64) -> tuple[I64, U8, I64]:
+    """The TCP segments with payload among these frames, the kind of message that each may begin (0 for none), and the
+    frames of instance metadata services."""
+    kind, served = np.empty(len(rows), np.uint8), np.empty(len(rows), bool)
+    octets = [np.ascontiguousarray(part) for part in (head.version, head.protocol, head.fragment)]
+    columns = head.flags, head.payload, head.payload_end, head.payload_bytes, head.src_port, head.dst_port
+    words = head.src_high, head.src_low, head.dst_high, head.dst_low
+    front = window.data, np.ascontiguousarray(window.end), rows
+    sought = _FIRST, _LEAST, metadata.SERVER_WORDS, kind, served.view(np.uint8), metadata.PROXY_PORT
+    if kernels.call("segments_known", *front, *octets, *columns, *words, *sought) is None:
+        return segments_together(window, head, rows)
+    some = np.flatnonzero(kind != _NO_PAYLOAD)
+    return rows[some], kind[some], rows[served]
+
+
+def segments_together(window: Window, head: Headers, rows: I64) -> tuple[I64, U8, I64]:
+    """The same in NumPy."""
+    rows = rows[head.protocol[rows] == TCP]
+    served = metadata.choose(head, rows)
+    end = np.minimum(head.payload_end[rows], window.end[rows])
+    some = (head.fragment[rows] != LATER) & (head.flags[rows] >= 0) & (end > head.payload[rows])
+    rows, end = rows[some], end[some]
+    kind = _FIRST[window.data[head.payload[rows]]]
+    kind[end - head.payload[rows] < _LEAST[kind]] = 0
+    return rows, kind, served
 
 
 def _read_pairs(which: int, window: Window, head: Headers, first: I64, second: I64) -> tuple[pl.DataFrame, I64]:

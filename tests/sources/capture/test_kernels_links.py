@@ -1,10 +1,12 @@
-"""The kernels that read link headers and make columns do what NumPy does, to the last row."""
+"""The kernels that read link headers, make columns and choose segments do what NumPy does, to the last row."""
 
 from __future__ import annotations
 
 import io
 import random
+import struct
 from dataclasses import replace
+from ipaddress import ip_address
 
 import numpy as np
 import polars as pl
@@ -13,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer import kernels
-from analyzer.sources.capture import links
+from analyzer.sources.capture import links, metadata
 from analyzer.sources.capture.arrays import padded
 from analyzer.sources.capture.decode import Decoder
 from analyzer.sources.capture.packets import Packets, packet_frame
 from analyzer.sources.capture.reader import frames_of
+from analyzer.sources.capture.recognise import segments, segments_together
 from analyzer.sources.capture.texts import Addresses
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
 from analyzer.sources.contract import Ledger
@@ -112,3 +115,32 @@ def test_columns_of_packets_are_made_alike(seed: int, times: bool) -> None:
     assert told[1].equals(other)
     assert set(other["tls_record"].drop_nulls()) <= {20, 22, 23}
     assert told[0].schema == other.schema
+
+
+PAYLOADS = [b"GET /latest/meta-data/ HTTP/1.1", b"HTTP/1.1 200 OK", b"\x16\x03\x01\x02\x00\x01", b"{", b"", b"x" * 20]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1 << 32))
+def test_segments_are_chosen_alike(seed: int) -> None:
+    rng = random.Random(seed)
+    servers = [one for one in metadata.SERVERS if ":" not in one] + ["10.0.0.8", "169.254.169.253"]
+    bodies = []
+    for payload in rng.choices(PAYLOADS, k=80):
+        ports = rng.sample((40000, 80, 53, metadata.PROXY_PORT, 443), 2)
+        segment = tcp(payload[: rng.choice((1, 4, 40))], *ports, flags=rng.choice((0x02, 0x10, 0x18)))
+        ends = rng.sample(servers, 2)
+        fragment = rng.choice((0, 0, 0, 0x2000, 3))
+        bodies.append(ethernet(ipv4(segment, 6, *ends, frag=fragment)))
+    bodies += [ethernet(_six(tcp(b"GET ", 40000, 80), one), 0x86DD) for one in (*metadata.SERVERS[-2:], "fd00::254")]
+    [window] = frames_of(io.BytesIO(pcap(bodies)), Ledger())
+    cut = replace(window, end=window.end - np.array([rng.choice((0, 0, 1, 4)) for _ in bodies]))
+    half = Decoder("t").open(cut)
+    one, other = segments(cut, half.head, half.rows), segments_together(cut, half.head, half.rows)
+    assert [part.tolist() for part in one] == [part.tolist() for part in other]
+    assert one[1].dtype == other[1].dtype == np.uint8
+    assert len(one[2]) > 2
+
+
+def _six(body: bytes, dst: str) -> bytes:
+    return b"\x60\x00\x00\x00" + struct.pack(">HBB", len(body), 6, 64) + bytes(16) + ip_address(dst).packed + body

@@ -17,7 +17,7 @@ import polars as pl
 from analyzer.errors import InputError
 from analyzer.frames import Table
 from analyzer.sources.capture import framing
-from analyzer.sources.capture.arrays import I64, distinct
+from analyzer.sources.capture.arrays import I64, U8, Flags, distinct
 from analyzer.sources.capture.decode import Piece, Tally
 from analyzer.sources.capture.dns_names import Names
 from analyzer.sources.capture.dns_reader import DnsReader
@@ -137,22 +137,27 @@ class _Reader:
         return self.dns.rest() | self.recognised.close()
 
     def _count(self, piece: Piece, waiting: I64) -> None:
-        self.totals.frames += len(piece.number)
+        count, bad = len(piece.number), np.flatnonzero(piece.reason)
+        self.totals.frames += count
         self.totals.add(piece.tally)
-        settled = np.ones(len(piece.number), bool)
-        settled[waiting] = False
-        reason = np.where(settled, piece.reason, FINE)
-        for code in distinct(reason[reason != FINE]).tolist():
-            here = np.flatnonzero(reason == code)
+        if len(waiting):
+            # What became of them is told when they are whole.
+            settled = np.ones(count, bool)
+            settled[waiting] = False
+            count, bad = int(settled.sum()), bad[settled[bad]]
+        reason = piece.reason[bad]
+        for code in distinct(reason).tolist():
+            here = bad[reason == code]
             if code == UNSUPPORTED:
                 self._unsupported(piece, here)
             else:
                 self.ledger.skip(WORDS[code], piece.number[here[:3]].tolist(), len(here))
         self.totals.unknown += int((reason == UNKNOWN_TYPE).sum())
-        self.ledger.use(int((settled & (reason == FINE)).sum()))
+        self.ledger.use(count - len(bad))
         self.clock.watch(piece.time, piece.number)
-        times = piece.time[(piece.reason > HEADERS_UNREAD) | (piece.reason == FINE)]
-        times = times[times != NO_TIME]
+        times = piece.time if not piece.reason.any() else piece.time[_read_headers(piece.reason)]
+        if len(times) and times.min() == NO_TIME:
+            times = times[times != NO_TIME]
         if len(times):
             self.ledger.span(_moment(int(times.min())), _moment(int(times.max())))
 
@@ -177,6 +182,12 @@ class _Reader:
         if count and count == self.totals.frames:
             kinds = ", ".join(str(kind) for kind in sorted(self.totals.unsupported))
             raise InputError(f"unsupported link type {kinds}; capture on an Ethernet, IP or `any` interface")
+
+
+def _read_headers(reason: U8) -> Flags:
+    """Which frames had headers that could be read."""
+    read: Flags = (reason > HEADERS_UNREAD) | (reason == FINE)
+    return read
 
 
 def _moment(micros: int) -> datetime:

@@ -193,10 +193,12 @@ class Clock:
         times, numbers = (time, number) if known.all() else (time[known], number[known])
         if not len(times):
             return
-        gaps = np.diff(times, prepend=self._last if self._last != NO_TIME else times[0])
+        before = self._last if self._last != NO_TIME else int(times[0])
         self._last = int(times[-1])
-        if (places := np.flatnonzero(gaps <= -STEP)).size:
-            self._stepped(gaps, places, numbers)
+        # Nearly all windows have no step: the gaps between their frames are looked at once.
+        if times[0] - before <= -STEP or (len(times) > 1 and (times[1:] - times[:-1]).min() <= -STEP):
+            gaps = np.diff(times, prepend=before)
+            self._stepped(gaps, np.flatnonzero(gaps <= -STEP), numbers)
 
     def _stepped(self, gaps: I64, places: I64, numbers: I64) -> None:
         # How far the clock stepped is told against the usual gap between frames.

@@ -28,7 +28,7 @@ SIGNATURES = {
     "dns_decode": "u1 i8 i8 u1 i8 u1 u1 i8 i8",
     "addresses_known": "u1 u8 u8 u8 i8 u8 i8 i8",
     "packet_ends": "u1 i8 u8 u8 u8 u8 u8 i8 u8 i8 u4 n",
-    "names_known": "u1 i8 i8 u8 i8 u8 i8 i8",
+    "names_known": "u1 i8 i8 u8 i8 u8 i8 u4 n",
     "taken_i2": "i8 i8 i2 u1 n",
     "taken_i4": "i8 i8 i4 u1 n",
     "taken_i8": "i8 i8 i8 u1 n",

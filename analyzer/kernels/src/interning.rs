@@ -12,8 +12,9 @@ const LONG: usize = 32;
 /// Names that are asked for before their turn.
 const AHEAD: usize = 12;
 
-/// A name that is not there has no id; one that is not known may get one.
-const NOWHERE: i64 = -2;
+/// A name that is not there, and one that is not known and may get an id.
+const NOWHERE: u32 = 0;
+const UNKNOWN: u32 = u32::MAX;
 
 /// The keys and ids of an `Interner`.
 pub struct Table<'a> {
@@ -61,22 +62,30 @@ pub fn ends(packets: &Ends, four_table: &Table, six_table: &Table, out: &mut [u3
     missing
 }
 
-/// The id of each name that stands in `data` with its final zero, -1 where it is not known, -2 for those at no place;
-/// how many are not known. Short names have a table of their own.
-pub fn names(data: &[u8], at: &[i64], length: &[i64], short: &Table, long: &Table, out: &mut [i64]) -> usize {
+/// The id of each name that stands in `data` with its final zero, NOWHERE of those at no place, UNKNOWN where it is not
+/// known; how many are not. Short names have a table of their own; the ids of long ones count from `shorts` on.
+pub fn names(
+    data: &[u8],
+    at: &[i64],
+    length: &[i64],
+    short: &Table,
+    long: &Table,
+    out: &mut [u32],
+    shorts: u32,
+) -> usize {
     let mut missing = 0;
     for (row, id) in out.iter_mut().enumerate() {
         if let Some(next) = at.get(row + AHEAD) {
             ahead(data, *next);
         }
-        *id = match at[row] {
-            ..=-1 => NOWHERE,
-            place => match length[row] as usize {
-                size if size <= SHORT * 8 => short.find(words::<SHORT>(data, place as usize, size)),
-                size => long.find(words::<LONG>(data, place as usize, size)),
-            },
+        let (place, size) = (at[row], length[row] as usize);
+        let (found, first) = match size > SHORT * 8 {
+            _ if place < 0 => (NOWHERE as i64, 0),
+            false => (short.find(words::<SHORT>(data, place as usize, size)), 0),
+            true => (long.find(words::<LONG>(data, place as usize, size)), shorts),
         };
-        missing += (*id == -1) as usize;
+        *id = if found < 0 { UNKNOWN } else { found as u32 + first };
+        missing += (found < 0) as usize;
     }
     missing
 }

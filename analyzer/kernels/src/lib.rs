@@ -220,11 +220,12 @@ kernels! {
         short_ids: Given<i64>,
         long_keys: Given<u64>,
         long_ids: Given<i64>,
-        out: Room<i64>,
+        out: Room<u32>,
+        shorts: usize,
     ) {
         let short = interning::Table { keys: short_keys, ids: short_ids };
         let long = interning::Table { keys: long_keys, ids: long_ids };
-        interning::names(data, at, lengths, &short, &long, out) as i64
+        interning::names(data, at, lengths, &short, &long, out, shorts as u32) as i64
     }
 
     /// Values of some rows (`fields::taken`): how many are absent.

@@ -14,8 +14,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from analyzer import kernels
-from analyzer.sources.capture.arrays import I64, U8, U64, gather, half_at
-from analyzer.sources.capture.texts import Interner, pick
+from analyzer.sources.capture.arrays import I64, U8, U32, U64, gather, half_at
+from analyzer.sources.capture.texts import Interner
 
 NAME_MOST = 255
 """Octets of a name with its length bytes (RFC 1035 section 2.3.4)."""
@@ -24,7 +24,7 @@ _LABEL = 64
 """Octets of the longest label with its length byte."""
 _UNPACKED = _LONG + _LABEL
 """Width of a row for one name without compression, and for a label copied whole at its end."""
-_UNKNOWN, _NOWHERE = -1, -2
+_UNKNOWN, _NOWHERE = np.uint32(0xFFFFFFFF), np.uint32(0)
 """In the place of an id: of a name that was not met before, and of one that is not there. A kernel says the same."""
 _TOGETHER = 1 << 14
 """Names that are unpacked at a time: a message of thousands of names costs no more memory."""
@@ -105,20 +105,23 @@ class Names:
     def _texts(self, data: U8, at: I64, length: I64) -> pl.Series:
         self._short.forget()
         self._long.forget()
-        ids = np.empty(len(at), np.int64)
-        missing = kernels.call("names_known", data, at, length, *self._short.table, *self._long.table, ids)
+        shorts, ids = len(self._short.texts), np.empty(len(at), np.uint32)
+        missing = kernels.call("names_known", data, at, length, *self._short.table, *self._long.table, ids, shorts)
         if missing is None:
             ids = np.where(at >= 0, _UNKNOWN, _NOWHERE)
         if missing != 0:
-            new = np.flatnonzero(ids == _UNKNOWN)
-            short, long = new[length[new] <= _SHORT], new[length[new] > _SHORT]
-            ids[short] = self._short.ids(_keys(data, at[short], length[short], _SHORT))
-            ids[long] = self._long.ids(_keys(data, at[long], length[long], _LONG))
-        ids[(ids >= 0) & (length > _SHORT)] += len(self._short.texts)
-        ids[ids < 0] = 0
+            self._learn(data, at, length, ids, shorts)
         if not len(self._long.texts):
-            return pick(self._short.texts, ids)
-        return pick(pl.concat([self._short.texts, self._long.texts]).rechunk(), ids)
+            return self._short.texts[pl.Series(ids)]
+        return pl.concat([self._short.texts, self._long.texts]).rechunk()[pl.Series(ids)]
+
+    def _learn(self, data: U8, at: I64, length: I64, ids: U32, shorts: int) -> None:
+        """Fill in the ids of names that are not known; those of long names count from the number of short ones on."""
+        new = np.flatnonzero(ids == _UNKNOWN)
+        short, long = new[length[new] <= _SHORT], new[length[new] > _SHORT]
+        ids[short] = self._short.ids(_keys(data, at[short], length[short], _SHORT))
+        ids[long] = self._long.ids(_keys(data, at[long], length[long], _LONG)) + shorts
+        ids[(ids != _NOWHERE) & (length > _SHORT)] += np.uint32(len(self._short.texts) - shorts)
 
     def packed(self, data: U8, at: I64, start: I64) -> pl.Series:
         """Texts of names at these places that may be compressed; `start` is where the message of each begins.

@@ -1,6 +1,6 @@
 """The compiled inner loops of the readers, where they were built; every caller has the same work in NumPy.
 
-`call` runs a function of `src/lib.rs`. It lets go of the interpreter meanwhile, so that threads run beside it. None
+`call` runs a function of `src`. It lets go of the interpreter meanwhile, so that threads run beside it. None
 means that the caller has to do the work itself: there is no compiled library, or it refused. `ANALYZE_KERNELS=off`
 leaves it unused.
 """
@@ -38,7 +38,7 @@ SIGNATURES = {
     "json_columns": "u1 u8 u1 u1 u8 u8 u1 n",
     "lines_ends": "u1 i8",
 }
-"""What each function of `src/lib.rs` takes: arrays of a type, as NumPy writes it, and numbers."""
+"""What each function of `src/lib.rs` and `src/captures.rs` takes: arrays of a type, as NumPy writes it, and numbers."""
 
 LIBRARY = Path(__file__).with_name("_kernels.so")
 

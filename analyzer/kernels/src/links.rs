@@ -32,7 +32,7 @@ const PROTOCOL: u8 = 3;
 const LABEL: u8 = 4;
 
 /// Frames of one kind of link. The EtherType stands `typed` octets from their start; where that is nowhere, the version
-/// of the IP header tells it. `understood` and `shims` say of each EtherType whether it is known, and what stands there.
+/// of the IP header tells it. `understood` and `shims` say of each EtherType whether it is known and what stands there.
 pub struct Frames<'a> {
     pub data: &'a [u8],
     pub start: &'a [i64],

@@ -22,6 +22,8 @@ SIGNATURES = {
     "pcap_walk": "u1 i8 i8 n n n n n n n",
     "pcapng_walk": "u1 i8 i8 n n n n n",
     "pcap_fields": "u1 i8 i8 n n",
+    "pcap_heads": "u1 i8 i8 i8 n n n n n n n",
+    "pcap_columns": "i8 i8 i8 i8 i8 i8 i8 n n n",
     "halves_at": "u1 i8 u2",
     "network_headers": "u1 i8 i8 i8 i8 u1 u1 u8 i8",
     "dns_decode": "u1 i8 i8 u1 i8 u1 u1 i8 i8",

@@ -17,6 +17,7 @@ mod json;
 mod lines;
 mod memory;
 mod network;
+mod records;
 mod words;
 
 use memory::{Argument, Given, Room};
@@ -105,6 +106,52 @@ kernels! {
         let records = chains::Records { big: big != 0, swapped: swapped != 0, header: 0, most: 0 };
         chains::fields(&records, data, at, out);
         at.len() as i64
+    }
+
+    /// The same, looked at (`records::heads`): the first that cannot be a record, their number if all can; in `far`
+    /// how many are of another time.
+    fn pcap_heads(
+        data: Given<u8>,
+        at: Given<i64>,
+        out: Room<i64>,
+        far: Room<i64>,
+        big: usize,
+        swapped: usize,
+        fraction: usize,
+        near: usize,
+        near_most: usize,
+        captured_most: usize,
+        wire_most: usize,
+    ) {
+        let records = chains::Records { big: big != 0, swapped: swapped != 0, header: 0, most: 0 };
+        let [near, near_most, fraction, captured_most, wire_most] =
+            [near, near_most, fraction, captured_most, wire_most].map(|limit| limit as i64);
+        let limits = records::Limits { near, near_most, fraction, captured_most, wire_most };
+        let (first, others) = records::heads(&limits, &records, data, at, out);
+        far[0] = others as i64;
+        first as i64
+    }
+
+    /// Where the frames of some records are, and when (`records::columns`); in `counts` those that state a fraction of
+    /// a second or more, and those of more captured than original octets.
+    fn pcap_columns(
+        offsets: Given<i64>,
+        fields: Given<i64>,
+        start: Room<i64>,
+        end: Room<i64>,
+        wire: Room<i64>,
+        time: Room<i64>,
+        counts: Room<i64>,
+        header: usize,
+        fraction: usize,
+        micro: usize,
+    ) {
+        let fields = records::Fields::new(fields);
+        let mut out = records::Columns { start, end, wire, time };
+        records::places(offsets, &fields, header as i64, &mut out);
+        records::times(&fields, micro as i64, &mut out);
+        counts.copy_from_slice(&records::counts(&fields, offsets.len(), fraction as i64));
+        offsets.len() as i64
     }
 
     /// The big-endian field of 16 bits at each place.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from msgspec import Struct, field
 
-from analyzer.sources.capture.arrays import I64, U8, every_word, no_offsets
+from analyzer.sources.capture.arrays import I64, U8, constant, every_word, no_offsets
 from analyzer.sources.capture.heads import PCAP_WORDS, begins, next_head, stretches
 from analyzer.sources.capture.lanes import walk
 from analyzer.sources.capture.pcap_format import (
@@ -37,7 +37,10 @@ class PcapReader(Struct):
         """The frames of data[at:size], and from where to go on: a cut record, the last one, or another file."""
         offsets, stop = self._offsets(data, at, size, base, final=final)
         self.tally.marker.add(self.tally.number, base + offsets)
-        return ([self._window(data, offsets)] if len(offsets) else []), stop
+        window = [self._window(data, offsets)] if len(offsets) else []
+        # Until the next window they would only take memory.
+        self.known = no_offsets(), no_offsets()
+        return window, stop
 
     def _offsets(self, data: U8, at: int, size: int, base: int, *, final: bool) -> tuple[I64, int]:
         parts: list[I64] = []
@@ -175,8 +178,8 @@ class PcapReader(Struct):
             columns.end,
             columns.wire,
             columns.time,
-            np.full(count, self.form.link),
-            np.full(count, NO_INTERFACE),
+            constant(self.form.link, count),
+            constant(NO_INTERFACE, count),
             tally.numbers(count),
             self._fine(fields[:count, 1]) if tally.fine else None,
         )

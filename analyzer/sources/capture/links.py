@@ -38,7 +38,8 @@ Rows = I64 | slice
 
 
 class Link(Struct, frozen=True):
-    """Per frame: offset of the network header, EtherType (0 if it has none), why it cannot be read, interface."""
+    """Per frame: offset of the network header, EtherType (0 if it has none), why it cannot be read, interface (the
+    window's own where the frames do not say another)."""
 
     network: I64
     ethertype: I64
@@ -50,7 +51,7 @@ def link_layer(window: Window) -> Link:
     """Peel the link header of every frame, and what stands between it and IP."""
     count = len(window)
     network, ethertype = window.start.copy(), np.zeros(count, np.int64)
-    reason, interface = np.zeros(count, np.uint8), window.interface.copy()
+    reason, interface = np.zeros(count, np.uint8), window.interface
     for kind in distinct(window.link).tolist():
         here = window.link == kind
         rows: Rows = slice(None) if here.all() else np.flatnonzero(here)
@@ -61,6 +62,7 @@ def link_layer(window: Window) -> Link:
         network[rows] += length
         ethertype[rows] = types
         if kind == COOKED2:
+            interface = np.array(interface)
             interface[rows] = fulls(gather(window.data, window.start[rows], 8), 4).astype(np.int64) & 0x7FFFFFFF
     captured = window.end - window.start
     cut = captured < window.wire

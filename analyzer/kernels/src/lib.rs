@@ -246,10 +246,11 @@ kernels! {
         fields::taken(values, rows, absent as i64, out, known) as i64
     }
 
-    /// Which packets may have a copy among the others (`copies::shared`).
+    /// Which packets may have a copy among the others, or in another window (`copies::shared`).
     fn packets_shared(
         data: Given<u8>,
         rows: Given<i64>,
+        time: Given<i64>,
         end: Given<i64>,
         payload: Given<i64>,
         payload_end: Given<i64>,
@@ -261,10 +262,12 @@ kernels! {
         ip_id: Given<i64>,
         seq: Given<i64>,
         shared: Room<u8>,
+        apart: usize,
     ) {
         let packets = copies::Packets {
             data,
             rows,
+            time,
             end,
             payload,
             payload_end,
@@ -276,7 +279,7 @@ kernels! {
             ip_id,
             seq,
         };
-        copies::shared(&packets, shared);
+        copies::shared(&packets, apart as i64, shared);
         rows.len() as i64
     }
 

@@ -201,7 +201,7 @@ def test_packets_that_have_a_copy_share_their_hint_and_few_others_do() -> None:
     raw = pcap([*packets, packets[7], packets[900]])
     [window] = frames_of(io.BytesIO(raw), Ledger())
     half = Decoder("t").open(window)
-    shared = duplicates._shared(window, half.head, half.rows)
+    shared = duplicates._wanted(window, half.head, half.rows, apart=-1)
     assert {7, 900, 1000, 1001} <= set(np.flatnonzero(shared).tolist())
     assert shared.sum() < 20
 

@@ -22,6 +22,8 @@ SIGNATURES = {
     "pcap_walk": "u1 i8 i8 n n n n n n n",
     "pcapng_walk": "u1 i8 i8 n n n n n",
     "pcap_fields": "u1 i8 i8 n n",
+    "pcap_heads": "u1 i8 i8 i8 n n n n n n n",
+    "pcap_columns": "i8 i8 i8 i8 i8 i8 i8 n n n",
     "halves_at": "u1 i8 u2",
     "link_headers": "u1 i8 i8 i8 u1 u1 i8 u1 n n",
     "network_headers": "u1 i8 i8 i8 i8 u1 u1 u8 i8",
@@ -34,7 +36,7 @@ SIGNATURES = {
     "taken_i8": "i8 i8 i8 u1 n",
     "packet_columns": "u1 i8 u1 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i2 i4 i8 u1 i8",
     "segments_known": "u1 i8 i8 u1 u1 u1 i8 i8 i8 i8 i8 i8 u8 u8 u8 u8 u1 i8 u8 u1 u1 n",
-    "packets_shared": "u1 i8 i8 i8 i8 u1 u8 u8 i8 i8 i8 i8 u1",
+    "packets_shared": "u1 i8 i8 i8 i8 i8 u1 u8 u8 i8 i8 i8 i8 u1 n",
     "json_columns": "u1 u8 u1 u1 u8 u8 u1 n",
     "lines_ends": "u1 i8",
 }

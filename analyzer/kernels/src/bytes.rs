@@ -30,5 +30,8 @@ pub fn full(data: &[u8], at: usize) -> usize {
 }
 
 pub fn long(data: &[u8], at: usize) -> u64 {
-    (full(data, at) as u64) << 32 | full(data, at + 4) as u64
+    match data.get(at..at + 8).map(TryInto::try_into) {
+        Some(Ok(bytes)) => u64::from_be_bytes(bytes),
+        _ => (full(data, at) as u64) << 32 | full(data, at + 4) as u64,
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::border::kernels;
 use crate::memory::{Given, Room};
-use crate::{bytes, chains, copies, dns, fields, interning, links, network, segments};
+use crate::{bytes, chains, copies, dns, fields, interning, links, network, records, segments};
 
 fn walked((count, at): (usize, usize), stop: &mut [i64]) -> i64 {
     stop[0] = at as i64;
@@ -49,6 +49,52 @@ kernels! {
         let records = chains::Records { big: big != 0, swapped: swapped != 0, header: 0, most: 0 };
         chains::fields(&records, data, at, out);
         at.len() as i64
+    }
+
+    /// The same, looked at (`records::heads`): the first that cannot be a record, their number if all can; in `far`
+    /// how many are of another time.
+    fn pcap_heads(
+        data: Given<u8>,
+        at: Given<i64>,
+        out: Room<i64>,
+        far: Room<i64>,
+        big: usize,
+        swapped: usize,
+        fraction: usize,
+        near: usize,
+        near_most: usize,
+        captured_most: usize,
+        wire_most: usize,
+    ) {
+        let records = chains::Records { big: big != 0, swapped: swapped != 0, header: 0, most: 0 };
+        let [near, near_most, fraction, captured_most, wire_most] =
+            [near, near_most, fraction, captured_most, wire_most].map(|limit| limit as i64);
+        let limits = records::Limits { near, near_most, fraction, captured_most, wire_most };
+        let (first, others) = records::heads(&limits, &records, data, at, out);
+        far[0] = others as i64;
+        first as i64
+    }
+
+    /// Where the frames of some records are, and when (`records::columns`); in `counts` those that state a fraction of
+    /// a second or more, and those of more captured than original octets.
+    fn pcap_columns(
+        offsets: Given<i64>,
+        fields: Given<i64>,
+        start: Room<i64>,
+        end: Room<i64>,
+        wire: Room<i64>,
+        time: Room<i64>,
+        counts: Room<i64>,
+        header: usize,
+        fraction: usize,
+        micro: usize,
+    ) {
+        let fields = records::Fields::new(fields);
+        let mut out = records::Columns { start, end, wire, time };
+        records::places(offsets, &fields, header as i64, &mut out);
+        records::times(&fields, micro as i64, &mut out);
+        counts.copy_from_slice(&records::counts(&fields, offsets.len(), fraction as i64));
+        offsets.len() as i64
     }
 
     /// The big-endian field of 16 bits at each place.
@@ -271,10 +317,11 @@ kernels! {
         rows.len() as i64
     }
 
-    /// Which packets may have a copy among the others (`copies::shared`).
+    /// Which packets may have a copy among the others, or in another window (`copies::shared`).
     fn packets_shared(
         data: Given<u8>,
         rows: Given<i64>,
+        time: Given<i64>,
         end: Given<i64>,
         payload: Given<i64>,
         payload_end: Given<i64>,
@@ -286,10 +333,12 @@ kernels! {
         ip_id: Given<i64>,
         seq: Given<i64>,
         shared: Room<u8>,
+        apart: usize,
     ) {
         let packets = copies::Packets {
             data,
             rows,
+            time,
             end,
             payload,
             payload_end,
@@ -301,7 +350,7 @@ kernels! {
             ip_id,
             seq,
         };
-        copies::shared(&packets, shared);
+        copies::shared(&packets, apart as i64, shared);
         rows.len() as i64
     }
 }

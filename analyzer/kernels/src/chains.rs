@@ -190,9 +190,17 @@ fn word(data: &[u8], at: usize, big: bool) -> u32 {
     }
 }
 
-/// The words of a record's head, column after column: seconds, fraction, captured and original length; with `swapped`
-/// the two lengths in their order.
+/// The words of a record's head: seconds, fraction, captured and original length; with `swapped` the two lengths in
+/// their order.
+pub type Words = [i64; 4];
+
+/// The words of each head, column after column.
 pub fn fields(records: &Records, data: &[u8], at: &[i64], out: &mut [i64]) {
+    each_head(records, data, at, out, |_, _| {});
+}
+
+/// The same, and every head is shown.
+pub fn each_head(records: &Records, data: &[u8], at: &[i64], out: &mut [i64], mut show: impl FnMut(usize, &Words)) {
     let count = at.len();
     for row in 0..count {
         if let Some(next) = at.get(row + AHEAD) {
@@ -206,5 +214,6 @@ pub fn fields(records: &Records, data: &[u8], at: &[i64], out: &mut [i64]) {
         for (column, value) in words.iter().enumerate() {
             out[column * count + row] = *value;
         }
+        show(row, &words);
     }
 }

@@ -20,6 +20,7 @@ mod lines;
 mod links;
 mod memory;
 mod network;
+mod records;
 mod segments;
 mod words;
 

@@ -69,6 +69,16 @@ def fulls(matrix: U8, column: int) -> U32:
     return np.ascontiguousarray(matrix[:, column : column + 4]).view(">u4")[:, 0].astype(np.uint32)
 
 
+def constant(value: int, count: int) -> I64:
+    """A column of one value, which takes no memory. It can only be read, and is no contiguous array."""
+    return np.broadcast_to(np.int64(value), count)
+
+
+def is_constant(column: I64) -> bool:
+    """Whether `constant` made it."""
+    return column.strides == (0,) and len(column) > 0
+
+
 def every_word(data: U8, size: int, order: str = "<") -> NDArray[Any]:
     """A view of the 32-bit word that starts at every byte of data[:size]; nothing is copied."""
     return np.ndarray((max(size - 3, 0),), f"{order}u4", data, strides=(1,))

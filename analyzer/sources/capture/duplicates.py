@@ -68,15 +68,9 @@ NOBODY = Candidates(
 
 def candidates(window: Window, head: Headers, interface: I64, rows: I64) -> Candidates:
     """The candidates among `rows`, the window's IP packets. A pure function of the window."""
-    time = window.time[rows]
-    if not (known := time != NO_TIME).all():
-        rows, time = rows[known], time[known]
+    rows = rows[_wanted(window, head, rows)]
     if not len(rows):
         return NOBODY
-    wanted = (time <= time[0] + APART) | (time >= time[-1] - APART)
-    # Most other packets share their hint with no one: they need no key.
-    wanted |= _shared(window, head, rows)
-    rows = rows[wanted]
     return Candidates(
         _keys(window, head, rows),
         window.number[rows],
@@ -127,15 +121,21 @@ def _bodies(window: Window, head: Headers, rows: I64 | slice, size: int) -> tupl
     return gather(window.data, start, size), end - start
 
 
-def _shared(window: Window, head: Headers, rows: I64) -> Flags:
-    """Which of the rows share their hint with another. Hints of a kernel and of NumPy differ, but copies share theirs:
-    equal hints without equal packets cost a key, nothing else."""
-    out, end = np.zeros(len(rows), np.uint8), np.ascontiguousarray(window.end)
+def _wanted(window: Window, head: Headers, rows: I64, apart: int = APART) -> Flags:
+    """Which of the rows have a time and are near those at the borders, or share their hint with another: most do not,
+    and need no key. Hints of a kernel and of NumPy differ, but copies share theirs: equal hints without equal packets
+    cost a key, nothing else."""
+    out = np.zeros(len(rows), bool)
+    frames = np.ascontiguousarray(window.time), np.ascontiguousarray(window.end)
     places = head.payload, head.payload_end, head.protocol
     ends = head.src_low, head.dst_low, head.src_port, head.dst_port
-    if kernels.call("packets_shared", window.data, rows, end, *places, *ends, head.ip_id, head.seq, out) is None:
-        out[_not_alone(_hints(window, head)[rows])] = 1
-    return out.view(bool)
+    packets = rows, *frames, *places, *ends, head.ip_id, head.seq
+    if kernels.call("packets_shared", window.data, *packets, out.view(np.uint8), apart) is None:
+        known = np.flatnonzero(window.time[rows] != NO_TIME)
+        rows, time = rows[known], window.time[rows[known]]
+        out[known] = (time <= time[:1] + apart) | (time >= time[-1:] - apart)
+        out[known[_not_alone(_hints(window, head)[rows])]] = True
+    return out
 
 
 def _hints(window: Window, head: Headers) -> U64:

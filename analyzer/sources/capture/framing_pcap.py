@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from msgspec import Struct, field
 
-from analyzer.sources.capture.arrays import I64, U8, every_word, no_offsets
+from analyzer.sources.capture.arrays import I64, U8, constant, every_word, no_offsets
 from analyzer.sources.capture.heads import PCAP_WORDS, begins, next_head, stretches
 from analyzer.sources.capture.lanes import walk
 from analyzer.sources.capture.pcap_format import (
@@ -24,7 +24,8 @@ STRETCH = 8 << 10
 
 
 class PcapReader(Struct):
-    """The records of one file, window by window. `near` is the time of its first record in seconds."""
+    """The records of one file, window by window. `near` is the time of its first record in seconds; `known` are records
+    that were walked last, with the fields of those and maybe more behind them."""
 
     form: PcapFormat
     tally: Tally
@@ -36,7 +37,10 @@ class PcapReader(Struct):
         """The frames of data[at:size], and from where to go on: a cut record, the last one, or another file."""
         offsets, stop = self._offsets(data, at, size, base, final=final)
         self.tally.marker.add(self.tally.number, base + offsets)
-        return ([self._window(data, offsets)] if len(offsets) else []), stop
+        window = [self._window(data, offsets)] if len(offsets) else []
+        # Until the next window they would only take memory.
+        self.known = no_offsets(), no_offsets()
+        return window, stop
 
     def _offsets(self, data: U8, at: int, size: int, base: int, *, final: bool) -> tuple[I64, int]:
         parts: list[I64] = []
@@ -83,48 +87,48 @@ class PcapReader(Struct):
         step = walk(self.form, data, at, size, LANE_BYTES)
         if not len(step.offsets):
             return step.offsets, step.stop, False
-        fields = self.form.fields(data, step.offsets)
         if self.near is None:
-            self.near = int(fields[0, 0])
-        odd = self.form.odd(fields, self.near)
-        seconds = fields[:, 0]
-        if seconds.max() - self.near > NEAR or self.near - seconds.min() > NEAR:
-            # A file header reads as a record of another time.
-            far = np.flatnonzero(np.abs(seconds - self.near) > NEAR)
-            words = PCAP_WORDS if self.form.order == "<" else PCAP_WORDS.astype(np.uint32).byteswap().astype(np.int64)
-            for place in far[np.isin(seconds[far], words)].tolist():
-                if begins(data, int(step.offsets[place]), size):
-                    odd[place] = True
-                    break
-        if odd.any():
-            first = int(np.argmax(odd))
-            self.known = step.offsets[:first], fields[:first]
-            return self.known[0], int(step.offsets[first]), True
-        self.known = step.offsets, fields
-        return step.offsets, step.stop, False
+            self.near = int(self.form.fields_at(data, int(step.offsets[0]))[0])
+        heads = self.form.heads(data, step.offsets, self.near)
+        first = heads.first_odd
+        if heads.far:
+            first = min(first, self._first_head(data, step.offsets, heads.fields[:, 0], self.near, size))
+        odd = first < len(step.offsets)
+        self.known = step.offsets[:first] if odd else step.offsets, heads.fields
+        return self.known[0], int(step.offsets[first]) if odd else step.stop, odd
+
+    def _first_head(self, data: U8, offsets: I64, seconds: I64, near: int, size: int) -> int:
+        """The first of the records that is another file's header, which reads as a record of another time; their number
+        if none is."""
+        far = np.flatnonzero(np.abs(seconds - near) > NEAR)
+        words = PCAP_WORDS if self.form.order == "<" else PCAP_WORDS.astype(np.uint32).byteswap().astype(np.int64)
+        places = far[np.isin(seconds[far], words)].tolist()
+        return next((place for place in places if begins(data, int(offsets[place]), size)), len(offsets))
 
     def _held(self, data: U8, found: I64) -> tuple[I64, int]:
         """Without the last records, and where those start."""
         count, (run, fields) = self._sane(data, found), self.known
         at = int(found[count])
         if run is found:
-            self.known = found[:count], fields[:count]
+            self.known = found[:count], fields
             return self.known[0], at
         return found[:count], at
 
     def _sane(self, data: U8, found: I64) -> int:
         """Which record is the last without anything strange; another file's header may stand in it or behind it."""
         first = max(len(found) - DOUBTED, 0)
-        fields = self.form.fields(data, found[first:])
-        sane = np.flatnonzero(self.form.plausible(fields) & (np.abs(fields[:, 0] - (self.near or 0)) <= NEAR))
-        return first + (int(sane[-1]) if len(sane) else 0)
+        for place in range(len(found) - 1, first, -1):
+            fields = self.form.fields_at(data, int(found[place]))
+            if abs(int(fields[0]) - (self.near or 0)) <= NEAR and self.form.plausible(fields):
+                return place
+        return first
 
     def _damaged(self, data: U8, found: I64, at: int, size: int, final: bool) -> bool:
         """Whether the walk stopped at damage rather than at a record that goes on behind the window."""
         if size - at < self.form.header:
             return False
-        fields = self.form.fields(data, np.array([at]))
-        if self.form.odd(fields, self.near if self.near is not None else fields[:, 0])[0]:
+        fields = self.form.fields_at(data, at)
+        if self.form.odd(fields, self.near if self.near is not None else int(fields[0])):
             return True
         # A length that points behind the end is a cut record, unless good records follow: then the length is wrong.
         first = int(found[self._sane(data, found)]) if len(found) else at
@@ -139,7 +143,7 @@ class PcapReader(Struct):
         if (head := next_head(data, first + 1, at, size, final=final)) >= 0:
             kept = found[: int(np.searchsorted(found, head)) - 1]
             return kept, int(found[len(kept)])
-        captured, wire = self.form.fields(data, found[-1:])[0, 2:]
+        captured, wire = self.form.fields_at(data, int(found[-1]))[2:]
         if captured > wire:
             return found[:-1], int(found[-1])
         return found, at
@@ -165,21 +169,19 @@ class PcapReader(Struct):
         if run is not offsets:
             fields = self.form.fields(data, offsets)
         count, tally = len(offsets), self.tally
-        micros = fields[:, 1] // (self.form.fraction // 1_000_000)
-        time = fields[:, 0] * 1_000_000 + micros
-        tally.carried += int((fields[:, 1] >= self.form.fraction).sum())
-        tally.long += int((fields[:, 2] > fields[:, 3]).sum())
-        start = offsets + self.form.header
+        columns = self.form.columns(offsets, fields)
+        tally.carried += columns.carried
+        tally.long += columns.long
         return Window(
             data,
-            start,
-            start + fields[:, 2],
-            fields[:, 3],
-            time,
-            np.full(count, self.form.link),
-            np.full(count, NO_INTERFACE),
+            columns.start,
+            columns.end,
+            columns.wire,
+            columns.time,
+            constant(self.form.link, count),
+            constant(NO_INTERFACE, count),
             tally.numbers(count),
-            self._fine(fields[:, 1]) if tally.fine else None,
+            self._fine(fields[:count, 1]) if tally.fine else None,
         )
 
     def _fine(self, fraction: I64) -> I64:

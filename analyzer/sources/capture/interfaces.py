@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from msgspec import Struct, field
 
-from analyzer.sources.capture.arrays import I64, U64, Flags, distinct
+from analyzer.sources.capture.arrays import I64, U64, Flags, constant, distinct
 from analyzer.sources.capture.http_head import printable
 from analyzer.sources.capture.window import LATEST, NO_TIME
 from analyzer.sources.contract import Ledger
@@ -167,8 +167,8 @@ class Interfaces(Struct):
 
     def links(self, position: I64) -> I64:
         """Link type of each interface by its position."""
-        table = np.array([one.link for one in self._list] or [0], np.int64)
-        return table[position]
+        kinds = [one.link for one in self._list] or [0]
+        return constant(kinds[0], len(position)) if len(set(kinds)) == 1 else np.array(kinds, np.int64)[position]
 
     def times(self, interface: I64, ticks: U64, without: Flags) -> I64:
         """Microseconds since 1970; NO_TIME where the block has none or the time is outside 1970 to 9999."""

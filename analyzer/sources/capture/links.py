@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from analyzer import kernels
 from analyzer.sources.capture import shims
-from analyzer.sources.capture.arrays import I64, U8, Flags, distinct, fulls, gather, half_at, halves
+from analyzer.sources.capture.arrays import I64, U8, Flags, distinct, fulls, gather, half_at, halves, is_constant
 from analyzer.sources.capture.reasons import CUT, EMPTY, FINE, UNKNOWN_TYPE, UNSUPPORTED, WIRELESS
 from analyzer.sources.capture.shims import IPV4, IPV6, NOT_IP, PPP, PPPOE
 from analyzer.sources.capture.window import Window
@@ -39,8 +39,8 @@ Rows = I64 | slice
 
 
 class Link(Struct, frozen=True):
-    """Per frame: offset of the network header, EtherType (0 if it has none), why it cannot be read, interface; whether
-    it was cut, and where it ended on the wire."""
+    """Per frame: offset of the network header, EtherType (0 if it has none), why it cannot be read, interface (the
+    window's own where the frames do not say another); whether it was cut, and where it ended on the wire."""
 
     network: I64
     ethertype: I64
@@ -53,7 +53,7 @@ class Link(Struct, frozen=True):
 def link_layer(window: Window) -> Link:
     """Peel the link header of every frame, and what stands between it and IP."""
     kind = int(window.link[0]) if len(window) else ETHERNET
-    if kind not in _PLAIN or not kernels.there() or (window.link != kind).any():
+    if kind not in _PLAIN or not kernels.there() or not (is_constant(window.link) or (window.link == kind).all()):
         return together(window)
     numbers, octets = np.empty((3, len(window)), np.int64), np.empty((2, len(window)), np.uint8)
     frames = [np.ascontiguousarray(part) for part in (window.start, window.end, window.wire)]
@@ -67,7 +67,7 @@ def together(window: Window) -> Link:
     """The same in NumPy, for frames of any link types."""
     count = len(window)
     network, ethertype = window.start.copy(), np.zeros(count, np.int64)
-    reason, interface = np.zeros(count, np.uint8), window.interface.copy()
+    reason, interface = np.zeros(count, np.uint8), window.interface
     for kind in distinct(window.link).tolist():
         here = window.link == kind
         rows: Rows = slice(None) if here.all() else np.flatnonzero(here)
@@ -78,6 +78,7 @@ def together(window: Window) -> Link:
         network[rows] += length
         ethertype[rows] = types
         if kind == COOKED2:
+            interface = np.array(interface)
             interface[rows] = _interface2(window, rows)
     captured = window.end - window.start
     cut = captured < window.wire

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from analyzer import kernels
 from analyzer.frames import PACKETS, TIME
-from analyzer.sources.capture.arrays import I64, Flags, half_at
+from analyzer.sources.capture.arrays import I64, Flags, half_at, is_constant
 from analyzer.sources.capture.layers import ABSENT, Headers
 from analyzer.sources.capture.texts import pick
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
@@ -84,6 +84,8 @@ def numbers(values: NDArray[Any], dtype: pl.DataType, absent: int = -1) -> pl.Se
 
 def taken(values: I64, rows: I64, dtype: pl.DataType, absent: int = -1) -> pl.Series:
     """Numbers of these rows, of this type; null where they equal `absent`."""
+    if is_constant(values):
+        return pl.Series([None if values[0] == absent else int(values[0])], dtype=dtype).new_from_index(0, len(rows))
     kind = _NUMPY[dtype]
     out, known = np.empty(len(rows), kind), np.empty(len(rows), bool)
     missing = kernels.call(f"taken_{out.dtype.str[1:]}", values, rows, out, known.view(np.uint8), absent)

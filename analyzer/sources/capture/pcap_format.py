@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from msgspec import Struct
 
 from analyzer import kernels
 from analyzer.errors import InputError
@@ -51,6 +52,27 @@ _AIX_LINKS = {6: 1, 9: 6, 15: 10, 24: 0}
 """AIX writes version 2.2, nanoseconds, and RFC 1573 interface types: what LINKTYPE each one is."""
 
 
+class Heads(Struct, frozen=True):
+    """`first_odd` is the place of the first that cannot be a record, or how many there are; `far` whether any is of
+    another time."""
+
+    fields: I64
+    first_odd: int
+    far: bool
+
+
+class Columns(Struct, frozen=True):
+    """What a window tells of its records; how many state a fraction of a second or more, and how many a captured length
+    greater than the original one."""
+
+    start: I64
+    end: I64
+    wire: I64
+    time: I64
+    carried: int
+    long: int
+
+
 @dataclass(frozen=True, slots=True)
 class PcapFormat:
     """What the file header says; also the chain of records (lanes.Chain).
@@ -82,6 +104,24 @@ class PcapFormat:
             out[:, 2:] = np.sort(out[:, 2:], axis=1)
         return out
 
+    def heads(self, data: U8, at: I64, near: int) -> Heads:
+        """The same, looked at: whether they can be records that began near this time."""
+        if len(at) >= FIELDS_COMPILED:
+            columns, far = np.empty((4, len(at)), np.int64), np.empty(1, np.int64)
+            form = int(self.order == ">"), int(self.swapped), self.fraction
+            limits = near, NEAR, CAPTURED_MOST, WIRE_MOST
+            if (first := kernels.call("pcap_heads", data, at, columns, far, *form, *limits)) is not None:
+                return Heads(columns.T, first, bool(far[0]))
+        fields = self.fields(data, at)
+        odd, seconds = self.odd(fields, near), fields[:, 0]
+        first = int(np.argmax(odd)) if odd.any() else len(at)
+        return Heads(fields, first, bool(len(at) and (seconds.max() - near > NEAR or near - seconds.min() > NEAR)))
+
+    def fields_at(self, data: U8, at: int) -> I64:
+        """The four of one record, which are quicker had by themselves."""
+        seconds, fraction, *lengths = self._sizes.unpack_from(data.data, at)
+        return np.array([seconds, fraction, *(sorted(lengths) if self.swapped else lengths)], np.int64)
+
     def sizes(self, data: U8, at: I64) -> I64:
         word = every_word(data, len(data), self.order)
         captured = word[at + 8].astype(np.int64)
@@ -112,8 +152,30 @@ class PcapFormat:
             found[rows[lane[index]]] = at[index]
         return found
 
-    def odd(self, fields: I64, near: I64 | int) -> Flags:
-        """Headers that cannot be a record: impossible, or strange in two ways at once (one way is tolerated)."""
+    def columns(self, offsets: I64, fields: I64) -> Columns:
+        """Of the records at these places, the first that `fields` tells of."""
+        micro = self.fraction // 1_000_000
+        if len(offsets) >= FIELDS_COMPILED:
+            start, end, wire, time = (np.empty(len(offsets), np.int64) for _ in range(4))
+            counts = np.empty(2, np.int64)
+            made = start, end, wire, time, counts
+            if kernels.call("pcap_columns", offsets, fields.T, *made, self.header, self.fraction, micro) is not None:
+                return Columns(start, end, wire, time, *counts.tolist())
+        seconds, fraction, captured, wire = fields[: len(offsets)].T
+        start = offsets + self.header
+        return Columns(
+            start=start,
+            end=start + captured,
+            # Not a view, which would keep all four.
+            wire=wire.copy(),
+            time=seconds * 1_000_000 + fraction // micro,
+            carried=int((fraction >= self.fraction).sum()),
+            long=int((captured > wire).sum()),
+        )
+
+    def odd(self, fields: I64, near: int) -> Flags:
+        """Headers (or the one) that cannot be a record: impossible, or strange in two ways at once (one way is
+        tolerated)."""
         seconds, fraction, captured, wire = fields.T
         strange = (
             (np.abs(seconds - near) > NEAR).astype(np.int8)
@@ -125,7 +187,7 @@ class PcapFormat:
         return bad
 
     def plausible(self, fields: I64) -> Flags:
-        """Headers without anything strange."""
+        """Headers (or the one) without anything strange."""
         _, fraction, captured, wire = fields.T
         good: Flags = (
             (captured > 0)

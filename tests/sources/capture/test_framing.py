@@ -12,7 +12,12 @@ import pytest
 
 from analyzer.errors import InputError
 from analyzer.sources.capture import identify
+from analyzer.sources.capture.arrays import is_constant, padded
+from analyzer.sources.capture.framing_pcap import PcapReader
 from analyzer.sources.capture.interfaces import micros_of
+from analyzer.sources.capture.pcap_format import HEADER, pcap_format
+from analyzer.sources.capture.window import Tally
+from analyzer.sources.contract import Ledger
 from tests.sources.capture.make import (
     EPOCH,
     block,
@@ -44,6 +49,18 @@ def test_every_pcap_variant_gives_the_same_packets(order: str, magic: int) -> No
     assert tables["packets"]["number"].to_list() == list(range(1, 11))
     assert (tables["packets"]["time"] - START).dt.total_microseconds().to_list() == [n * 1000 for n in range(10)]
     assert (ledger.used, ledger.records, ledger.notes) == (10, 10, [])
+
+
+def test_a_window_keeps_no_memory_beside_its_columns() -> None:
+    """Not the heads of all its records, which are as large, nor a value for each packet where all have one."""
+    raw = pcap(FRAMES * 50)
+    reader = PcapReader(pcap_format(raw), Tally(Ledger()))
+    [window], _ = reader.windows(padded(raw), HEADER, len(raw), 0, final=True)
+    assert len(window) == 500
+    assert all(column.base is None for column in (window.start, window.end, window.wire, window.time, window.number))
+    assert is_constant(window.link)
+    assert is_constant(window.interface)
+    assert [len(part) for part in reader.known] == [0, 0]
 
 
 def test_sections_of_different_byte_order_are_numbered_through() -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from analyzer import kernels
 from analyzer.kernels import build
 from analyzer.sources.capture import dns, duplicates, lanes, network
-from analyzer.sources.capture.arrays import padded
+from analyzer.sources.capture.arrays import constant, padded
 from analyzer.sources.capture.decode import Decoder
 from analyzer.sources.capture.dns_names import Names
 from analyzer.sources.capture.dns_records import HEADER
@@ -201,7 +201,7 @@ def test_packets_that_have_a_copy_share_their_hint_and_few_others_do() -> None:
     raw = pcap([*packets, packets[7], packets[900]])
     [window] = frames_of(io.BytesIO(raw), Ledger())
     half = Decoder("t").open(window)
-    shared = duplicates._shared(window, half.head, half.rows)
+    shared = duplicates._wanted(window, half.head, half.rows, apart=-1)
     assert {7, 900, 1000, 1001} <= set(np.flatnonzero(shared).tolist())
     assert shared.sum() < 20
 
@@ -260,6 +260,15 @@ def test_names_of_both_lengths_are_known_by_all_of_their_octets() -> None:
     told = [known.texts(data, np.cumsum(length) - length, length).to_list() for _ in range(2)]
     texts = ["a" * 59 + rest for rest in ("x.b", "y.b", "x.bc", "y.bc")]
     assert told == [texts] * 2
+
+
+@pytest.mark.parametrize("dtype", [pl.Int16(), pl.Int32(), pl.Int64()], ids=str)
+@pytest.mark.parametrize("value", [-1, 7])
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_a_column_of_one_value_is_taken_as_any_other(dtype: pl.DataType, value: int, count: int) -> None:
+    rows = np.arange(count)[::2].copy()
+    told, plain = (taken(values, rows, dtype) for values in (constant(value, count), np.full(count, value)))
+    assert told.equals(plain, check_dtypes=True)
 
 
 @pytest.mark.parametrize("dtype", [pl.Int16(), pl.Int32(), pl.Int64()], ids=str)

@@ -25,6 +25,7 @@ SIGNATURES = {
     "halves_at": "u1 i8 u2",
     "network_headers": "u1 i8 i8 i8 i8 u1 u1 u8 i8",
     "dns_decode": "u1 i8 i8 u1 i8 u1 u1 i8 i8",
+    "dns_places": "i8 i8 i8 i8 u1 u1 i8 i8 i8 u8 u8 i8 i8 i8 u1 u8 i8 u1 i8 n",
     "addresses_known": "u1 u8 u8 u8 i8 u8 i8 i8",
     "names_known": "u1 i8 i8 u8 i8 u8 i8 i8",
     "taken_i2": "i8 i8 i2 u1 n",

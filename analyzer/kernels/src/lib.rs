@@ -17,6 +17,7 @@ mod json;
 mod lines;
 mod memory;
 mod network;
+mod places;
 mod words;
 
 use memory::{Argument, Given, Room};
@@ -150,6 +151,51 @@ kernels! {
         let mut out = network::Columns { octets, words, numbers };
         network::network(&packets, &mut out);
         at.len() as i64
+    }
+
+    /// Where the packets of a window may hold DNS (`places::places`): five columns of `numbers` and six of `octets`, and
+    /// in `counts` how much of them is filled; how many packets there are.
+    fn dns_places(
+        rows: Given<i64>,
+        start: Given<i64>,
+        end: Given<i64>,
+        wire: Given<i64>,
+        protocol: Given<u8>,
+        fragment: Given<u8>,
+        flags: Given<i64>,
+        src_port: Given<i64>,
+        dst_port: Given<i64>,
+        dst_high: Given<u64>,
+        dst_low: Given<u64>,
+        payload: Given<i64>,
+        payload_end: Given<i64>,
+        payload_bytes: Given<i64>,
+        by_port: Given<u8>,
+        groups: Given<u64>,
+        numbers: Room<i64>,
+        octets: Room<u8>,
+        counts: Room<i64>,
+        multicast: usize,
+    ) {
+        let packets = places::Packets {
+            rows,
+            start,
+            end,
+            wire,
+            protocol,
+            fragment,
+            flags,
+            src_port,
+            dst_port,
+            dst_high,
+            dst_low,
+            payload,
+            payload_end,
+            payload_bytes,
+        };
+        let ports = places::Ports { by_port, multicast: multicast as i64, groups };
+        counts.copy_from_slice(&places::places(&packets, &ports, numbers, octets));
+        rows.len() as i64
     }
 
     /// Ids of addresses (`interning::addresses`): how many are not known.

@@ -31,6 +31,7 @@ SIGNATURES = {
     "taken_i2": "i8 i8 i2 u1 n",
     "taken_i4": "i8 i8 i4 u1 n",
     "taken_i8": "i8 i8 i8 u1 n",
+    "dns_header": "i8 i8 i8 i8 i8 i4 i8 u1",
     "packets_shared": "u1 i8 i8 i8 i8 u1 u8 u8 i8 i8 i8 i8 u1",
     "json_columns": "u1 u8 u1 u1 u8 u8 u1 n",
     "lines_ends": "u1 i8",

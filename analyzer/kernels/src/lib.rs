@@ -115,7 +115,7 @@ kernels! {
     }
 
     /// DNS messages (`dns::decode`): `state` and `over` per message, eleven `columns` of them; how many records of
-    /// answer sections stand in the seven columns of `answers`.
+    /// answer sections there are, as many as there is room for in the seven columns of `answers`.
     fn dns_decode(
         data: Given<u8>,
         start: Given<i64>,
@@ -243,6 +243,21 @@ kernels! {
     /// The same, as 64 bits.
     fn taken_i8(values: Given<i64>, rows: Given<i64>, out: Room<i64>, known: Room<u8>, absent: usize) {
         fields::taken(values, rows, absent as i64, out, known) as i64
+    }
+
+    /// Columns of some DNS messages that their headers tell (`fields::header`).
+    fn dns_header(
+        rows: Given<i64>,
+        id: Given<i64>,
+        flags: Given<i64>,
+        answers: Given<i64>,
+        negative_ttl: Given<i64>,
+        numbers: Room<i32>,
+        lives: Room<i64>,
+        facts: Room<u8>,
+    ) {
+        fields::header(&fields::Messages { id, flags, answers, negative_ttl }, rows, numbers, lives, facts);
+        rows.len() as i64
     }
 
     /// Which packets may have a copy among the others (`copies::shared`).

@@ -52,7 +52,7 @@ def window_dns(packets: Packets, source: str, memo: Memo) -> WindowDns:
     found, segments = hinted.datagrams, None
     if len(hinted.segments):
         inside, segments = _segments(packets, hinted.segments, hinted.protocol)
-        found = found.merged(inside)
+        found = found.merged(inside) if len(inside.frame) else found
     made = rows(_found(packets, found), lambda some: _carriers(packets, found.frame[some], source), memo)
     return WindowDns(
         messages=made.messages,
@@ -85,7 +85,7 @@ def _carriers(packets: Packets, frame: I64, source: str) -> Columns:
         **packets.where(frame, source),
         **packets.ends(frame),
         "interface": taken(packets.interface, frame, pl.Int32(), NO_INTERFACE),
-        "wire_bytes": pl.Series(packets.window.wire[frame], dtype=pl.Int64),
+        "wire_bytes": pl.Series(packets.window.wire[frame]),
     }
 
 

@@ -114,10 +114,10 @@ class Names:
             short, long = new[length[new] <= _SHORT], new[length[new] > _SHORT]
             ids[short] = self._short.ids(_keys(data, at[short], length[short], _SHORT))
             ids[long] = self._long.ids(_keys(data, at[long], length[long], _LONG))
-        ids[(ids >= 0) & (length > _SHORT)] += len(self._short.texts)
-        ids[ids < 0] = 0
         if not len(self._long.texts):
-            return pick(self._short.texts, ids)
+            return pick(self._short.texts, np.maximum(ids, 0, out=ids))
+        ids[(ids >= 0) & (length > _SHORT)] += len(self._short.texts)
+        np.maximum(ids, 0, out=ids)
         return pick(pl.concat([self._short.texts, self._long.texts]).rechunk(), ids)
 
     def packed(self, data: U8, at: I64, start: I64) -> pl.Series:

@@ -24,6 +24,9 @@ _NAME_AT = np.full(1 << 16, -1)
 _NAME_AT[list(NAME_AT)] = list(NAME_AT.values())
 """Where in the data of a record its name stands, by type; -1 where there is none."""
 
+_OF_MESSAGE = ("time", "source", "number", "dst", "protocol", "dns_id")
+"""Columns of a message that its answers have too; whom it goes to is their client."""
+
 Columns = dict[str, pl.Series]
 Carriers = Callable[[I64], Columns]
 """The columns time, source, number, ends, interface and wire_bytes of the packets that carry these messages."""
@@ -95,9 +98,8 @@ def rows(found: Found, carriers: Carriers, memo: Memo) -> Rows:
         "authoritative": header.authoritative,
         "negative_ttl": header.negative_ttl,
     }
-    same = {name: columns[name] for name in ("time", "source", "number", "protocol", "dns_id")}
     places = indices(at)
-    answers = {name: column[places] for name, column in (same | {"client": carried["dst"]}).items()}
+    answers = {"client" if name == "dst" else name: columns[name][places] for name in _OF_MESSAGE}
     answers |= {
         "position": pl.Series(told.position.astype(np.int32)),
         "name": _owners(found, told, names, places, memo),

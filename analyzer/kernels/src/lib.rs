@@ -115,7 +115,7 @@ kernels! {
     }
 
     /// DNS messages (`dns::decode`): `state` and `over` per message, eleven `columns` of them; how many records of
-    /// answer sections there are, as many as there is room for in the seven columns of `answers`.
+    /// answer sections there are. As many as there is room for stand in the seven columns of `answers`.
     fn dns_decode(
         data: Given<u8>,
         start: Given<i64>,

@@ -153,8 +153,8 @@ kernels! {
         at.len() as i64
     }
 
-    /// Where the packets of a window may hold DNS (`places::places`): five columns of `numbers` and six of `octets`, and
-    /// in `counts` how much of them is filled; how many packets there are.
+    /// Where the packets of a window may hold DNS (`places::places`): five columns of `numbers` and six of `octets`;
+    /// in `counts` how much of them is filled.
     fn dns_places(
         rows: Given<i64>,
         start: Given<i64>,

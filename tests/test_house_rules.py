@@ -82,7 +82,7 @@ def test_numpy_starts_no_threads_for_linear_algebra_unless_somebody_says_so(give
 
 
 RUST = sorted((ROOT / "analyzer").rglob("*.rs"))
-RAW = {"border.rs", "captures.rs", "lib.rs", "memory.rs"}
+RAW = {"border.rs", "captures.rs", "lib.rs", "memory.rs", "messages.rs"}
 """Where Rust may do what its compiler cannot check: the border to Python, and hints to the processor."""
 
 

@@ -28,19 +28,21 @@ SIGNATURES = {
     "link_headers": "u1 i8 i8 i8 u1 u1 i8 u1 n n",
     "network_headers": "u1 i8 i8 i8 i8 u1 u1 u8 i8",
     "dns_decode": "u1 i8 i8 u1 i8 u1 u1 i8 i8",
+    "dns_places": "i8 i8 i8 i8 u1 u1 i8 i8 i8 u8 u8 i8 i8 i8 u1 u8 i8 u1 i8 n",
     "addresses_known": "u1 u8 u8 u8 i8 u8 i8 i8",
     "packet_ends": "u1 i8 u8 u8 u8 u8 u8 i8 u8 i8 u4 n",
     "names_known": "u1 i8 i8 u8 i8 u8 i8 u4 n",
     "taken_i2": "i8 i8 i2 u1 n",
     "taken_i4": "i8 i8 i4 u1 n",
     "taken_i8": "i8 i8 i8 u1 n",
+    "dns_header": "i8 i8 i8 i8 i8 i4 i8 u1",
     "packet_columns": "u1 i8 u1 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i2 i4 i8 u1 i8",
     "segments_known": "u1 i8 i8 u1 u1 u1 i8 i8 i8 i8 i8 i8 u8 u8 u8 u8 u1 i8 u8 u1 u1 n",
     "packets_shared": "u1 i8 i8 i8 i8 i8 u1 u8 u8 i8 i8 i8 i8 u1 n",
     "json_columns": "u1 u8 u1 u1 u8 u8 u1 n",
     "lines_ends": "u1 i8",
 }
-"""What each function of `src/lib.rs` and `src/captures.rs` takes: arrays of a type, as NumPy writes it, and numbers."""
+"""What each function of `src` takes: arrays of a type, as NumPy writes it, and numbers."""
 
 LIBRARY = Path(__file__).with_name("_kernels.so")
 

@@ -1,8 +1,8 @@
-//! What reads captures: the functions that Python calls, see `lib`.
+//! What reads captures down to packets: functions that Python calls, see `lib`.
 
 use crate::border::kernels;
 use crate::memory::{Given, Room};
-use crate::{bytes, chains, copies, dns, fields, interning, links, network, records, segments};
+use crate::{bytes, chains, copies, fields, interning, links, network, records, segments};
 
 fn walked((count, at): (usize, usize), stop: &mut [i64]) -> i64 {
     stop[0] = at as i64;
@@ -103,27 +103,6 @@ kernels! {
         at.len() as i64
     }
 
-    /// DNS messages (`dns::decode`): `state` and `over` per message, eleven `columns` of them; how many records of
-    /// answer sections stand in the seven columns of `answers`.
-    fn dns_decode(
-        data: Given<u8>,
-        start: Given<i64>,
-        end: Given<i64>,
-        whole: Given<u8>,
-        classes: Given<i64>,
-        state: Room<u8>,
-        over: Room<u8>,
-        columns: Room<i64>,
-        answers: Room<i64>,
-    ) {
-        let places = dns::Places { data, start, end, whole, classes };
-        let mut out = dns::Messages { state, over, columns };
-        let room = answers.len() / 7;
-        let mut found = dns::Answers { columns: answers, room, count: 0 };
-        dns::decode(&places, &mut out, &mut found);
-        found.count as i64
-    }
-
     /// Link headers (`links::link`), in three columns of numbers and two of octets. `typed` of 255 is nowhere.
     fn link_headers(
         data: Given<u8>,
@@ -197,23 +176,6 @@ kernels! {
         let words = [(src_high, src_low), (dst_high, dst_low)];
         let packets = interning::Ends { version, rows, words, fours: fours as u32 };
         interning::ends(&packets, &four, &other, out) as i64
-    }
-
-    /// Ids of names (`interning::names`): how many are not known.
-    fn names_known(
-        data: Given<u8>,
-        at: Given<i64>,
-        lengths: Given<i64>,
-        short_keys: Given<u64>,
-        short_ids: Given<i64>,
-        long_keys: Given<u64>,
-        long_ids: Given<i64>,
-        out: Room<u32>,
-        shorts: usize,
-    ) {
-        let short = interning::Table { keys: short_keys, ids: short_ids };
-        let long = interning::Table { keys: long_keys, ids: long_ids };
-        interning::names(data, at, lengths, &short, &long, out, shorts as u32) as i64
     }
 
     /// Values of some rows (`fields::taken`): how many are absent.

@@ -57,9 +57,12 @@ pub struct Answers<'a> {
 }
 
 impl Answers<'_> {
+    /// Beyond its room a record is counted only.
     fn push(&mut self, row: [i64; 7]) {
-        for (column, value) in row.iter().enumerate() {
-            self.columns[column * self.room + self.count] = *value;
+        if self.count < self.room {
+            for (column, value) in row.iter().enumerate() {
+                self.columns[column * self.room + self.count] = *value;
+            }
         }
         self.count += 1;
     }

@@ -1,8 +1,8 @@
 //! Inner loops of the readers, compiled: each does what a NumPy function of the package does, to the same rows.
 //!
-//! The functions below and in `captures` are the whole interface, of plain C types, so that any Python loads it. These
-//! files, `border` and `memory` alone see raw memory; everything else is safe Rust, whose every index is checked. A
-//! panic is caught at the border and becomes a refusal: the caller then does the same work in NumPy.
+//! The functions below, in `captures` and in `messages` are the whole interface, of plain C types, so that any Python
+//! loads it. These files, `border` and `memory` alone see raw memory; everything else is safe Rust, whose every index
+//! is checked. A panic is caught at the border and becomes a refusal: the caller then does the same work in NumPy.
 
 mod border;
 mod bytes;
@@ -19,7 +19,9 @@ mod json;
 mod lines;
 mod links;
 mod memory;
+mod messages;
 mod network;
+mod places;
 mod records;
 mod segments;
 mod words;

@@ -13,7 +13,7 @@ from msgspec import Struct
 from analyzer import kernels
 from analyzer.sources.capture.arrays import I64, U8, Flags, gather, half_at, no_offsets
 from analyzer.sources.capture.dns_names import NAME_MOST
-from analyzer.sources.capture.dns_records import ABSENT, HEADER, RECORDS_MOST, Answers, Sections, names_end, walk
+from analyzer.sources.capture.dns_records import ABSENT, HEADER, Answers, Sections, names_end, walk
 
 QUESTIONS_MOST = 64
 """Questions of one message. RFC 9619 allows one; multicast DNS asks for a dozen at once."""
@@ -24,8 +24,10 @@ _STEPS = np.arange(1, 257) * (np.arange(256) > 0)
 RECORD_LEAST = 11
 """Octets of the smallest record: root name, type, class, TTL, length."""
 QUESTION_LEAST = 5
-_ANSWERS_AT = 6
-"""Where a header counts the records of the answer section (RFC 1035 section 4.1.1)."""
+_RECORDS_LEAST = 256
+_RECORDS_USUAL = 2
+"""Records of answer sections for which a kernel gets room: so many, and so many per message, half of which are queries.
+Where that is not enough it is asked again."""
 
 GOOD, MALFORMED, UNREAD = 0, 1, 2
 """Values of `state`; UNREAD is a message cut before its question ends."""
@@ -73,15 +75,17 @@ def _compiled(data: U8, start: I64, end: I64, whole: Flags, classes: I64) -> Mes
     count = len(start)
     state, over = np.empty(count, np.uint8), np.empty(count, np.uint8)
     columns = np.empty((11, count), np.int64)
-    # Room for what is counted, not for what would fit: that would be most of the memory of a window.
-    counted = np.minimum(half_at(data, start + _ANSWERS_AT), (end - start) // RECORD_LEAST)
-    room = int(np.minimum(counted, RECORDS_MOST).clip(0).sum())
-    answers = np.empty((7, room), np.int64)
     start, end, classes = (np.ascontiguousarray(part) for part in (start, end, classes))
     places = data, start, end, np.ascontiguousarray(whole).view(np.uint8), classes
-    held = kernels.call("dns_decode", *places, state, over, columns, answers)
-    if held is None:
-        return None
+    # Room for what could be counted would be most of the memory of a window.
+    held = _RECORDS_USUAL * count + _RECORDS_LEAST
+    while True:
+        answers = np.empty((7, room := held), np.int64)
+        told = kernels.call("dns_decode", *places, state, over, columns, answers)
+        if told is None:
+            return None
+        if (held := told) <= room:
+            break
     return Messages(
         state=state,
         id=columns[0],
@@ -92,7 +96,7 @@ def _compiled(data: U8, start: I64, end: I64, whole: Flags, classes: I64) -> Mes
         name_length=columns[8],
         behind=columns[9],
         negative_ttl=columns[10],
-        answers=Answers(*(column[:held].copy() for column in answers)),
+        answers=Answers(*answers[:, :held]),
         over=np.flatnonzero(over),
     )
 

@@ -17,7 +17,8 @@ RCODES = (
     *(f"RCODE{code}" for code in range(12, 16)),
 )
 
-_RCODES = pl.Series([None, *RCODES], dtype=pl.String)
+RCODE_TEXTS = pl.Series([None, *RCODES], dtype=pl.String)
+"""The texts of -1 and on: absent, and every rcode of four bits."""
 
 # fmt: off
 _NAMED = {
@@ -54,8 +55,3 @@ def type_texts(codes: I64) -> pl.Series:
     index[distinct] = np.arange(len(distinct))
     texts = pl.Series([*(type_text(code) for code in distinct.tolist()), None], dtype=pl.String)
     return pick(texts, index[codes])
-
-
-def rcode_texts(codes: I64) -> pl.Series:
-    """Texts of 4-bit rcodes; null where the code is negative."""
-    return pick(_RCODES, codes + 1)

@@ -25,9 +25,8 @@ NONE, DNS, MDNS, LLMNR, MAYBE = range(5)
 
 TEXTS = pl.Series(["", "dns", "mdns", "llmnr", "dns"], dtype=pl.String)
 
-_GROUP4 = np.uint64(0xE00000FB)
-_GROUP6_HIGH, _GROUP6_LOW = np.uint64(0xFF02 << 48), np.uint64(0xFB)
-"""224.0.0.251 and ff02::fb."""
+GROUPS = np.array([[0, 0xE00000FB], [0xFF02 << 48, 0xFB]], np.uint64)
+"""224.0.0.251 and ff02::fb, where multicast DNS is sent to: an upper and a lower word each."""
 
 _RESPONSE = 0x8000
 _CACHE_FLUSH = 0x8000
@@ -47,21 +46,22 @@ def _table() -> U8:
     return table
 
 
-_BY_PORT = _table()
+BY_PORT = _table()
+"""What each port says."""
 
-LISTENING = _BY_PORT > NONE
+LISTENING = BY_PORT > NONE
 """Whether a server may listen at each port."""
 
 
 def protocols(src_port: I64, dst_port: I64, dst_high: U64, dst_low: U64) -> U8:
     """What each packet may hold."""
-    src, dst = _BY_PORT[src_port], _BY_PORT[dst_port]
+    src, dst = BY_PORT[src_port], BY_PORT[dst_port]
     out: U8 = np.where((src == DNS) | (dst == DNS), np.uint8(DNS), np.maximum(src, dst))
     others = np.flatnonzero(out > DNS)
     if len(others):
         to = dst_port[others] == MULTICAST_PORT
         high, low = dst_high[others], dst_low[others]
-        group = ((high == 0) & (low == _GROUP4)) | ((high == _GROUP6_HIGH) & (low == _GROUP6_LOW))
+        group = ((high[:, None] == GROUPS[:, 0]) & (low[:, None] == GROUPS[:, 1])).any(axis=1)
         out[others[to & (group | (src_port[others] == MULTICAST_PORT))]] = MDNS
     return out
 

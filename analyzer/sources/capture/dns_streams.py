@@ -13,8 +13,9 @@ import numpy as np
 from msgspec import Struct, field
 
 from analyzer.sources.capture.arrays import I64, U64, Flags
-from analyzer.sources.capture.dns_messages import SYN, Segments
+from analyzer.sources.capture.dns_messages import Segments
 from analyzer.sources.capture.dns_pieced import Carrier, Ends, Pieced, carriers, ends
+from analyzer.sources.capture.dns_places import SYN
 from analyzer.sources.capture.dns_records import HEADER
 from analyzer.sources.capture.extracts import Extract
 from analyzer.sources.capture.streams import Direction

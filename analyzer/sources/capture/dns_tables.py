@@ -8,17 +8,24 @@ import numpy as np
 import polars as pl
 from msgspec import Struct
 
+from analyzer import kernels
 from analyzer.sources.capture import dns, dns_codes, dns_ports
 from analyzer.sources.capture.arrays import I64, U8, U64, Flags, fulls, gather
 from analyzer.sources.capture.dns_names import Names
 from analyzer.sources.capture.dns_records import NAME_AT, Answers
-from analyzer.sources.capture.packets import numbers
-from analyzer.sources.capture.texts import Addresses, pick
+from analyzer.sources.capture.packets import frame_of, nullable, numbers
+from analyzer.sources.capture.texts import Addresses, indices, pick
 
 RESPONSE, AUTHORITATIVE, TRUNCATED = 0x8000, 0x0400, 0x0200
 
 _TRANSPORTS = pl.Series(["udp", "tcp"], dtype=pl.String)
 _NONE = pl.Series([None], dtype=pl.String)
+_NAME_AT = np.full(1 << 16, -1)
+_NAME_AT[list(NAME_AT)] = list(NAME_AT.values())
+"""Where in the data of a record its name stands, by type; -1 where there is none."""
+
+_OF_MESSAGE = ("time", "source", "number", "dst", "protocol", "dns_id")
+"""Columns of a message that its answers have too; whom it goes to is their client."""
 
 Columns = dict[str, pl.Series]
 Carriers = Callable[[I64], Columns]
@@ -68,58 +75,99 @@ def rows(found: Found, carriers: Carriers, memo: Memo) -> Rows:
         proven = dns_ports.plausible(found.data, made, unsure, found.end, *sides) & found.whole[unsure]
         made.state[unsure[~proven]] = dns.UNREAD
     good = np.flatnonzero(made.state == dns.GOOD)
-    names = memo.names.texts(found.data, made.name_at[good], made.name_length[good])
-    carried, flags = carriers(good), made.flags[good]
-    response = (flags & RESPONSE) != 0
-    protocol = pick(dns_ports.TEXTS, found.protocol[good])
-    dns_id = pl.Series(made.id[good], dtype=pl.Int32)
+    told, at = made.answers, made.answers.row
+    protocol, tcp, qtype, spelled = found.protocol, found.tcp, made.qtype, (made.name_at, made.name_length)
+    if len(good) < len(found.start):
+        protocol, tcp, qtype, spelled = protocol[good], tcp[good], qtype[good], (spelled[0][good], spelled[1][good])
+        place = np.full(len(found.start), -1)
+        place[good] = np.arange(len(good))
+        told = told.only(place[at] >= 0)
+        at = place[told.row]
+    names = memo.names.texts(found.data, *spelled)
+    carried, header = carriers(good), _header(made, good)
     columns = carried | {
-        "protocol": protocol,
-        "transport": pick(_TRANSPORTS, found.tcp[good]),
-        "dns_id": dns_id,
-        "response": pl.Series(response),
-        "rcode": dns_codes.rcode_texts(np.where(response, flags & 15, -1)),
+        "protocol": pick(dns_ports.TEXTS, protocol),
+        "transport": pick(_TRANSPORTS, tcp),
+        "dns_id": header.id,
+        "response": header.response,
+        "rcode": header.rcode,
         "name": names,
-        "qtype": dns_codes.type_texts(made.qtype[good]),
-        "answers": numbers(np.where(response, made.counts[good, 1], -1), pl.Int32()),
-        "truncated": pl.Series((flags & TRUNCATED) != 0),
-        "authoritative": pl.Series((flags & AUTHORITATIVE) != 0),
-        "negative_ttl": numbers(_negative(made, good, flags), pl.Int64()),
+        "qtype": dns_codes.type_texts(qtype),
+        "answers": header.answers,
+        "truncated": header.truncated,
+        "authoritative": header.authoritative,
+        "negative_ttl": header.negative_ttl,
     }
-    place = np.full(len(found.start), -1)
-    place[good] = np.arange(len(good))
-    told = made.answers if len(good) == len(place) else made.answers.only(place[made.answers.row] >= 0)
-    at = place[told.row]
-    same = {name: carried[name] for name in ("time", "source", "number")}
-    same |= {"client": carried["dst"], "protocol": protocol, "dns_id": dns_id}
-    places = pl.Series(at.astype(np.uint32))
-    answers = {name: column[places] for name, column in same.items()}
+    places = indices(at)
+    answers = {"client" if name == "dst" else name: columns[name][places] for name in _OF_MESSAGE}
     answers |= {
         "position": pl.Series(told.position.astype(np.int32)),
-        "name": _owners(found, told, names, at, memo),
+        "name": _owners(found, told, names, places, memo),
         "rtype": dns_codes.type_texts(told.kind),
         "ttl": pl.Series(told.ttl),
         "value": _values(found, told, memo),
     }
     unchecked = int((made.state[made.over] == dns.GOOD).sum())
     malformed = np.flatnonzero(made.state == dns.MALFORMED)
-    return Rows(pl.DataFrame(columns), good, pl.DataFrame(answers), told.row, malformed, unchecked)
+    return Rows(frame_of(columns), good, frame_of(answers), told.row, malformed, unchecked)
 
 
-def _negative(made: dns.Messages, good: I64, flags: I64) -> I64:
-    """Life of a negative answer; absent in queries and in answers that failed otherwise."""
-    rcode = flags & 15
-    negative = ((flags & RESPONSE) != 0) & ((rcode == dns_codes.NOERROR) | (rcode == dns_codes.NXDOMAIN))
-    return np.where(negative, made.negative_ttl[good], -1)
+class _Header(Struct, frozen=True):
+    """Columns of messages that their headers tell, and the life of negative answers: null in queries and in answers
+    that failed otherwise."""
+
+    id: pl.Series
+    response: pl.Series
+    rcode: pl.Series
+    answers: pl.Series
+    truncated: pl.Series
+    authoritative: pl.Series
+    negative_ttl: pl.Series
 
 
-def _owners(found: Found, told: Answers, names: pl.Series, at: I64, memo: Memo) -> pl.Series:
+def _header(made: dns.Messages, good: I64) -> _Header:
+    """The columns of these messages."""
+    count = len(good)
+    told, lives, facts = np.empty((3, count), np.int32), np.empty(count, np.int64), np.empty((4, count), np.uint8)
+    given = (good, made.id, made.flags, made.counts[:, 1], made.negative_ttl)
+    if kernels.call("dns_header", *map(np.ascontiguousarray, given), told, lives, facts) is None:
+        return _header_together(made, good)
+    dns_id, rcode, answers = told
+    response, truncated, authoritative, negative = facts.view(bool)
+    return _Header(
+        id=pl.Series(dns_id),
+        response=pl.Series(response),
+        rcode=pick(dns_codes.RCODE_TEXTS, rcode.view(np.uint32)),
+        answers=nullable(answers, response),
+        truncated=pl.Series(truncated),
+        authoritative=pl.Series(authoritative),
+        negative_ttl=nullable(lives, negative),
+    )
+
+
+def _header_together(made: dns.Messages, good: I64) -> _Header:
+    """The same in NumPy."""
+    flags = made.flags[good]
+    response, rcode = (flags & RESPONSE) != 0, flags & 15
+    negative = response & ((rcode == dns_codes.NOERROR) | (rcode == dns_codes.NXDOMAIN))
+    return _Header(
+        id=pl.Series(made.id[good].astype(np.int32)),
+        response=pl.Series(response),
+        rcode=pick(dns_codes.RCODE_TEXTS, np.where(response, rcode + 1, 0)),
+        answers=numbers(np.where(response, made.counts[good, 1], -1), pl.Int32()),
+        truncated=pl.Series((flags & TRUNCATED) != 0),
+        authoritative=pl.Series((flags & AUTHORITATIVE) != 0),
+        negative_ttl=numbers(np.where(negative, made.negative_ttl[good], -1), pl.Int64()),
+    )
+
+
+def _owners(found: Found, told: Answers, names: pl.Series, places: pl.Series, memo: Memo) -> pl.Series:
     """The name that each record is about."""
     hard = np.flatnonzero(told.owner >= 0)
     if not len(hard):
-        return pick(names, at)
+        return names[places]
     spelled = memo.names.packed(found.data, told.owner[hard], found.start[told.row[hard]])
-    place = at.copy()
+    place = places.to_numpy().astype(np.int64)
     place[hard] = len(names) + np.arange(len(hard))
     return pick(pl.concat([names, spelled]).rechunk(), place)
 
@@ -131,10 +179,10 @@ def _values(found: Found, told: Answers, memo: Memo) -> pl.Series:
     four, six = kind == dns_codes.A, kind == dns_codes.AAAA
     here = np.flatnonzero(four | six)
     parts = [memo.addresses.texts(six[here], *_words(found.data, told.body[here], six[here]))]
+    if len(here) == len(kind):
+        return parts[0]
     place[here] = np.arange(len(here))
-    skip = np.full(len(kind), -1)
-    for code, offset in NAME_AT.items():
-        skip[kind == code] = offset
+    skip = _NAME_AT[kind]
     named = np.flatnonzero(skip >= 0)
     if len(named):
         start = found.start[told.row[named]]

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from analyzer.sources.capture.arrays import I64, U64, Flags, fulls, gather, half_at, no_offsets
 from analyzer.sources.capture.extracts import Extract, extract
-from analyzer.sources.capture.layers import FIRST, LATER, UDP, WHOLE, Headers
+from analyzer.sources.capture.layers import FIRST, LATER, UDP, Headers
 from analyzer.sources.capture.reasons import BAD_DNS, WORDS
 from analyzer.sources.capture.texts import mixed
 from analyzer.sources.capture.window import Window
@@ -34,15 +34,13 @@ class Pieces(Struct, frozen=True):
     wanted: Flags
 
 
-def pieces(window: Window, head: Headers, interface: I64, rows: I64, claimed: I64) -> Pieces | None:
-    """The fragments among these rows; `claimed` are those whose ports say DNS."""
-    at = rows[head.fragment[rows] != WHOLE]
+def pieces(window: Window, head: Headers, interface: I64, at: I64, named: Flags) -> Pieces | None:
+    """These fragments; `named` are the first ones of datagrams whose ports say DNS."""
     if not len(at):
         return None
     first = head.fragment[at] == FIRST
     place = np.where(first, 1, _places(window, head, at))
     whole = (head.payload_end[at] <= window.end[at]) & (head.protocol[at] == UDP) & (place >= 0)
-    named = first & np.isin(at, claimed)
     # Most fragments follow their first one in the same window, which tells whether they matter.
     key = mixed(keys(head, at))
     known = np.isin(key, key[first])

@@ -14,7 +14,7 @@ from analyzer import kernels
 from analyzer.frames import PACKETS, TIME
 from analyzer.sources.capture.arrays import I64, Flags, half_at, is_constant
 from analyzer.sources.capture.layers import ABSENT, Headers
-from analyzer.sources.capture.texts import pick
+from analyzer.sources.capture.texts import indices, pick
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
 
 TCP = 6
@@ -40,11 +40,11 @@ class Packets(Struct, frozen=True):
 
     def ends(self, frames: I64) -> dict[str, pl.Series]:
         """Columns src, src_port, dst, dst_port of these frames."""
-        at = self.place[frames]
+        at = indices(self.place[frames])
         return {
-            "src": pick(self.src, at),
+            "src": self.src[at],
             "src_port": taken(self.headers.src_port, frames, pl.Int32()),
-            "dst": pick(self.dst, at),
+            "dst": self.dst[at],
             "dst_port": taken(self.headers.dst_port, frames, pl.Int32()),
         }
 
@@ -58,7 +58,7 @@ def place_columns(time: I64, number: I64, source: str) -> dict[str, pl.Series]:
     return {
         "time": times(time),
         "source": pl.Series([source], dtype=pl.String).new_from_index(0, len(time)),
-        "number": pl.Series(number, dtype=pl.Int64),
+        "number": pl.Series(number),
     }
 
 
@@ -77,9 +77,13 @@ _NUMPY: dict[pl.DataType, Any] = {pl.Int16(): np.int16, pl.Int32(): np.int32, pl
 
 def numbers(values: NDArray[Any], dtype: pl.DataType, absent: int = -1) -> pl.Series:
     """Numbers of this type; null where they equal `absent`."""
-    known = values != absent
-    plain = pl.Series(values.astype(_NUMPY[dtype], copy=False))
-    return plain if known.all() else plain.zip_with(pl.Series(known), pl.Series([None], dtype=dtype))
+    return nullable(values.astype(_NUMPY[dtype], copy=False), values != absent)
+
+
+def nullable(values: NDArray[Any], known: Flags) -> pl.Series:
+    """The values as they are; null where they are not known."""
+    plain = pl.Series(values)
+    return plain if known.all() else plain.zip_with(pl.Series(known), pl.Series([None], dtype=plain.dtype))
 
 
 def taken(values: I64, rows: I64, dtype: pl.DataType, absent: int = -1) -> pl.Series:
@@ -91,8 +95,12 @@ def taken(values: I64, rows: I64, dtype: pl.DataType, absent: int = -1) -> pl.Se
     missing = kernels.call(f"taken_{out.dtype.str[1:]}", values, rows, out, known.view(np.uint8), absent)
     if missing is None:
         return numbers(values.take(rows), dtype, absent)
-    plain = pl.Series(out)
-    return plain.zip_with(pl.Series(known), pl.Series([None], dtype=dtype)) if missing else plain
+    return nullable(out, known) if missing else pl.Series(out)
+
+
+def frame_of(columns: dict[str, pl.Series]) -> pl.DataFrame:
+    """A table of these columns. Polars itself takes far longer to make it of a dict."""
+    return pl.DataFrame([column if column.name == name else column.alias(name) for name, column in columns.items()])
 
 
 def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
@@ -105,8 +113,7 @@ def packet_frame(packets: Packets, source: str) -> pl.DataFrame:
         "dst": packets.dst,
         "protocol": pick(PROTOCOL_TEXTS, packets.headers.protocol.take(packets.rows)),
     }
-    # A list costs a quarter of what a mapping does.
-    return pl.DataFrame([columns[name].alias(name) for name in _ORDER])
+    return frame_of({name: columns[name] for name in _ORDER})
 
 
 _HALVES = ("tls_record", "tcp_flags", "ttl")
@@ -132,8 +139,7 @@ def _compiled(packets: Packets) -> dict[str, pl.Series]:
         return {}
     columns = {}
     for name, values, there, lack in zip(names, chain(*out), known, missing.tolist(), strict=True):
-        plain = pl.Series(values)
-        columns[name] = plain.zip_with(pl.Series(there), pl.Series([None], dtype=plain.dtype)) if lack else plain
+        columns[name] = nullable(values, there) if lack else pl.Series(values)
     return columns | {"time": columns["time"].cast(TIME)}
 
 
@@ -146,7 +152,7 @@ def _together(packets: Packets) -> dict[str, pl.Series]:
         "src_port": taken(head.src_port, at, pl.Int32()),
         "dst_port": taken(head.dst_port, at, pl.Int32()),
         "interface": taken(packets.interface, at, pl.Int32(), NO_INTERFACE),
-        "wire_bytes": pl.Series(packets.window.wire[at], dtype=pl.Int64),
+        "wire_bytes": pl.Series(packets.window.wire[at]),
         "payload_bytes": taken(head.payload_bytes, at, pl.Int64()),
         "tls_record": taken(_tls_records(packets.window, head), at, pl.Int16()),
         "tcp_flags": taken(head.flags, at, pl.Int16()),

@@ -47,9 +47,14 @@ def equal_rows(left: U64, right: U64) -> Flags:
     return out
 
 
+def indices(places: NDArray[Any]) -> pl.Series:
+    """Places in the one type that polars takes as it is."""
+    return pl.Series(places.astype(np.uint32, copy=False))
+
+
 def pick(texts: pl.Series, places: NDArray[Any]) -> pl.Series:
     """The texts at these places. Indexing is eager; Series.gather would plan a query first."""
-    return texts[pl.Series(places.astype(np.uint32))]
+    return texts[indices(places)]
 
 
 class Interner:

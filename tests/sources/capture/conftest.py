@@ -6,7 +6,20 @@ import pytest
 
 from analyzer import kernels
 
-TWICE = ("framing", "joined", "lanes", "layers", "dns", "dns_answers", "dns_ports", "duplicates", "tunnels", "texts")
+TWICE = (
+    "framing",
+    "joined",
+    "lanes",
+    "layers",
+    "dns",
+    "dns_answers",
+    "dns_fragments",
+    "dns_ports",
+    "dns_streams",
+    "duplicates",
+    "tunnels",
+    "texts",
+)
 """The test files, test_*.py, that concern what a kernel does."""
 
 _LIBRARY = kernels._library

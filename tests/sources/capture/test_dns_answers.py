@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from analyzer.frames import DNS_ANSWERS, DNS_MESSAGES, Table
 from analyzer.sources.capture.dns_records import RECORDS_MOST
 from tests.sources.capture.make import answer, dns_frame, ethernet, ipv4, pcap, query, read_all, record, soa, tcp, udp
 from tests.sources.capture.make import wire_name as wire
@@ -115,3 +116,9 @@ def test_a_message_cut_by_the_snap_length_tells_what_it_holds() -> None:
     tables, _ = read_all(pcap([frame], snaplen=len(frame) - 10))
     assert tables["dns_messages"]["answers"].to_list() == [3]
     assert tables["dns_answers"]["value"].to_list() == ["0.0.0.0", "1.1.1.1"]
+
+
+@pytest.mark.parametrize("table", [DNS_MESSAGES, DNS_ANSWERS], ids=lambda table: table.name)
+def test_columns_stand_in_the_order_of_the_contract(table: Table) -> None:
+    tables, _ = read_all(pcap([dns_frame(answer("a.b", records=[record(1, bytes(4))]), 53, 40000)]))
+    assert tables[table.name].columns == [column.name for column in table.cols]

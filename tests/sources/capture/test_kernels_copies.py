@@ -32,7 +32,7 @@ def _packet(number: int) -> bytes:
         return ethernet(ipv6(udp(b"%d" % rest, 4000, 53), 17, "fd00::1", "fd00::2"), 0x86DD)
     if kind == 7:
         return ethernet(ipv4(icmp(8, 0, b"%08d" % rest, rest), 1, A, B))
-    body = b"%d" % rest if kind == 0 else b"body"
+    body = b"%08d" % rest if kind == 0 else b"body"
     values = {key: rest * (kind == place) for place, key in enumerate(("seq", "sport", "dport", "ident"), start=1)}
     src = f"10.1.{rest >> 8}.{rest & 255}" if kind == 5 else A
     segment = tcp(body, values["sport"], values["dport"], seq=values["seq"])
@@ -71,6 +71,14 @@ def test_only_the_rows_that_are_asked_for_count() -> None:
     assert _shared(packets)[[0, -1]].all()
     assert not _shared(packets, np.s_[:-1])[0]
     assert len(_shared(packets, np.s_[:0])) == 0
+
+
+def test_a_packet_without_a_time_is_no_copy_and_has_none() -> None:
+    half = _opened([_packet(number) for number in (8, 9, 8)])
+    for unknown in (0, 2):
+        time = half.window.time.copy()
+        time[unknown] = NO_TIME
+        assert not duplicates._wanted(replace(half.window, time=time), half.head, half.rows, apart=-1).any()
 
 
 @settings(max_examples=100, deadline=None)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections import deque
+from functools import partial
 from pathlib import Path
 
 from analyzer.cli import importing
 
 with importing():
     from analyzer import sources
-    from analyzer.sources.contract import Item, Ledger, ReadOptions
+    from analyzer.sources.contract import Batch, Item, Ledger, ReadOptions
     from analyzer.sources.stream import open_stream
 
 YEAR = 2026
@@ -24,10 +26,14 @@ def drain(path: Path, jobs: int | None = None) -> tuple[Ledger, dict[str, int]]:
         found = sources.identify(stream.peek(sources.HEAD))
         if found is None:
             raise SystemExit(f"{path}: not an input")
-        for batch in found[0].read(stream, item, ReadOptions(year=YEAR, jobs=jobs), ledger):
-            for table, frame in batch.items():
-                rows[table.name] = rows.get(table.name, 0) + frame.height
+        read = found[0].read(stream, item, ReadOptions(year=YEAR, jobs=jobs), ledger)
+        deque(map(partial(_count, rows), read), maxlen=0)
     return ledger, rows
+
+
+def _count(rows: dict[str, int], batch: Batch) -> None:
+    for table, frame in batch.items():
+        rows[table.name] = rows.get(table.name, 0) + frame.height
 
 
 def main() -> None:

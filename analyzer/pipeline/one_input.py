@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from analyzer.model import InputReport
 from analyzer.pipeline.options import Progress
 from analyzer.pipeline.recognise import sentence, size_of, source_of
 from analyzer.sources.clusters import HEAD, cluster_of
-from analyzer.sources.contract import Item, Ledger, Marks, ReadOptions
+from analyzer.sources.contract import Batch, Item, Ledger, Marks, ReadOptions
 from analyzer.sources.stream import Opener, Stream
 
 log = logging.getLogger(__name__)
@@ -85,13 +86,17 @@ def read_one(job: Job, rows: Taker, opener: Opener, progress: Progress) -> Read:
     return replace(report, cluster=cluster), ledger.marks
 
 
+def _hand_over(rows: Taker, batch: Batch) -> None:
+    for table, frame in batch.items():
+        rows.add(table, frame)
+
+
 def _rows_of(stream: Stream, job: Job, rows: Taker, ledger: Ledger, progress: Progress) -> str:
     """Read an input to its end, or to where it breaks: then the sentence that says why."""
     done = 0
     try:
-        for batch in source_of(job.kind).read(stream, job.item, job.how, ledger):
-            for table, frame in batch.items():
-                rows.add(table, frame)
+        # Mapped, so that nobody holds a batch while the next one is made.
+        for _ in map(partial(_hand_over, rows), source_of(job.kind).read(stream, job.item, job.how, ledger)):
             progress.advance(stream.taken - done)
             done = stream.taken
         while stream.read(1 << 20):  # damage behind what the source wanted is told too

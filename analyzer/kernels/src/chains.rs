@@ -176,13 +176,14 @@ impl Lane {
         if !self.ended {
             self.met.push(self.at as i64);
             self.at += step;
+            ahead(data, self.at as i64);
         }
         !self.ended
     }
 }
 
 fn word(data: &[u8], at: usize, big: bool) -> u32 {
-    let bytes = [data[at], data[at + 1], data[at + 2], data[at + 3]];
+    let bytes = data[at..at + 4].try_into().unwrap();
     if big {
         u32::from_be_bytes(bytes)
     } else {

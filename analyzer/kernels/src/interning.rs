@@ -9,8 +9,9 @@ const MIX: [u64; 4] = [0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1
 /// Words of a short name, and of a long one.
 const SHORT: usize = 8;
 const LONG: usize = 32;
-/// Names that are asked for before their turn.
-const AHEAD: usize = 12;
+/// Names that are asked for before their turn, and those whose slots are.
+const AHEAD: usize = 16;
+const TOGETHER: usize = 8;
 
 /// A name that is not there, and one that is not known and may get an id.
 const NOWHERE: u32 = 0;
@@ -74,18 +75,31 @@ pub fn names(
     shorts: u32,
 ) -> usize {
     let mut missing = 0;
-    for (row, id) in out.iter_mut().enumerate() {
-        if let Some(next) = at.get(row + AHEAD) {
-            ahead(data, *next);
+    let mut keys = [([0; SHORT], 0); TOGETHER];
+    for (turn, ids) in out.chunks_mut(TOGETHER).enumerate() {
+        let first = turn * TOGETHER;
+        // The slots of some names are asked for together, and looked at when they are there.
+        for (row, (key, mix)) in (first..first + ids.len()).zip(&mut keys) {
+            if let Some(next) = at.get(row + AHEAD) {
+                ahead(data, *next);
+            }
+            if at[row] >= 0 && length[row] as usize <= SHORT * 8 {
+                *key = words(data, at[row] as usize, length[row] as usize);
+                *mix = mixed(key);
+                ahead(short.keys, (short.first(*mix) * SHORT) as i64);
+                ahead(short.ids, short.first(*mix) as i64);
+            }
         }
-        let (place, size) = (at[row], length[row] as usize);
-        let (found, first) = match size > SHORT * 8 {
-            _ if place < 0 => (NOWHERE as i64, 0),
-            false => (short.find(words::<SHORT>(data, place as usize, size)), 0),
-            true => (long.find(words::<LONG>(data, place as usize, size)), shorts),
-        };
-        *id = if found < 0 { UNKNOWN } else { found as u32 + first };
-        missing += (found < 0) as usize;
+        for (row, (id, (key, mix))) in (first..).zip(ids.iter_mut().zip(&keys)) {
+            let (place, size) = (at[row], length[row] as usize);
+            let (found, from) = match size > SHORT * 8 {
+                _ if place < 0 => (NOWHERE as i64, 0),
+                false => (short.found(key, *mix), 0),
+                true => (long.find(words::<LONG>(data, place as usize, size)), shorts),
+            };
+            *id = if found < 0 { UNKNOWN } else { found as u32 + from };
+            missing += (found < 0) as usize;
+        }
     }
     missing
 }
@@ -102,24 +116,36 @@ fn words<const WORDS: usize>(data: &[u8], place: usize, size: usize) -> [u64; WO
     key.map(|word| word.to_le())
 }
 
+fn mixed<const WORDS: usize>(key: &[u64; WORDS]) -> u64 {
+    let mut mix = 0u64;
+    for (word, times) in key.iter().zip(MIX.iter().cycle()) {
+        mix = (mix ^ word).wrapping_mul(*times);
+        mix ^= mix >> 29;
+    }
+    mix
+}
+
 impl Table<'_> {
     fn find<const WORDS: usize>(&self, key: [u64; WORDS]) -> i64 {
-        let slots = self.ids.len();
-        let mut mix = 0u64;
-        for (word, times) in key.iter().zip(MIX.iter().cycle()) {
-            mix = (mix ^ word).wrapping_mul(*times);
-            mix ^= mix >> 29;
-        }
-        let id = self.held(key, (mix >> (64 - slots.trailing_zeros())) as usize);
+        self.found(&key, mixed(&key))
+    }
+
+    /// The slot that a key goes to if it is free.
+    fn first(&self, mix: u64) -> usize {
+        (mix >> (64 - self.ids.len().trailing_zeros())) as usize
+    }
+
+    fn found<const WORDS: usize>(&self, key: &[u64; WORDS], mix: u64) -> i64 {
+        let id = self.held(key, self.first(mix));
         if id >= 0 {
             id
         } else {
-            self.held(key, (mix & (slots as u64 - 1)) as usize)
+            self.held(key, (mix & (self.ids.len() as u64 - 1)) as usize)
         }
     }
 
-    fn held<const WORDS: usize>(&self, key: [u64; WORDS], slot: usize) -> i64 {
-        if self.keys[slot * WORDS..(slot + 1) * WORDS] == key {
+    fn held<const WORDS: usize>(&self, key: &[u64; WORDS], slot: usize) -> i64 {
+        if self.keys[slot * WORDS..(slot + 1) * WORDS] == key[..] {
             self.ids[slot]
         } else {
             -1

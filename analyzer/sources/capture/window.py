@@ -12,7 +12,7 @@ from analyzer.sources.capture.arrays import I64, PAD, U8
 from analyzer.sources.capture.marks import Marker
 from analyzer.sources.contract import ByteStream, FillingStream, Ledger
 
-SIZE = 16 << 20
+SIZE = 20 << 20
 """Bytes read per window: more would take more memory, fewer more turns at the interpreter (measured, 4 to 18 MiB)."""
 
 STEP_BYTES = 1 << 20

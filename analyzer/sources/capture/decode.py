@@ -18,7 +18,7 @@ import polars as pl
 from msgspec import Struct
 
 from analyzer.frames import ICMP_ERRORS, PACKETS, TUNNEL_HEADERS, Table
-from analyzer.sources.capture.arrays import I64, U8
+from analyzer.sources.capture.arrays import I64, U8, Flags
 from analyzer.sources.capture.dns_messages import WindowDns, window_dns
 from analyzer.sources.capture.dns_names import Names
 from analyzer.sources.capture.dns_tables import Memo
@@ -89,6 +89,7 @@ class Opened(Struct, frozen=True):
     head: Headers
     tunnels: Tunnels
     interface: I64
+    cut: Flags
     rows: I64
     recognised: Once[Found]
     copies: Once[Candidates]
@@ -120,6 +121,7 @@ class Decoder:
             head=head,
             tunnels=tunnels,
             interface=link.interface,
+            cut=link.cut,
             rows=rows,
             recognised=Once(partial(recognise, window, head, link.interface, rows)),
             copies=Once(partial(candidates, window, head, link.interface, rows)),
@@ -138,6 +140,7 @@ class Decoder:
             tables[ICMP_ERRORS] = errors
         dns = window_dns(packets, self._source, self._memo)
         recognised, copies = half.recognised(), half.copies()
+        tally = _tally(window, head, half.cut, tunnels, rows)
         head.reason[dns.malformed] = BAD_DNS
         return Piece(
             number=window.number,
@@ -147,7 +150,7 @@ class Decoder:
             dns=dns,
             recognised=recognised,
             copies=copies,
-            tally=_tally(window, head, tunnels, rows),
+            tally=tally,
         )
 
     def _packets(self, window: Window, head: Headers, interface: I64, rows: I64) -> tuple[Packets, pl.DataFrame]:
@@ -160,16 +163,16 @@ class Decoder:
         return packets, packet_frame(packets, self._source)
 
 
-def _tally(window: Window, head: Headers, tunnels: Tunnels, rows: I64) -> Tally:
-    captured = window.end - window.start
-    cut = captured < window.wire
+def _tally(window: Window, head: Headers, cut: Flags, tunnels: Tunnels, rows: I64) -> Tally:
+    cuts = np.flatnonzero(cut)
+    esp = np.flatnonzero(head.protocol == ESP)
     return Tally(
         ip=len(rows),
-        cut=int(cut.sum()),
-        longest=int(captured[cut].max(initial=0)),
-        no_udp_length=int(head.no_udp_length.sum()),
+        cut=len(cuts),
+        longest=int((window.end[cuts] - window.start[cuts]).max(initial=0)),
+        no_udp_length=int(np.count_nonzero(head.no_udp_length)),
         inner_unread=tunnels.unread,
         wireguard=tunnels.wireguard,
-        esp=int((head.protocol[rows] == ESP).sum()),
-        unsupported=window.link[head.reason == UNSUPPORTED],
+        esp=int(((head.version[esp] > 0) & (head.reason[esp] == FINE)).sum()),
+        unsupported=window.link[np.flatnonzero(head.reason == UNSUPPORTED)],
     )

@@ -20,6 +20,9 @@ from analyzer.sources.capture.pcap_format import MAGICS, pcap_format
 from analyzer.sources.capture.window import SIZE, Tally, Window, filled, joined
 from analyzer.sources.contract import ByteStream, Ledger
 
+FIRST = 4 << 20
+"""Bytes of the first window."""
+
 FILES_MOST = 1 << 12
 """Files in one input that are read; more were not put together by people."""
 
@@ -42,7 +45,8 @@ def windows(stream: ByteStream, ledger: Ledger, size: int = SIZE, *, fine: bool 
     offset, carry = 0, np.empty(0, np.uint8)
     final = False
     while not final:
-        data, length, final = filled(stream, carry, size)
+        # The first is small, so that the second thread soon has something to do.
+        data, length, final = filled(stream, carry, size if offset else min(size, FIRST))
         parts, stop = files.windows(data, length, offset, final=final)
         tally.marker.void |= tally.stops > 0
         yield from joined(parts, data)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from analyzer.sources.capture.arrays import I64, U8, Flags, fulls, gather, halves
-from analyzer.sources.capture.network import ABSENT, ICMP, ICMP6, LATER, Headers, network
+from analyzer.sources.capture.network import ABSENT, ICMP, ICMP6, LATER, network
 from analyzer.sources.capture.packets import PROTOCOL_TEXTS, Packets, numbers
 from analyzer.sources.capture.reasons import FINE
 from analyzer.sources.capture.shims import IPV4, IPV6, NOT_IP
@@ -103,7 +103,7 @@ _ERROR_TEXTS = pl.Series(_LIST)
 def icmp_errors(packets: Packets, addresses: Addresses, source: str) -> tuple[pl.DataFrame, I64] | None:
     """The rows of one window but for the column duplicate, and the frame of each; None if it has none."""
     window, head = packets.window, packets.headers
-    at = packets.rows[_is_icmp(head, packets.rows)]
+    at = _is_icmp(packets)
     at = at[head.payload[at] - _HEADER + 4 <= np.minimum(window.end[at], head.payload_end[at])]
     four = head.protocol[at] == ICMP
     start = gather(window.data, head.payload[at] - _HEADER, 8)
@@ -126,10 +126,12 @@ def icmp_errors(packets: Packets, addresses: Addresses, source: str) -> tuple[pl
     return pl.DataFrame(columns), at
 
 
-def _is_icmp(head: Headers, rows: I64) -> Flags:
-    protocol = head.protocol[rows]
-    icmp: Flags = (protocol == ICMP) | (protocol == ICMP6)
-    return icmp & (head.fragment[rows] != LATER) if icmp.any() else icmp
+def _is_icmp(packets: Packets) -> I64:
+    """The frames that hold an ICMP message, or the first part of one."""
+    head = packets.headers
+    at = np.flatnonzero((head.protocol == ICMP) | (head.protocol == ICMP6))
+    mine: I64 = at[(packets.place[at] >= 0) & (head.fragment[at] != LATER)]
+    return mine
 
 
 def _mtu(start: U8, four: Flags, behind: I64) -> I64:

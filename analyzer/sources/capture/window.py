@@ -12,8 +12,8 @@ from analyzer.sources.capture.arrays import I64, PAD, U8
 from analyzer.sources.capture.marks import Marker
 from analyzer.sources.contract import ByteStream, FillingStream, Ledger
 
-SIZE = 20 << 20
-"""Bytes read per window: more would take more memory, fewer more turns at the interpreter (measured, 4 to 18 MiB)."""
+SIZE = 16 << 20
+"""Bytes read per window: more would take more memory, fewer more turns at the interpreter (measured, 6 to 24 MiB)."""
 
 STEP_BYTES = 1 << 20
 """Bytes that are asked of a stream at a time."""

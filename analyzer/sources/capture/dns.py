@@ -96,7 +96,8 @@ def _compiled(data: U8, start: I64, end: I64, whole: Flags, classes: I64) -> Mes
         name_length=columns[8],
         behind=columns[9],
         negative_ttl=columns[10],
-        answers=Answers(*answers[:, :held]),
+        # Copies, for a table keeps some of them: it would keep all of the room.
+        answers=Answers(*(column[:held].copy() for column in answers)),
         over=np.flatnonzero(over),
     )
 

@@ -20,7 +20,7 @@ from analyzer.sources.capture.arrays import padded
 from analyzer.sources.capture.decode import Decoder
 from analyzer.sources.capture.packets import Packets, packet_frame
 from analyzer.sources.capture.reader import frames_of
-from analyzer.sources.capture.recognise import segments, segments_together
+from analyzer.sources.capture.recognise import _LEAST, segments, segments_together
 from analyzer.sources.capture.texts import Addresses
 from analyzer.sources.capture.window import NO_INTERFACE, NO_TIME, Window
 from analyzer.sources.contract import Ledger
@@ -93,12 +93,12 @@ def test_columns_of_packets_are_made_alike(seed: int, times: bool) -> None:
     records = [bytes([rng.choice((19, 20, 22, 23, 24)), 3, rng.choice((0, 3, 4, 5)), 0, 9]) for _ in range(40)]
     tcps = [tcp(record[: rng.choice((4, 5, 5))], 40000, 443, seq=rng.randrange(1 << 32)) for record in records]
     bodies = [ipv4(part, 6, "10.0.0.7", "10.0.0.8", ident=rng.randrange(1 << 16)) for part in tcps]
-    bodies += [IP, b"\x60\x00\x00\x00\x00\x00\x3b\x40" + bytes(32), b"\x45"]
+    bodies += [IP, b"\x60\x00\x00\x00\x00\x08\x3b\x40" + bytes(40), b"\x45"]
     rng.shuffle(bodies)
-    [window] = frames_of(io.BytesIO(pcap([ethernet(body) for body in bodies])), Ledger())
+    [window] = frames_of(io.BytesIO(pcap([_framed(body) for body in bodies])), Ledger())
     if times:
         window = replace(window, time=np.where(np.arange(len(window)) % 5 == 0, NO_TIME, window.time))
-    cut = replace(window, end=window.end - np.array([rng.choice((0, 0, 1, 4)) for _ in bodies]))
+    cut = replace(window, end=window.end - np.array([rng.choice((0, 0, 1, 2, 3, 4)) for _ in bodies]))
     half, known = Decoder("t").open(cut), Addresses()
     ends = (half.head.src_high, half.head.src_low), (half.head.dst_high, half.head.dst_low)
     places, link = np.zeros(len(cut), np.int64), np.where(np.arange(len(cut)) % 3 == 0, -1, 7)
@@ -114,10 +114,19 @@ def test_columns_of_packets_are_made_alike(seed: int, times: bool) -> None:
     assert told[0].equals(other)
     assert told[1].equals(other)
     assert set(other["tls_record"].drop_nulls()) <= {20, 22, 23}
+    assert "::" in other["src"].to_list()
     assert told[0].schema == other.schema
 
 
-PAYLOADS = [b"GET /latest/meta-data/ HTTP/1.1", b"HTTP/1.1 200 OK", b"\x16\x03\x01\x02\x00\x01", b"{", b"", b"x" * 20]
+SIZES = (1, 40, *(int(least) + more for least in _LEAST[1:] for more in (-1, 0)))
+PAYLOADS = [
+    b"GET /latest/meta-data/ HTTP/1.1",
+    b"HTTP/1.1 200 OK",
+    b"\x16\x03\x01\x02\x00\x01" + bytes(8),
+    b"{" * 20,
+    b"",
+    b"x" * 20,
+]
 
 
 @settings(max_examples=60, deadline=None)
@@ -128,13 +137,13 @@ def test_segments_are_chosen_alike(seed: int) -> None:
     bodies = []
     for payload in rng.choices(PAYLOADS, k=80):
         ports = rng.sample((40000, 80, 53, metadata.PROXY_PORT, 443), 2)
-        segment = tcp(payload[: rng.choice((1, 4, 40))], *ports, flags=rng.choice((0x02, 0x10, 0x18)))
+        segment = tcp(payload[: rng.choice(SIZES)], *ports, flags=rng.choice((0x02, 0x10, 0x18)))
         ends = rng.sample(servers, 2)
         fragment = rng.choice((0, 0, 0, 0x2000, 3))
         bodies.append(ethernet(ipv4(segment, 6, *ends, frag=fragment)))
     bodies += [ethernet(_six(tcp(b"GET ", 40000, 80), one), 0x86DD) for one in (*metadata.SERVERS[-2:], "fd00::254")]
     [window] = frames_of(io.BytesIO(pcap(bodies)), Ledger())
-    cut = replace(window, end=window.end - np.array([rng.choice((0, 0, 1, 4)) for _ in bodies]))
+    cut = replace(window, end=window.end - np.array([rng.choice((0, 0, 1, 2, 3, 4)) for _ in bodies]))
     half = Decoder("t").open(cut)
     one, other = segments(cut, half.head, half.rows), segments_together(cut, half.head, half.rows)
     assert [part.tolist() for part in one] == [part.tolist() for part in other]
@@ -144,3 +153,7 @@ def test_segments_are_chosen_alike(seed: int) -> None:
 
 def _six(body: bytes, dst: str) -> bytes:
     return b"\x60\x00\x00\x00" + struct.pack(">HBB", len(body), 6, 64) + bytes(16) + ip_address(dst).packed + body
+
+
+def _framed(packet: bytes) -> bytes:
+    return ethernet(packet, 0x86DD if packet[0] >> 4 == 6 else 0x0800)

@@ -105,9 +105,10 @@ class FillingStream(ByteStream, Protocol):
 
 @runtime_checkable
 class HashedStream(ByteStream, Protocol):
-    """One that is hashed on the way, in a thread of its own unless somebody has better use for the cores."""
+    """One that is hashed on the way, in a thread of its own unless somebody has better use for the cores: then part by
+    part in whatever thread calls the function, until that says False. None: there is nothing to hash."""
 
-    def hash_here(self) -> None: ...
+    def hash_by_turns(self) -> Callable[[], bool] | None: ...
 
 
 class Quote(Protocol):

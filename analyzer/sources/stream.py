@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol
@@ -17,15 +15,13 @@ from analyzer.sources.containers import RATIO_FROM, RATIO_LIMIT, compression_of,
 from analyzer.sources.contract import Item, Ledger
 from analyzer.sources.files import File, Slice
 from analyzer.sources.freed import LARGE, keep_freed
+from analyzer.sources.hashing import Hashing
 
 _CHUNK = 1 << 20
 _HEAD = 16
 """Bytes that tell how an input is compressed."""
 _LARGEST = 8 << 20
 """Bytes of a plain input that are read at once where so many are asked for: what is read whole need not be joined."""
-
-_HASHES_AHEAD = 16 << 20
-"""Bytes that may wait for the hashing thread, so that memory stays flat."""
 
 
 @contextmanager
@@ -105,11 +101,7 @@ class Stream:
         self._packed: bool | None = None
         self._expanded = 0
         self.taken = 0
-        self._hash = hashlib.sha256() if hashed else None
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="sha256")
-        self._hashing: deque[tuple[Future[None], int]] = deque()
-        self._unhashed = 0
-        self._alone = False
+        self._hash = Hashing() if hashed else None
         self._missing = 0
         self._chunks = expand(self._read_raw, ledger)
         self._ready: deque[bytes | memoryview] = deque()
@@ -160,9 +152,9 @@ class Stream:
         while size > 0 and (part := self.read(min(size, _CHUNK))):
             size -= len(part)
 
-    def hash_here(self) -> None:
-        """Hash in the thread that reads from now on, for somebody whose own threads are as many as there are cores."""
-        self._alone = True
+    def hash_by_turns(self) -> Callable[[], bool] | None:
+        """Hash from now on in whatever thread calls this function (`Hashing.by_turns`); None if nothing is hashed."""
+        return None if self._hash is None else self._hash.by_turns()
 
     def peek(self, size: int) -> bytes:
         """The first bytes that `read` would give. Raises InputError where the input holds none at all."""
@@ -188,11 +180,11 @@ class Stream:
                 pass
         except InputError:
             return ""
-        self._hashed(0)
         return self._hash.hexdigest()
 
     def close(self) -> None:
-        self._worker.shutdown()
+        if self._hash is not None:
+            self._hash.close()
 
     def _gather(self, size: int) -> None:
         """Have that many bytes ready, or all that are left."""
@@ -223,17 +215,5 @@ class Stream:
         if self._packed is None:
             self._packed = compression_of(bytes(chunk[:_HEAD])) is not None
         self.taken += len(chunk)
-        if self._hash is not None and self._alone:
-            self._hashed(0)
-            self._hash.update(chunk)
-        elif self._hash is not None:
-            self._hashing.append((self._worker.submit(self._hash.update, chunk), len(chunk)))
-            self._unhashed += len(chunk)
-            self._hashed(_HASHES_AHEAD)
-
-    def _hashed(self, ahead: int) -> None:
-        """Wait until no more than so many bytes are still to be hashed."""
-        while self._hashing and self._unhashed > ahead:
-            future, size = self._hashing.popleft()
-            future.result()
-            self._unhashed -= size
+        if self._hash is not None:
+            self._hash.feed(chunk)

@@ -51,7 +51,7 @@ def test_the_hash_is_the_same_whoever_computes_it(tmp_path: Path) -> None:
     path.write_bytes(raw)
     with open_stream(item(path), Ledger()) as stream:
         stream.read(1 << 21)
-        stream.hash_here()
+        stream.hash_by_turns()
         while stream.read(1 << 20):
             pass
         assert stream.sha256 == hashlib.sha256(raw).hexdigest()

@@ -81,6 +81,11 @@ class Once(Generic[T]):
                 self._made.append(self._work())
             return self._made[0]
 
+    @property
+    def begun(self) -> bool:
+        """Whether a thread is at it."""
+        return self._lock.locked()
+
 
 class Opened(Struct, frozen=True):
     """One window with its headers read. `rows` are the frames that hold IP; `apart` is what may be done apart."""
@@ -131,6 +136,9 @@ class Decoder:
     def finish(self, half: Opened) -> Piece:
         """The second half of the decoding."""
         window, head, tunnels, rows = half.window, half.head, half.tunnels, half.rows
+        if half.packets.begun:
+            # Nearly everything else waits for them, but these two.
+            half.recognised(), half.copies()
         packets, frame = half.packets()
         tables = {PACKETS: (frame, rows)}
         outer = tunnel_frame(window, tunnels, self._memo.addresses, self._source)

@@ -24,7 +24,7 @@ from analyzer.sources.capture.dns_reader import DnsReader
 from analyzer.sources.capture.dns_tables import Memo
 from analyzer.sources.capture.duplicates import Duplicates
 from analyzer.sources.capture.packets import with_copies
-from analyzer.sources.capture.pool import pieces, threads
+from analyzer.sources.capture.pool import Spare, pieces, threads
 from analyzer.sources.capture.reasons import FINE, HEADERS_UNREAD, UNKNOWN_TYPE, UNSUPPORTED, WORDS
 from analyzer.sources.capture.recognise import Recognised
 from analyzer.sources.capture.texts import Addresses
@@ -45,17 +45,18 @@ def frames_of(stream: ByteStream, ledger: Ledger, size: int = SIZE) -> Iterator[
 def read(stream: ByteStream, item: Item, options: ReadOptions, ledger: Ledger) -> Iterator[Batch]:
     """Batches of the capture tables, one or more per window; raises InputError where no frame can be read at all."""
     jobs = options.jobs or threads()
-    if jobs > 1 and isinstance(stream, HashedStream):
-        stream.hash_here()
-    return batches(frames_of(stream, ledger), item.id, ledger, jobs)
+    spare = stream.hash_by_turns() if jobs > 1 and isinstance(stream, HashedStream) else None
+    return batches(frames_of(stream, ledger), item.id, ledger, jobs, spare)
 
 
-def batches(frames: Iterator[Window], source: str, ledger: Ledger, jobs: int = 1) -> Iterator[Batch]:
-    """The rows of these windows, which belong to one capture; `jobs` threads decode them."""
+def batches(
+    frames: Iterator[Window], source: str, ledger: Ledger, jobs: int = 1, spare: Spare | None = None
+) -> Iterator[Batch]:
+    """The rows of these windows, which belong to one capture; `jobs` threads decode them, and do `spare` work."""
     reader = _Reader(source, ledger)
     try:
         # Nobody holds a piece while the next one is made: that would be a tenth of the memory.
-        yield from map(reader.batch, pieces(frames, source, jobs))
+        yield from map(reader.batch, pieces(frames, source, jobs, spare))
         yield reader.rest()
     finally:
         reader.close()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from analyzer.frames import TABLES, concat
 from analyzer.sources.capture.decode import Decoder, Once, Opened, Piece
@@ -120,6 +121,53 @@ def test_whoever_would_wait_takes_work_from_the_other(monkeypatch: pytest.Monkey
     monkeypatch.setattr("analyzer.sources.capture.pool.Decoder", Late)
     assert len(list(pieces(iter(frames), "t", 2))) == len(frames)
     assert seen == [True]
+
+
+def test_spare_work_is_for_the_thread_that_has_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thread waits once until the other has come to the spare work."""
+    frames = list(frames_of(io.BytesIO(_spanning()), Ledger(), SIZE))
+    main, came, seen = threading.main_thread(), (threading.Event(), threading.Event()), list[bool]()
+
+    class Late(Decoder):
+        def open(self, window: Window) -> Opened:
+            if window is frames[0]:
+                seen.append(came[0].wait(timeout=30))
+            return super().open(window)
+
+        def finish(self, half: Opened) -> Piece:
+            if half.window is frames[0]:
+                seen.append(came[1].wait(timeout=30))
+            return super().finish(half)
+
+    def spare() -> bool:
+        came[threading.current_thread() is main].set()
+        return True  # there is no end of it, but windows go before
+
+    monkeypatch.setattr("analyzer.sources.capture.pool.Decoder", Late)
+    assert len(list(pieces(iter(frames), "t", 2, spare))) == len(frames)
+    assert seen == [True, True]
+
+
+def test_where_somebody_is_at_the_packets_the_rest_comes_first() -> None:
+    (window,) = frames_of(io.BytesIO(_spanning()), Ledger(), 1 << 20)
+    decoder = Decoder("t")
+    half = decoder.open(window)
+    begun, copied = threading.Event(), threading.Event()
+
+    def packets() -> Any:
+        begun.set()
+        assert copied.wait(timeout=30)
+        return decoder._packets(half.window, half.head, half.interface, half.rows)
+
+    def copies() -> Any:
+        copied.set()
+        return candidates(half.window, half.head, half.interface, half.rows)
+
+    half = structs.replace(half, packets=Once(packets), copies=Once(copies))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(half.packets)
+        assert begun.wait(timeout=30)
+        assert decoder.finish(half).tally.ip == len(half.rows)
 
 
 def test_what_somebody_has_begun_is_not_done_twice() -> None:

@@ -32,6 +32,7 @@ import polars as pl
 from analyzer.detector import Detector, Remark, setting, thresholds
 from analyzer.detectors.dns.dns_search_chain.evidence import evidence, impact
 from analyzer.detectors.dns.dns_search_chain.measure import measure, with_clients
+from analyzer.detectors.dns.dns_search_chain.node_local import Caches, node_local
 from analyzer.detectors.dns.dns_search_chain.relying import Relying, relying
 from analyzer.detectors.dns.dns_search_chain.remarks import confidence, remarks
 from analyzer.detectors.dns.dns_search_chain.remedy import GENERAL, remedies, verify
@@ -88,22 +89,21 @@ class Settings:
 def detect(frames: Frames, settings: Settings) -> Iterator[Finding | Remark]:
     walks = measure(frames)
     wasteful = (pl.col("complete") >= settings.min_chains_of_share) & (pl.col("share") >= settings.min_share)
-    clients = walks.clients.filter((pl.col("complete") >= settings.min_chains) | wasteful)
-    if every := clients["client"].to_list():
+    if every := walks.clients.filter((pl.col("complete") >= settings.min_chains) | wasteful)["client"].to_list():
         named, others = every[: settings.max_clients], every[settings.max_clients :]
-        walks = with_clients(walks, frames)
-        found = walks.of(every)
-        names, several = relying(found), found.of(named)
+        found = with_clients(walks, frames).of(every)
+        names, caches = relying(found), node_local(found, settings.negative_ttl_seconds, settings.cache_cap_seconds)
+        several = found.of(named)
         for client in named:
-            yield _finding(several.of([client]), names.of([client]), client, settings)
+            yield _finding(several.of([client]), names.of([client]), caches, client, settings)
         if others:
-            yield _finding(found.of(others), names.of(others), ALL, settings)
+            yield _finding(found.of(others), names.of(others), caches, ALL, settings)
     yield from remarks(walks)
 
 
-def _finding(walks: Walks, names: Relying, subject: str, settings: Settings) -> Finding:
+def _finding(walks: Walks, names: Relying, caches: Caches, subject: str, settings: Settings) -> Finding:
     total = walks.total()
-    best, *others = ways(walks, names, settings.negative_ttl_seconds, settings.cache_cap_seconds)
+    best, *others = ways(walks, names, caches)
     sure, reason = confidence(walks)
     logged = "logged " if walks.filtered else ""
     return Finding(
@@ -118,7 +118,7 @@ def _finding(walks: Walks, names: Relying, subject: str, settings: Settings) -> 
         confidence_reason=reason,
         start=walks.start,
         end=walks.end,
-        impact=impact(walks, names),
+        impact=impact(walks, names, total),
         evidence=evidence(walks, names),
         saving=best,
         alternatives=tuple(others),

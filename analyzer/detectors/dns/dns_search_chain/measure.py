@@ -6,6 +6,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from analyzer.detectors.dns.dns_search_chain.pods import NONE, pods
+from analyzer.detectors.dns.dns_search_chain.saving import reckoned
 from analyzer.detectors.dns.dns_search_chain.walks import Walks
 from analyzer.facts.addresses import NODE_LOCAL_DNS
 from analyzer.facts.contract import Frames
@@ -39,17 +40,9 @@ def measure(frames: Frames) -> Walks:
     queries = asked.group_by("client").agg(
         queries=pl.len().cast(pl.Int64), unseen=~pl.col("heard").any(), filtered=pl.col("part").any()
     )
-    outside, inside = pl.col("kind") == "external", pl.col("kind") == "in-cluster-search"
-    external = walked.filter(outside)
+    external = walked.filter(pl.col("kind") == "external")
     clients = (
-        walked.group_by("client")
-        .agg(
-            complete=(pl.col("complete") & outside).sum().cast(pl.Int64),
-            wasted=pl.col("wasted").filter(outside).sum().cast(pl.Int64),
-            in_cluster_wasted=pl.col("wasted").filter(inside).sum().cast(pl.Int64),
-            wasted_bytes=pl.col("wasted_bytes").filter(outside).sum(),
-            suffixes=pl.col("suffixes").max(),
-        )
+        _costs(walked)
         .join(_lookups(external), on="client")
         .join(queries.with_columns(pl.col("client").cast(pl.String)), on="client")
         .with_columns(cache=(pl.col("client") == NODE_LOCAL_DNS) | pl.col("client").is_in(streams["client"].implode()))
@@ -75,6 +68,19 @@ def with_clients(walks: Walks, frames: Frames) -> Walks:
     """The walks with the `pods` that the clients are and their `resolvers`, which only findings tell of."""
     resolvers = frames[DNS_RESOLVERS].collect() if DNS_RESOLVERS in frames else walks.resolvers
     return replace(walks, pods=pods(frames, walks.suffixes), resolvers=resolvers)
+
+
+def _costs(walked: pl.DataFrame) -> pl.DataFrame:
+    """What the walks of each client came to, and what other settings are reckoned from."""
+    outside, inside = pl.col("kind") == "external", pl.col("kind") == "in-cluster-search"
+    summed = walked.group_by("client").agg(
+        complete=(pl.col("complete") & outside).sum().cast(pl.Int64),
+        wasted=pl.col("wasted").filter(outside).sum().cast(pl.Int64),
+        in_cluster_wasted=pl.col("wasted").filter(inside).sum().cast(pl.Int64),
+        wasted_bytes=pl.col("wasted_bytes").filter(outside).sum(),
+        suffixes=pl.col("suffixes").max(),
+    )
+    return summed.join(reckoned(walked), on="client")
 
 
 def _lookups(external: pl.DataFrame) -> pl.DataFrame:

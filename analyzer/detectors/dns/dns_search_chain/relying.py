@@ -8,7 +8,7 @@ import polars as pl
 from msgspec import Struct
 
 from analyzer.detectors.dns.dns_search_chain.resolvers import searching
-from analyzer.detectors.dns.dns_search_chain.walks import Walks, in_own_namespace
+from analyzer.detectors.dns.dns_search_chain.walks import Walks, collected, in_own_namespace
 from analyzer.facts.codes import pair
 
 _COLUMNS = ["client", "base", "dots", "lookups", "wasted", "found_under", "first"]
@@ -16,27 +16,26 @@ _COLUMNS = ["client", "base", "dots", "lookups", "wasted", "found_under", "first
 
 class Relying(Struct, frozen=True, kw_only=True):
     """`names`: client, base, dots, lookups, wasted (queries in vain), found_under (null: as it stands), first (it was
-    asked as it stands first already), searches and because (as of the client's resolver); the most lookups first."""
+    asked as it stands first already), searches and because (as of the client's resolver); the most lookups first.
+    `dotted` are those of a dot or more that no answer came for but under a search domain."""
 
     names: pl.DataFrame
+    dotted: pl.DataFrame
 
     def of(self, clients: Sequence[str]) -> Relying:
         """The same for those clients only."""
-        return Relying(names=self.names.filter(pl.col("client").is_in(list(clients))))
+        mine = pl.col("client").is_in(list(clients))
+        names, dotted = collected(frame.lazy().filter(mine) for frame in (self.names, self.dotted))
+        return Relying(names=names, dotted=dotted)
 
     @property
     def ndots(self) -> int:
         """The advised value: `payments.shop` must still be searched first."""
         return 2 if self.dotted.height else 1
 
-    @property
-    def dotted(self) -> pl.DataFrame:
-        """Names of a dot or more that no answer came for but under a search domain."""
-        return self.names.filter(pl.col("found_under").is_not_null(), pl.col("dots") > 0)
-
     def changed(self, ndots: int) -> pl.DataFrame:
         """Those of them that this ndots would have asked as they stand first."""
-        return self.dotted.filter(pl.col("dots") >= ndots, ~pl.col("first"))
+        return self.dotted.filter(pl.col("dots") >= ndots, ~pl.col("first")) if self.dotted.height else self.dotted
 
     def at(self, ndots: int) -> pl.Expr:
         """What becomes of each of `names` at that ndots, in words."""
@@ -77,7 +76,8 @@ def relying(walks: Walks) -> Relying:
         .sort("lookups", "client", "base", descending=[True, False, False])
     )
     known = searching(walks.of(names["client"].unique().to_list()))
-    return Relying(names=names.join(known, on="client", how="left", maintain_order="left"))
+    names = names.join(known, on="client", how="left", maintain_order="left")
+    return Relying(names=names, dotted=names.filter(pl.col("found_under").is_not_null(), pl.col("dots") > 0))
 
 
 def _at_the_first_domain(walks: Walks) -> pl.DataFrame:

@@ -110,7 +110,7 @@ def _lookups(names: pl.DataFrame) -> str:
 def verify(walks: Walks) -> tuple[str, ...]:
     """Commands that show the same on the original inputs and in the cluster."""
     client = str(walks.clients["client"][0])
-    origins = walks.external.select("source", "origin").unique().sort("source").head(_SOURCES)
+    origins = walks.external.lazy().select("source", "origin").unique().sort("source").head(_SOURCES).collect()
     commands = []
     for source, origin in origins.iter_rows():
         if origin == "capture":

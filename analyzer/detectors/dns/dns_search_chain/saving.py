@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from analyzer.detectors.dns.dns_search_chain.node_local import node_local
+from analyzer.detectors.dns.dns_search_chain.node_local import Caches
 from analyzer.detectors.dns.dns_search_chain.relying import Relying
 from analyzer.detectors.dns.dns_search_chain.walks import Walks
 from analyzer.model import Saving
@@ -12,7 +12,31 @@ from analyzer.model import Saving
 DOT = "final dot"
 
 
-def ways(walks: Walks, names: Relying, ttl_seconds: float, cap_seconds: float) -> tuple[Saving, ...]:
+NDOTS = (1, 2)
+"""Values of ndots that are weighed: with 3 and more, names as `payments.shop.svc` would still be searched first."""
+
+
+def reckoned(chains: pl.DataFrame) -> pl.DataFrame:
+    """What the sums below are made of, a row per client: `absolute` counts queries for outside names as they stand,
+    `bare` the same with one where a log leaves it out or the walk broke off; with ndots n, `vain_n` counts the wasted
+    queries for outside names that remain, and `gain_n` the walks of other names that gain a query."""
+    outside, dots = pl.col("kind") == "external", pl.col("dots")
+    gains = (
+        pl.col("kind").is_in(["in-cluster-search", "host-search"])
+        & pl.col("found_under").is_not_null()
+        & ~pl.col("absolute_first")
+    )
+    each = chains.lazy().select(
+        "client",
+        absolute=outside * pl.col("absolute").cast(pl.Int64),
+        bare=outside * pl.col("absolute").clip(lower_bound=1).cast(pl.Int64),
+        **{f"vain_{n}": (outside & (dots < n)) * pl.col("wasted").cast(pl.Int64) for n in NDOTS},
+        **{f"gain_{n}": (gains & (dots >= n)).cast(pl.Int64) for n in NDOTS},
+    )
+    return each.group_by("client").agg(pl.all().sum()).collect()
+
+
+def ways(walks: Walks, names: Relying, caches: Caches) -> tuple[Saving, ...]:
     """Every way out, each with how it was reckoned; first the advised ndots, or the final dot where it saves nothing.
 
     Where a server or a cache does a thing already, it saves no more.
@@ -23,35 +47,23 @@ def ways(walks: Walks, names: Relying, ttl_seconds: float, cap_seconds: float) -
     more = []
     if walks.autopath.is_empty():
         more.append(_autopath(walks))
-    if not walks.cached and (cached := node_local(walks, ttl_seconds, cap_seconds)):
+    if cached := caches.saving(walks):
         more.append(cached)
     return (*first, *more)
 
 
 def _observed(walks: Walks) -> int:
-    return _sum(walks.external, "wasted") + _sum(walks.external, "absolute")
-
-
-def _bare(walks: Walks) -> int:
-    """Queries for outside names as they stand: those seen, and one where a log leaves it out or the walk broke off."""
-    return int(walks.external.select(pl.col("absolute").clip(lower_bound=1).sum()).item())
+    return _sum(walks, "wasted") + _sum(walks, "absolute")
 
 
 def _ndots(walks: Walks, names: Relying, ndots: int) -> Saving:
-    external = walks.external
-    left = _sum(external.filter(pl.col("dots") < ndots), "wasted")
-    gained = walks.chains.filter(
-        pl.col("kind").is_in(["in-cluster-search", "host-search"]),
-        pl.col("found_under").is_not_null(),
-        ~pl.col("absolute_first"),
-        pl.col("dots") >= ndots,
-    )
+    gained = _sum(walks, f"gain_{ndots}")
     dotted = f"{ndots} dots" if ndots > 1 else "a dot"
-    more = f" {gained.height:,} walks of names that the search list completes gain one query." if gained.height else ""
+    more = f" {gained:,} walks of names that the search list completes gain one query." if gained else ""
     return Saving(
         fix=f"ndots:{ndots}",
         observed=_observed(walks),
-        modelled=_bare(walks) + left + gained.height,
+        modelled=_sum(walks, "bare") + _sum(walks, f"vain_{ndots}") + gained,
         unit="queries",
         assumption=f"Names of at least {dotted} are asked as they stand first.{more} {_risk(names.changed(ndots))}",
         formula=(
@@ -82,7 +94,7 @@ def _final_dot(walks: Walks) -> Saving:
     return Saving(
         fix=DOT,
         observed=_observed(walks),
-        modelled=_bare(walks),
+        modelled=_sum(walks, "bare"),
         unit="queries",
         assumption="Every outside name is written with a final dot; names of the cluster stay as they are.",
         formula="one query per walk instead of domains + 1",
@@ -100,5 +112,5 @@ def _autopath(walks: Walks) -> Saving:
     )
 
 
-def _sum(chains: pl.DataFrame, column: str) -> int:
-    return int(chains[column].sum())
+def _sum(walks: Walks, column: str) -> int:
+    return int(walks.clients[column].sum())

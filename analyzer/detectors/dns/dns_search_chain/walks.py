@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,6 +16,10 @@ ALL = "other clients"
 """Subject of the finding that holds the clients after the first ones."""
 
 
+_OF_CLIENTS = ("clients", "chains", "external", "suffixes", "asked", "covered", "pods", "autopath", "resolvers")
+"""Those frames of `Walks` that have a column client."""
+
+
 class Walks(Struct, frozen=True, kw_only=True):
     """The walks of some clients.
 
@@ -23,8 +27,9 @@ class Walks(Struct, frozen=True, kw_only=True):
     queries (client, name, qtype and rcode as CODE) and `covered` the same as another input tells them. `clients` has
     one row per client, the costliest first: complete, lookups, wasted, in_cluster_wasted, queries, share, suffixes,
     added_seconds, wasted_bytes, unseen (the log leaves answers out), filtered (it does so for everybody, so that
-    `share` is null), cache (a cache on a node, by its address or because it asks over TCP only). `pods` are the pods
-    that the clients are known to be: client, namespace, pod, owner. `autopath` and `resolvers` are as in the facts.
+    `share` is null), cache (a cache on a node, by its address or because it asks over TCP only), and what other
+    settings are reckoned from (`saving.reckoned`). `pods` are the pods that the clients are known to be: client,
+    namespace, pod, owner. `autopath` and `resolvers` are as in the facts.
     """
 
     clients: pl.DataFrame
@@ -41,18 +46,8 @@ class Walks(Struct, frozen=True, kw_only=True):
     def of(self, clients: Sequence[str]) -> Walks:
         """The same for those clients only."""
         mine = pl.col("client").is_in(list(clients))
-        return replace(
-            self,
-            clients=self.clients.filter(mine),
-            chains=self.chains.filter(mine),
-            external=self.external.filter(mine),
-            suffixes=self.suffixes.filter(mine),
-            asked=self.asked.filter(mine),
-            covered=self.covered.filter(mine),
-            pods=self.pods.filter(mine),
-            autopath=self.autopath.filter(mine),
-            resolvers=self.resolvers.filter(mine),
-        )
+        found = collected(getattr(self, name).lazy().filter(mine) for name in _OF_CLIENTS)
+        return replace(self, **dict(zip(_OF_CLIENTS, found, strict=True)))
 
     @property
     def start(self) -> datetime | None:
@@ -64,8 +59,8 @@ class Walks(Struct, frozen=True, kw_only=True):
 
     def total(self) -> dict[str, Any]:
         """The columns of `clients` summed up; the most common number of domains."""
-        sums = ["complete", "lookups", "wasted", "in_cluster_wasted", "queries", "added_seconds", "wasted_bytes"]
-        row = self.clients.select(pl.col(sums).sum()).row(0, named=True)
+        sums = ("complete", "lookups", "wasted", "in_cluster_wasted", "queries", "added_seconds", "wasted_bytes")
+        row: dict[str, Any] = {name: self.clients[name].sum() for name in sums}
         share = None if self.filtered else row["wasted"] / row["queries"]
         return row | {"share": share, "suffixes": self.clients["suffixes"].mode().max()}
 
@@ -85,14 +80,20 @@ class Walks(Struct, frozen=True, kw_only=True):
 
     def shared(self) -> list[str]:
         """Addresses that ask for more than one pod."""
-        several = self.suffixes.group_by("client").agg(pl.col("namespace").drop_nulls().n_unique())
-        found = set(several.filter(pl.col("namespace") > 1)["client"].to_list())
-        return sorted(found | set(self.clients.filter("cache")["client"].to_list()))
+        told = pl.col("namespace").drop_nulls().n_unique()
+        several = self.suffixes.lazy().group_by("client").agg(told).filter(pl.col("namespace") > 1)
+        caches = self.clients.lazy().filter("cache")
+        return sorted({client for frame in collected([several, caches]) for client in frame["client"].to_list()})
 
     def who(self) -> str:
         """The namespace of the search list; the pod is named later, for all detectors in one way."""
         known = self.namespaces()
         return f" (namespace {known[0]})" if len(known) == 1 else ""
+
+
+def collected(queries: Iterable[pl.LazyFrame]) -> list[pl.DataFrame]:
+    """All of them in one turn: each turn on its own waits for whatever else polars is at."""
+    return pl.collect_all(list(queries))
 
 
 def namespaces(suffixes: pl.DataFrame) -> list[str]:

@@ -17,6 +17,7 @@ from analyzer.detector import Detector, Needs, NotObservable, Remark
 from analyzer.facts.contract import Fact, behind
 from analyzer.frames import Table
 from analyzer.model import Coverage, Finding, Run, Status
+from analyzer.pipeline.digits import steady
 from analyzer.pipeline.schedule import Futures, Task, by_use, together
 from analyzer.pipeline.store import Store
 
@@ -94,7 +95,7 @@ def _run(detector: Detector[Any], store: Store, coverage: Sequence[Coverage]) ->
         outcome = list(detector.detect(seen, detector.settings))
     except NotObservable as error:
         return replace(made, reason=f"not observable: {error}")
-    findings = with_keys([out for out in outcome if isinstance(out, Finding)])
+    findings = with_keys([steady(out) for out in outcome if isinstance(out, Finding)])
     remarks = tuple(out.text for out in outcome if isinstance(out, Remark))
     if findings:
         return replace(made, status=Status.FIRED, findings=findings, remarks=remarks, about=about(detector))

@@ -16,7 +16,7 @@ from analyzer.detector import Detector, NotObservable, Remark
 from analyzer.facts.contract import Fact, Frames
 from analyzer.facts.dns import DNS_TRANSACTIONS
 from analyzer.frames import AUDIT_EVENTS, COREDNS_QUERIES, DNS_MESSAGES, KLOG_LINES
-from analyzer.model import Confidence, Evidence, Finding, Record, Severity, Status
+from analyzer.model import Confidence, Evidence, Figure, Finding, Record, Severity, Status
 from analyzer.pipeline.coverage import coverage_of
 from analyzer.pipeline.detect import run_all, run_one
 from analyzer.pipeline.store import Store
@@ -213,3 +213,10 @@ def test_a_fact_that_nobody_looks_at_is_not_derived() -> None:
     assert fact in seen
     assert len(seen) == len([KLOG_LINES, fact])
     assert seen.get(AUDIT_EVENTS) is None
+
+
+def test_a_run_has_no_digits_that_say_nothing() -> None:
+    figure = Figure(name="seconds", value=0.1 + 0.2, unit="seconds")
+    store = Store({KLOG_LINES: held(rows(KLOG_LINES, {}))})
+    run = run_one(detector(replace(finding("a"), impact=(figure,))), store, ())
+    assert run.findings[0].impact[0].value == 0.3

@@ -57,6 +57,21 @@ def test_the_hash_is_the_same_whoever_computes_it(tmp_path: Path) -> None:
         assert stream.sha256 == hashlib.sha256(raw).hexdigest()
 
 
+def test_who_hashes_by_turns_is_given_what_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(bytes(3 << 20))
+    with open_stream(item(path), Ledger()) as stream:
+        turn = stream.hash_by_turns()
+        assert turn is not None
+        assert not turn()
+        stream.read(1 << 20)
+        assert turn()
+        assert stream.sha256 == hashlib.sha256(bytes(3 << 20)).hexdigest()
+        assert not turn()
+    with open_stream(item(path), Ledger(), hashed=False) as stream:
+        assert stream.hash_by_turns() is None
+
+
 def test_a_second_look_gives_the_same_bytes_without_a_hash(tmp_path: Path) -> None:
     path = tmp_path / "a.log.gz"
     path.write_bytes(gzip.compress(b"a line\n" * 10))

@@ -163,6 +163,12 @@ def test_names_that_are_asked_as_they_stand_first_already_stay_as_they_are() -> 
     assert way(finding, "ndots:1").modelled == 20  # one query for each walk of example.com, and none gained
 
 
+def test_full_names_of_the_cluster_gain_no_query_when_they_are_asked_as_they_stand_first() -> None:
+    finding = found(lookups(10), walk(200, "payments.billing.svc.cluster.local"))
+    assert (way(finding, "ndots:2").observed, way(finding, "ndots:2").modelled) == (100, 20)
+    assert "gain one query" not in way(finding, "ndots:2").assumption
+
+
 def test_the_final_dot_comes_first_where_lower_ndots_saves_nothing() -> None:
     """Outside names of one dot, while names like payments.billing forbid ndots:1."""
     finding = found(lookups(10, "example.com"), SHORT)
@@ -186,6 +192,17 @@ def test_each_client_is_told_apart_where_many_share_a_finding() -> None:
     assert [row[-1] for row in names(finding).rows] == ["one query more; by musl not found", "not found"]
     assert "those such as payments.billing.svc (3 lookups)" in finding.remedies[0].text
     assert "1 lookup by 10.0.0.7 would fail (names of five dots" in finding.remedies[0].text
+
+
+def test_a_cache_is_reckoned_for_each_client_by_its_own_repeats() -> None:
+    """Denials live for 5 s: of a lookup each second a cache answers four in five, of one each ten seconds none."""
+    seldom, often = lookups(25), lookups(25, every=1, client="10.0.0.8")
+    findings = run(DETECTOR, {DNS_MESSAGES: capture(seldom, often)})
+    told = {finding.subject: way(finding, "NodeLocal DNSCache") for finding in findings}
+    assert {client: (one.observed, one.modelled) for client, one in told.items()} == {
+        POD: (200, 200),
+        "10.0.0.8": (200, 40),
+    }
 
 
 def test_default_policy_is_advised_only_where_no_name_of_the_cluster_is_asked() -> None:

@@ -7,6 +7,7 @@ import io
 import random
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -20,10 +21,10 @@ from analyzer.frames import TABLES, concat
 from analyzer.sources.capture.decode import Decoder, Once, Opened, Piece
 from analyzer.sources.capture.duplicates import candidates
 from analyzer.sources.capture.pool import pieces
-from analyzer.sources.capture.reader import batches, frames_of
+from analyzer.sources.capture.reader import batches, frames_of, read
 from analyzer.sources.capture.texts import Addresses
 from analyzer.sources.capture.window import Window
-from analyzer.sources.contract import Ledger
+from analyzer.sources.contract import Item, Ledger, ReadOptions
 from tests.cases import CAPTURES
 from tests.sources.capture.make import answer, dns_frame, ethernet, ipv4, pcap, query, record, tcp
 
@@ -152,6 +153,25 @@ def test_spare_work_is_for_the_thread_that_has_nothing_to_do(monkeypatch: pytest
     monkeypatch.setattr("analyzer.sources.capture.pool.Decoder", Late)
     assert len(list(pieces(iter(frames), "t", 2, spare))) == len(frames)
     assert seen == [True, True, True]
+
+
+@pytest.mark.parametrize(("jobs", "hashed"), [(1, False), (2, True)])
+def test_several_threads_hash_in_the_time_between(jobs: int, hashed: bool) -> None:
+    """One alone leaves that to the thread of the stream."""
+
+    class Hashed(io.BytesIO):
+        turns = 0
+
+        def hash_by_turns(self) -> Callable[[], bool]:
+            return self._turn
+
+        def _turn(self) -> bool:
+            self.turns += 1
+            return False
+
+    stream = Hashed(_spanning())
+    list(read(stream, Item(id="t", path=Path("t")), ReadOptions(jobs=jobs), Ledger()))
+    assert (stream.turns > 0) is hashed
 
 
 def test_where_somebody_is_at_the_packets_the_rest_comes_first() -> None:

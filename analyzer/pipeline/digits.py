@@ -22,10 +22,7 @@ def steady(finding: Finding) -> Finding:
     """The finding with its fractions in so many digits; whole numbers stay."""
     evidence = finding.evidence
     tables = tuple(
-        replace(table, rows=tuple(tuple(map(_kept, row)) for row in table.rows))
-        if _has_fractions(table.rows)
-        else table
-        for table in evidence.tables
+        replace(table, rows=tuple(tuple(map(_kept, row)) for row in table.rows)) for table in evidence.tables
     )
     series = tuple(replace(one, values=tuple(map(_kept, one.values))) for one in evidence.series)
     return replace(
@@ -39,10 +36,6 @@ def steady(finding: Finding) -> Finding:
 
 def _saving(saving: Saving) -> Saving:
     return replace(saving, observed=_kept(saving.observed), modelled=_kept(saving.modelled))
-
-
-def _has_fractions(rows: tuple[tuple[object, ...], ...]) -> bool:
-    return any(isinstance(cell, float) for row in rows for cell in row)
 
 
 def _kept(value: Number) -> Number:

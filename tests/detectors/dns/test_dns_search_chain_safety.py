@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import polars as pl
 import pytest
 
 from analyzer.detectors.dns.dns_search_chain import DETECTOR
@@ -203,6 +204,14 @@ def test_a_cache_is_reckoned_for_each_client_by_its_own_repeats() -> None:
         POD: (200, 200),
         "10.0.0.8": (200, 40),
     }
+
+
+def test_records_are_of_the_input_that_the_walks_are_in() -> None:
+    """Another input has records of the same numbers."""
+    plain = [row for i in range(125) for row in exchange(1000 + i, "api.example.com", "NOERROR")]
+    both = pl.concat([capture(lookups(25), source="a"), capture(plain, source="b")])
+    [finding] = run(DETECTOR, {DNS_MESSAGES: both})
+    assert {record.source for record in finding.evidence.records} == {"a"}
 
 
 def test_default_policy_is_advised_only_where_no_name_of_the_cluster_is_asked() -> None:
